@@ -1,0 +1,73 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package netns makes network namespaces and runs code inside them. Namespaces
+// have no name on disk: they live as long as a descriptor or a process holds
+// them, so nothing is left behind by a crash.
+package netns
+
+import (
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// NS is an open network namespace. It is safe for concurrent use until Close.
+type NS struct{ fd int }
+
+// New makes an empty network namespace whose loopback device is still down.
+// It needs CAP_SYS_ADMIN in the caller's user namespace.
+func New() (*NS, error) {
+	var ns *NS
+	err := onFreshThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("unshare network namespace: %w", err)
+		}
+		var err error
+		ns, err = Current()
+		return err
+	})
+	return ns, err
+}
+
+// Current opens the network namespace of the calling thread.
+func Current() (*NS, error) { return Open("/proc/thread-self/ns/net") }
+
+// Open opens the namespace at path, for example /proc/PID/ns/net.
+func Open(path string) (*NS, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open network namespace %s: %w", path, err)
+	}
+	return &NS{fd: fd}, nil
+}
+
+// Fd returns the descriptor, valid until Close.
+func (n *NS) Fd() int { return n.fd }
+
+// Close releases the descriptor.
+func (n *NS) Close() error { return unix.Close(n.fd) }
+
+// Do runs f on a thread of its own inside the namespace and returns its error.
+// Sockets, files under /proc/sys/net and processes that f opens belong to the
+// namespace; goroutines that f starts do not.
+func (n *NS) Do(f func() error) error {
+	return onFreshThread(func() error {
+		if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter network namespace: %w", err)
+		}
+		return f()
+	})
+}
+
+// onFreshThread runs f on a locked thread that is never unlocked: the runtime
+// ends a thread whose goroutine returns locked, and its namespace goes with it.
+func onFreshThread(f func() error) error {
+	err := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err <- f()
+	}()
+	return <-err
+}

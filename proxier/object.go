@@ -1,0 +1,114 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/l4"
+)
+
+// The types of this file are the API objects with everything stripped off that
+// does not decide what happens to a packet. They are values that nobody
+// changes once they are in the Store, and they hold only what was found valid.
+
+// Service is the slim form of a v1 Service.
+type Service struct {
+	Key     types.NamespacedName
+	Created time.Time // decides contested addresses: the older Service wins
+
+	ClusterIPs      []netip.Addr // one per family; empty for a headless Service
+	ExternalIPs     []netip.Addr // spec.externalIPs
+	LoadBalancerIPs []netip.Addr // status ingress IPs with ipMode VIP
+	Ports           []ServicePort
+
+	// SourceRanges is spec.loadBalancerSourceRanges; it applies when Restricted
+	// is set, which it is too when none of the given ranges could be parsed.
+	SourceRanges []netip.Prefix
+	Restricted   bool
+
+	ExternalLocal       bool          // externalTrafficPolicy: Local
+	InternalLocal       bool          // internalTrafficPolicy: Local
+	Affinity            time.Duration // sessionAffinity ClientIP; 0 is none
+	HealthCheckNodePort uint16        // 0 is none
+}
+
+// ServicePort is one port of a Service.
+type ServicePort struct {
+	Name     string
+	Proto    l4.Proto
+	Port     uint16
+	NodePort uint16 // 0 is none
+}
+
+// Slice is the slim form of a discovery.k8s.io/v1 EndpointSlice.
+type Slice struct {
+	Key       types.NamespacedName
+	Service   types.NamespacedName
+	IPv6      bool
+	Ports     []SlicePort
+	Endpoints []Endpoint
+	// Changed is the annotation endpoints.kubernetes.io/last-change-trigger-time,
+	// or zero.
+	Changed time.Time
+}
+
+// SlicePort is one port of a Slice.
+type SlicePort struct {
+	Name  string
+	Proto l4.Proto
+	Port  uint16
+}
+
+// Endpoint is one address of a Slice.
+type Endpoint struct {
+	Addr        netip.Addr
+	Node        string
+	Zone        string
+	Ready       bool
+	Serving     bool
+	Terminating bool
+	ForZones    []string // hints.forZones
+	ForNodes    []string // hints.forNodes
+}
+
+// Node is the slim form of a v1 Node.
+type Node struct {
+	Name      string
+	Created   time.Time
+	Addresses []netip.Addr // InternalIPs, then ExternalIPs, in the order of the object
+	PodCIDRs  []netip.Prefix
+	Zone      string // label topology.kubernetes.io/zone
+	// Leaving is set when the node is being deleted or carries the taint
+	// ToBeDeletedByClusterAutoscaler (KEP-3836).
+	Leaving bool
+}
+
+// ServiceCIDR is the slim form of a networking.k8s.io/v1 ServiceCIDR.
+type ServiceCIDR struct {
+	Name  string
+	CIDRs []netip.Prefix
+}
+
+// Problem is one thing that is wrong with one object. The object, or the field,
+// is left out; everything else goes on.
+type Problem struct {
+	Kind  string // "Service", "EndpointSlice", "Node", ...
+	Name  string // namespace/name, or name
+	Field string // for example spec.ports[1].port
+	Text  string // what is wrong, with the value
+}
+
+// String returns, for example,
+// `Service default/web: spec.clusterIPs[0]: "10.0.0.300" is not an IP address`.
+func (p Problem) String() string {
+	s := p.Kind + " " + p.Name
+	if p.Field != "" {
+		s += ": " + p.Field
+	}
+	return s + ": " + p.Text
+}
