@@ -1,0 +1,37 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package nat programs Services into one nftables table, "inet fairlead".
+//
+// Rules are a program, services are data. A handful of rules is written once;
+// a frontend is one element of a verdict map, a backend one element of a data
+// map:
+//
+//	prerouting, output (nat, -100)
+//	        │
+//	    services ── daddr . proto . port  vmap @vips4 ──► cluster4-8 ──► pick4-8
+//	        └────── proto . port     vmap @nodeports4 ──► node-external4-8 ──► node-pick4-8
+//	                                                        (masquerade?)      dnat to … random mod 8 map @backends4
+//	postrouting (nat, 100)
+//	        mark bit or hairpin ──► masquerade
+//
+// A frontend with N backends keeps them in slots 0 to N-1 of a size class
+// 2^k >= N. The pick chain of the class draws a slot from 0 to 2^k-1; an empty
+// slot fails the lookup, which ends the rule, and the next rule draws again.
+// So one more backend is one more element, no rule changes, and the kernel
+// never has to revalidate the table. See docs/dataplane.md and ADR 0002.
+//
+// The package is split at the kernel. State holds what is wanted and what the
+// kernel has acknowledged; Next compares the two and returns a Batch, a pure
+// function of both; Table carries a Batch out. A Batch is atomic: the kernel
+// takes all of it or nothing.
+//
+//	want ─┐
+//	      ├─ State.Next ──► Batch ── Table.Commit ──► kernel
+//	have ─┘◄──────────────── State.Acked ◄── ACK
+//	      ◄──── State.Adopt ◄── Table.Load ◄───────── kernel
+//
+// Nothing else may write to the table, and nothing here touches another one.
+// State and Batch are not safe for concurrent use; of Table, only Watch may run
+// beside the other methods. No goroutine is started here.
+package nat

@@ -1,0 +1,85 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nat
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead/internal/nstest"
+)
+
+type textBuffer = bytes.Buffer
+
+// TestListing commits one frontend of every shape and compares what nft lists
+// with our own text of it.
+func TestListing(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := NewState()
+	s.Configure(testSettings())
+	variety(s)
+	settle(t, s, table)
+
+	want, got := sorted(s.Text()), sorted(list(t, ns))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("nft lists the table differently (-text +nft):\n%s", diff)
+	}
+}
+
+var elementBreak = regexp.MustCompile(`,\n\s*`)
+
+// sorted puts the elements of each set on lines of their own, sorted, as nft
+// lists hash tables in the order of their hashes, and sorts the blocks.
+func sorted(text string) []string {
+	var blocks []string
+	for _, block := range strings.Split(strings.TrimSuffix(text, "}\n"), "\n\n") {
+		block = strings.TrimSpace(block)
+		lines := strings.Split(elementBreak.ReplaceAllString(block, ",\n"), "\n")
+		for i, line := range lines {
+			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "elements = { "); ok {
+				els := append([]string{rest}, lines[i+1:len(lines)-1]...)
+				var all []string
+				for _, el := range els {
+					for _, one := range strings.Split(el, ", ") {
+						all = append(all, strings.TrimSuffix(strings.TrimSuffix(one, ","), " }"))
+					}
+				}
+				slices.Sort(all)
+				lines = append(append(lines[:i:i], all...), lines[len(lines)-1])
+				break
+			}
+		}
+		blocks = append(blocks, strings.Join(lines, "\n"))
+	}
+	slices.Sort(blocks)
+	return blocks
+}
+
+// TestRestart reads the table back into a new State, which finds nothing to do.
+func TestRestart(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := NewState()
+	s.Configure(testSettings())
+	variety(s)
+	settle(t, s, table)
+
+	again := NewState()
+	again.Configure(testSettings())
+	variety(again)
+	found, err := table.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Adopt(found)
+	if b := again.Next(0); b != nil && b.Len() > 0 {
+		t.Errorf("after a restart there is something to do:\n%s", b)
+	}
+}

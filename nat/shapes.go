@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nat
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// chains returns the shape's own chain and the pick chains behind it, each
+// after those that it refers to. Shapes that are a plain verdict have none.
+func (s shape) chains(set *Settings) []chain {
+	if !s.policy.picks() {
+		if !s.guarded {
+			return nil
+		}
+		return []chain{{name: s.String(), rules: append(s.guard(), s.refusal())}}
+	}
+	all, locals := s.picksOf()
+	out := all.chains()
+	if s.policy == Local && s.locals != noLocals {
+		out = append(out, locals.chains()...)
+	}
+	return append(out, chain{name: s.String(), rules: append(s.guard(), s.decide(set)...)})
+}
+
+func (s shape) refusal() rule {
+	if s.policy == Reject {
+		return newRule("goto "+chainReject, gotoChain(chainReject))
+	}
+	return newRule("drop", drop())
+}
+
+// guard drops clients outside the frontend's source ranges.
+func (s shape) guard() []rule {
+	if !s.guarded {
+		return nil
+	}
+	load, client := dialled(s.fam, s.node)
+	sources := setID{kSources, s.fam}
+	proto := next(reg1, addrLen(s.fam))
+	// nft converts the byte order of each part of a key with ranges.
+	order := one(&expr.Byteorder{SourceRegister: proto, DestRegister: proto, Op: expr.ByteorderHton, Len: 1, Size: 2})
+	load = append(load[:2:2], append(order, load[2:]...)...)
+	return []rule{newRule(
+		fmt.Sprintf("%s . %s saddr != @%s drop", dialledText(s.fam, s.node), ipWord(s.fam), sources),
+		onlyFamily(s.fam), load, saddr(s.fam, client), notInSet(sources), drop())}
+}
+
+// decide sets the masquerade mark and goes to the backends.
+func (s shape) decide(set *Settings) []rule {
+	all, locals := s.picksOf()
+	pickAll := newRule("goto "+all.String(), gotoChain(all.String()))
+	mark := setMarkBit(set.mark())
+	markText := fmt.Sprintf("meta mark set meta mark | 0x%08x", set.mark())
+
+	switch s.policy {
+	case External:
+		return []rule{newRule(markText, mark), pickAll}
+	case Internal:
+		if set.MasqueradeAll {
+			return []rule{newRule(markText, mark), pickAll}
+		}
+		if text, outside := set.Pods.match(s.fam, true); text != "" {
+			return []rule{newRule(text+" "+markText, outside, mark), pickAll}
+		}
+		return []rule{pickAll}
+	}
+	var rules []rule
+	if text, inside := set.Pods.match(s.fam, false); text != "" {
+		rules = append(rules, newRule(text+" goto "+all.String(), inside, gotoChain(all.String())))
+	}
+	rules = append(rules, newRule("fib saddr type local "+markText+" goto "+all.String(),
+		localAddress(true), mark, gotoChain(all.String())))
+	if s.locals == noLocals {
+		return append(rules, newRule("drop", drop()))
+	}
+	return append(rules, newRule("goto "+locals.String(), gotoChain(locals.String())))
+}
+
+// match returns the nft text and expressions that recognise packets from pods
+// (or, inverted, from anybody else); empty text when that cannot be told.
+func (d Detector) match(f family, inverted bool) (string, []expr.Any) {
+	op, not := expr.CmpOpEq, ""
+	if inverted {
+		op, not = expr.CmpOpNeq, "!= "
+	}
+	switch {
+	case len(d.CIDRs) > 0:
+		if !hasFamily(d.CIDRs, f) {
+			return "", nil
+		}
+		pods := setID{kPods, f}
+		lookup := inSet(pods)
+		if inverted {
+			lookup = notInSet(pods)
+		}
+		return fmt.Sprintf("%s saddr %s@%s", ipWord(f), not, pods),
+			append(append(onlyFamily(f), saddr(f, reg1)...), lookup...)
+	case d.Interface != "":
+		name := make([]byte, unix.IFNAMSIZ)
+		copy(name, d.Interface)
+		return fmt.Sprintf("iifname %s%q", not, d.Interface), interfaceName(op, name)
+	case d.InterfacePrefix != "":
+		return fmt.Sprintf("iifname %s%q", not, d.InterfacePrefix+"*"), interfaceName(op, []byte(d.InterfacePrefix))
+	}
+	return "", nil
+}
+
+func interfaceName(op expr.CmpOp, name []byte) []expr.Any {
+	return one(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, &expr.Cmp{Op: op, Register: reg1, Data: name})
+}
+
+// chains returns the chain that draws a backend and, before it for sticky
+// frontends, the one that looks for the backend the client had.
+func (p pick) chains() []chain {
+	if !p.sticky {
+		return []chain{{name: p.String(), rules: p.drawRules()}}
+	}
+	plain := p
+	plain.sticky = false
+	node := p.set == kNodeBackends || p.set == kNodeLocals
+	affinity := setID{kAffinity, p.fam}
+	if node {
+		affinity = setID{kNodeAffinity, p.fam}
+	}
+	load, client := dialled(p.fam, node)
+	had := newRule(
+		fmt.Sprintf("dnat %s to %s . %s saddr map @%s", ipWord(p.fam), dialledText(p.fam, node), ipWord(p.fam), affinity),
+		onlyFamily(p.fam), load, saddr(p.fam, client), dnatTo(affinity))
+	return append(plain.chains(), chain{
+		name:  p.String(),
+		rules: []rule{had, newRule("goto "+plain.String(), gotoChain(plain.String()))},
+	})
+}
+
+// drawRules draw a slot of the class, again and again while the slot is empty,
+// then of the half-sized class, in which all backends of a frontend lie whose
+// class is less than half full; slot 0 is never empty.
+//
+// All draws stand in one chain, because the kernel refuses to follow chains
+// deeper than 16 (NFT_JUMP_STACK_SIZE), and one per size would be deeper.
+func (p pick) drawRules() []rule {
+	var rules []rule
+	for class := p.class; class > 0 && class >= p.class-1; class-- {
+		for range draws {
+			rules = append(rules, p.draw(1<<class))
+		}
+	}
+	return append(rules, p.draw(1))
+}
+
+func (p pick) draw(size uint32) rule {
+	set := setID{p.set, p.fam}
+	node := strings.HasPrefix(set.String(), "node-")
+	load, slot := dialled(p.fam, node)
+	var only []expr.Any
+	if !node {
+		only = onlyFamily(p.fam) // else only this family gets here, by its map of NodePorts
+	}
+	return newRule(
+		fmt.Sprintf("dnat %s to %s . numgen random mod %d map @%s", ipWord(p.fam), dialledText(p.fam, node), size, set),
+		only, load, randomBelow(size, slot), dnatTo(set))
+}

@@ -1,0 +1,210 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nat
+
+import (
+	"net/netip"
+	"slices"
+
+	"fairlead/internal/l4"
+)
+
+// State remembers what is wanted and what the kernel has. want moves with
+// Configure, Set and Delete; have moves with Acked and Adopt; nothing else
+// moves either. Not safe for concurrent use.
+type State struct {
+	settings Settings
+	want     map[l4.Addr]Frontend
+	members  map[element]int // wanted elements of shared sets -> how many frontends want them
+
+	have Ruleset
+
+	// queue holds the keys of frontends whose want and have may differ, in the
+	// order in which they were touched; a key that is no longer in touched is
+	// skipped. The same for the elements of shared sets.
+	queue   []l4.Addr
+	touched map[l4.Addr]struct{}
+	shared  map[element]struct{}
+	refused map[l4.Addr]struct{}
+	// program is set when the static chains and settings sets may differ.
+	program bool
+	// idle holds chains that lost their last frontend.
+	idle map[string]struct{}
+}
+
+// Ruleset is what the kernel holds of the table, as far as is known.
+type Ruleset struct {
+	exists bool // the table and all sets of the layout are there
+	// alien says what in the table no fairlead of this layout has made, and
+	// cannot be changed in place; then the table is made anew.
+	alien     string
+	chains    map[string]string // name -> fingerprint of hook and rules
+	frontends map[l4.Addr]*frontend
+	members   map[element]struct{} // elements of kHairpin and kClusterIPs
+	ranges    map[setID][]netip.Prefix
+	verdicts  map[string]int // verdict -> elements of frontends that carry it
+	junk      []element      // elements that no State of ours ever wrote
+}
+
+// frontend is a frontend as the kernel has it.
+type frontend struct {
+	shape    shape // zero while there is no verdict
+	verdict  string
+	slots    []netip.AddrPort // by slot; see hole and unknown
+	locals   []netip.AddrPort
+	sources  []netip.Prefix
+	remember string // verdict in the sticky map
+	owner    string
+}
+
+// hole is an empty slot; unknown is one whose content has to be replaced.
+var (
+	hole    netip.AddrPort
+	unknown = netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+)
+
+// NewState returns a State that wants nothing and has nothing.
+func NewState() *State {
+	s := &State{
+		want:    map[l4.Addr]Frontend{},
+		members: map[element]int{},
+		refused: map[l4.Addr]struct{}{},
+	}
+	s.Adopt(&Ruleset{})
+	return s
+}
+
+// Configure replaces the settings.
+func (s *State) Configure(set Settings) {
+	s.settings = set
+	s.program = true
+}
+
+// Set makes f what is wanted at key. Setting what is already wanted is free.
+func (s *State) Set(key l4.Addr, f Frontend) {
+	f = f.canonical(key)
+	old, exists := s.want[key]
+	if exists && old.equal(&f) {
+		return
+	}
+	s.countMembers(key, &old, -1)
+	s.countMembers(key, &f, +1)
+	s.want[key] = f
+	s.touch(key)
+}
+
+// Delete makes key unwanted.
+func (s *State) Delete(key l4.Addr) {
+	old, exists := s.want[key]
+	if !exists {
+		return
+	}
+	s.countMembers(key, &old, -1)
+	delete(s.want, key)
+	s.touch(key)
+}
+
+// Pending returns how many frontends may still differ from the kernel, those
+// set aside by Refuse included.
+func (s *State) Pending() int { return len(s.touched) + len(s.refused) }
+
+// Refuse sets the frontends of a batch aside, which the kernel would not take.
+// They are tried again when they change, and after Retry.
+func (s *State) Refuse(b *Batch) {
+	for _, key := range b.Keys() {
+		delete(s.touched, key)
+		s.refused[key] = struct{}{}
+	}
+}
+
+// Retry lets the refused frontends be tried again.
+func (s *State) Retry() {
+	for key := range s.refused {
+		s.touch(key)
+	}
+}
+
+// Adopt replaces have by what was found in the kernel. The next batches repair
+// the difference, which is nothing where nobody interfered.
+func (s *State) Adopt(found *Ruleset) {
+	s.have = *found
+	if found.alien != "" {
+		s.have = Ruleset{alien: found.alien} // nothing in it will survive
+	}
+	s.have.init()
+	s.queue, s.touched = nil, map[l4.Addr]struct{}{}
+	s.shared, s.idle = map[element]struct{}{}, map[string]struct{}{}
+	s.program = true
+	for key := range s.want {
+		s.touch(key)
+	}
+	for key := range s.have.frontends {
+		s.touch(key)
+	}
+	slices.SortFunc(s.queue, l4.Addr.Compare)
+	for e := range s.members {
+		s.shared[e] = struct{}{}
+	}
+	for e := range s.have.members {
+		s.shared[e] = struct{}{}
+	}
+	for name := range s.have.chains {
+		s.idle[name] = struct{}{}
+	}
+}
+
+func (r *Ruleset) init() {
+	if r.chains == nil {
+		r.chains = map[string]string{}
+	}
+	if r.frontends == nil {
+		r.frontends = map[l4.Addr]*frontend{}
+	}
+	if r.members == nil {
+		r.members = map[element]struct{}{}
+	}
+	if r.ranges == nil {
+		r.ranges = map[setID][]netip.Prefix{}
+	}
+	r.verdicts = map[string]int{}
+	for _, f := range r.frontends {
+		for _, verdict := range []string{f.verdict, f.remember} {
+			if verdict != "" {
+				r.verdicts[verdict]++
+			}
+		}
+	}
+}
+
+func (s *State) touch(key l4.Addr) {
+	delete(s.refused, key)
+	if _, ok := s.touched[key]; !ok {
+		s.touched[key] = struct{}{}
+		s.queue = append(s.queue, key)
+	}
+}
+
+// countMembers adds n to the number of frontends that want each element of the
+// shared sets on f's account.
+func (s *State) countMembers(key l4.Addr, f *Frontend, n int) {
+	count := func(e element) {
+		s.members[e] += n
+		if s.members[e] == 0 {
+			delete(s.members, e)
+		}
+		s.shared[e] = struct{}{}
+	}
+	if f.Exclusive && !key.IsNodePort() {
+		count(element{set: setID{kClusterIPs, familyOf(key.IP)}, key: l4.Addr{IP: key.IP}})
+	}
+	for _, b := range f.Backends {
+		if b.OnNode {
+			count(hairpinElement(b.Addr()))
+		}
+	}
+}
+
+func hairpinElement(ip netip.Addr) element {
+	return element{set: setID{kHairpin, familyOf(ip)}, client: netip.PrefixFrom(ip, ip.BitLen())}
+}

@@ -1,0 +1,95 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nat
+
+import "github.com/google/nftables/userdata"
+
+// User data is what nft stores with a set for its own use: the kernel keeps the
+// bytes and never looks at them. Without the expressions of typeof, nft could
+// list the slot of a backend only as a number of unknown length and would
+// refuse to read its own listing. The encoding is that of nft's
+// mnl_nft_set_add and of the expr_ops.build_udata functions (nft 0.9.4 to 1.1).
+
+// nft's numbers of kinds of expressions (enum expr_types).
+const (
+	udPayload = 7
+	udMeta    = 9
+	udConcat  = 13
+	udNumgen  = 23
+)
+
+// nft's numbers of protocol headers (enum proto_desc_id) and of their fields.
+const (
+	udTCP = 8
+	udIP4 = 12
+	udIP6 = 13
+
+	udTCPDport = 2
+)
+
+// attributes of an expression
+const (
+	udType = userdata.Type(0)
+	udData = userdata.Type(1)
+)
+
+// setUserdata returns the user data of a set as nft would write it.
+func setUserdata(s setID) []byte {
+	row := s.row()
+	var ud []byte
+	if len(row.key) == 1 {
+		const bigEndian = 2
+		return userdata.AppendUint32(ud, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, bigEndian)
+	}
+	ud = userdata.AppendUint32(ud, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, 0)
+	if row.isMap() {
+		ud = userdata.AppendUint32(ud, userdata.NFTNL_UDATA_SET_DATABYTEORDER, 0)
+	}
+	if !row.typeof() {
+		// "type a . b" is stored as a concatenation without parts.
+		return userdata.Append(ud, userdata.NFTNL_UDATA_SET_KEY_TYPEOF, exprUserdata(udConcat, nil))
+	}
+	ud = userdata.Append(ud, userdata.NFTNL_UDATA_SET_KEY_TYPEOF, concatUserdata(row.key, s.fam))
+	return userdata.Append(ud, userdata.NFTNL_UDATA_SET_DATA_TYPEOF, concatUserdata(row.data, s.fam))
+}
+
+func exprUserdata(kind uint32, data []byte) []byte {
+	return userdata.Append(userdata.AppendUint32(nil, udType, kind), udData, data)
+}
+
+func concatUserdata(cs []component, f family) []byte {
+	var parts []byte
+	for i, c := range cs {
+		parts = userdata.Append(parts, userdata.Type(i), componentUserdata(c, f))
+	}
+	return exprUserdata(udConcat, parts)
+}
+
+func componentUserdata(c component, f family) []byte {
+	field := func(header, number uint32) []byte {
+		return exprUserdata(udPayload, userdata.AppendUint32(userdata.AppendUint32(nil, 0, header), 1, number))
+	}
+	switch c {
+	case cVIP, cBackend:
+		if f == v4 {
+			return field(udIP4, 12) // ip daddr
+		}
+		return field(udIP6, 9) // ip6 daddr
+	case cClient:
+		if f == v4 {
+			return field(udIP4, 11) // ip saddr
+		}
+		return field(udIP6, 8) // ip6 saddr
+	case cProto:
+		const metaL4proto = 16
+		return exprUserdata(udMeta, userdata.AppendUint32(nil, 0, metaL4proto))
+	case cPort, cTarget:
+		// nft 1.0.6 cannot list "th dport" here ("conflicting protocols").
+		return field(udTCP, udTCPDport)
+	}
+	// cSlot: numgen random mod 2 (type, modulus, offset)
+	ng := userdata.AppendUint32(nil, 0, 1)
+	ng = userdata.AppendUint32(ng, 1, 2)
+	return exprUserdata(udNumgen, userdata.AppendUint32(ng, 2, 0))
+}
