@@ -1,0 +1,44 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import "fmt"
+
+// PodLink says how pods are attached to their node.
+type PodLink uint8
+
+const (
+	// PTP gives each pod a veth and a host route, as the ptp CNI plugin does.
+	PTP PodLink = iota
+	// Bridge joins the pods of a node by cni0 with hairpin ports, as the bridge
+	// CNI plugin does.
+	Bridge
+)
+
+// Config describes a cluster. The zero value is a fabric and a client outside.
+type Config struct {
+	// Nodes is how many nodes New makes; AddNode makes more.
+	Nodes int
+	// IPv6 makes everything dual-stack.
+	IPv6 bool
+	// PodLink is PTP unless set.
+	PodLink PodLink
+	// NoPodRoutes leaves out the plain routes to the other nodes' pod CIDRs, for
+	// those who bring an overlay.
+	NoPodRoutes bool
+}
+
+// maxNodes keeps the node number inside one byte of its addresses, below those
+// of the fabric.
+const maxNodes = 250
+
+func (c Config) validate() error {
+	if c.Nodes < 0 || c.Nodes > maxNodes {
+		return fmt.Errorf("nodes %d is not in 0..%d", c.Nodes, maxNodes)
+	}
+	if c.PodLink > Bridge {
+		return fmt.Errorf("pod link %d is unknown", c.PodLink)
+	}
+	return nil
+}

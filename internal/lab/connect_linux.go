@@ -1,0 +1,112 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/l4"
+)
+
+// connect must run inside the namespace. An address literal keeps the dialer
+// from handing the work to goroutines, which would be outside of it.
+func connect(ctx context.Context, from netip.Addr, to l4.Addr) (net.Conn, error) {
+	d := net.Dialer{Control: reportICMP}
+	switch to.Proto {
+	case l4.TCP:
+		return connectTCP(ctx, from, to.AddrPort())
+	case l4.UDP:
+		if from.IsValid() {
+			d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+		}
+		return d.DialContext(ctx, "udp", to.AddrPort().String())
+	case l4.SCTP:
+		if from.IsValid() {
+			d.LocalAddr = &net.IPAddr{IP: from.AsSlice()}
+		}
+		return d.DialContext(ctx, sctpNetwork(to.IP), to.IP.String())
+	}
+	return nil, fmt.Errorf("protocol %s has no client", to.Proto)
+}
+
+// reportICMP makes a datagram socket fail on every ICMP unreachable, not only on
+// "port unreachable".
+func reportICMP(network, _ string, c syscall.RawConn) error {
+	var err error
+	set := func(fd uintptr) {
+		if strings.HasSuffix(network, "6") {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
+		} else {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1)
+		}
+	}
+	return errors.Join(c.Control(set), err)
+}
+
+// connectTCP is connect(2) that also notices soft errors. Between namespaces of
+// one machine an ICMP error can arrive while connect still holds the socket;
+// then the kernel only takes a note, and the client learns of it when it sends
+// its SYN again, a second later (tcp_v4_err).
+func connectTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	family := unix.AF_INET6
+	if to.Addr().Is4() {
+		family = unix.AF_INET
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open socket: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), to.String())
+	defer func() { _ = file.Close() }()
+	if from.IsValid() {
+		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(from, 0))); err != nil {
+			return nil, fmt.Errorf("bind to %s: %w", from, err)
+		}
+	}
+	if err := unix.Connect(fd, sockaddr(to)); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if err := waitConnected(ctx, fd); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return net.FileConn(file) // a duplicate
+}
+
+func waitConnected(ctx context.Context, fd int) error {
+	const step = 10 // milliseconds between looks at ctx and at the soft error
+	for {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		_, err := unix.Poll(poll, step)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		switch {
+		case err != nil:
+			return err
+		case errno != 0:
+			return unix.Errno(errno)
+		case poll[0].Revents&unix.POLLOUT != 0:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+	}
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Addr: a.Addr().As4(), Port: int(a.Port())}
+	}
+	return &unix.SockaddrInet6{Addr: a.Addr().As16(), Port: int(a.Port())}
+}

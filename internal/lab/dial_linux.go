@@ -1,0 +1,152 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/netns"
+)
+
+// Patience is how long Dial and Ask wait when their context has no deadline.
+const Patience = 2 * time.Second
+
+// Conn is an open TCP connection, or a UDP or SCTP socket with one port of its
+// own, to one address. It is not safe for concurrent use.
+type Conn struct {
+	// Reply is the latest answer.
+	Reply Reply
+
+	to   l4.Addr
+	conn net.Conn
+	in   *bufio.Reader // TCP only
+	init sctpInit      // SCTP only
+}
+
+// Dial makes a new connection from inside ns, with a port that is new too, and
+// returns what the server says about it. The connection is closed again.
+func Dial(ctx context.Context, ns *netns.NS, to l4.Addr) (Reply, error) {
+	c, err := Open(ctx, ns, netip.Addr{}, to)
+	if err != nil {
+		return Reply{}, err
+	}
+	return c.Reply, c.Close()
+}
+
+// Dial is the function Dial from inside the host.
+func (h *Host) Dial(ctx context.Context, to l4.Addr) (Reply, error) { return Dial(ctx, h.NS, to) }
+
+// Try is Dial and Outcome in one.
+func (h *Host) Try(ctx context.Context, to l4.Addr) string { return Outcome(h.Dial(ctx, to)) }
+
+// Open makes a connection that stays open, and waits for the first reply. The
+// kernel chooses the source address unless from is valid.
+func Open(ctx context.Context, ns *netns.NS, from netip.Addr, to l4.Addr) (*Conn, error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	c := &Conn{to: to}
+	err := ns.Do(func() (err error) {
+		c.conn, err = connect(ctx, from, to)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", to, classify(err))
+	}
+	switch to.Proto {
+	case l4.TCP:
+		c.in = bufio.NewReader(c.conn)
+	case l4.SCTP:
+		c.init = newInit(to.Port)
+	}
+	if err := c.exchange(ctx, to.Proto == l4.TCP); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// Open is the function Open from inside the host.
+func (h *Host) Open(ctx context.Context, to l4.Addr) (*Conn, error) {
+	return Open(ctx, h.NS, netip.Addr{}, to)
+}
+
+// Ask sends something over the connection and waits for the reply to it: over
+// TCP from the same server, over UDP from whoever the flow leads to now.
+func (c *Conn) Ask(ctx context.Context) (Reply, error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	return c.Reply, c.exchange(ctx, false)
+}
+
+// Source returns the client's own address.
+func (c *Conn) Source() netip.AddrPort {
+	switch a := c.conn.LocalAddr().(type) {
+	case *net.TCPAddr:
+		return unmap(a.AddrPort())
+	case *net.UDPAddr:
+		return unmap(a.AddrPort())
+	case *net.IPAddr:
+		ip, _ := netip.AddrFromSlice(a.IP)
+		return unmap(netip.AddrPortFrom(ip, c.init.source))
+	}
+	return netip.AddrPort{}
+}
+
+// Close ends the connection.
+func (c *Conn) Close() error {
+	if err := c.conn.Close(); err != nil {
+		return fmt.Errorf("close connection to %s: %w", c.to, err)
+	}
+	return nil
+}
+
+// exchange reads one reply; greeted means that the server speaks first.
+func (c *Conn) exchange(ctx context.Context, greeted bool) error {
+	deadline, _ := ctx.Deadline()
+	if err := c.conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	line, err := c.roundTrip(greeted)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", c.to, classify(err))
+	}
+	c.Reply, err = decodeReply(line)
+	return err
+}
+
+func (c *Conn) roundTrip(greeted bool) (string, error) {
+	if c.to.Proto == l4.SCTP {
+		return c.init.roundTrip(c.conn.(*net.IPConn))
+	}
+	if !greeted {
+		if _, err := io.WriteString(c.conn, "?\n"); err != nil {
+			return "", err
+		}
+	}
+	if c.in != nil {
+		line, err := c.in.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = errEOF
+		}
+		return line, err
+	}
+	buf := make([]byte, 512)
+	n, err := c.conn.Read(buf)
+	return string(buf[:n]), err
+}
+
+// patient gives ctx a deadline if it has none.
+func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, Patience)
+}

@@ -1,0 +1,45 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package lab builds a small cluster out of network namespaces. Each node has
+// routing, netfilter and conntrack of its own, as on a machine of its own, and
+// it takes neither root (a user namespace will do) nor the ip command.
+//
+//	                 fabric: a router, and a switch with a port per node
+//	     ┌──────────────┬───────────────┬──────────────────┐
+//	  node-1         node-2          node-3             outside
+//	192.168.50.1   192.168.50.2    192.168.50.3       198.51.100.10
+//	 fd00:50::1     fd00:50::2      fd00:50::3      2001:db8:100::10
+//	     │              │
+//	  pods of        pods of
+//	10.244.1.0/24  10.244.2.0/24
+//	fd00:10:244:1::/64 ...
+//
+// Node N has underlay address N, pod CIDRs numbered N and a default route to the
+// fabric, so that packets to a ClusterIP have a route before they meet NAT.
+// Outside is a client beyond the router.
+//
+// # Pods on the same node
+//
+// A pod's packet to a ClusterIP whose backend lives on the same node must come
+// back through the node's IP layer, or nobody translates the reply. With PTP,
+// the default, each pod hangs on a veth of its own and everything is routed.
+// With Bridge, pods share cni0 as under the bridge CNI plugin: the reply is
+// then switched, not routed, and reaches conntrack only because the kernel's
+// br_netfilter passes switched packets to the IP hooks
+// (net.bridge.bridge-nf-call-iptables, per namespace since 5.3). New reports a
+// kernel without it.
+//
+// # Talking
+//
+// Servers answer with their name and the source address they saw; Dial returns
+// that, or an error that tells refused, timeout, unreachable and reset apart.
+// TCP and UDP are the kernel's. SCTP, which few kernels are built with, is an
+// INIT and an INIT ACK over raw sockets: what conntrack and NAT need to see.
+//
+// # Lifetime
+//
+// Namespaces are held by descriptors of this process, so that nothing survives
+// it. Close removes everything sooner. All methods are safe for concurrent use,
+// but Close must come last.
+package lab

@@ -1,0 +1,52 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package labtest is package lab for tests: what goes wrong ends the test, and
+// everything ends with it. The package of the test calls nstest.Main.
+package labtest
+
+import (
+	"testing"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/lab"
+	"fairlead/internal/nstest"
+)
+
+// New returns a cluster that is closed when t ends.
+func New(t testing.TB, cfg lab.Config) *lab.Cluster {
+	t.Helper()
+	nstest.Need(t)
+	c, err := lab.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// Pod adds a pod that answers on the given port over each of the protocols, or
+// that only dials when none is given.
+func Pod(t testing.TB, node *lab.Node, name string, port uint16, protos ...l4.Proto) *lab.Pod {
+	t.Helper()
+	p, err := node.AddPod(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Serve(t, p.Host, port, protos...)
+	return p
+}
+
+// Serve starts servers named like the host.
+func Serve(t testing.TB, h *lab.Host, port uint16, protos ...l4.Proto) {
+	t.Helper()
+	for _, proto := range protos {
+		if _, err := h.Serve(proto, port); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/lab"
+	"fairlead/internal/lab/labtest"
+)
+
+// TestOutcome tells the ways apart in which nobody answers.
+func TestOutcome(t *testing.T) {
+	c := labtest.New(t, lab.Config{Nodes: 1, IPv6: true})
+	node := c.Nodes[0]
+	pod := labtest.Pod(t, node, "a", 80, protos...)
+	labtest.Serve(t, c.Outside, 80, protos...)
+
+	tests := []struct {
+		name     string
+		from, to *lab.Host
+		port     uint16
+		proto    l4.Proto
+		want     string
+	}{
+		{"nobody listens", pod.Host, node.Host, 80, l4.TCP, "refused"},
+		{"nobody listens", pod.Host, node.Host, 80, l4.UDP, "refused"},
+		{"no SCTP on the host", pod.Host, node.Host, 80, l4.SCTP, "unreachable"},
+		{"the router knows no pods", c.Outside, pod.Host, 80, l4.TCP, "unreachable"},
+		{"the router knows no pods", c.Outside, pod.Host, 80, l4.UDP, "unreachable"},
+		{"the router knows no pods", c.Outside, pod.Host, 80, l4.SCTP, "unreachable"},
+		{"answers get lost", pod.Host, c.Outside, 80, l4.TCP, "timeout"},
+		{"answers get lost", pod.Host, c.Outside, 80, l4.UDP, "timeout"},
+		{"answers get lost", pod.Host, c.Outside, 80, l4.SCTP, "timeout"},
+	}
+	for _, tt := range tests {
+		for _, addr := range tt.to.Addrs() {
+			at := l4.Addr{IP: addr, Port: tt.port, Proto: tt.proto}
+			t.Run(tt.name+" "+at.String(), func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				if got := tt.from.Try(ctx, at); got != tt.want {
+					t.Errorf("got %q, want %q", got, tt.want)
+				}
+			})
+		}
+	}
+}
+
+// TestConn keeps connections open: what they see is what a client with
+// long-lived connections sees.
+func TestConn(t *testing.T) {
+	c := labtest.New(t, lab.Config{Nodes: 1})
+	client := labtest.Pod(t, c.Nodes[0], "client", 0)
+	for _, proto := range protos {
+		t.Run(proto.String(), func(t *testing.T) {
+			pod := labtest.Pod(t, c.Nodes[0], "server-"+proto.String(), 80)
+			server, err := pod.Serve(proto, 80)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := client.Open(t.Context(), l4.Addr{IP: pod.Addr4, Port: 80, Proto: proto})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			for range 2 {
+				reply, err := conn.Ask(t.Context())
+				if want := (lab.Reply{Server: pod.Name, Source: conn.Source()}); err != nil || reply != want {
+					t.Errorf("got %v, %v, want %v", reply, err, want)
+				}
+			}
+			if proto == l4.TCP && server.Open() != 1 {
+				t.Errorf("%d connections are open, want 1", server.Open())
+			}
+			if err := server.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Ask(shortly(t)); err == nil {
+				t.Error("a closed server answers")
+			} else if proto == l4.TCP && !errors.Is(err, lab.ErrReset) {
+				t.Errorf("got %v, want %v", err, lab.ErrReset)
+			}
+		})
+	}
+}
+
+func shortly(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestComeAndGo takes pods and nodes away and adds new ones.
+func TestComeAndGo(t *testing.T) {
+	c := labtest.New(t, lab.Config{Nodes: 1, IPv6: true})
+	client := labtest.Pod(t, c.Nodes[0], "client", 0)
+	old := labtest.Pod(t, c.Nodes[0], "old", 80, l4.TCP)
+	at := l4.Addr{IP: old.Addr6, Port: 80, Proto: l4.TCP}
+	if got := client.Try(t.Context(), at); !strings.HasPrefix(got, "old saw") {
+		t.Fatal(got)
+	}
+	if err := errors.Join(old.Close(), old.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := client.Try(t.Context(), at); got != "unreachable" {
+		t.Errorf("a pod that is gone: got %q, want unreachable", got)
+	}
+	if _, err := c.Nodes[0].AddPod("client"); err == nil {
+		t.Error("two pods of one name")
+	}
+	if next := labtest.Pod(t, c.Nodes[0], "new", 80, l4.TCP); next.Addr6 == old.Addr6 {
+		t.Errorf("address %s was handed out twice", next.Addr6)
+	}
+
+	node, err := c.AddNode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := labtest.Pod(t, node, "far", 80, l4.TCP)
+	if got, want := client.Try(t.Context(), l4.Addr{IP: far.Addr4, Port: 80, Proto: l4.TCP}), "far saw "+client.Addr4.String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if err := node.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Nodes) != 1 {
+		t.Errorf("%d nodes are left, want 1", len(c.Nodes))
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for _, cfg := range []lab.Config{{Nodes: -1}, {Nodes: 251}, {PodLink: 7}} {
+		if _, err := lab.New(t.Context(), cfg); err == nil {
+			t.Errorf("%+v was built", cfg)
+		}
+	}
+}
