@@ -46,12 +46,17 @@ func setUserdata(s setID) []byte {
 	if row.isMap() {
 		ud = userdata.AppendUint32(ud, userdata.NFTNL_UDATA_SET_DATABYTEORDER, 0)
 	}
-	if !row.typeof() {
+	if row.typeof() {
+		ud = userdata.Append(ud, userdata.NFTNL_UDATA_SET_KEY_TYPEOF, concatUserdata(row.key, s.fam))
+		ud = userdata.Append(ud, userdata.NFTNL_UDATA_SET_DATA_TYPEOF, concatUserdata(row.data, s.fam))
+	} else {
 		// "type a . b" is stored as a concatenation without parts.
-		return userdata.Append(ud, userdata.NFTNL_UDATA_SET_KEY_TYPEOF, exprUserdata(udConcat, nil))
+		ud = userdata.Append(ud, userdata.NFTNL_UDATA_SET_KEY_TYPEOF, exprUserdata(udConcat, nil))
 	}
-	ud = userdata.Append(ud, userdata.NFTNL_UDATA_SET_KEY_TYPEOF, concatUserdata(row.key, s.fam))
-	return userdata.Append(ud, userdata.NFTNL_UDATA_SET_DATA_TYPEOF, concatUserdata(row.data, s.fam))
+	if row.isMap() {
+		ud = userdata.AppendUint32(ud, userdata.NFTNL_UDATA_SET_DATA_INTERVAL, 0)
+	}
+	return ud
 }
 
 func exprUserdata(kind uint32, data []byte) []byte {

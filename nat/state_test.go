@@ -1,0 +1,275 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nat
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead/internal/l4"
+)
+
+// dry applies every pending batch without a kernel and returns the operations
+// on elements, one string a batch.
+func dry(s *State, limit int) []string {
+	var out []string
+	for b := s.Next(limit); b != nil; b = s.Next(limit) {
+		var lines []string
+		for _, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
+			if strings.Contains(line, " element ") || strings.Contains(line, "delete chain") {
+				lines = append(lines, strings.ReplaceAll(line, " inet fairlead", ""))
+			}
+		}
+		out = append(out, strings.Join(lines, "\n"))
+		s.Acked(b)
+	}
+	return out
+}
+
+// pods returns n backends: 10.244.0.1:80 and so on.
+func pods(n int) []Backend {
+	out := make([]Backend, n)
+	ip := netip.MustParseAddr("10.244.0.0")
+	for i := range out {
+		ip = ip.Next()
+		out[i] = Backend{AddrPort: netip.AddrPortFrom(ip, 80)}
+	}
+	return out
+}
+
+func settled(key l4.Addr, f Frontend) *State {
+	s := NewState()
+	s.Configure(testSettings())
+	s.Set(key, f)
+	dry(s, 0)
+	return s
+}
+
+// TestChanges shows the operations that one change of a frontend costs.
+func TestChanges(t *testing.T) {
+	key := addr("10.96.0.1:80", l4.TCP)
+	p := pods(20)
+	web := func(b ...Backend) Frontend {
+		return Frontend{Policy: Internal, Exclusive: true, Owner: "d/web", Backends: b}
+	}
+	for _, tt := range []struct {
+		name string
+		from Frontend
+		to   *Frontend
+		want []string
+	}{{
+		name: "one more in the class is one element",
+		from: web(p[:3]...), to: ptr(web(p[:4]...)),
+		want: []string{`add element backends4 { 10.96.0.1 . tcp . 80 . 3 comment "d/web" : 10.244.0.4 . 80 }`},
+	}, {
+		name: "one less moves the last slot into the hole",
+		from: web(p[:4]...), to: ptr(web(p[0], p[2], p[3])),
+		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.2 . 80 }
+delete element backends4 { 10.96.0.1 . tcp . 80 . 3 comment "d/web" : 10.244.0.4 . 80 }
+add element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.4 . 80 }`},
+	}, {
+		name: "the last one less is one element",
+		from: web(p[:4]...), to: ptr(web(p[:3]...)),
+		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 3 comment "d/web" : 10.244.0.4 . 80 }`},
+	}, {
+		name: "a replaced one keeps the slot",
+		from: web(p[:4]...), to: ptr(web(p[0], p[9], p[2], p[3])),
+		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.2 . 80 }
+add element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.10 . 80 }`},
+	}, {
+		name: "growing out of the class changes the verdict, chains go afterwards",
+		from: web(p[:2]...), to: ptr(web(p[:3]...)),
+		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-2 }
+add element backends4 { 10.96.0.1 . tcp . 80 . 2 comment "d/web" : 10.244.0.3 . 80 }
+add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-4 }`,
+			"delete chain cluster4-2\ndelete chain pick4-2"},
+	}, {
+		name: "half a class is no reason to shrink",
+		from: web(p[:8]...), to: ptr(web(p[:2]...)),
+		want: []string{strings.Join([]string{
+			slotLine("delete", 7), slotLine("delete", 6), slotLine("delete", 5),
+			slotLine("delete", 4), slotLine("delete", 3), slotLine("delete", 2)}, "\n")},
+	}, {
+		name: "less than a quarter is",
+		from: web(p[:8]...), to: ptr(web(p[:1]...)),
+		want: []string{strings.Join([]string{
+			`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-8 }`,
+			slotLine("delete", 7), slotLine("delete", 6), slotLine("delete", 5), slotLine("delete", 4),
+			slotLine("delete", 3), slotLine("delete", 2), slotLine("delete", 1),
+			`add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }`}, "\n"),
+			"delete chain cluster4-8\ndelete chain pick4-8"},
+	}, {
+		name: "the last backend gone is a reject",
+		from: web(p[:1]...), to: ptr(web()),
+		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }
+` + slotLine("delete", 0) + `
+add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto refuse }`,
+			"delete chain cluster4-1\ndelete chain pick4-1"},
+	}, {
+		name: "deleted",
+		from: web(p[:1]...),
+		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }
+` + slotLine("delete", 0) + `
+delete element cluster-ips4 { 10.96.0.1 }`,
+			"delete chain cluster4-1\ndelete chain pick4-1"},
+	}, {
+		name: "nothing changed, in another order",
+		from: web(p[:3]...), to: ptr(web(p[2], p[0], p[1], p[0])),
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := settled(key, tt.from)
+			if tt.to == nil {
+				s.Delete(key)
+			} else {
+				s.Set(key, *tt.to)
+			}
+			if diff := cmp.Diff(tt.want, dry(s, 0)); diff != "" {
+				t.Errorf("operations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func slotLine(verb string, i int) string {
+	return fmt.Sprintf(`%s element backends4 { 10.96.0.1 . tcp . 80 . %d comment "d/web" : 10.244.0.%d . 80 }`, verb, i, i+1)
+}
+
+// TestNextIsPure asks twice and expects the same answer, until Acked.
+func TestNextIsPure(t *testing.T) {
+	s := NewState()
+	s.Configure(testSettings())
+	variety(s)
+	for i := 0; ; i++ {
+		b := s.Next(5)
+		if b == nil {
+			break
+		}
+		if again := s.Next(5); again.String() != b.String() {
+			t.Fatalf("batch %d differs when asked for again (-first +second):\n%s", i, cmp.Diff(b.String(), again.String()))
+		}
+		if b.size() > 5+3*b.rules+len(b.chains) {
+			t.Errorf("batch %d has %d elements, limit 5:\n%s", i, len(b.adds)+len(b.dels), b)
+		}
+		s.Acked(b)
+	}
+	if n := s.Pending(); n != 0 {
+		t.Errorf("%d frontends pending after the last batch, want 0", n)
+	}
+}
+
+// TestNeverHalfMade commits a large frontend in small batches and looks at what
+// a packet could meet after each of them.
+func TestNeverHalfMade(t *testing.T) {
+	key := addr("10.96.0.1:80", l4.TCP)
+	s := NewState()
+	s.Configure(testSettings())
+	step := func(n int) {
+		t.Helper()
+		if n == 0 {
+			s.Delete(key)
+		} else {
+			s.Set(key, Frontend{Policy: Internal, Owner: "d/web", Backends: pods(n)})
+		}
+		for b := s.Next(7); b != nil; b = s.Next(7) {
+			s.Acked(b)
+			f := s.have.frontends[key]
+			if f == nil || f.verdict == "" {
+				continue
+			}
+			if len(f.slots) == 0 || f.slots[0] == hole {
+				t.Fatalf("to %d backends: verdict %s without a backend in slot 0", n, f.verdict)
+			}
+			for _, c := range chainsOf(f.verdict, &s.settings) {
+				if s.have.chains[c.name] != c.fingerprint() {
+					t.Fatalf("to %d backends: verdict %s before chain %s", n, f.verdict, c.name)
+				}
+			}
+		}
+	}
+	for _, n := range []int{100, 3, 1, 64, 65, 0, 40, 300, 5, 0} {
+		step(n)
+	}
+	if n := len(s.have.frontends); n != 0 {
+		t.Errorf("%d frontends left, want 0", n)
+	}
+}
+
+// TestRefuse sets a frontend aside and takes it up again when it changes.
+func TestRefuse(t *testing.T) {
+	key := addr("10.96.0.1:80", l4.TCP)
+	s := NewState()
+	s.Configure(testSettings())
+	dry(s, 0)
+	f := Frontend{Policy: Internal, Owner: "d/web", Backends: pods(1)}
+	s.Set(key, f)
+	s.Refuse(s.Next(1))
+	if b := s.Next(0); b != nil {
+		t.Errorf("a refused frontend is still pending:\n%s", b)
+	}
+	if s.Pending() != 1 {
+		t.Errorf("Pending() = %d, want 1", s.Pending())
+	}
+	f.Backends = pods(2)
+	s.Set(key, f)
+	if len(dry(s, 0)) != 1 || s.Pending() != 0 {
+		t.Error("a changed frontend was not tried again")
+	}
+}
+
+func TestRemoved(t *testing.T) {
+	key := addr("10.96.0.1:53", l4.UDP)
+	p := pods(5)
+	s := settled(key, Frontend{Policy: Internal, Owner: "d/dns", Backends: p[:4]})
+	s.Set(key, Frontend{Policy: Internal, Owner: "d/dns", Backends: []Backend{p[0], p[2], p[4]}})
+	got := s.Next(0).Removed()
+	want := []Pair{{key, p[1].AddrPort}, {key, p[3].AddrPort}}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b Pair) bool { return a == b })); diff != "" {
+		t.Errorf("Removed (-want +got):\n%s", diff)
+	}
+}
+
+func TestShapeNames(t *testing.T) {
+	for _, policy := range []Policy{Reject, Drop, Internal, External, Local} {
+		for i := range 16 {
+			s := shape{policy: policy, fam: v6, node: i&1 > 0, guarded: i&2 > 0, sticky: i&4 > 0}
+			if policy.picks() {
+				s.class = int8(i)
+			}
+			if policy == Local {
+				s.locals = int8(i) - 1
+			}
+			if got, ok := parseShape(s.String()); !ok || got != s {
+				t.Errorf("parseShape(%q) = %+v, %v, want %+v", s, got, ok, s)
+			}
+		}
+	}
+	for _, name := range []string{"", "services", "cluster4", "cluster4-3", "cluster5-", "cluster4-8-1", "local4-8", "external4-131072"} {
+		if s, ok := parseShape(name); ok {
+			t.Errorf("parseShape(%q) = %+v, want none", name, s)
+		}
+	}
+}
+
+func TestNormalise(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"10.0.0.0/8,10.1.0.0/16,fd00::/8", "10.0.0.0/8"},
+		{"10.1.2.3/16,10.0.0.0/16", "10.0.0.0/16,10.1.0.0/16"},
+		{"0.0.0.0/0,192.0.2.0/24", "0.0.0.0/0"},
+		{"192.0.2.1/32,192.0.2.1/32", "192.0.2.1/32"},
+	} {
+		got := ""
+		for _, p := range normalise(prefixes(strings.Split(tt.in, ",")...), v4) {
+			got += "," + p.String()
+		}
+		if got = strings.TrimPrefix(got, ","); got != tt.want {
+			t.Errorf("normalise(%s) = %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
