@@ -1,0 +1,190 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package arch_test
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "fairlead"
+
+// A rule forbids packages to import others.
+type rule struct {
+	from   []string // packages it binds, by directory; "internal/..." is a subtree
+	except []string // packages it does not bind after all
+	tests  bool     // whether test files are bound too
+	deny   []string // import paths; "k8s.io/..." is a subtree
+	why    string
+}
+
+var everything = []string{"..."}
+
+func rules() []rule {
+	leaves := []string{"fairlead/nat/...", "fairlead/conntrack/...", "fairlead/overlay/..."}
+	return []rule{{
+		from:   everything,
+		except: []string{"proxier/...", "cmd/...", "bench/...", "deploy/..."},
+		tests:  true,
+		deny:   []string{"k8s.io/...", "sigs.k8s.io/..."},
+		why:    "the Kubernetes vocabulary ends in proxier and cmd",
+	}, {
+		from: []string{"nat/..."}, tests: true, deny: leaves[1:],
+		why: "what leaf packages share lives in internal/l4",
+	}, {
+		from: []string{"conntrack/..."}, tests: true, deny: []string{leaves[0], leaves[2]},
+		why: "what leaf packages share lives in internal/l4",
+	}, {
+		from: []string{"overlay/..."}, tests: true, deny: leaves[:2],
+		why: "what leaf packages share lives in internal/l4",
+	}, {
+		from:  append(dirs(leaves), "internal/..."),
+		tests: true,
+		deny:  []string{"fairlead/proxier/...", "fairlead/cmd/...", "fairlead/bench/..."},
+		why:   "imports go from cmd to proxier to the leaf packages to internal",
+	}, {
+		from: []string{"internal/..."}, tests: true, deny: leaves,
+		why: "internal packages are what the leaf packages are made of",
+	}, {
+		from: []string{"proxier/..."}, tests: true, deny: []string{"fairlead/cmd/...", "fairlead/bench/..."},
+		why: "imports go from cmd to proxier",
+	}, {
+		from:   everything,
+		except: []string{"cmd/...", "bench/...", "internal/lab/...", "internal/nstest"},
+		deny:   []string{"os/exec"},
+		why:    "the agent runs no other program",
+	}, {
+		from:   everything,
+		except: []string{"cmd/...", "bench/...", "internal/lab/...", "internal/nstest"},
+		deny:   []string{"fairlead/internal/lab/...", "fairlead/internal/nstest", "testing/..."},
+		why:    "what serves tests stays in tests",
+	}, {
+		from: everything, tests: true, deny: []string{"log", "log/slog", "github.com/golang/glog"},
+		why: "logs are contextual klog, and only in proxier and cmd",
+	}}
+}
+
+func dirs(imports []string) []string {
+	out := make([]string, len(imports))
+	for i, p := range imports {
+		out[i] = strings.TrimPrefix(p, module+"/")
+	}
+	return out
+}
+
+// TestImports reads every file of the module, whatever it is built for.
+func TestImports(t *testing.T) {
+	root := filepath.Join("..", "..")
+	files := 0
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && name != root && skipped(entry.Name()):
+			return fs.SkipDir
+		case entry.IsDir() || filepath.Ext(name) != ".go":
+			return nil
+		}
+		files++
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		return checkFile(t, name, filepath.ToSlash(rel))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 10 {
+		t.Errorf("only %d files were read from %s", files, root)
+	}
+}
+
+func skipped(dir string) bool {
+	return strings.HasPrefix(dir, ".") || strings.HasPrefix(dir, "_") || dir == "testdata" || dir == "vendor"
+}
+
+func checkFile(t *testing.T, name, rel string) error {
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, name, nil, parser.ImportsOnly)
+	if err != nil {
+		return fmt.Errorf("parse imports: %w", err)
+	}
+	for _, spec := range f.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", fset.Position(spec.Pos()), err)
+		}
+		for _, why := range violations(rel, imported) {
+			t.Errorf("%s:%d imports %s: %s", rel, fset.Position(spec.Pos()).Line, imported, why)
+		}
+	}
+	return nil
+}
+
+// violations returns why the file at rel may not import a package.
+func violations(rel, imported string) []string {
+	var why []string
+	dir := path.Dir(rel)
+	for _, r := range rules() {
+		if strings.HasSuffix(rel, "_test.go") && !r.tests {
+			continue
+		}
+		if matchAny(r.from, dir) && !matchAny(r.except, dir) && matchAny(r.deny, imported) {
+			why = append(why, r.why)
+		}
+	}
+	return why
+}
+
+func matchAny(patterns []string, s string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		if p == "..." {
+			return true
+		}
+		tree, ok := strings.CutSuffix(p, "/...")
+		return s == tree || ok && strings.HasPrefix(s, tree+"/")
+	})
+}
+
+// TestViolations makes sure that the rules bite.
+func TestViolations(t *testing.T) {
+	tests := []struct {
+		file, imported string
+		forbidden      bool
+	}{
+		{"nat/state.go", "k8s.io/api/core/v1", true},
+		{"nat/state_test.go", "k8s.io/api/core/v1", true},
+		{"internal/lab/host.go", "k8s.io/klog/v2", true},
+		{"proxier/store.go", "k8s.io/api/core/v1", false},
+		{"cmd/fairlead/run.go", "k8s.io/client-go/rest", false},
+		{"nat/table.go", "fairlead/overlay", true},
+		{"overlay/plan.go", "fairlead/conntrack", true},
+		{"conntrack/sub/x.go", "fairlead/nat", true},
+		{"nat/table.go", "fairlead/internal/l4", false},
+		{"nat/table.go", "fairlead/proxier", true},
+		{"internal/l4/l4.go", "fairlead/nat", true},
+		{"proxier/loop.go", "fairlead/nat", false},
+		{"proxier/loop.go", "os/exec", true},
+		{"proxier/loop_test.go", "os/exec", false},
+		{"internal/lab/process.go", "os/exec", false},
+		{"nat/packet_linux_test.go", "fairlead/internal/lab/labtest", false},
+		{"nat/packet_linux.go", "fairlead/internal/lab/labtest", true},
+		{"proxier/loop.go", "log/slog", true},
+		{"bench/main.go", "k8s.io/api/core/v1", false},
+	}
+	for _, tt := range tests {
+		if got := violations(tt.file, tt.imported); (len(got) > 0) != tt.forbidden {
+			t.Errorf("%s imports %s: got %q, want forbidden=%v", tt.file, tt.imported, got, tt.forbidden)
+		}
+	}
+}
