@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: The fairlead authors
+# SPDX-License-Identifier: Apache-2.0
+
+GO       ?= go
+FUZZTIME ?= 30s
+BENCH    ?= .
+PKG      ?= ./...
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the static binary bin/fairlead
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/fairlead ./cmd/fairlead
+
+.PHONY: demo
+demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 20 s)
+	@bin/fairlead lab --demo
+
+.PHONY: test
+test: deps ## Run go vet and all tests, those on the real kernel too
+	$(GO) vet $(PKG)
+	$(GO) test $(PKG)
+
+.PHONY: check
+check: ## Check format, go.mod and lint
+	@bad=$$(gofmt -l .); test -z "$$bad" || { echo "not gofmt'ed: $$bad"; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: skipped"; fi
+
+.PHONY: race
+race: deps ## Run all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race $(PKG)
+
+.PHONY: golden
+golden: ## Rewrite the expected output of script tests, and show what changed
+	$(GO) test ./proxier -run Script -update
+	git diff --stat
+
+.PHONY: fuzz
+fuzz: deps ## Run each fuzz test for FUZZTIME=30s
+	@for f in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$f); do \
+			echo "$$name in $$f"; \
+			$(GO) test ./$$(dirname $$f) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: deps ## Run the benchmarks named by BENCH=. on the real kernel
+	$(GO) test $(PKG) -run '^$$' -bench '$(BENCH)' -benchmem
+
+.PHONY: deps
+deps: ## Install (as root, on Debian) or name the programs that tests compare with
+	@sh internal/tools/deps.sh
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin

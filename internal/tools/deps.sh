@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-FileCopyrightText: The fairlead authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the programs that tests and the demo use for a second opinion, when
+# run as root where there is apt-get, and names them otherwise. fairlead itself
+# runs none of them.
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+
+missing=
+need() { # program package
+	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need nft nftables
+need conntrack conntrack
+need ip iproute2
+need tcpdump tcpdump
+need nsenter util-linux
+
+if [ -z "$missing" ]; then
+	exit 0
+fi
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "installing:$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq || echo "apt-get update did not succeed; trying with the lists there are"
+	# shellcheck disable=SC2086 # a list of words
+	apt-get install -y -qq --no-install-recommends $missing
+else
+	echo "not installed:$missing"
+	echo "What needs them is skipped. On Debian: sudo apt-get install$missing"
+fi
