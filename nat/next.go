@@ -32,8 +32,7 @@ func (s *State) Next(limit int) *Batch {
 	if s.program {
 		s.nextProgram(b)
 	}
-	all := s.nextFrontends(b, limit)
-	s.nextMembers(b, all)
+	all := s.nextMembers(b, &s.early, limit) && s.nextFrontends(b, limit) && s.nextMembers(b, &s.late, limit)
 	if b.Len() == 0 && len(b.after) == 0 && all {
 		b.drops = s.idleChains()
 	}
@@ -98,33 +97,29 @@ func (s *Settings) ranges() map[setID][]netip.Prefix {
 // nextFrontends plans touched frontends until the batch is full. It reports
 // whether that was all of them.
 func (s *State) nextFrontends(b *Batch, limit int) bool {
-	for _, key := range s.queue {
-		if _, ok := s.touched[key]; !ok {
-			continue
+	return s.touched.each(func(key l4.Addr) bool {
+		return b.size() < limit && s.planFrontend(b, key, limit)
+	})
+}
+
+// nextMembers does the same for elements that frontends share.
+func (s *State) nextMembers(b *Batch, q *queue[element], limit int) bool {
+	return q.each(func(e element) bool {
+		_, have := s.have.members[e]
+		want := s.members[e] > 0
+		if have == want {
+			return true
 		}
 		if b.size() >= limit {
 			return false
 		}
-		if !s.planFrontend(b, key, limit) {
-			return false
-		}
-	}
-	return true
-}
-
-// nextMembers plans the elements that frontends share. An address becomes
-// exclusive only with the last batch.
-func (s *State) nextMembers(b *Batch, last bool) {
-	for _, e := range slices.SortedFunc(maps.Keys(s.shared), compareMembers) {
-		_, have := s.have.members[e]
-		want := s.members[e] > 0
-		switch {
-		case want && !have && (last || e.set.kind != kClusterIPs):
+		if want {
 			b.adds = append(b.adds, e)
-		case have && !want:
+		} else {
 			b.dels = append(b.dels, e)
 		}
-	}
+		return true
+	})
 }
 
 // idleChains returns the chains that neither the program nor a frontend uses,
@@ -178,7 +173,7 @@ func (s *State) Acked(b *Batch) {
 	if len(b.drops) > 0 {
 		clear(s.idle)
 	}
-	s.compactQueue()
+	s.touched.compact()
 }
 
 func (s *State) ackMembers(b *Batch) {
@@ -192,10 +187,16 @@ func (s *State) ackMembers(b *Batch) {
 			s.have.members[e] = struct{}{}
 		}
 	}
-	for e := range s.shared {
-		if _, have := s.have.members[e]; have == (s.members[e] > 0) {
-			delete(s.shared, e)
-		}
+	for _, q := range []*queue[element]{&s.early, &s.late} {
+		q.each(func(e element) bool {
+			_, have := s.have.members[e]
+			if have != (s.members[e] > 0) {
+				return false // the rest is for another batch, too
+			}
+			q.remove(e)
+			return true
+		})
+		q.compact()
 	}
 }
 
@@ -214,7 +215,7 @@ func (s *State) ackFrontend(c change) {
 		s.hold(c.now.remember)
 	}
 	if c.done {
-		delete(s.touched, c.key)
+		s.touched.remove(c.key)
 	}
 }
 
@@ -232,17 +233,4 @@ func (s *State) release(verdict string) {
 		delete(s.have.verdicts, verdict)
 		s.idle[verdict] = struct{}{}
 	}
-}
-
-// compactQueue drops the keys at the head that are done.
-func (s *State) compactQueue() {
-	i := slices.IndexFunc(s.queue, func(key l4.Addr) bool {
-		_, ok := s.touched[key]
-		return ok
-	})
-	if i < 0 {
-		s.queue = nil
-		return
-	}
-	s.queue = s.queue[i:]
 }

@@ -20,12 +20,11 @@ type State struct {
 
 	have Ruleset
 
-	// queue holds the keys of frontends whose want and have may differ, in the
-	// order in which they were touched; a key that is no longer in touched is
-	// skipped. The same for the elements of shared sets.
-	queue   []l4.Addr
-	touched map[l4.Addr]struct{}
-	shared  map[element]struct{}
+	// touched holds the frontends whose want and have may differ; early and
+	// late hold such elements of shared sets, by when they are written.
+	touched queue[l4.Addr]
+	early   queue[element] // hairpin: before the frontends
+	late    queue[element] // cluster-ips: when all frontends are there
 	refused map[l4.Addr]struct{}
 	// program is set when the static chains and settings sets may differ.
 	program bool
@@ -107,13 +106,13 @@ func (s *State) Delete(key l4.Addr) {
 
 // Pending returns how many frontends may still differ from the kernel, those
 // set aside by Refuse included.
-func (s *State) Pending() int { return len(s.touched) + len(s.refused) }
+func (s *State) Pending() int { return s.touched.len() + len(s.refused) }
 
 // Refuse sets the frontends of a batch aside, which the kernel would not take.
 // They are tried again when they change, and after Retry.
 func (s *State) Refuse(b *Batch) {
 	for _, key := range b.Keys() {
-		delete(s.touched, key)
+		s.touched.remove(key)
 		s.refused[key] = struct{}{}
 	}
 }
@@ -133,22 +132,23 @@ func (s *State) Adopt(found *Ruleset) {
 		s.have = Ruleset{alien: found.alien} // nothing in it will survive
 	}
 	s.have.init()
-	s.queue, s.touched = nil, map[l4.Addr]struct{}{}
-	s.shared, s.idle = map[element]struct{}{}, map[string]struct{}{}
-	s.program = true
+	s.touched, s.early, s.late = newQueue[l4.Addr](), newQueue[element](), newQueue[element]()
+	s.idle, s.program = map[string]struct{}{}, true
 	for key := range s.want {
 		s.touch(key)
 	}
 	for key := range s.have.frontends {
 		s.touch(key)
 	}
-	slices.SortFunc(s.queue, l4.Addr.Compare)
 	for e := range s.members {
-		s.shared[e] = struct{}{}
+		s.touchMember(e)
 	}
 	for e := range s.have.members {
-		s.shared[e] = struct{}{}
+		s.touchMember(e)
 	}
+	slices.SortFunc(s.touched.order, l4.Addr.Compare)
+	slices.SortFunc(s.early.order, compareMembers)
+	slices.SortFunc(s.late.order, compareMembers)
 	for name := range s.have.chains {
 		s.idle[name] = struct{}{}
 	}
@@ -179,9 +179,14 @@ func (r *Ruleset) init() {
 
 func (s *State) touch(key l4.Addr) {
 	delete(s.refused, key)
-	if _, ok := s.touched[key]; !ok {
-		s.touched[key] = struct{}{}
-		s.queue = append(s.queue, key)
+	s.touched.push(key)
+}
+
+func (s *State) touchMember(e element) {
+	if e.set.kind == kClusterIPs {
+		s.late.push(e)
+	} else {
+		s.early.push(e)
 	}
 }
 
@@ -193,7 +198,7 @@ func (s *State) countMembers(key l4.Addr, f *Frontend, n int) {
 		if s.members[e] == 0 {
 			delete(s.members, e)
 		}
-		s.shared[e] = struct{}{}
+		s.touchMember(e)
 	}
 	if f.Exclusive && !key.IsNodePort() {
 		count(element{set: setID{kClusterIPs, familyOf(key.IP)}, key: l4.Addr{IP: key.IP}})
