@@ -1,0 +1,136 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// target is an endpoint of one port of a Service.
+type target struct {
+	Endpoint
+	port uint16
+}
+
+func (t target) backend() netip.AddrPort { return netip.AddrPortFrom(t.Addr, t.port) }
+
+// endpointsOf merges what the slices of a Service say about a port. An address
+// that occurs twice counts once: where one says ready, or on this node, that is
+// what it is.
+func endpointsOf(list []*Slice, port *ServicePort, v6 bool) []target {
+	var out []target
+	index := map[netip.AddrPort]int{}
+	for _, s := range list {
+		if s.IPv6 != v6 {
+			continue
+		}
+		for _, p := range s.Ports {
+			if p.Name != port.Name || p.Proto != port.Proto {
+				continue
+			}
+			for _, ep := range s.Endpoints {
+				t := target{ep, p.Port}
+				i, twice := index[t.backend()]
+				if !twice {
+					index[t.backend()] = len(out)
+					out = append(out, t)
+				} else if t.rank() > out[i].rank() {
+					out[i] = t
+				}
+			}
+		}
+	}
+	return out
+}
+
+// rank orders statements about one endpoint by how much use it is.
+func (t target) rank() int {
+	switch {
+	case t.Ready:
+		return 3
+	case t.Serving && t.Terminating:
+		return 2
+	case t.Serving:
+		return 1
+	}
+	return 0
+}
+
+// choice is which endpoints may take a connection.
+type choice struct {
+	// cluster are those that any client may be sent to: the ready ones, by
+	// topology; without any, those that still serve while they terminate
+	// (KEP-1669).
+	cluster []target
+	// local are the same among those on this node, whatever the topology.
+	local []target
+	// any is set when some node has an endpoint that could take a connection.
+	any bool
+	// fallback says why hints, which some endpoint has, were not followed.
+	fallback string
+}
+
+// choose applies kube-proxy's rules: local and cluster fall back independently.
+func choose(eps []target, self *Self) choice {
+	var c choice
+	onNode := func(t target) bool { return t.Node == self.Name && self.Name != "" }
+	ready := filter(eps, func(t target) bool { return t.Ready })
+	draining := filter(eps, func(t target) bool { return !t.Ready && t.Serving && t.Terminating })
+	c.any = len(ready)+len(draining) > 0
+
+	c.cluster, c.fallback = byTopology(ready, self)
+	if len(c.cluster) == 0 {
+		c.cluster = draining
+	}
+	c.local = filter(ready, onNode)
+	if len(c.local) == 0 {
+		c.local = filter(draining, onNode)
+	}
+	return c
+}
+
+// byTopology follows the hints of ready endpoints (KEP-2433, KEP-3015): those
+// for this node, else those for its zone, else all. Hints of a level count only
+// when every endpoint has them, so that they can be introduced gradually.
+func byTopology(ready []target, self *Self) (out []target, fallback string) {
+	levels := []struct {
+		hints  func(target) []string
+		self   string
+		absent string
+		none   string
+	}{
+		{func(t target) []string { return t.ForNodes }, self.Name, "an endpoint has no node hint", "no endpoint is hinted for this node"},
+		{func(t target) []string { return t.ForZones }, self.Zone, "an endpoint has no zone hint", "no endpoint is hinted for this zone"},
+	}
+	for _, l := range levels {
+		hinted := filter(ready, func(t target) bool { return len(l.hints(t)) > 0 })
+		if len(hinted) == 0 {
+			continue
+		}
+		if len(hinted) < len(ready) {
+			fallback = l.absent
+			continue
+		}
+		ours := filter(hinted, func(t target) bool { return l.self != "" && slices.Contains(l.hints(t), l.self) })
+		if len(ours) > 0 {
+			return ours, ""
+		}
+		fallback = l.none
+		if l.self == "" {
+			fallback = "this node's zone is not known"
+		}
+	}
+	return ready, fallback
+}
+
+func filter(in []target, keep func(target) bool) []target {
+	var out []target
+	for _, t := range in {
+		if keep(t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}

@@ -1,0 +1,193 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/l4"
+	"fairlead/nat"
+)
+
+// Self is what a node knows about itself.
+type Self struct {
+	Name  string
+	Zone  string       // empty without a Node object, or without the label
+	Addrs []netip.Addr // addresses of the Node object
+}
+
+// claim is a Service's wish for one frontend.
+type claim struct {
+	key      l4.Addr
+	frontend nat.Frontend
+	field    string // where the Service says so
+	use      use
+}
+
+// use orders claims to one address by what it is to the Service: an address
+// that the API server allocates goes before one that a user writes down.
+type use uint8
+
+const (
+	useClusterIP use = iota
+	useNodePort
+	useLoadBalancer
+	useExternalIP
+)
+
+// resolve returns all frontends of a Service on this node: a pure function of
+// the Service, its slices and the node. No frontend is claimed twice.
+func resolve(svc *Service, slices []*Slice, self *Self) []claim {
+	if svc == nil {
+		return nil
+	}
+	var out []claim
+	for i := range svc.Ports {
+		port := &svc.Ports[i]
+		for _, v6 := range []bool{false, true} {
+			eps := endpointsOf(slices, port, v6)
+			b := builder{svc: svc, port: port, v6: v6, self: self, choice: choose(eps, self)}
+			out = append(out, b.claims()...)
+		}
+	}
+	return dedup(out)
+}
+
+// dedup keeps the first of several claims of one Service to one address.
+func dedup(in []claim) []claim {
+	seen := make(map[l4.Addr]struct{}, len(in))
+	return slices.DeleteFunc(in, func(c claim) bool {
+		_, twice := seen[c.key]
+		seen[c.key] = struct{}{}
+		return twice
+	})
+}
+
+// builder makes the claims of one port in one family.
+type builder struct {
+	svc    *Service
+	port   *ServicePort
+	v6     bool
+	self   *Self
+	choice choice
+}
+
+func (b *builder) claims() []claim {
+	var out []claim
+	ours := func(ip netip.Addr) bool { return ip.Is6() == b.v6 }
+	i := slices.IndexFunc(b.svc.ClusterIPs, ours)
+	if i < 0 {
+		return nil // the Service does not have this family
+	}
+	out = append(out, claim{
+		key: b.addr(b.svc.ClusterIPs[i], b.port.Port), frontend: b.internal(), field: "spec.clusterIPs", use: useClusterIP,
+	})
+	if b.port.NodePort != 0 {
+		any := netip.IPv4Unspecified()
+		if b.v6 {
+			any = netip.IPv6Unspecified()
+		}
+		out = append(out, claim{
+			key: b.addr(any, b.port.NodePort), frontend: b.external(), field: "spec.ports.nodePort", use: useNodePort,
+		})
+	}
+	for _, ip := range b.svc.LoadBalancerIPs {
+		if ours(ip) {
+			out = append(out, claim{
+				key: b.addr(ip, b.port.Port), frontend: b.loadBalancer(), field: "status.loadBalancer.ingress", use: useLoadBalancer,
+			})
+		}
+	}
+	for _, ip := range b.svc.ExternalIPs {
+		if ours(ip) {
+			out = append(out, claim{
+				key: b.addr(ip, b.port.Port), frontend: b.external(), field: "spec.externalIPs", use: useExternalIP,
+			})
+		}
+	}
+	return out
+}
+
+func (b *builder) addr(ip netip.Addr, port uint16) l4.Addr {
+	return l4.Addr{IP: ip, Port: port, Proto: b.port.Proto}
+}
+
+// frontend returns what all kinds of frontends of the port have in common.
+func (b *builder) frontend(policy nat.Policy, eps []target) nat.Frontend {
+	f := nat.Frontend{Policy: policy, Affinity: b.svc.Affinity, Owner: owner(b.svc.Key, b.port.Name)}
+	for _, ep := range eps {
+		f.Backends = append(f.Backends, nat.Backend{AddrPort: ep.backend(), OnNode: ep.Node == b.self.Name})
+	}
+	return f
+}
+
+// owner names a port of a Service in comments of the table.
+func owner(svc types.NamespacedName, port string) string {
+	if port == "" {
+		return svc.String()
+	}
+	return svc.String() + ":" + port
+}
+
+// internal is the frontend of a ClusterIP.
+func (b *builder) internal() nat.Frontend {
+	f := b.frontend(nat.Internal, b.choice.cluster)
+	if b.svc.InternalLocal {
+		f = b.frontend(nat.Internal, b.choice.local)
+		if len(f.Backends) == 0 {
+			f.Policy = nat.Drop
+		}
+	}
+	if !b.choice.any {
+		f.Policy, f.Backends = nat.Reject, nil
+	}
+	f.Exclusive = true
+	return f
+}
+
+// external is the frontend of an address that is dialled from outside.
+func (b *builder) external() nat.Frontend {
+	if !b.choice.any {
+		return b.frontend(nat.Reject, nil)
+	}
+	if !b.svc.ExternalLocal {
+		return b.frontend(nat.External, b.choice.cluster)
+	}
+	f := b.frontend(nat.Local, b.choice.cluster)
+	for _, ep := range b.choice.local {
+		f.LocalBackends = append(f.LocalBackends, ep.backend())
+	}
+	return f
+}
+
+// loadBalancer adds the source ranges, which are for these addresses only.
+func (b *builder) loadBalancer() nat.Frontend {
+	f := b.external()
+	f.Restricted = b.svc.Restricted
+	if !f.Restricted {
+		return f
+	}
+	for _, p := range b.svc.SourceRanges {
+		if p.Addr().Is6() == b.v6 {
+			f.Sources = append(f.Sources, p)
+		}
+	}
+	// A node that may dial the address does so with the address itself as
+	// source, where a load balancer implementation has added it to a device.
+	if slices.ContainsFunc(b.self.Addrs, func(ip netip.Addr) bool { return contains(f.Sources, ip) }) {
+		for _, vip := range b.svc.LoadBalancerIPs {
+			if vip.Is6() == b.v6 {
+				f.Sources = append(f.Sources, netip.PrefixFrom(vip, vip.BitLen()))
+			}
+		}
+	}
+	return f
+}
+
+func contains(ps []netip.Prefix, ip netip.Addr) bool {
+	return slices.ContainsFunc(ps, func(p netip.Prefix) bool { return p.Contains(ip) })
+}

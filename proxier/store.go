@@ -1,0 +1,295 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"cmp"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Store is the edge between the sources of objects and the loop: sources put
+// slim objects in, the loop takes what became dirty. It is safe for concurrent
+// use; its lock is never held over I/O.
+type Store struct {
+	poked chan struct{}
+
+	mu           sync.Mutex
+	services     map[types.NamespacedName]*Service
+	slices       map[types.NamespacedName]*Slice
+	byService    map[types.NamespacedName]map[types.NamespacedName]*Slice
+	nodes        map[string]*Node
+	serviceCIDRs map[string]*ServiceCIDR
+	problems     map[objectKey][]Problem
+	expected     map[string]struct{} // sources that have not delivered yet
+	dirty        map[types.NamespacedName]struct{}
+	dirtyNodes   bool
+	dirtyCIDRs   bool
+	dirtyReports bool
+}
+
+// objectKey names an object of any kind.
+type objectKey struct{ kind, name string }
+
+// Dirty is what changed since the last TakeDirty.
+type Dirty struct {
+	Services     []types.NamespacedName // changed themselves or by a slice, sorted
+	Nodes        bool
+	ServiceCIDRs bool
+	Problems     bool
+}
+
+// NewStore returns an empty store that expects no source.
+func NewStore() *Store {
+	return &Store{
+		poked:        make(chan struct{}, 1),
+		services:     map[types.NamespacedName]*Service{},
+		slices:       map[types.NamespacedName]*Slice{},
+		byService:    map[types.NamespacedName]map[types.NamespacedName]*Slice{},
+		nodes:        map[string]*Node{},
+		serviceCIDRs: map[string]*ServiceCIDR{},
+		problems:     map[objectKey][]Problem{},
+		expected:     map[string]struct{}{},
+		dirty:        map[types.NamespacedName]struct{}{},
+	}
+}
+
+// Poked is ready when something may have become dirty. Any number of changes
+// before it is read count as one.
+func (s *Store) Poked() <-chan struct{} { return s.poked }
+
+// Expect makes the store wait for the first list of a source. Until all
+// expected sources have delivered nothing is handed out: a missing object would
+// only mean that it was not seen yet.
+func (s *Store) Expect(source string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expected[source] = struct{}{}
+}
+
+// Delivered notes that the first list of a source is complete.
+func (s *Store) Delivered(source string) {
+	s.mu.Lock()
+	delete(s.expected, source)
+	s.mu.Unlock()
+	s.poke()
+}
+
+// Synced reports whether all expected sources have delivered.
+func (s *Store) Synced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.expected) == 0
+}
+
+// Update makes several changes at once: the loop sees all of them or none. f
+// must not call methods of the store.
+func (s *Store) Update(f func(*Tx)) {
+	tx := Tx{s: s}
+	s.mu.Lock()
+	f(&tx)
+	synced := len(s.expected) == 0
+	s.mu.Unlock()
+	if tx.changed && synced {
+		s.poke()
+	}
+}
+
+func (s *Store) poke() {
+	select {
+	case s.poked <- struct{}{}:
+	default:
+	}
+}
+
+// TakeDirty returns what changed and forgets it.
+func (s *Store) TakeDirty() Dirty {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.expected) > 0 {
+		return Dirty{}
+	}
+	d := Dirty{Nodes: s.dirtyNodes, ServiceCIDRs: s.dirtyCIDRs, Problems: s.dirtyReports}
+	if len(s.dirty) > 0 {
+		d.Services = slices.SortedFunc(maps.Keys(s.dirty), compareNames)
+	}
+	clear(s.dirty)
+	s.dirtyNodes, s.dirtyCIDRs, s.dirtyReports = false, false, false
+	return d
+}
+
+// Service returns a Service or nil.
+func (s *Store) Service(key types.NamespacedName) *Service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services[key]
+}
+
+// Services returns the keys of all Services, sorted.
+func (s *Store) Services() []types.NamespacedName {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(s.services), compareNames)
+}
+
+// Slices returns the slices of a Service, sorted by name.
+func (s *Store) Slices(service types.NamespacedName) []*Slice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.byService[service]), func(a, b *Slice) int { return compareNames(a.Key, b.Key) })
+}
+
+// Node returns a Node or nil.
+func (s *Store) Node(name string) *Node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nodes[name]
+}
+
+// Nodes returns all Nodes, sorted by name.
+func (s *Store) Nodes() []*Node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.nodes), func(a, b *Node) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// ServiceCIDRs returns all ServiceCIDRs, sorted by name.
+func (s *Store) ServiceCIDRs() []*ServiceCIDR {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.serviceCIDRs), func(a, b *ServiceCIDR) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Problems returns what the sources found wrong, sorted.
+func (s *Store) Problems() []Problem {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Problem
+	for _, ps := range s.problems {
+		out = append(out, ps...)
+	}
+	slices.SortFunc(out, compareProblems)
+	return out
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+}
+
+func compareProblems(a, b Problem) int { return strings.Compare(a.String(), b.String()) }
+
+// Tx is one atomic update of a Store. An object that is equal to the one that
+// is there changes nothing.
+type Tx struct {
+	s       *Store
+	changed bool
+}
+
+// SetService puts a Service in.
+func (tx *Tx) SetService(svc *Service) {
+	if old := tx.s.services[svc.Key]; old == nil || !reflect.DeepEqual(old, svc) {
+		tx.s.services[svc.Key] = svc
+		tx.markService(svc.Key)
+	}
+}
+
+// DeleteService takes a Service out, if it is there.
+func (tx *Tx) DeleteService(key types.NamespacedName) {
+	if _, ok := tx.s.services[key]; ok {
+		delete(tx.s.services, key)
+		tx.markService(key)
+	}
+}
+
+// SetSlice puts a slice in. One that moves to another Service concerns both.
+func (tx *Tx) SetSlice(slice *Slice) {
+	old := tx.s.slices[slice.Key]
+	if old != nil {
+		same := *old
+		same.Changed = slice.Changed // says when, not what
+		if reflect.DeepEqual(&same, slice) {
+			return
+		}
+		tx.DeleteSlice(slice.Key)
+	}
+	tx.s.slices[slice.Key] = slice
+	of := tx.s.byService[slice.Service]
+	if of == nil {
+		of = map[types.NamespacedName]*Slice{}
+		tx.s.byService[slice.Service] = of
+	}
+	of[slice.Key] = slice
+	tx.markService(slice.Service)
+}
+
+// DeleteSlice takes a slice out, if it is there.
+func (tx *Tx) DeleteSlice(key types.NamespacedName) {
+	old, ok := tx.s.slices[key]
+	if !ok {
+		return
+	}
+	delete(tx.s.slices, key)
+	of := tx.s.byService[old.Service]
+	delete(of, key)
+	if len(of) == 0 {
+		delete(tx.s.byService, old.Service)
+	}
+	tx.markService(old.Service)
+}
+
+// SetNode puts a Node in.
+func (tx *Tx) SetNode(n *Node) {
+	if old := tx.s.nodes[n.Name]; old == nil || !reflect.DeepEqual(old, n) {
+		tx.s.nodes[n.Name] = n
+		tx.s.dirtyNodes, tx.changed = true, true
+	}
+}
+
+// DeleteNode takes a Node out, if it is there.
+func (tx *Tx) DeleteNode(name string) {
+	if _, ok := tx.s.nodes[name]; ok {
+		delete(tx.s.nodes, name)
+		tx.s.dirtyNodes, tx.changed = true, true
+	}
+}
+
+// SetServiceCIDR puts a ServiceCIDR in.
+func (tx *Tx) SetServiceCIDR(c *ServiceCIDR) {
+	if old := tx.s.serviceCIDRs[c.Name]; old == nil || !reflect.DeepEqual(old, c) {
+		tx.s.serviceCIDRs[c.Name] = c
+		tx.s.dirtyCIDRs, tx.changed = true, true
+	}
+}
+
+// DeleteServiceCIDR takes a ServiceCIDR out, if it is there.
+func (tx *Tx) DeleteServiceCIDR(name string) {
+	if _, ok := tx.s.serviceCIDRs[name]; ok {
+		delete(tx.s.serviceCIDRs, name)
+		tx.s.dirtyCIDRs, tx.changed = true, true
+	}
+}
+
+// SetProblems replaces what is wrong with one object; none clears it.
+func (tx *Tx) SetProblems(kind, name string, ps []Problem) {
+	key := objectKey{kind, name}
+	if slices.Equal(tx.s.problems[key], ps) {
+		return
+	}
+	if len(ps) == 0 {
+		delete(tx.s.problems, key)
+	} else {
+		tx.s.problems[key] = ps
+	}
+	tx.s.dirtyReports, tx.changed = true, true
+}
+
+func (tx *Tx) markService(key types.NamespacedName) {
+	tx.s.dirty[key] = struct{}{}
+	tx.changed = true
+}
