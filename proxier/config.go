@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"slices"
+)
+
+// Modes of telling local traffic apart, as in kube-proxy's detectLocalMode.
+const (
+	LocalClusterCIDR         = "ClusterCIDR"
+	LocalNodeCIDR            = "NodeCIDR"
+	LocalBridgeInterface     = "BridgeInterface"
+	LocalInterfaceNamePrefix = "InterfaceNamePrefix"
+)
+
+// NodePortPrimary stands for the node's first address of each family.
+const NodePortPrimary = "primary"
+
+// Config is what the proxier is told once, at start. Everything else comes from
+// objects and may change.
+type Config struct {
+	// NodeName names the Node object of this node.
+	NodeName string
+	// ClusterCIDRs are the ranges of all pods.
+	ClusterCIDRs []netip.Prefix
+	// NodePortAddresses are CIDRs, or "primary"; empty stands for all addresses
+	// of the node.
+	NodePortAddresses []string
+	// MasqueradeMark is a single bit of the packet mark; 0 is the default.
+	MasqueradeMark uint32
+	// MasqueradeAll masquerades connections of pods to ClusterIPs, too.
+	MasqueradeAll bool
+	// LocalMode is one of the Local constants; empty is LocalClusterCIDR.
+	LocalMode           string
+	BridgeInterface     string
+	InterfaceNamePrefix string
+	// ServiceCIDRs are used while there are no ServiceCIDR objects.
+	ServiceCIDRs []netip.Prefix
+}
+
+// Validate returns everything that is wrong with c, by the names of the flags.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.NodeName == "" {
+		errs = append(errs, errors.New("--node-name: is empty"))
+	}
+	if c.MasqueradeMark != 0 && bits.OnesCount32(c.MasqueradeMark) != 1 {
+		errs = append(errs, fmt.Errorf("--masquerade-bit: %#x is not a single bit", c.MasqueradeMark))
+	}
+	for _, s := range c.NodePortAddresses {
+		if s == NodePortPrimary {
+			continue
+		}
+		if _, err := netip.ParsePrefix(s); err != nil {
+			errs = append(errs, fmt.Errorf("--nodeport-addresses: %q is neither a CIDR nor %q", s, NodePortPrimary))
+		}
+	}
+	switch c.LocalMode {
+	case "", LocalClusterCIDR, LocalNodeCIDR:
+	case LocalBridgeInterface:
+		errs = append(errs, interfaceName("--pod-bridge-interface", c.BridgeInterface))
+	case LocalInterfaceNamePrefix:
+		errs = append(errs, interfaceName("--pod-interface-name-prefix", c.InterfaceNamePrefix))
+	default:
+		errs = append(errs, fmt.Errorf("--detect-local-mode: %q is not one of %s", c.LocalMode,
+			[]string{LocalClusterCIDR, LocalNodeCIDR, LocalBridgeInterface, LocalInterfaceNamePrefix}))
+	}
+	return errors.Join(errs...)
+}
+
+// interfaceName checks what the kernel accepts (IFNAMSIZ with its final NUL).
+func interfaceName(flag, s string) error {
+	if len(s) == 0 || len(s) > 15 || slices.Contains([]byte(s), '/') || slices.Contains([]byte(s), '*') {
+		return fmt.Errorf("%s: %q is not an interface name of 1 to 15 characters", flag, s)
+	}
+	return nil
+}

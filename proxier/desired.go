@@ -1,0 +1,85 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"reflect"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/nat"
+)
+
+// desired keeps what is wanted up to date with the store: it takes what became
+// dirty, resolves it and tells the state. It costs what changed.
+type desired struct {
+	cfg      *Config
+	store    *Store
+	state    *nat.State
+	claims   *claims
+	self     Self
+	settings []Problem
+	started  bool
+}
+
+func newDesired(cfg *Config, store *Store) *desired {
+	return &desired{
+		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(),
+	}
+}
+
+// update brings the state up to date and reports whether anything was dirty.
+func (d *desired) update() bool {
+	dirty := d.store.TakeDirty()
+	keys := dirty.Services
+	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
+		node := d.store.Node(d.cfg.NodeName)
+		set, problems := settingsOf(d.cfg, node, d.store.ServiceCIDRs())
+		d.state.Configure(set)
+		d.settings = problems
+		if self := selfOf(d.cfg, node); !reflect.DeepEqual(self, d.self) {
+			d.self = self
+			keys = d.everything(keys)
+		}
+		d.started = true
+	}
+	for _, key := range keys {
+		d.resolve(key)
+	}
+	return len(keys) > 0 || dirty.Nodes || dirty.ServiceCIDRs || dirty.Problems
+}
+
+// everything adds all Services to the dirty ones: the node itself has changed.
+func (d *desired) everything(keys []types.NamespacedName) []types.NamespacedName {
+	keys = append(keys, d.store.Services()...)
+	slices.SortFunc(keys, compareNames)
+	return slices.Compact(keys)
+}
+
+func (d *desired) resolve(key types.NamespacedName) {
+	svc := d.store.Service(key)
+	var list []claim
+	var created time.Time
+	if svc != nil {
+		created = svc.Created
+		list = resolve(svc, d.store.Slices(key), &d.self)
+	}
+	for _, addr := range d.claims.set(key, created, list) {
+		if c, ok := d.claims.owner(addr); ok {
+			d.state.Set(addr, c.frontend)
+		} else {
+			d.state.Delete(addr)
+		}
+	}
+}
+
+// problems returns everything that is wrong with objects, sorted.
+func (d *desired) problems() []Problem {
+	out := append(d.store.Problems(), d.claims.problems()...)
+	out = append(out, d.settings...)
+	slices.SortFunc(out, compareProblems)
+	return slices.Compact(out)
+}

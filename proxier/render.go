@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+// Render returns the table that the objects in the store ask for, in nft's
+// language, and what is wrong with the objects. It needs no kernel.
+func Render(cfg Config, store *Store) (string, []Problem) {
+	d := newDesired(&cfg, store)
+	d.update()
+	return d.state.Text(), d.problems()
+}

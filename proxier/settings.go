@@ -1,0 +1,95 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+
+	"fairlead/nat"
+)
+
+// settingsOf returns what does not belong to one Service: a pure function of
+// the configuration, this node (nil while it is not known) and the ServiceCIDRs.
+func settingsOf(cfg *Config, node *Node, cidrs []*ServiceCIDR) (nat.Settings, []Problem) {
+	s := nat.Settings{MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll}
+	unknown := &report{kind: kindNode, name: cfg.NodeName}
+	s.Pods = detector(cfg, node, unknown)
+	s.NodePortAddrs = nodePortAddrs(cfg, node, unknown)
+	for _, c := range cidrs {
+		s.ServiceCIDRs = append(s.ServiceCIDRs, c.CIDRs...)
+	}
+	if len(cidrs) == 0 {
+		s.ServiceCIDRs = cfg.ServiceCIDRs
+	}
+	return s, unknown.problems
+}
+
+func detector(cfg *Config, node *Node, r *report) nat.Detector {
+	switch cfg.LocalMode {
+	case LocalNodeCIDR:
+		if node == nil || len(node.PodCIDRs) == 0 {
+			r.add("spec.podCIDRs", "is not known, so pods cannot be told from other clients (--detect-local-mode=NodeCIDR)")
+			return nat.Detector{}
+		}
+		return nat.Detector{CIDRs: node.PodCIDRs}
+	case LocalBridgeInterface:
+		return nat.Detector{Interface: cfg.BridgeInterface}
+	case LocalInterfaceNamePrefix:
+		return nat.Detector{InterfacePrefix: cfg.InterfaceNamePrefix}
+	}
+	return nat.Detector{CIDRs: cfg.ClusterCIDRs}
+}
+
+// nodePortAddrs returns the prefixes that the node's addresses must lie in.
+// While the node is not known, "primary" cannot be: then NodePorts are served
+// on every address rather than on none.
+func nodePortAddrs(cfg *Config, node *Node, r *report) []netip.Prefix {
+	all := []netip.Prefix{
+		netip.PrefixFrom(netip.IPv4Unspecified(), 0),
+		netip.PrefixFrom(netip.IPv6Unspecified(), 0),
+	}
+	if len(cfg.NodePortAddresses) == 0 {
+		return all
+	}
+	var out []netip.Prefix
+	for _, s := range cfg.NodePortAddresses {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			out = append(out, p)
+			continue
+		}
+		primary := primaryAddrs(node)
+		if len(primary) == 0 {
+			r.add("status.addresses", "are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)")
+			return all
+		}
+		for _, ip := range primary {
+			out = append(out, netip.PrefixFrom(ip, ip.BitLen()))
+		}
+	}
+	return out
+}
+
+// primaryAddrs returns the first address of each family.
+func primaryAddrs(node *Node) []netip.Addr {
+	if node == nil {
+		return nil
+	}
+	var out []netip.Addr
+	seen := map[bool]bool{}
+	for _, ip := range node.Addresses {
+		if !seen[ip.Is4()] {
+			seen[ip.Is4()] = true
+			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+func selfOf(cfg *Config, node *Node) Self {
+	self := Self{Name: cfg.NodeName}
+	if node != nil {
+		self.Zone, self.Addrs = node.Zone, node.Addresses
+	}
+	return self
+}
