@@ -30,6 +30,11 @@
 // (net.bridge.bridge-nf-call-iptables, per namespace since 5.3). New reports a
 // kernel without it.
 //
+// Either way a node that dials one of its own pods, or masquerades towards it,
+// is seen as the gateway of its pod CIDR; towards anybody else it is seen as its
+// underlay address. Pods must be masqueraded to leave the cluster: the fabric
+// has no routes to them.
+//
 // # Talking
 //
 // Servers answer with their name and the source address they saw; Dial returns
