@@ -25,8 +25,9 @@ type Metrics struct {
 	problems *metrics.GaugeVec
 }
 
-// NewMetrics makes the series and registers them.
-func NewMetrics(reg metrics.KubeRegistry) *Metrics {
+// NewMetrics makes the series and registers them, for example with
+// legacyregistry.MustRegister.
+func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 	m := &Metrics{
 		sync: metrics.NewHistogram(&metrics.HistogramOpts{
 			Subsystem: "kubeproxy", Name: "sync_proxy_rules_duration_seconds",
@@ -63,9 +64,7 @@ func NewMetrics(reg metrics.KubeRegistry) *Metrics {
 			Help: "What is wrong with objects at present, by their kind.", StabilityLevel: metrics.ALPHA,
 		}, []string{"kind"}),
 	}
-	for _, c := range []metrics.Registerable{m.sync, m.lastSync, m.failures, m.ops, m.commits, m.loads, m.refusals, m.problems} {
-		reg.MustRegister(c)
-	}
+	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.loads, m.refusals, m.problems)
 	return m
 }
 

@@ -59,6 +59,15 @@ func New(cfg Config, store *Store, deps Deps) *Proxier {
 // concurrent use.
 func (p *Proxier) Ready() bool { return p.ready.Load() }
 
+// LastSync returns when a sync last left nothing to do; zero before the first.
+// Safe for concurrent use.
+func (p *Proxier) LastSync() time.Time {
+	if at := p.synced.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
 // Behind returns for how long a change has waited for the kernel, 0 when none
 // does. Safe for concurrent use.
 func (p *Proxier) Behind() time.Duration {

@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	cliflag "k8s.io/component-base/cli/flag"
+
+	"fairlead/proxier"
+)
+
+// nodeFlags say what the table depends on, besides objects. Names are those of
+// kube-proxy where the meaning is the same.
+type nodeFlags struct {
+	manifests     string
+	nodeName      string
+	clusterCIDRs  []string
+	nodePortAddrs []string
+	serviceCIDRs  []string
+	masqueradeBit int
+	masqueradeAll bool
+	localMode     string
+	bridge        string
+	prefix        string
+}
+
+func (f *nodeFlags) register(fs *pflag.FlagSet) {
+	fs.StringVar(&f.nodeName, "node-name", f.nodeName, "name of this node's Node object; default the host name in lower case")
+	fs.StringSliceVar(&f.clusterCIDRs, "cluster-cidr", nil, "ranges of all pods, one per family; connections from elsewhere to a ClusterIP are masqueraded")
+	fs.StringSliceVar(&f.nodePortAddrs, "nodeport-addresses", []string{proxier.NodePortPrimary}, `where NodePorts are served: CIDRs, or "primary" for the first address of the Node in each family; empty for all addresses`)
+	fs.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "ranges of ClusterIPs while the cluster has no ServiceCIDR objects; connections to unallocated addresses in them are dropped")
+	fs.IntVar(&f.masqueradeBit, "masquerade-bit", 14, "bit of the packet mark, from 0 to 31, that asks for masquerade")
+	fs.BoolVar(&f.masqueradeAll, "masquerade-all", false, "masquerade connections of pods to ClusterIPs, too")
+	fs.StringVar(&f.localMode, "detect-local-mode", proxier.LocalClusterCIDR, "how to tell this cluster's pods: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix")
+	fs.StringVar(&f.bridge, "pod-bridge-interface", "", "bridge that pods are behind, for --detect-local-mode=BridgeInterface")
+	fs.StringVar(&f.prefix, "pod-interface-name-prefix", "", "beginning of the names of pods' interfaces, for --detect-local-mode=InterfaceNamePrefix")
+}
+
+// config checks all flags and reports everything that is wrong at once.
+func (f *nodeFlags) config() (proxier.Config, error) {
+	var errs []error
+	cfg := proxier.Config{
+		NodeName:          f.nodeName,
+		NodePortAddresses: f.nodePortAddrs,
+		MasqueradeAll:     f.masqueradeAll,
+		LocalMode:         f.localMode, BridgeInterface: f.bridge, InterfaceNamePrefix: f.prefix,
+	}
+	if cfg.NodeName == "" {
+		host, err := os.Hostname()
+		errs = append(errs, err)
+		cfg.NodeName = strings.ToLower(host)
+	}
+	if f.masqueradeBit < 0 || f.masqueradeBit > 31 {
+		errs = append(errs, fmt.Errorf("--masquerade-bit: %d is not from 0 to 31", f.masqueradeBit))
+	} else {
+		cfg.MasqueradeMark = 1 << f.masqueradeBit
+	}
+	var err error
+	cfg.ClusterCIDRs, err = prefixes("--cluster-cidr", f.clusterCIDRs)
+	errs = append(errs, err)
+	cfg.ServiceCIDRs, err = prefixes("--service-cidr", f.serviceCIDRs)
+	errs = append(errs, err, cfg.Validate())
+	return cfg, errors.Join(errs...)
+}
+
+func prefixes(flag string, list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	var errs []error
+	for _, s := range list {
+		p, err := netip.ParsePrefix(strings.TrimSpace(s))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %q is not a CIDR", flag, s))
+			continue
+		}
+		out = append(out, p.Masked())
+	}
+	return out, errors.Join(errs...)
+}
+
+// listenAddress accepts host:port, or nothing.
+func listenAddress(flag, s string) error {
+	if s == "" {
+		return nil
+	}
+	if _, err := net.ResolveTCPAddr("tcp", s); err != nil {
+		return fmt.Errorf("%s: %q is not an address and port", flag, s)
+	}
+	return nil
+}
+
+// sections makes the help of cmd print flags in groups.
+func sections(cmd *cobra.Command, groups *cliflag.NamedFlagSets) {
+	for _, fs := range groups.FlagSets {
+		cmd.Flags().AddFlagSet(fs)
+	}
+	cliflag.SetUsageAndHelpFunc(cmd, *groups, 100)
+}
