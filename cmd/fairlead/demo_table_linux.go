@@ -1,0 +1,89 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"fairlead/internal/lab"
+)
+
+// stepTable prints what a person who looks for a fault would see.
+func stepTable(ctx context.Context, d *demo) error {
+	node := d.cluster.Nodes[0]
+	out, err := runIn(ctx, node.Host, "nft", "list", "table", "inet", "fairlead")
+	if errors.Is(err, exec.ErrNotFound) {
+		d.say("nft is not installed here (Debian: apt-get install nftables), so this is left out")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.say("%s: nft list table inet fairlead", node.Name)
+	for _, line := range shorten(strings.Split(strings.TrimRight(out, "\n"), "\n")) {
+		d.say("  %s", strings.ReplaceAll(line, "\t", "    "))
+	}
+	web := d.web.Name + ":"
+	d.check(strings.Contains(out, "default/"+web), "its elements say which Service they belong to")
+	return nil
+}
+
+// shorten leaves out what repeats itself: all but the first elements of a map,
+// and all but the first of equal rules.
+func shorten(lines []string) []string {
+	const elements = 3
+	var out []string
+	inElements, skipped := 0, 0
+	for i, line := range lines {
+		switch {
+		case strings.Contains(line, "elements = {"):
+			inElements = 1
+		case inElements > 0:
+			inElements++
+		}
+		repeats := i > 0 && line == lines[i-1] && strings.TrimSpace(line) != "}"
+		ends := inElements > 0 && strings.HasSuffix(line, "}")
+		if repeats || inElements > elements && !ends {
+			skipped++
+			continue
+		}
+		if skipped > 0 {
+			out = append(out, fmt.Sprintf("\t\t... %d more", skipped))
+			skipped = 0
+		}
+		out = append(out, line)
+		if ends {
+			inElements = 0
+		}
+	}
+	return out
+}
+
+// runIn runs a program inside a host and returns what it printed. Whatever it
+// says on stderr is an error.
+func runIn(ctx context.Context, h *lab.Host, name string, args ...string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		// An ordinary user's PATH lacks the directories of root's programs.
+		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil {
+			return "", fmt.Errorf("find %s: %w", name, exec.ErrNotFound)
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	p, err := h.Start(cmd)
+	if err != nil {
+		return "", err
+	}
+	if err := p.Err(); err != nil || stderr.Len() > 0 {
+		return "", fmt.Errorf("run %s in %s: %w: %s", name, h.Name, err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
