@@ -30,7 +30,7 @@ type item struct {
 }
 
 // documentStart separates YAML documents.
-var documentStart = regexp.MustCompile(`(?m)^---(?:\s.*)?$`)
+var documentStart = regexp.MustCompile(`(?m)^---(?:[ \t].*)?\r?$`)
 
 // parseManifest reads a file of YAML or JSON documents. A file is taken whole
 // or not at all; the error names the line.
