@@ -63,7 +63,10 @@ func (r *report) clusterIPs(in *corev1.Service) []netip.Addr {
 	}
 	var out []netip.Addr
 	for i, s := range list {
-		at := fmt.Sprintf("%s[%d]", field, i)
+		at := field
+		if len(in.Spec.ClusterIPs) > 0 {
+			at = fmt.Sprintf("%s[%d]", field, i)
+		}
 		ip, ok := r.usableAddr(at, s)
 		if !ok {
 			continue

@@ -1,0 +1,169 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"k8s.io/component-base/metrics"
+	"k8s.io/klog/v2"
+
+	"fairlead/internal/netns"
+	"fairlead/internal/nstest"
+	"fairlead/nat"
+)
+
+func TestMain(m *testing.M) { nstest.Main(m) }
+
+// recorder is a table in the kernel that writes down the operations it is given
+// and fails on demand.
+type recorder struct {
+	*nat.Table
+	ops   strings.Builder
+	loads int
+	fault int                    // commits that will fail, before they reach the kernel
+	poker func(*nat.Batch) error // refuses a batch
+}
+
+// errInjected concerns no frontend, so that none is blamed.
+var errInjected = fmt.Errorf("injected: %w", nat.ErrPermission)
+
+func (r *recorder) Load(ctx context.Context) (*nat.Ruleset, error) {
+	r.loads++
+	return r.Table.Load(ctx)
+}
+
+func (r *recorder) Commit(ctx context.Context, b *nat.Batch) error {
+	if r.fault > 0 {
+		r.fault--
+		return errInjected
+	}
+	if r.poker != nil {
+		if err := r.poker(b); err != nil {
+			return err
+		}
+	}
+	r.ops.WriteString(b.String())
+	return r.Table.Commit(ctx, b)
+}
+
+// world is a proxier on a namespace of its own.
+type world struct {
+	ns    *netns.NS
+	table *recorder
+	store *Store
+	cfg   Config
+	p     *Proxier
+}
+
+func testConfig() Config {
+	return Config{
+		NodeName:          "node-a",
+		ClusterCIDRs:      mustPrefixes("10.244.0.0/16", "fd00:10:244::/56"),
+		NodePortAddresses: []string{NodePortPrimary},
+		ServiceCIDRs:      mustPrefixes("10.96.0.0/16", "fd00:10:96::/112"),
+	}
+}
+
+func newWorld() (*world, error) {
+	ns, err := netns.New()
+	if err != nil {
+		return nil, err
+	}
+	table, err := nat.Open(ns)
+	if err != nil {
+		return nil, err
+	}
+	w := &world{ns: ns, table: &recorder{Table: table}, cfg: testConfig()}
+	w.store = NewStore()
+	w.restart()
+	return w, nil
+}
+
+// restart is a new agent on the same kernel and the same objects.
+func (w *world) restart() {
+	old := w.store
+	w.store = NewStore()
+	w.store.Update(func(tx *Tx) {
+		for _, key := range old.Services() {
+			tx.SetService(old.Service(key))
+		}
+		for _, s := range old.slices {
+			tx.SetSlice(s)
+		}
+		for _, n := range old.Nodes() {
+			tx.SetNode(n)
+		}
+		for _, c := range old.ServiceCIDRs() {
+			tx.SetServiceCIDR(c)
+		}
+	})
+	w.p = New(w.cfg, w.store, Deps{Table: w.table, Metrics: NewMetrics(func(...metrics.Registerable) {})})
+}
+
+func (w *world) close() {
+	_ = w.table.Close()
+	_ = w.ns.Close()
+}
+
+// sync makes one pass and returns its operations without the table's name.
+func (w *world) sync() (string, error) {
+	w.table.ops.Reset()
+	quiet := klog.NewContext(context.Background(), klog.Logger{})
+	err := w.p.sync(quiet)
+	return strings.ReplaceAll(w.table.ops.String(), " inet fairlead", ""), err
+}
+
+func (w *world) apply(manifest string) error {
+	items, err := parseManifest([]byte(manifest))
+	if err != nil {
+		return err
+	}
+	w.store.Update(func(tx *Tx) {
+		for i := range items {
+			items[i].put(tx)
+		}
+	})
+	return nil
+}
+
+func (w *world) remove(manifest string) error {
+	items, err := parseManifest([]byte(manifest))
+	if err != nil {
+		return err
+	}
+	w.store.Update(func(tx *Tx) {
+		for i := range items {
+			items[i].key.drop(tx)
+		}
+	})
+	return nil
+}
+
+// summary is the wanted table without its static parts: elements of Services
+// only, one a line.
+func (w *world) summary() string {
+	var out strings.Builder
+	set := ""
+	for _, line := range strings.Split(w.p.desired.state.Text(), "\n") {
+		trimmed := strings.TrimSpace(line)
+		if f := strings.Fields(trimmed); len(f) == 3 && (f[0] == "map" || f[0] == "set") {
+			set = f[1]
+		}
+		rest, first := strings.CutPrefix(trimmed, "elements = { ")
+		if first {
+			trimmed = rest
+		}
+		if strings.HasPrefix(set, "pods") || strings.HasPrefix(set, "service-cidrs") || strings.HasPrefix(set, "nodeport-addrs") {
+			continue
+		}
+		if first || strings.HasPrefix(line, "\t\t\t     ") {
+			fmt.Fprintf(&out, "%s %s\n", set, strings.TrimSuffix(strings.TrimSuffix(trimmed, ","), " }"))
+		}
+	}
+	return out.String()
+}
