@@ -14,6 +14,12 @@ import (
 	"fairlead/internal/lab"
 )
 
+// shown are the beginnings of the names of what a connection to an IPv4
+// ClusterIP meets, in the order in which it does.
+func shown() []string {
+	return []string{"prerouting", "services", "vips4", "cluster4-", "pick4-", "backends4", "postrouting", "refuse"}
+}
+
 // stepTable prints what a person who looks for a fault would see.
 func stepTable(ctx context.Context, d *demo) error {
 	node := d.cluster.Nodes[0]
@@ -25,13 +31,30 @@ func stepTable(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
-	d.say("%s: nft list table inet fairlead", node.Name)
-	for _, line := range shorten(strings.Split(strings.TrimRight(out, "\n"), "\n")) {
-		d.say("  %s", strings.ReplaceAll(line, "\t", "    "))
+	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
+	d.say("%s: nft list table inet fairlead; of its %d lines those that a connection to %s meets:", node.Name, len(lines), d.web.ClusterIPs[0])
+	for _, name := range shown() {
+		for _, line := range shorten(blocks(lines, name)) {
+			d.say("  %s", strings.ReplaceAll(line, "\t", "    "))
+		}
 	}
-	web := d.web.Name + ":"
-	d.check(strings.Contains(out, "default/"+web), "its elements say which Service they belong to")
+	d.check(strings.Contains(out, "default/"+d.web.Name+":"), "nft lists it without complaint, and elements say which Service they belong to")
 	return nil
+}
+
+// blocks returns the chains and maps of a listing whose names begin with prefix.
+func blocks(lines []string, prefix string) (out []string) {
+	inside := false
+	for _, line := range lines {
+		words := strings.Fields(line)
+		if strings.HasPrefix(line, "\t") && !strings.HasPrefix(line, "\t\t") && len(words) == 3 {
+			inside = strings.HasPrefix(words[1], prefix)
+		}
+		if inside && len(words) > 0 {
+			out = append(out, line)
+		}
+	}
+	return out
 }
 
 // shorten leaves out what repeats itself: all but the first elements of a map,
