@@ -17,17 +17,20 @@ build: ## Build the static binary bin/fairlead
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/fairlead ./cmd/fairlead
 
 .PHONY: demo
-demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 20 s)
+demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 10 s)
 	@bin/fairlead lab --demo
 
 .PHONY: test
-test: deps ## Run go vet and all tests, those on the real kernel too
+test: deps fmt ## Check format, run go vet and all tests, those on the real kernel too
 	$(GO) vet $(PKG)
 	$(GO) test $(PKG)
 
-.PHONY: check
-check: ## Check format, go.mod and lint
+.PHONY: fmt
+fmt: # part of test and check
 	@bad=$$(gofmt -l .); test -z "$$bad" || { echo "not gofmt'ed: $$bad"; exit 1; }
+
+.PHONY: check
+check: fmt ## Check format, go.mod and lint
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: skipped"; fi
