@@ -94,38 +94,3 @@ func TestShorten(t *testing.T) {
 		t.Errorf("shorten (-want +got):\n%s", diff)
 	}
 }
-
-func TestEssentials(t *testing.T) {
-	in := `table inet fairlead {
-	map vips4 {
-		elements = { a : b }
-	}
-
-	map vips6 {
-		elements = { c : d }
-	}
-
-	set sources4 {
-		type ipv4_addr
-	}
-
-	chain services {
-	}
-
-	chain pick6-8 {
-		dnat ip6 to x
-	}
-}`
-	want := `table inet fairlead {
-	map vips4 {
-		elements = { a : b }
-	}
-
-	chain services {
-	}
-}`
-	got, twins, empty := essentials(in)
-	if diff := cmp.Diff(want, got); diff != "" || twins != 2 || empty != 1 {
-		t.Errorf("left out %d and %d, want 2 and 1 (-want +got):\n%s", twins, empty, diff)
-	}
-}
