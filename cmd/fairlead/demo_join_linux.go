@@ -15,31 +15,30 @@ const soon = 2 * time.Second
 
 // stepJoin adds one pod and measures how long it takes until a client meets it.
 func stepJoin(ctx context.Context, d *demo) error {
-	_, err := d.join(ctx)
-	return err
+	return d.join(ctx)
 }
 
 // join adds a pod to web and waits until the client was given it.
-func (d *demo) join(ctx context.Context) (labEndpoint, error) {
+func (d *demo) join(ctx context.Context) error {
 	e, err := d.newPod()
 	if err != nil {
-		return e, err
+		return err
 	}
 	d.say("%s starts on %s with %s and is added to the EndpointSlices", e.Pod.Name, e.Pod.Node.Name, words(e.Pod.Addrs()))
 	d.web.Endpoints = append(d.web.Endpoints, e)
 	if err := d.write(d.web); err != nil {
-		return e, err
+		return err
 	}
 	start := time.Now()
 	for n := 1; ; n++ {
 		reply, err := d.client.Dial(ctx, d.web.at(d.web.ClusterIPs[0]))
 		took := time.Since(start)
 		if err != nil {
-			return e, err
+			return err
 		}
 		if reply.Server == e.Pod.Name || took > soon {
 			d.check(took <= soon, "client meets %s in connection %d, %s after the file was written", reply.Server, n, milliseconds(took))
-			return e, nil
+			return nil
 		}
 	}
 }

@@ -41,11 +41,15 @@ type demo struct {
 }
 
 // runDemo plays the scenario to its end, or to the first step that cannot go on.
-func runDemo(ctx context.Context, w *world, out io.Writer) error {
+// It rests for a while before each step.
+func runDemo(ctx context.Context, w *world, out io.Writer, pace time.Duration) error {
 	d := &demo{world: w, out: out, podsMade: len(w.web.Endpoints)}
 	start := time.Now()
 	steps := scenario()
 	for i, s := range steps {
+		if i > 0 {
+			pause(ctx, pace)
+		}
 		fmt.Fprintf(out, "\n[%d/%d] %s\n", i+1, len(steps), s.title)
 		if err := s.run(ctx, d); err != nil {
 			d.check(false, "the step ends early: %v", err)
@@ -58,6 +62,14 @@ func runDemo(ctx context.Context, w *world, out io.Writer) error {
 		return errChecks
 	}
 	return nil
+}
+
+// pause waits for a while, or for the end.
+func pause(ctx context.Context, pace time.Duration) {
+	select {
+	case <-time.After(pace):
+	case <-ctx.Done():
+	}
 }
 
 // say prints what was done or seen.

@@ -26,7 +26,7 @@ func stepRefuse(ctx context.Context, d *demo) error {
 		d.refuse(ctx, d.client.Host, "ClusterIP", idle.at(vip))
 		d.refuse(ctx, d.cluster.Outside, "NodePort", nodePort)
 	}
-	return d.remove(idle)
+	return nil
 }
 
 // refuse checks that a connection is refused, as soon as the agents have read

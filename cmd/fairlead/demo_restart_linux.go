@@ -38,7 +38,7 @@ func stepRestart(ctx context.Context, d *demo) error {
 		return err
 	}
 	d.say("%s: agent %d is started", node.Name, d.agents[node.Name].Pid())
-	if _, err := d.join(ctx); err != nil {
+	if err := d.join(ctx); err != nil {
 		return err
 	}
 	d.judge(l.stop(), "without an agent and while one started")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,7 @@ type labOptions struct {
 	ipv4Only bool
 	bridge   bool
 	demo     bool
+	pace     time.Duration
 }
 
 // newLabCommand returns the command "lab".
@@ -54,6 +56,7 @@ host's network nor its nftables.`,
 	f.BoolVar(&o.ipv4Only, "ipv4-only", false, "Leave out IPv6.")
 	f.BoolVar(&o.bridge, "bridge", false, "Join the pods of a node by a bridge instead of routing to each.")
 	f.BoolVar(&o.demo, "demo", false, "Run a scenario, print what is done and seen, and end. The exit code is 1 when a check failed.")
+	f.DurationVar(&o.pace, "pace", time.Second, "How long the demo waits between its steps, for those who read along.")
 	return cmd
 }
 
@@ -94,7 +97,7 @@ func (o labOptions) runInside(ctx context.Context, out io.Writer, dir string) er
 		return err
 	}
 	if o.demo {
-		err = runDemo(ctx, w, out)
+		err = runDemo(ctx, w, out, o.pace)
 	} else {
 		err = o.stay(ctx, w, out, dir)
 	}

@@ -88,14 +88,6 @@ func (w *world) write(s labService) error {
 	return writeManifest(w.manifests, s.Name+".yaml", serviceManifest, s)
 }
 
-// remove takes a Service away.
-func (w *world) remove(s labService) error {
-	if err := os.Remove(filepath.Join(w.manifests, s.Name+".yaml")); err != nil {
-		return fmt.Errorf("remove manifest: %w", err)
-	}
-	return nil
-}
-
 // waitAnswer dials until somebody answers.
 func (w *world) waitAnswer(ctx context.Context, node *lab.Node, at l4.Addr) error {
 	const patience, interval = 15 * time.Second, 20 * time.Millisecond
