@@ -114,6 +114,7 @@ func skipped(dir string) bool {
 }
 
 func checkFile(t *testing.T, name, rel string) error {
+	t.Helper()
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, name, nil, parser.ImportsOnly)
 	if err != nil {

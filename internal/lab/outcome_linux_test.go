@@ -93,6 +93,7 @@ func TestConn(t *testing.T) {
 }
 
 func shortly(t *testing.T) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	t.Cleanup(cancel)
 	return ctx
