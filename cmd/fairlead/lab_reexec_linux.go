@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // labDirEnv tells the second instance of the lab that it is inside its own
@@ -22,6 +24,14 @@ const labDirEnv = "FAIRLEAD_LAB_DIR"
 // namespaces, so that the lab cannot touch the host, root or not. It waits for
 // the end, removes what the lab left on disk and returns the exit code.
 func relaunchLab(ctx context.Context, dir string) (int, error) {
+	held, err := holdLabDir(dir)
+	if err != nil {
+		return 1, err
+	}
+	defer func() { _ = held.Close() }()
+	if err := sweepLabDirs(filepath.Dir(dir), time.Minute); err != nil {
+		return 1, err
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -29,7 +39,7 @@ func relaunchLab(ctx context.Context, dir string) (int, error) {
 	runtime.LockOSThread() // the child's death signal follows the thread that forked
 	defer runtime.UnlockOSThread()
 	cmd := labChild(dir, syscall.CLONE_NEWUSER)
-	err := cmd.Start()
+	err = cmd.Start()
 	if err != nil && os.Geteuid() == 0 {
 		cmd = labChild(dir, 0) // user namespaces are switched off, but root needs none
 		err = cmd.Start()
