@@ -30,7 +30,9 @@ func serveMetrics(ctx context.Context, addr string, cfg proxier.Config) error {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = fmt.Fprint(w, "nftables") // which e2e tests of Kubernetes ask for
 	})
-	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]any{"fairlead": cfg}) })
+	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]any{"fairlead": cfg})
+	})
 	return serve(ctx, addr, mux)
 }
 
