@@ -84,9 +84,9 @@ func connectTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Co
 
 func waitConnected(ctx context.Context, fd int) error {
 	const step = 10 // milliseconds between looks at ctx and at the soft error
-	for {
+	for wait := 0; ; wait = step {
 		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-		_, err := unix.Poll(poll, step)
+		_, err := unix.Poll(poll, wait)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return err
 		}
