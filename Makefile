@@ -17,7 +17,7 @@ build: ## Build the static binary bin/fairlead
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/fairlead ./cmd/fairlead
 
 .PHONY: demo
-demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 10 s)
+demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 20 s)
 	@bin/fairlead lab --demo
 
 .PHONY: test

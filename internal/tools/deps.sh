@@ -26,8 +26,7 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq || echo "apt-get update did not succeed; trying with the lists there are"
 	# shellcheck disable=SC2086 # a list of words
-	apt-get install -y -qq --no-install-recommends $missing
-else
-	echo "not installed:$missing"
-	echo "What needs them is skipped. On Debian: sudo apt-get install$missing"
+	apt-get install -y -qq --no-install-recommends $missing && exit 0
 fi
+echo "not installed:$missing"
+echo "What needs them is skipped. On Debian: sudo apt-get install$missing"
