@@ -27,6 +27,7 @@ func scenario() []step {
 		{"A pod joins the Service", stepJoin},
 		{"All pods are replaced, one after the other, under load", stepRollout},
 		{"An agent is killed and started again", stepRestart},
+		{"Somebody flushes all of nftables", stepRepair},
 		{"A Service without pods refuses", stepRefuse},
 		{"The table, as nft prints it", stepTable},
 	}

@@ -94,3 +94,33 @@ func TestShorten(t *testing.T) {
 		t.Errorf("shorten (-want +got):\n%s", diff)
 	}
 }
+
+// TestBlocks picks chains and maps by the beginning of their names.
+func TestBlocks(t *testing.T) {
+	in := `table inet fairlead {
+	map vips4 {
+		elements = { a : b }
+	}
+
+	chain pick4-8 {
+		dnat ip to x
+	}
+
+	chain node-pick4-8 {
+		dnat ip to y
+	}
+
+	chain pick4-4 {
+		dnat ip to z
+	}
+}`
+	want := `	chain pick4-8 {
+		dnat ip to x
+	}
+	chain pick4-4 {
+		dnat ip to z
+	}`
+	if diff := cmp.Diff(want, strings.Join(blocks(strings.Split(in, "\n"), "pick4-"), "\n")); diff != "" {
+		t.Errorf("blocks (-want +got):\n%s", diff)
+	}
+}

@@ -50,7 +50,7 @@ func blocks(lines []string, prefix string) (out []string) {
 		if strings.HasPrefix(line, "\t") && !strings.HasPrefix(line, "\t\t") && len(words) == 3 {
 			inside = strings.HasPrefix(words[1], prefix)
 		}
-		if inside && len(words) > 0 {
+		if inside && strings.HasPrefix(line, "\t") {
 			out = append(out, line)
 		}
 	}
