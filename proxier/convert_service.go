@@ -4,86 +4,81 @@
 package proxier
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // labelServiceProxyName hands a Service to another proxy, whatever the value.
 const labelServiceProxyName = "service.kubernetes.io/service-proxy-name"
 
 // convertService returns the slim form of a Service, or nil for one that is not
-// for a node to serve: headless, ExternalName, or another proxy's.
+// for a node to serve: headless, ExternalName, another proxy's, or without an
+// address so far.
 func convertService(in *corev1.Service) (*Service, []Problem) {
-	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
-	r := &report{kind: kindService, name: key.String()}
 	if _, other := in.Labels[labelServiceProxyName]; other {
 		return nil, nil
 	}
-	if in.Spec.Type == corev1.ServiceTypeExternalName || in.Spec.ClusterIP == corev1.ClusterIPNone {
+	ips, field := clusterIPs(in)
+	if in.Spec.Type == corev1.ServiceTypeExternalName || len(ips) == 0 || ips[0] == corev1.ClusterIPNone {
 		return nil, nil
 	}
-	if !r.validName(key) {
+	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
+	r := newReport(kindService, key.String())
+	// RelaxedServiceNameValidation (KEP-5311) lets names begin with a digit.
+	if !r.validKey(key, validation.IsDNS1123Label) {
 		return nil, r.problems
 	}
-	out := &Service{
-		Key:           key,
-		Created:       in.CreationTimestamp.Time,
-		ClusterIPs:    r.clusterIPs(in),
-		ExternalIPs:   r.addrs("spec.externalIPs", in.Spec.ExternalIPs),
-		ExternalLocal: in.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
-		InternalLocal: in.Spec.InternalTrafficPolicy != nil && *in.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
-		Ports:         r.servicePorts(in),
-		Affinity:      r.affinity(in),
+	out := &Service{Key: key, Created: in.CreationTimestamp.Time}
+	if out.ClusterIPs = r.onePerFamily(field, ips); len(out.ClusterIPs) == 0 {
+		return nil, r.problems
 	}
-	if len(out.ClusterIPs) == 0 {
-		return nil, r.problems // not allocated yet, or invalid
-	}
+	out.ExternalIPs = r.addrs("spec.externalIPs", in.Spec.ExternalIPs, parseUserAddr)
 	out.LoadBalancerIPs = r.ingress(in)
+	out.Ports = r.servicePorts(in.Spec.Ports)
 	out.SourceRanges = r.prefixes("spec.loadBalancerSourceRanges", in.Spec.LoadBalancerSourceRanges)
 	out.Restricted = len(in.Spec.LoadBalancerSourceRanges) > 0
+	out.ExternalLocal = r.isLocal("spec.externalTrafficPolicy", string(in.Spec.ExternalTrafficPolicy))
+	if p := in.Spec.InternalTrafficPolicy; p != nil {
+		out.InternalLocal = r.isLocal("spec.internalTrafficPolicy", string(*p))
+	}
+	out.Affinity = r.affinity(in)
 	if in.Spec.Type == corev1.ServiceTypeLoadBalancer && out.ExternalLocal && in.Spec.HealthCheckNodePort != 0 {
 		out.HealthCheckNodePort, _ = r.port("spec.healthCheckNodePort", in.Spec.HealthCheckNodePort)
 	}
 	return out, r.problems
 }
 
-// clusterIPs returns at most one address of each family.
-func (r *report) clusterIPs(in *corev1.Service) []netip.Addr {
-	list, field := in.Spec.ClusterIPs, "spec.clusterIPs"
-	if len(list) == 0 {
-		if in.Spec.ClusterIP == "" {
-			return nil
-		}
-		list, field = []string{in.Spec.ClusterIP}, "spec.clusterIP"
+// clusterIPs returns the addresses and the field that has them. Manifests
+// written by hand often have the older field only.
+func clusterIPs(in *corev1.Service) (list []string, field string) {
+	if len(in.Spec.ClusterIPs) > 0 {
+		return in.Spec.ClusterIPs, "spec.clusterIPs"
 	}
-	var out []netip.Addr
-	for i, s := range list {
-		at := field
-		if len(in.Spec.ClusterIPs) > 0 {
-			at = fmt.Sprintf("%s[%d]", field, i)
-		}
-		ip, ok := r.usableAddr(at, s)
-		if !ok {
-			continue
-		}
-		if slices.ContainsFunc(out, func(o netip.Addr) bool { return o.Is4() == ip.Is4() }) {
-			r.add(at, "%s is a second address of its family", ip)
-			continue
-		}
-		out = append(out, ip)
+	if in.Spec.ClusterIP != "" {
+		return []string{in.Spec.ClusterIP}, "spec.clusterIP"
 	}
-	return out
+	return nil, ""
 }
 
-func (r *report) addrs(field string, list []string) []netip.Addr {
+func (r *report) onePerFamily(field string, list []string) []netip.Addr {
 	var out []netip.Addr
 	for i, s := range list {
-		if ip, ok := r.usableAddr(fmt.Sprintf("%s[%d]", field, i), s); ok && !slices.Contains(out, ip) {
+		where := field
+		if field == "spec.clusterIPs" {
+			where = at(field, i)
+		}
+		ip, err := parseAddr(s)
+		switch {
+		case err != nil:
+			r.add(where, "%v", err)
+		case slices.ContainsFunc(out, func(o netip.Addr) bool { return o.Is4() == ip.Is4() }):
+			r.add(where, "%s is a second address of its family", ip)
+		default:
 			out = append(out, ip)
 		}
 	}
@@ -98,24 +93,32 @@ func (r *report) ingress(in *corev1.Service) []netip.Addr {
 		if lb.IP == "" || lb.IPMode != nil && *lb.IPMode == corev1.LoadBalancerIPModeProxy {
 			continue
 		}
-		if ip, ok := r.usableAddr(fmt.Sprintf("status.loadBalancer.ingress[%d].ip", i), lb.IP); ok && !slices.Contains(out, ip) {
-			out = append(out, ip)
+		ip, err := parseAddr(lb.IP)
+		if err != nil {
+			r.add(at("status.loadBalancer.ingress", i)+".ip", "%v", err)
+			continue
 		}
+		out = appendNew(out, ip)
 	}
 	return out
 }
 
-func (r *report) servicePorts(in *corev1.Service) []ServicePort {
+// servicePorts returns the valid ports, each number and protocol once.
+func (r *report) servicePorts(in []corev1.ServicePort) []ServicePort {
 	var out []ServicePort
-	for i := range in.Spec.Ports {
-		field := fmt.Sprintf("spec.ports[%d]", i)
-		p, ok := r.servicePort(field, &in.Spec.Ports[i])
+	for i := range in {
+		field := at("spec.ports", i)
+		p, ok := r.servicePort(field, &in[i])
 		if !ok {
 			continue
 		}
 		if slices.ContainsFunc(out, func(o ServicePort) bool { return o.Port == p.Port && o.Proto == p.Proto }) {
 			r.add(field+".port", "%d/%s is there already", p.Port, p.Proto)
 			continue
+		}
+		if p.NodePort != 0 && slices.ContainsFunc(out, func(o ServicePort) bool { return o.NodePort == p.NodePort && o.Proto == p.Proto }) {
+			r.add(field+".nodePort", "%d/%s is there already", p.NodePort, p.Proto)
+			p.NodePort = 0
 		}
 		out = append(out, p)
 	}
@@ -124,32 +127,50 @@ func (r *report) servicePorts(in *corev1.Service) []ServicePort {
 
 func (r *report) servicePort(field string, in *corev1.ServicePort) (ServicePort, bool) {
 	out := ServicePort{Name: in.Name}
-	if !r.portName(field+".name", in.Name) {
-		return out, false
-	}
-	var ok, valid bool
-	out.Proto, ok = r.proto(field+".protocol", string(in.Protocol))
+	named := r.portName(field+".name", in.Name)
+	var known, valid bool
+	out.Proto, known = r.proto(field+".protocol", string(in.Protocol))
 	out.Port, valid = r.port(field+".port", in.Port)
 	if in.NodePort != 0 {
 		out.NodePort, _ = r.port(field+".nodePort", in.NodePort) // the VIP works without
 	}
-	return out, ok && valid
+	return out, named && known && valid
+}
+
+// isLocal reads a traffic policy; both kinds have the same two values.
+func (r *report) isLocal(field, policy string) bool {
+	switch corev1.ServiceExternalTrafficPolicy(policy) {
+	case "", corev1.ServiceExternalTrafficPolicyCluster:
+		return false
+	case corev1.ServiceExternalTrafficPolicyLocal:
+		return true
+	}
+	r.add(field, "%q is not Cluster or Local; Cluster is used", policy)
+	return false
 }
 
 // affinity returns how long a client keeps its endpoint.
 func (r *report) affinity(in *corev1.Service) time.Duration {
-	const field = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
-	if in.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+	const (
+		field    = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
+		standard = time.Duration(corev1.DefaultClientIPServiceAffinitySeconds) * time.Second
+		longest  = 86400 // what the API server accepts: a day
+	)
+	switch in.Spec.SessionAffinity {
+	case "", corev1.ServiceAffinityNone:
+		return 0
+	case corev1.ServiceAffinityClientIP:
+	default:
+		r.add("spec.sessionAffinity", "%q is not None or ClientIP; None is used", in.Spec.SessionAffinity)
 		return 0
 	}
-	standard := time.Duration(corev1.DefaultClientIPServiceAffinitySeconds) * time.Second
 	cfg := in.Spec.SessionAffinityConfig
 	if cfg == nil || cfg.ClientIP == nil || cfg.ClientIP.TimeoutSeconds == nil {
 		return standard
 	}
 	n := *cfg.ClientIP.TimeoutSeconds
-	if n < 1 || n > 86400 {
-		r.add(field, "%d is not from 1 to 86400; %d is used", n, corev1.DefaultClientIPServiceAffinitySeconds)
+	if n < 1 || n > longest {
+		r.add(field, "%d is not from 1 to %d; %d is used", n, longest, corev1.DefaultClientIPServiceAffinitySeconds)
 		return standard
 	}
 	return time.Duration(n) * time.Second

@@ -1,0 +1,161 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"fairlead/internal/l4"
+)
+
+// convertSlice returns the slim form of an EndpointSlice, or nil for one that
+// is headless, of domain names, or of no Service.
+func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
+	if _, headless := in.Labels[corev1.IsHeadlessService]; headless {
+		return nil, nil
+	}
+	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
+	r := newReport(kindSlice, key.String())
+	if !r.validKey(key, validation.IsDNS1123Subdomain) {
+		return nil, r.problems
+	}
+	switch in.AddressType {
+	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
+	case discoveryv1.AddressTypeFQDN:
+		return nil, nil
+	default:
+		r.add("addressType", "%q is not IPv4, IPv6 or FQDN", in.AddressType)
+		return nil, r.problems
+	}
+	service := in.Labels[discoveryv1.LabelServiceName]
+	if service == "" {
+		r.add("metadata.labels", "label %s is missing, so it belongs to no Service", discoveryv1.LabelServiceName)
+		return nil, r.problems
+	}
+	out := &Slice{
+		Key:     key,
+		Service: types.NamespacedName{Namespace: in.Namespace, Name: service},
+		IPv6:    in.AddressType == discoveryv1.AddressTypeIPv6,
+		Ports:   r.slicePorts(in.Ports),
+	}
+	if len(in.Endpoints) > 0 {
+		out.Endpoints = make([]Endpoint, 0, len(in.Endpoints))
+	}
+	for i := range in.Endpoints {
+		if ep, ok := r.endpoint(i, &in.Endpoints[i], out.IPv6); ok {
+			out.Endpoints = append(out.Endpoints, ep)
+		}
+	}
+	if t, err := time.Parse(time.RFC3339Nano, in.Annotations[corev1.EndpointsLastChangeTriggerTime]); err == nil {
+		out.Changed = t
+	}
+	return out, r.problems
+}
+
+// slicePorts returns the valid ports. A port is found by its name and protocol,
+// so a second one of both is of no use.
+func (r *report) slicePorts(in []discoveryv1.EndpointPort) []SlicePort {
+	type id struct {
+		name  string
+		proto l4.Proto
+	}
+	seen := map[id]struct{}{}
+	var out []SlicePort
+	for i := range in {
+		p, ok := r.slicePort(at("ports", i), &in[i])
+		if !ok {
+			continue
+		}
+		if _, twice := seen[id{p.Name, p.Proto}]; twice {
+			r.add(at("ports", i)+".name", "%q for %s is there already", p.Name, p.Proto)
+			continue
+		}
+		seen[id{p.Name, p.Proto}] = struct{}{}
+		out = append(out, p)
+	}
+	return out
+}
+
+func (r *report) slicePort(field string, in *discoveryv1.EndpointPort) (SlicePort, bool) {
+	var out SlicePort
+	if in.Name != nil {
+		out.Name = *in.Name
+	}
+	proto := ""
+	if in.Protocol != nil {
+		proto = string(*in.Protocol)
+	}
+	named := r.portName(field+".name", out.Name)
+	var known, valid bool
+	out.Proto, known = r.proto(field+".protocol", proto)
+	if in.Port == nil {
+		r.add(field+".port", "is missing; a slice for all ports is not supported")
+	} else {
+		out.Port, valid = r.port(field+".port", *in.Port)
+	}
+	return out, named && known && valid
+}
+
+// endpoint reads the i-th endpoint. The API calls all its addresses fungible;
+// the first one is used, as kube-proxy does.
+func (r *report) endpoint(i int, in *discoveryv1.Endpoint, v6 bool) (Endpoint, bool) {
+	if len(in.Addresses) == 0 {
+		r.add(at("endpoints", i)+".addresses", "is empty")
+		return Endpoint{}, false
+	}
+	ip, err := parseUserAddr(in.Addresses[0])
+	if err != nil {
+		r.add(at("endpoints", i)+".addresses[0]", "%v", err)
+		return Endpoint{}, false
+	}
+	if ip.Is6() != v6 {
+		r.add(at("endpoints", i)+".addresses[0]", "%s is not of the slice's addressType %s", ip, addressType(v6))
+		return Endpoint{}, false
+	}
+	return readEndpoint(ip, in), true
+}
+
+func addressType(v6 bool) discoveryv1.AddressType {
+	if v6 {
+		return discoveryv1.AddressTypeIPv6
+	}
+	return discoveryv1.AddressTypeIPv4
+}
+
+func readEndpoint(ip netip.Addr, in *discoveryv1.Endpoint) Endpoint {
+	ep := Endpoint{
+		Addr:        ip,
+		Ready:       isTrue(in.Conditions.Ready, true),
+		Serving:     isTrue(in.Conditions.Serving, true),
+		Terminating: isTrue(in.Conditions.Terminating, false),
+	}
+	if in.NodeName != nil {
+		ep.Node = *in.NodeName
+	}
+	if in.Zone != nil {
+		ep.Zone = *in.Zone
+	}
+	if in.Hints != nil {
+		for _, z := range in.Hints.ForZones {
+			ep.ForZones = append(ep.ForZones, z.Name)
+		}
+		for _, n := range in.Hints.ForNodes {
+			ep.ForNodes = append(ep.ForNodes, n.Name)
+		}
+	}
+	return ep
+}
+
+func isTrue(b *bool, unset bool) bool {
+	if b == nil {
+		return unset
+	}
+	return *b
+}

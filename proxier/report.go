@@ -1,0 +1,177 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+	netutils "k8s.io/utils/net"
+
+	"fairlead/internal/l4"
+)
+
+// Kinds of objects, as they are named in problems.
+const (
+	kindService     = "Service"
+	kindSlice       = "EndpointSlice"
+	kindNode        = "Node"
+	kindServiceCIDR = "ServiceCIDR"
+	kindFile        = "File"
+)
+
+// report collects what is wrong with one object.
+type report struct {
+	kind, name string
+	problems   []Problem
+}
+
+func newReport(kind, name string) *report { return &report{kind: kind, name: printable(name)} }
+
+// printable quotes a name that would do something to a terminal or a log.
+func printable(name string) string {
+	if q := strconv.Quote(name); q != `"`+name+`"` {
+		return q
+	}
+	return name
+}
+
+func (r *report) add(field, format string, args ...any) {
+	r.problems = append(r.problems, Problem{Kind: r.kind, Name: r.name, Field: field, Text: fmt.Sprintf(format, args...)})
+}
+
+// at names an item of a list. It is for problems only: a path for each of a
+// hundred thousand endpoints would be most of the work.
+func at(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
+
+// validKey reports names that the API server would never have accepted. They
+// come from files, and they end up in comments of nftables elements.
+func (r *report) validKey(key types.NamespacedName, name func(string) []string) bool {
+	namespace := r.valid("metadata.namespace", key.Namespace, validation.IsDNS1123Label)
+	return r.valid("metadata.name", key.Name, name) && namespace
+}
+
+func (r *report) valid(field, s string, check func(string) []string) bool {
+	errs := check(s)
+	if len(errs) == 0 {
+		return true
+	}
+	reason, _, _ := strings.Cut(errs[0], ", and must start") // the rest is a regular expression
+	r.add(field, "%q is not a valid name: %s", s, reason)
+	return false
+}
+
+// portName may be empty, where there is only one port.
+func (r *report) portName(field, s string) bool {
+	return s == "" || r.valid(field, s, validation.IsDNS1123Label)
+}
+
+// parseAddr reads an address as Kubernetes always has: leading zeros are
+// decimal (CVE-2021-29923). What packets cannot be sent to is refused.
+func parseAddr(s string) (netip.Addr, error) {
+	ip, err := netip.ParseAddr(s)
+	if err != nil || ip.Zone() != "" {
+		var ok bool
+		if ip, ok = netip.AddrFromSlice(netutils.ParseIPSloppy(s)); !ok {
+			return netip.Addr{}, fmt.Errorf("%q is not an IP address", s)
+		}
+	}
+	ip = ip.Unmap()
+	switch {
+	case ip.IsUnspecified():
+		return netip.Addr{}, fmt.Errorf("%s is the unspecified address", ip)
+	case ip.IsLoopback():
+		return netip.Addr{}, fmt.Errorf("%s is a loopback address", ip)
+	case ip.IsMulticast():
+		return netip.Addr{}, fmt.Errorf("%s is a multicast address", ip)
+	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return netip.Addr{}, fmt.Errorf("%s is the broadcast address", ip)
+	}
+	return ip, nil
+}
+
+// parseUserAddr is parseAddr for addresses that users write down: the API
+// server refuses link-local ones of endpoints and externalIPs, too.
+func parseUserAddr(s string) (netip.Addr, error) {
+	ip, err := parseAddr(s)
+	if err == nil && ip.IsLinkLocalUnicast() {
+		return netip.Addr{}, fmt.Errorf("%s is a link-local address", ip)
+	}
+	return ip, err
+}
+
+// addrs returns the valid addresses of a list, each once.
+func (r *report) addrs(field string, list []string, parse func(string) (netip.Addr, error)) []netip.Addr {
+	var out []netip.Addr
+	for i, s := range list {
+		ip, err := parse(s)
+		if err != nil {
+			r.add(at(field, i), "%v", err)
+			continue
+		}
+		out = appendNew(out, ip)
+	}
+	return out
+}
+
+// appendNew keeps short lists free of duplicates.
+func appendNew[T comparable](list []T, v T) []T {
+	for _, have := range list {
+		if have == v {
+			return list
+		}
+	}
+	return append(list, v)
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	_, n, err := netutils.ParseCIDRSloppy(strings.TrimSpace(s))
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is not a CIDR", s)
+	}
+	ip, _ := netip.AddrFromSlice(n.IP)
+	ones, _ := n.Mask.Size()
+	if ip.Is4In6() && ones >= 96 {
+		ip, ones = ip.Unmap(), ones-96
+	}
+	return netip.PrefixFrom(ip, ones), nil
+}
+
+// prefixes returns the valid prefixes of a list, each once.
+func (r *report) prefixes(field string, list []string) []netip.Prefix {
+	var out []netip.Prefix
+	for i, s := range list {
+		p, err := parsePrefix(s)
+		if err != nil {
+			r.add(at(field, i), "%v", err)
+			continue
+		}
+		out = appendNew(out, p)
+	}
+	return out
+}
+
+func (r *report) port(field string, n int32) (uint16, bool) {
+	if n < 1 || n > 65535 {
+		r.add(field, "%d is not a port number from 1 to 65535", n)
+		return 0, false
+	}
+	return uint16(n), true
+}
+
+func (r *report) proto(field, s string) (l4.Proto, bool) {
+	if s == "" {
+		return l4.TCP, true // the API's default
+	}
+	p, err := l4.ParseProto(s)
+	if err != nil {
+		r.add(field, "%v", err)
+		return 0, false
+	}
+	return p, true
+}
