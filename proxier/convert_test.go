@@ -1,0 +1,174 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// values lets cmp look into the value types of objects.
+var values = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmpopts.EquateEmpty(),
+}
+
+func mustAddrs(list ...string) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range list {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out
+}
+
+// texts shortens problems of one object to their fields and texts.
+func texts(problems []Problem) []string {
+	var out []string
+	for _, p := range problems {
+		out = append(out, p.Field+": "+p.Text)
+	}
+	return out
+}
+
+func TestParseAddr(t *testing.T) {
+	for _, tc := range []struct{ in, want, err string }{
+		{in: "10.0.0.1", want: "10.0.0.1"},
+		{in: "172.30.0.041", want: "172.30.0.41"}, // decimal, not octal
+		{in: "::ffff:10.0.0.1", want: "10.0.0.1"},
+		{in: "fd00::1", want: "fd00::1"},
+		{in: "169.254.1.1", want: "169.254.1.1"},
+		{in: "", err: `"" is not an IP address`},
+		{in: "10.0.0.300", err: `"10.0.0.300" is not an IP address`},
+		{in: "10.0.0.1/32", err: `"10.0.0.1/32" is not an IP address`},
+		{in: "fe80::1%eth0", err: `"fe80::1%eth0" is not an IP address`},
+		{in: "0.0.0.0", err: "0.0.0.0 is the unspecified address"},
+		{in: "::ffff:127.0.0.1", err: "127.0.0.1 is a loopback address"},
+		{in: "::1", err: "::1 is a loopback address"},
+		{in: "224.0.0.1", err: "224.0.0.1 is a multicast address"},
+		{in: "ff02::1", err: "ff02::1 is a multicast address"},
+		{in: "255.255.255.255", err: "255.255.255.255 is the broadcast address"},
+	} {
+		got, err := parseAddr(tc.in)
+		if errText(err) != tc.err || err == nil && got != netip.MustParseAddr(tc.want) {
+			t.Errorf("parseAddr(%q) = %v, %v, want %v, %v", tc.in, got, err, tc.want, tc.err)
+		}
+	}
+	for _, s := range []string{"169.254.1.1", "fe80::1"} {
+		if _, err := parseUserAddr(s); err == nil {
+			t.Errorf("parseUserAddr(%q) accepts a link-local address", s)
+		}
+	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestParsePrefix(t *testing.T) {
+	for _, tc := range []struct{ in, want, err string }{
+		{in: "10.0.0.0/8", want: "10.0.0.0/8"},
+		{in: " 10.1.2.3/8\t", want: "10.0.0.0/8"}, // trimmed and masked
+		{in: "010.0.0.0/8", want: "10.0.0.0/8"},
+		{in: "0.0.0.0/0", want: "0.0.0.0/0"},
+		{in: "::ffff:10.0.0.0/104", want: "10.0.0.0/8"},
+		{in: "fd00::/16", want: "fd00::/16"},
+		{in: "10.0.0.0", err: `"10.0.0.0" is not a CIDR`},
+		{in: "10.0.0.0/33", err: `"10.0.0.0/33" is not a CIDR`},
+		{in: "", err: `"" is not a CIDR`},
+	} {
+		got, err := parsePrefix(tc.in)
+		if errText(err) != tc.err || err == nil && got != netip.MustParsePrefix(tc.want) {
+			t.Errorf("parsePrefix(%q) = %v, %v, want %v, %v", tc.in, got, err, tc.want, tc.err)
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"default/web":        "default/web",
+		"a\x1b[2Jb":          `"a\x1b[2Jb"`,
+		"a\nb":               `"a\nb"`,
+		`a"b`:                `"a\"b"`,
+		"caf\u00e9":          "caf\u00e9",
+		"a\u202eb":           `"a\u202eb"`,
+		string([]byte{0xff}): `"\xff"`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestConvertNode(t *testing.T) {
+	now := metav1.Now()
+	in := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "node-a", DeletionTimestamp: &now,
+			Labels: map[string]string{"topology.kubernetes.io/zone": "z1"},
+		},
+		Spec: corev1.NodeSpec{PodCIDR: "10.244.1.0/24", PodCIDRs: []string{"10.244.1.0/24", "fd00::/64", "x"}},
+		Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
+			{Type: corev1.NodeExternalIP, Address: "192.0.2.1"},
+			{Type: corev1.NodeHostName, Address: "node-a"},
+			{Type: corev1.NodeInternalIP, Address: "10.0.0.1"},
+			{Type: corev1.NodeInternalIP, Address: "10.0.0.1"},
+			{Type: corev1.NodeInternalIP, Address: "10.0.0.256"},
+			{Type: corev1.NodeInternalIP, Address: "fd00::1"},
+		}},
+	}
+	got, problems := convertNode(in)
+	want := &Node{
+		Name: "node-a", Zone: "z1", Leaving: true,
+		Addresses: mustAddrs("10.0.0.1", "fd00::1", "192.0.2.1"),
+		PodCIDRs:  mustPrefixes("10.244.1.0/24", "fd00::/64"),
+	}
+	if diff := cmp.Diff(want, got, values); diff != "" {
+		t.Errorf("convertNode (-want +got):\n%s", diff)
+	}
+	wantProblems := []string{
+		`status.addresses[4].address: "10.0.0.256" is not an IP address`,
+		`spec.podCIDRs[2]: "x" is not a CIDR`,
+	}
+	if diff := cmp.Diff(wantProblems, texts(problems)); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func TestConvertNodeSmall(t *testing.T) {
+	got, problems := convertNode(&corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "n"},
+		Spec:       corev1.NodeSpec{PodCIDR: "10.244.1.0/24", Taints: []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler"}}},
+	})
+	want := &Node{Name: "n", Leaving: true, PodCIDRs: mustPrefixes("10.244.1.0/24")}
+	if diff := cmp.Diff(want, got, values); diff != "" || len(problems) > 0 {
+		t.Errorf("convertNode (-want +got):\n%s%v", diff, problems)
+	}
+	if got, problems := convertNode(&corev1.Node{}); got != nil || len(problems) != 1 {
+		t.Errorf("a Node without a name is %v, %v, want a problem", got, problems)
+	}
+}
+
+func TestConvertServiceCIDR(t *testing.T) {
+	got, problems := convertServiceCIDR(&networkingv1.ServiceCIDR{
+		ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"},
+		Spec:       networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/12", "fd00:10:96::/112", "10.96.0.0"}},
+	})
+	want := &ServiceCIDR{Name: "kubernetes", CIDRs: mustPrefixes("10.96.0.0/12", "fd00:10:96::/112")}
+	if diff := cmp.Diff(want, got, values); diff != "" {
+		t.Errorf("convertServiceCIDR (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{`spec.cidrs[2]: "10.96.0.0" is not a CIDR`}, texts(problems)); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
