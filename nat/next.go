@@ -144,6 +144,9 @@ func (s *State) idleChains() []string {
 		}
 	}
 	slices.SortFunc(out, compareDrops)
+	if len(out) == 0 {
+		clear(s.idle) // only saves looking again
+	}
 	return out
 }
 

@@ -46,7 +46,7 @@ const bufferSize = 4 << 20
 func (t *Table) dial() error {
 	sized := func(c *netlink.Conn) error {
 		// Best effort: a batch fits in the default size, too.
-		return errors.Join(ignorePermission(c.SetWriteBuffer(bufferSize)), ignorePermission(c.SetReadBuffer(bufferSize)))
+		return errors.Join(ignorePermission(c.SetWriteBuffer(bufferSize)), ignorePermission(c.SetReadBuffer(bufferSize)), prime(c))
 	}
 	raw, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: t.ns})
 	if err != nil {
@@ -68,6 +68,28 @@ func (t *Table) dial() error {
 	t.ports[0].Store(raw.PID())
 	t.ports[1].Store(port)
 	return nil
+}
+
+// prime makes the kernel answer dumps on c in pieces of 32 KiB. It takes the size
+// from the largest buffer that was ever read with (netlink_recvmsg), and for
+// each piece it walks the set from the start: with the library's small buffers
+// a dump of 100,000 elements takes seconds.
+func prime(c *netlink.Conn) error {
+	ask := message(unix.NFT_MSG_GETGEN, 0, nil)
+	ask.Header.Flags = netlink.Request
+	if _, err := c.Send(ask); err != nil {
+		return fmt.Errorf("ask for generation: %w", err)
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, failed = unix.Recvfrom(int(fd), make([]byte, 64<<10), 0)
+		return !errors.Is(failed, unix.EAGAIN)
+	})
+	return errors.Join(err, failed)
 }
 
 func ignorePermission(err error) error {
