@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/nstest"
+)
+
+func benchObjects(n, endpoints int) (*Service, *Slice) {
+	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("service-%d", n)}
+	svc := &Service{
+		Key:        key,
+		ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, byte(n >> 8), byte(n)})},
+		Ports:      []ServicePort{{Name: "http", Proto: l4.TCP, Port: 80}},
+	}
+	s := &Slice{Key: types.NamespacedName{Namespace: "default", Name: key.Name + "-1"}, Service: key,
+		Ports: []SlicePort{{Name: "http", Proto: l4.TCP, Port: 8080}}}
+	for i := range endpoints {
+		id := n*endpoints + i
+		s.Endpoints = append(s.Endpoints, Endpoint{
+			Addr: netip.AddrFrom4([4]byte{10, 128 + byte(id>>16), byte(id >> 8), byte(id)}), Ready: true, Serving: true,
+			Node: fmt.Sprint("node-", i),
+		})
+	}
+	return svc, s
+}
+
+// BenchmarkResolve is the pure part of a change of one Service.
+func BenchmarkResolve(b *testing.B) {
+	for _, endpoints := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprintf("endpoints=%d", endpoints), func(b *testing.B) {
+			svc, slice := benchObjects(1, endpoints)
+			self := &Self{Name: "node-1"}
+			b.ReportAllocs()
+			for b.Loop() {
+				if got := resolve(svc, []*Slice{slice}, self); len(got) != 1 {
+					b.Fatalf("%d frontends, want 1", len(got))
+				}
+			}
+		})
+	}
+}
+
+func benchWorld(b *testing.B, services int) *world {
+	nstest.Need(b)
+	w, err := newWorld()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(w.close)
+	w.store.Update(func(tx *Tx) {
+		for n := range services {
+			svc, slice := benchObjects(n, 10)
+			tx.SetService(svc)
+			tx.SetSlice(slice)
+		}
+	})
+	if _, err := w.sync(); err != nil {
+		b.Fatal(err)
+	}
+	return w
+}
+
+// BenchmarkNoChange is an event that says what was known already. The kernel
+// must not be asked for anything.
+func BenchmarkNoChange(b *testing.B) {
+	w := benchWorld(b, 1000)
+	loads := w.table.loads
+	b.ReportAllocs()
+	for b.Loop() {
+		_, slice := benchObjects(7, 10)
+		w.store.Update(func(tx *Tx) { tx.SetSlice(slice) })
+		ops, err := w.sync()
+		if err != nil || ops != "" || w.table.loads != loads {
+			b.Fatalf("not a no-op: %v\n%s", err, ops)
+		}
+	}
+}
+
+// BenchmarkEvent is one endpoint more or less, from the slice to the kernel's
+// acknowledgement.
+func BenchmarkEvent(b *testing.B) {
+	for _, services := range []int{100, 10000} {
+		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
+			w := benchWorld(b, services)
+			_, full := benchObjects(7, 10)
+			_, less := benchObjects(7, 10)
+			less.Endpoints = less.Endpoints[:9]
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				s := *full
+				if i%2 == 0 {
+					s = *less
+				}
+				w.store.Update(func(tx *Tx) { tx.SetSlice(&s) })
+				if ops, err := w.sync(); err != nil || ops == "" {
+					b.Fatalf("no operation: %v", err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/nstest"
+)
+
+// FuzzIncremental feeds random events through the incremental path, with
+// commits that fail now and then, and compares what nft lists at the end with a
+// table built from scratch out of the objects that are left.
+func FuzzIncremental(f *testing.F) {
+	f.Add([]byte("\x00\x05\x03\x10\x15\x43\x00\x01\x25\x07\x33\x91"))
+	f.Add([]byte("a service, slices, faults and a restart, as bytes happen to fall"))
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 250, 251, 252, 253, 254, 255, 128, 64, 32, 16, 8, 4, 2, 1, 0})
+	f.Add([]byte(strings.Repeat("\x01\x10\x21\x33\x47\x52\x66\x7f", 12)))
+	f.Fuzz(func(t *testing.T, script []byte) {
+		nstest.Need(t)
+		w, err := newWorld()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.close()
+		for len(script) >= 2 && len(script) < 400 {
+			w.event(t, script[0], script[1])
+			script = script[2:]
+		}
+		w.table.fault = 0
+		if _, err := w.sync(); err != nil {
+			t.Fatal(err)
+		}
+		scratch, err := newWorld()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer scratch.close()
+		scratch.store = w.store
+		scratch.restart()
+		if _, err := scratch.sync(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(scratch.normalised(t), w.normalised(t)); diff != "" {
+			t.Errorf("incremental differs from scratch (-scratch +incremental):\n%s", diff)
+		}
+		if ops, _ := w.sync(); ops != "" {
+			t.Errorf("still something to do after a clean sync:\n%s", ops)
+		}
+		if n := w.p.desired.state.Pending(); n != 0 {
+			t.Errorf("%d frontends pending, want 0", n)
+		}
+	})
+}
+
+// event carries out one of the things that happen to a node.
+func (w *world) event(t *testing.T, what, which byte) {
+	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%d", which%4)}
+	switch what % 9 {
+	case 0, 1:
+		w.store.Update(func(tx *Tx) { tx.SetService(randomService(key, what, which)) })
+	case 2:
+		w.store.Update(func(tx *Tx) { tx.DeleteService(key) })
+	case 3, 4, 5:
+		w.store.Update(func(tx *Tx) { tx.SetSlice(randomSlice(key, what, which)) })
+	case 6:
+		w.store.Update(func(tx *Tx) {
+			tx.DeleteSlice(types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("%s-%d", key.Name, which>>2%2)})
+		})
+	case 7:
+		w.table.fault = int(which % 3)
+	case 8:
+		switch which % 4 {
+		case 0:
+			w.restart()
+		case 1:
+			w.store.Update(func(tx *Tx) {
+				tx.SetNode(&Node{Name: "node-a", Zone: fmt.Sprint("z", which%3), Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, which})}})
+			})
+		case 2:
+			if err := w.table.Delete(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.p.distrusted = true
+		case 3:
+			w.store.Update(func(tx *Tx) { tx.DeleteNode("node-a") })
+		}
+	}
+	if which&1 == 0 {
+		_, _ = w.sync() // may fail; a later one has to make up for it
+	}
+}
+
+func randomService(key types.NamespacedName, a, b byte) *Service {
+	svc := &Service{
+		Key: key, Created: time.Unix(int64(b%3), 0),
+		ClusterIPs:    []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, 1 + b>>3%6})},
+		Ports:         []ServicePort{{Name: "a", Proto: l4.TCP, Port: 80}, {Name: "b", Proto: l4.UDP, Port: 53, NodePort: 30000 + uint16(b>>6)}},
+		ExternalLocal: a&16 > 0, InternalLocal: a&32 > 0,
+	}
+	if a&64 > 0 {
+		svc.ClusterIPs = append(svc.ClusterIPs, netip.MustParseAddr("fd00:10:96::1"))
+		svc.LoadBalancerIPs = []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, b % 3})}
+		svc.Restricted = b&32 > 0
+		svc.SourceRanges = mustPrefixes("192.0.2.0/24", "10.0.0.0/8")[:1+b>>4%2]
+	}
+	if a&128 > 0 {
+		svc.Affinity = time.Duration(1+b%2) * time.Hour
+	}
+	return svc
+}
+
+func randomSlice(service types.NamespacedName, a, b byte) *Slice {
+	s := &Slice{
+		Key:     types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("%s-%d", service.Name, b>>2%2)},
+		Service: service,
+		Ports:   []SlicePort{{"a", l4.TCP, 8080}, {"b", l4.UDP, 5353}},
+	}
+	for i := range int(a>>3) % 18 {
+		s.Endpoints = append(s.Endpoints, Endpoint{
+			Addr: netip.AddrFrom4([4]byte{10, 244, 0, byte(i)*(b>>4%3) + byte(i) + b>>6}), Node: []string{"node-a", "node-b"}[i%2],
+			Ready: b&16 == 0 || i > 3, Serving: true, Terminating: b&16 > 0 && i <= 3,
+		})
+	}
+	return s
+}
+
+var (
+	slotNumber = regexp.MustCompile(`(backends|locals)([46] .*) \. \d+( comment)`)
+	sizes      = regexp.MustCompile(`-\d+(-\d+)?$`)
+)
+
+// normalised is nft's listing without what depends on history: which slot an
+// endpoint is in, and a size class that is larger than it must be.
+func (w *world) normalised(t *testing.T) []string {
+	t.Helper()
+	out, err := nstest.Command(t, w.ns, "nft", "list", "table", "inet", "fairlead").Output()
+	if err != nil {
+		t.Fatalf("nft list: %v", err)
+	}
+	var lines []string
+	set := ""
+	for _, line := range strings.Split(string(out), "\n") {
+		line = strings.TrimSpace(line)
+		if f := strings.Fields(line); len(f) == 3 && f[2] == "{" {
+			set = f[1]
+			if f[0] == "chain" {
+				set = "" // which chains there are follows from the elements
+			}
+			continue
+		}
+		rest, ok := strings.CutPrefix(line, "elements = { ")
+		if set == "" || !ok && !strings.Contains(line, " . ") {
+			continue
+		}
+		for _, el := range strings.Split(strings.TrimSuffix(rest, " }"), ", ") {
+			el = set + " " + strings.TrimSuffix(strings.TrimSuffix(el, " }"), ",")
+			el = slotNumber.ReplaceAllString(el, "$1$2$3")
+			lines = append(lines, sizes.ReplaceAllString(el, ""))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
