@@ -6,7 +6,6 @@ package proxier
 import (
 	"cmp"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +31,7 @@ type Store struct {
 	dirtyNodes   bool
 	dirtyCIDRs   bool
 	dirtyReports bool
+	names        map[string]string // see Tx.intern
 }
 
 // objectKey names an object of any kind.
@@ -57,6 +57,7 @@ func NewStore() *Store {
 		problems:     map[objectKey][]Problem{},
 		expected:     map[string]struct{}{},
 		dirty:        map[types.NamespacedName]struct{}{},
+		names:        map[string]string{},
 	}
 }
 
@@ -182,114 +183,7 @@ func compareNames(a, b types.NamespacedName) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
-func compareProblems(a, b Problem) int { return strings.Compare(a.String(), b.String()) }
-
-// Tx is one atomic update of a Store. An object that is equal to the one that
-// is there changes nothing.
-type Tx struct {
-	s       *Store
-	changed bool
-}
-
-// SetService puts a Service in.
-func (tx *Tx) SetService(svc *Service) {
-	if old := tx.s.services[svc.Key]; old == nil || !reflect.DeepEqual(old, svc) {
-		tx.s.services[svc.Key] = svc
-		tx.markService(svc.Key)
-	}
-}
-
-// DeleteService takes a Service out, if it is there.
-func (tx *Tx) DeleteService(key types.NamespacedName) {
-	if _, ok := tx.s.services[key]; ok {
-		delete(tx.s.services, key)
-		tx.markService(key)
-	}
-}
-
-// SetSlice puts a slice in. One that moves to another Service concerns both.
-func (tx *Tx) SetSlice(slice *Slice) {
-	old := tx.s.slices[slice.Key]
-	if old != nil {
-		same := *old
-		same.Changed = slice.Changed // says when, not what
-		if reflect.DeepEqual(&same, slice) {
-			return
-		}
-		tx.DeleteSlice(slice.Key)
-	}
-	tx.s.slices[slice.Key] = slice
-	of := tx.s.byService[slice.Service]
-	if of == nil {
-		of = map[types.NamespacedName]*Slice{}
-		tx.s.byService[slice.Service] = of
-	}
-	of[slice.Key] = slice
-	tx.markService(slice.Service)
-}
-
-// DeleteSlice takes a slice out, if it is there.
-func (tx *Tx) DeleteSlice(key types.NamespacedName) {
-	old, ok := tx.s.slices[key]
-	if !ok {
-		return
-	}
-	delete(tx.s.slices, key)
-	of := tx.s.byService[old.Service]
-	delete(of, key)
-	if len(of) == 0 {
-		delete(tx.s.byService, old.Service)
-	}
-	tx.markService(old.Service)
-}
-
-// SetNode puts a Node in.
-func (tx *Tx) SetNode(n *Node) {
-	if old := tx.s.nodes[n.Name]; old == nil || !reflect.DeepEqual(old, n) {
-		tx.s.nodes[n.Name] = n
-		tx.s.dirtyNodes, tx.changed = true, true
-	}
-}
-
-// DeleteNode takes a Node out, if it is there.
-func (tx *Tx) DeleteNode(name string) {
-	if _, ok := tx.s.nodes[name]; ok {
-		delete(tx.s.nodes, name)
-		tx.s.dirtyNodes, tx.changed = true, true
-	}
-}
-
-// SetServiceCIDR puts a ServiceCIDR in.
-func (tx *Tx) SetServiceCIDR(c *ServiceCIDR) {
-	if old := tx.s.serviceCIDRs[c.Name]; old == nil || !reflect.DeepEqual(old, c) {
-		tx.s.serviceCIDRs[c.Name] = c
-		tx.s.dirtyCIDRs, tx.changed = true, true
-	}
-}
-
-// DeleteServiceCIDR takes a ServiceCIDR out, if it is there.
-func (tx *Tx) DeleteServiceCIDR(name string) {
-	if _, ok := tx.s.serviceCIDRs[name]; ok {
-		delete(tx.s.serviceCIDRs, name)
-		tx.s.dirtyCIDRs, tx.changed = true, true
-	}
-}
-
-// SetProblems replaces what is wrong with one object; none clears it.
-func (tx *Tx) SetProblems(kind, name string, ps []Problem) {
-	key := objectKey{kind, name}
-	if slices.Equal(tx.s.problems[key], ps) {
-		return
-	}
-	if len(ps) == 0 {
-		delete(tx.s.problems, key)
-	} else {
-		tx.s.problems[key] = ps
-	}
-	tx.s.dirtyReports, tx.changed = true, true
-}
-
-func (tx *Tx) markService(key types.NamespacedName) {
-	tx.s.dirty[key] = struct{}{}
-	tx.changed = true
+func compareProblems(a, b Problem) int {
+	return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name),
+		strings.Compare(a.Field, b.Field), strings.Compare(a.Text, b.Text))
 }

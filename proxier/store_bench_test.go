@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"fmt"
+	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -41,5 +42,16 @@ func benchService(n int) *corev1.Service {
 			ClusterIP: fmt.Sprintf("10.96.%d.%d", n>>8, n&255),
 			Ports:     []corev1.ServicePort{{Name: "http", Port: 80, Protocol: corev1.ProtocolTCP}},
 		},
+	}
+}
+
+// BenchmarkStoreSameSlice is an event that changes nothing, of a large slice.
+func BenchmarkStoreSameSlice(b *testing.B) {
+	s := NewStore()
+	one, _ := convertSlice(benchSlice(0, 100))
+	other, _ := convertSlice(benchSlice(0, 100))
+	s.Update(func(tx *Tx) { tx.SetSlice(one) })
+	for b.Loop() {
+		s.Update(func(tx *Tx) { tx.SetSlice(other) })
 	}
 }

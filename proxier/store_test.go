@@ -1,0 +1,202 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func name(s string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "default", Name: s}
+}
+
+// poked takes a poke, if there is one.
+func poked(s *Store) bool {
+	select {
+	case <-s.Poked():
+		return true
+	default:
+		return false
+	}
+}
+
+func oneSlice(key, service, node string) *Slice {
+	return &Slice{Key: name(key), Service: name(service), Endpoints: []Endpoint{{Addr: mustAddrs("10.244.0.1")[0], Node: node, Ready: true}}}
+}
+
+// TestStoreDirty makes one change after another and looks at what is dirty.
+func TestStoreDirty(t *testing.T) {
+	services := func(list ...string) Dirty {
+		var d Dirty
+		for _, s := range list {
+			d.Services = append(d.Services, name(s))
+		}
+		return d
+	}
+	problem := func() []Problem { return []Problem{{Kind: kindService, Name: "default/a", Text: "bad"}} }
+	s := NewStore()
+	for _, step := range []struct {
+		name   string
+		change func(*Tx)
+		want   Dirty
+	}{
+		{"new service", func(tx *Tx) { tx.SetService(&Service{Key: name("a"), ClusterIPs: mustAddrs("10.96.0.1")}) }, services("a")},
+		{"same service", func(tx *Tx) { tx.SetService(&Service{Key: name("a"), ClusterIPs: mustAddrs("10.96.0.1")}) }, Dirty{}},
+		{"other address", func(tx *Tx) { tx.SetService(&Service{Key: name("a"), ClusterIPs: mustAddrs("10.96.0.2")}) }, services("a")},
+		{"new slice", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "a", "n")) }, services("a")},
+		{"same slice", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "a", "n")) }, Dirty{}},
+		{"same slice, triggered again", func(tx *Tx) {
+			again := oneSlice("a-1", "a", "n")
+			again.Changed = time.Unix(1, 0)
+			tx.SetSlice(again)
+		}, Dirty{}},
+		{"other node", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "a", "m")) }, services("a")},
+		{"slice moves", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "b", "m")) }, services("a", "b")},
+		{"slice goes", func(tx *Tx) { tx.DeleteSlice(name("a-1")) }, services("b")},
+		{"gone already", func(tx *Tx) { tx.DeleteSlice(name("a-1")); tx.DeleteService(name("b")) }, Dirty{}},
+		{"several at once", func(tx *Tx) {
+			tx.SetService(&Service{Key: name("c")})
+			tx.SetService(&Service{Key: name("b")})
+			tx.SetSlice(oneSlice("c-1", "c", "n"))
+			tx.DeleteService(name("a"))
+		}, services("a", "b", "c")},
+		{"node", func(tx *Tx) { tx.SetNode(&Node{Name: "n"}) }, Dirty{Nodes: true}},
+		{"same node", func(tx *Tx) { tx.SetNode(&Node{Name: "n"}) }, Dirty{}},
+		{"node goes", func(tx *Tx) { tx.DeleteNode("n") }, Dirty{Nodes: true}},
+		{"node is gone", func(tx *Tx) { tx.DeleteNode("n") }, Dirty{}},
+		{"service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "k"}) }, Dirty{ServiceCIDRs: true}},
+		{"same service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "k"}) }, Dirty{}},
+		{"service CIDR goes", func(tx *Tx) { tx.DeleteServiceCIDR("k") }, Dirty{ServiceCIDRs: true}},
+		{"problem", func(tx *Tx) { tx.SetProblems(kindService, "default/a", problem()) }, Dirty{Problems: true}},
+		{"same problem", func(tx *Tx) { tx.SetProblems(kindService, "default/a", problem()) }, Dirty{}},
+		{"no problem", func(tx *Tx) { tx.SetProblems(kindService, "default/a", nil) }, Dirty{Problems: true}},
+	} {
+		s.Update(step.change)
+		wantPoke := len(step.want.Services) > 0 || step.want.Nodes || step.want.ServiceCIDRs || step.want.Problems
+		if got := poked(s); got != wantPoke {
+			t.Errorf("%s: poked is %v, want %v", step.name, got, wantPoke)
+		}
+		if diff := cmp.Diff(step.want, s.TakeDirty(), values); diff != "" {
+			t.Errorf("%s: TakeDirty (-want +got):\n%s", step.name, diff)
+		}
+		if diff := cmp.Diff(Dirty{}, s.TakeDirty(), values); diff != "" {
+			t.Errorf("%s: a second TakeDirty is not empty:\n%s", step.name, diff)
+		}
+	}
+}
+
+// TestStoreSync: nothing is handed out before every source has delivered.
+func TestStoreSync(t *testing.T) {
+	s := NewStore()
+	s.Expect("files")
+	s.Expect("api")
+	s.Update(func(tx *Tx) { tx.SetService(&Service{Key: name("a")}); tx.SetNode(&Node{Name: "n"}) })
+	if s.Synced() || poked(s) {
+		t.Error("synced or poked before anything was delivered")
+	}
+	s.Delivered("files")
+	if diff := cmp.Diff(Dirty{}, s.TakeDirty(), values); s.Synced() || diff != "" {
+		t.Errorf("synced, or dirty, while a source is missing:\n%s", diff)
+	}
+	poked(s)
+	s.Delivered("api")
+	if !s.Synced() || !poked(s) {
+		t.Error("not synced, or not poked, after everything was delivered")
+	}
+	want := Dirty{Services: []types.NamespacedName{name("a")}, Nodes: true}
+	if diff := cmp.Diff(want, s.TakeDirty(), values); diff != "" {
+		t.Errorf("TakeDirty (-want +got):\n%s", diff)
+	}
+	s.Delivered("api") // once more, after a relist
+	if !s.Synced() {
+		t.Error("not synced any more")
+	}
+}
+
+func TestStoreReads(t *testing.T) {
+	s := NewStore()
+	s.Update(func(tx *Tx) {
+		for _, key := range []string{"a-3", "a-1", "b-1", "a-2"} {
+			tx.SetSlice(oneSlice(key, key[:1], "n"))
+		}
+		for _, n := range []string{"z", "x", "y"} {
+			tx.SetNode(&Node{Name: n})
+			tx.SetServiceCIDR(&ServiceCIDR{Name: n})
+			tx.SetProblems(kindNode, n, []Problem{{Kind: kindNode, Name: n, Field: "b"}, {Kind: kindNode, Name: n, Field: "a"}})
+		}
+	})
+	var got []string
+	for _, slice := range s.Slices(name("a")) {
+		got = append(got, slice.Key.Name)
+	}
+	for _, n := range s.Nodes() {
+		got = append(got, n.Name)
+	}
+	for _, c := range s.ServiceCIDRs() {
+		got = append(got, c.Name)
+	}
+	for _, p := range s.Problems() {
+		got = append(got, p.Name+p.Field)
+	}
+	want := "a-1 a-2 a-3 x y z x y z xa xb ya yb za zb"
+	if strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if s.Service(name("nobody")) != nil || s.Node("nobody") != nil || len(s.Slices(name("nobody"))) > 0 {
+		t.Error("there is an object that was never put in")
+	}
+}
+
+// TestStoreIntern: endpoints of one node share its name.
+func TestStoreIntern(t *testing.T) {
+	s := NewStore()
+	fresh := func() string { return strings.Clone("node-with-a-long-name") }
+	s.Update(func(tx *Tx) {
+		tx.SetSlice(oneSlice("a-1", "a", fresh()))
+		tx.SetSlice(oneSlice("b-1", "b", fresh()))
+	})
+	a, b := s.Slices(name("a"))[0].Endpoints[0].Node, s.Slices(name("b"))[0].Endpoints[0].Node
+	if a != "node-with-a-long-name" || unsafe.StringData(a) != unsafe.StringData(b) {
+		t.Errorf("%q and %q are two copies", a, b)
+	}
+}
+
+// TestStoreAtomic: a reader never sees half of an update. It is for the race
+// detector, too.
+func TestStoreAtomic(t *testing.T) {
+	s := NewStore()
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			for i := range 200 {
+				s.Update(func(tx *Tx) {
+					tx.SetService(&Service{Key: name("a"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
+					tx.SetService(&Service{Key: name("b"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
+					tx.SetSlice(oneSlice(fmt.Sprintf("s-%d", w), "a", fmt.Sprint(i)))
+				})
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { writers.Wait(); close(done) }()
+	for {
+		if d := s.TakeDirty(); len(d.Services) == 1 {
+			t.Fatalf("one of two services is dirty: %v", d)
+		}
+		s.Slices(name("a"))
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}

@@ -1,0 +1,165 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Tx is one atomic update of a Store. An object that is equal to the one that
+// is there changes nothing. Objects that were put in belong to the store.
+type Tx struct {
+	s       *Store
+	changed bool
+}
+
+// SetService puts a Service in.
+func (tx *Tx) SetService(svc *Service) {
+	if old := tx.s.services[svc.Key]; !same(old, svc) {
+		tx.s.services[svc.Key] = svc
+		tx.markService(svc.Key)
+	}
+}
+
+// DeleteService takes a Service out, if it is there.
+func (tx *Tx) DeleteService(key types.NamespacedName) {
+	if _, ok := tx.s.services[key]; ok {
+		delete(tx.s.services, key)
+		tx.markService(key)
+	}
+}
+
+// SetSlice puts a slice in. One that moves to another Service concerns both.
+func (tx *Tx) SetSlice(slice *Slice) {
+	old := tx.s.slices[slice.Key]
+	if old == slice {
+		return
+	}
+	if old != nil {
+		was := *old
+		was.Changed = slice.Changed // says when, not what
+		if same(&was, slice) {
+			return
+		}
+		tx.DeleteSlice(slice.Key)
+	}
+	tx.intern(slice)
+	tx.s.slices[slice.Key] = slice
+	of := tx.s.byService[slice.Service]
+	if of == nil {
+		of = map[types.NamespacedName]*Slice{}
+		tx.s.byService[slice.Service] = of
+	}
+	of[slice.Key] = slice
+	tx.markService(slice.Service)
+}
+
+// DeleteSlice takes a slice out, if it is there.
+func (tx *Tx) DeleteSlice(key types.NamespacedName) {
+	old, ok := tx.s.slices[key]
+	if !ok {
+		return
+	}
+	delete(tx.s.slices, key)
+	of := tx.s.byService[old.Service]
+	delete(of, key)
+	if len(of) == 0 {
+		delete(tx.s.byService, old.Service)
+	}
+	tx.markService(old.Service)
+}
+
+// SetNode puts a Node in.
+func (tx *Tx) SetNode(n *Node) {
+	if old := tx.s.nodes[n.Name]; !same(old, n) {
+		tx.s.nodes[n.Name] = n
+		tx.s.dirtyNodes, tx.changed = true, true
+	}
+}
+
+// DeleteNode takes a Node out, if it is there.
+func (tx *Tx) DeleteNode(name string) {
+	if _, ok := tx.s.nodes[name]; ok {
+		delete(tx.s.nodes, name)
+		tx.s.dirtyNodes, tx.changed = true, true
+	}
+}
+
+// SetServiceCIDR puts a ServiceCIDR in.
+func (tx *Tx) SetServiceCIDR(c *ServiceCIDR) {
+	if old := tx.s.serviceCIDRs[c.Name]; !same(old, c) {
+		tx.s.serviceCIDRs[c.Name] = c
+		tx.s.dirtyCIDRs, tx.changed = true, true
+	}
+}
+
+// DeleteServiceCIDR takes a ServiceCIDR out, if it is there.
+func (tx *Tx) DeleteServiceCIDR(name string) {
+	if _, ok := tx.s.serviceCIDRs[name]; ok {
+		delete(tx.s.serviceCIDRs, name)
+		tx.s.dirtyCIDRs, tx.changed = true, true
+	}
+}
+
+// SetProblems replaces what is wrong with one object; none clears it.
+func (tx *Tx) SetProblems(kind, name string, ps []Problem) {
+	key := objectKey{kind, name}
+	if slices.Equal(tx.s.problems[key], ps) {
+		return
+	}
+	if len(ps) == 0 {
+		delete(tx.s.problems, key)
+	} else {
+		tx.s.problems[key] = ps
+	}
+	tx.s.dirtyReports, tx.changed = true, true
+}
+
+// same compares what is there, or nil, with what would replace it.
+func same[T any](old, now *T) bool {
+	return old == now || old != nil && reflect.DeepEqual(old, now)
+}
+
+// maxNames bounds what the store remembers of names that are gone.
+const maxNames = 1 << 16
+
+// intern makes all endpoints of a node share one copy of its name: decoding
+// gives each its own, and there are far more endpoints than nodes and zones.
+func (tx *Tx) intern(slice *Slice) {
+	names := tx.s.names
+	if len(names) > maxNames {
+		clear(names)
+	}
+	share := func(s *string) {
+		if *s == "" {
+			return
+		}
+		have, ok := names[*s]
+		if !ok {
+			have = strings.Clone(*s) // not a piece of something larger
+			names[have] = have
+		}
+		*s = have
+	}
+	for i := range slice.Endpoints {
+		ep := &slice.Endpoints[i]
+		share(&ep.Node)
+		share(&ep.Zone)
+		for j := range ep.ForZones {
+			share(&ep.ForZones[j])
+		}
+		for j := range ep.ForNodes {
+			share(&ep.ForNodes[j])
+		}
+	}
+}
+
+func (tx *Tx) markService(key types.NamespacedName) {
+	tx.s.dirty[key] = struct{}{}
+	tx.changed = true
+}
