@@ -43,7 +43,7 @@ func parseManifest(data []byte) ([]item, error) {
 			return nil, fmt.Errorf("line %d: %w", lineOf(data, start, err), err)
 		}
 		out = append(out, items...)
-		start = end[1]
+		start = min(end[1]+1, len(data)) // behind the line's end
 	}
 	return out, nil
 }
