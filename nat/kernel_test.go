@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead/internal/l4"
 	"fairlead/internal/nstest"
 )
 
@@ -81,5 +82,36 @@ func TestRestart(t *testing.T) {
 	again.Adopt(found)
 	if b := again.Next(0); b != nil && b.Len() > 0 {
 		t.Errorf("after a restart there is something to do:\n%s", b)
+	}
+}
+
+// TestLargeFrontend is a Service of 5,000 endpoints: many batches, a class of
+// 8,192, and chains that the kernel agrees to follow.
+func TestLargeFrontend(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := NewState()
+	s.Configure(testSettings())
+	key := addr("10.96.0.1:80", l4.TCP)
+	s.Set(key, Frontend{Policy: Internal, Exclusive: true, Owner: "default/large", Backends: pods(5000)})
+	if n := settle(t, s, table); n < 2 {
+		t.Errorf("%d batches, want several", n)
+	}
+	listing := list(t, ns)
+	if n := strings.Count(listing, "default/large"); n != 5001 {
+		t.Errorf("nft lists %d elements, want 5001", n)
+	}
+	if !strings.Contains(listing, "goto cluster4-8192") {
+		t.Error("the frontend is not in class 8192")
+	}
+	s.Set(key, Frontend{Policy: Internal, Exclusive: true, Owner: "default/large", Backends: pods(4999)})
+	if b := s.Next(0); b.Len() != 1 {
+		t.Errorf("one endpoint less takes %d operations, want 1:\n%s", b.Len(), b)
+	}
+	settle(t, s, table)
+	s.Delete(key)
+	settle(t, s, table)
+	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
+		t.Errorf("after it is gone (-text +nft):\n%s", diff)
 	}
 }
