@@ -190,9 +190,17 @@ func (it *item) put(tx *Tx) {
 	}
 }
 
+// split returns an empty namespace for kinds that have none.
+func (k objectKey) split() (namespace, name string) {
+	if before, after, ok := strings.Cut(k.name, "/"); ok {
+		return before, after
+	}
+	return "", k.name
+}
+
 // delete takes the object out of the store.
 func (k objectKey) delete(tx *Tx) {
-	namespace, name, _ := strings.Cut(k.name, "/")
+	namespace, name := k.split()
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	switch k.kind {
 	case kindService:

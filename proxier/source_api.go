@@ -5,15 +5,16 @@ package proxier
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -37,125 +38,80 @@ func ExpectAPI(store *Store) {
 // RunAPI follows the objects of an API server until ctx ends. It lists and
 // watches services, endpointslices, nodes and servicecidrs, and nothing else.
 // While the server is away what was seen last stays in the store.
+//
+// Four reflectors write straight into the store: it holds the only copy of each
+// object, and a list, the first as well as one after a gap, is one update of
+// the store.
 func RunAPI(ctx context.Context, client kubernetes.Interface, store *Store) error {
-	withCIDRs, err := servesServiceCIDRs(client)
-	if err != nil {
-		klog.FromContext(ctx).Error(err, "Discovery; going on as if ServiceCIDRs were served")
-		withCIDRs = true
-	}
-	services := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.LabelSelector = "!" + labelServiceProxyName
-	}), informers.WithTransform(slim))
-	slicesOnly := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.LabelSelector = "!" + corev1.IsHeadlessService
-	}), informers.WithTransform(slim))
-	rest := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
+	// The labels are those kube-proxy selects by.
+	services := listWatch(client, client.CoreV1().Services(""), "!"+labelServiceProxyName)
+	endpoints := listWatch(client, client.DiscoveryV1().EndpointSlices(""), "!"+corev1.IsHeadlessService)
+	nodes := listWatch(client, client.CoreV1().Nodes(), "")
+	cidrs := client.NetworkingV1().ServiceCIDRs()
 
-	watched := map[string]cache.SharedIndexInformer{
-		sourceServices: services.Core().V1().Services().Informer(),
-		sourceSlices:   slicesOnly.Discovery().V1().EndpointSlices().Informer(),
-		sourceNodes:    rest.Core().V1().Nodes().Informer(),
-	}
-	if withCIDRs {
-		watched[sourceServiceCIDRs] = rest.Networking().V1().ServiceCIDRs().Informer()
-	} else {
-		store.Delivered(sourceServiceCIDRs)
-	}
-	var errs []error
-	for name, informer := range watched {
-		reg, err := informer.AddEventHandler(handler(store))
-		if err != nil {
-			errs = append(errs, fmt.Errorf("watch %s: %w", name, err))
-			continue
+	var all sync.WaitGroup
+	all.Go(func() { runReflector(ctx, sourceServices, services, &corev1.Service{}, store) })
+	all.Go(func() { runReflector(ctx, sourceSlices, endpoints, &discoveryv1.EndpointSlice{}, store) })
+	all.Go(func() { runReflector(ctx, sourceNodes, nodes, &corev1.Node{}, store) })
+	all.Go(func() {
+		if awaitServiceCIDRs(ctx, cidrs, store) {
+			runReflector(ctx, sourceServiceCIDRs, listWatch(client, cidrs, ""), &networkingv1.ServiceCIDR{}, store)
 		}
-		go func() {
-			if cache.WaitForCacheSync(ctx.Done(), reg.HasSynced) {
-				store.Delivered(name)
-			}
-		}()
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	for _, f := range []informers.SharedInformerFactory{services, slicesOnly, rest} {
-		f.StartWithContext(ctx)
-		defer f.Shutdown()
-	}
-	<-ctx.Done()
+	})
+	all.Wait()
 	return nil
 }
 
-// servesServiceCIDRs asks for networking.k8s.io/v1 servicecidrs (Kubernetes 1.33).
-func servesServiceCIDRs(client kubernetes.Interface) (bool, error) {
-	list, err := client.Discovery().ServerResourcesForGroupVersion(networkingv1.SchemeGroupVersion.String())
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("discover servicecidrs: %w", err)
-	}
-	for _, r := range list.APIResources {
-		if r.Name == "servicecidrs" {
-			return true, nil
-		}
-	}
-	return false, nil
+// runReflector follows one kind until ctx ends.
+func runReflector(ctx context.Context, source string, lw cache.ListerWatcher, kind runtime.Object, store *Store) {
+	s := &mirror{source: source, store: store, seen: map[objectKey]struct{}{}}
+	cache.NewReflectorWithOptions(lw, kind, s, cache.ReflectorOptions{Name: source}).RunWithContext(ctx)
 }
 
-// converted is what an informer keeps in place of an object: its name, for the
-// cache, and the slim form.
-type converted struct {
-	metav1.ObjectMeta
-	item item
+// api is what the typed clients of all kinds have in common.
+type api[List runtime.Object] interface {
+	List(context.Context, metav1.ListOptions) (List, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-// slim is the informers' transform: the slim form is the only copy in memory.
-func slim(obj any) (any, error) {
-	c := &converted{}
-	switch in := obj.(type) {
-	case *corev1.Service:
-		c.item.service, c.item.problems = convertService(in)
-		c.item.key = objectKey{kindService, namespaced(&in.ObjectMeta)}
-		c.keep(&in.ObjectMeta)
-	case *discoveryv1.EndpointSlice:
-		c.item.slice, c.item.problems = convertSlice(in)
-		c.item.key = objectKey{kindSlice, namespaced(&in.ObjectMeta)}
-		c.keep(&in.ObjectMeta)
-	case *corev1.Node:
-		c.item.node, c.item.problems = convertNode(in)
-		c.item.key = objectKey{kindNode, in.Name}
-		c.keep(&in.ObjectMeta)
-	case *networkingv1.ServiceCIDR:
-		c.item.cidr, c.item.problems = convertServiceCIDR(in)
-		c.item.key = objectKey{kindServiceCIDR, in.Name}
-		c.keep(&in.ObjectMeta)
-	default:
-		return obj, nil // converted already, or a tombstone
-	}
-	return c, nil
-}
-
-func (c *converted) keep(m *metav1.ObjectMeta) {
-	c.Namespace, c.Name, c.UID, c.ResourceVersion = m.Namespace, m.Name, m.UID, m.ResourceVersion
-}
-
-// handler stores and pokes; it does nothing else on the informers' goroutine.
-func handler(store *Store) cache.ResourceEventHandler {
-	put := func(obj any) {
-		if c, ok := obj.(*converted); ok {
-			store.Update(c.item.put)
-		}
-	}
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    put,
-		UpdateFunc: func(_, obj any) { put(obj) },
-		DeleteFunc: func(obj any) {
-			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = gone.Obj
-			}
-			if c, ok := obj.(*converted); ok {
-				store.Update(c.item.key.drop)
-			}
+func listWatch[List runtime.Object](client any, of api[List], labels string) cache.ListerWatcher {
+	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = labels
+			return of.List(ctx, o)
 		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = labels
+			return of.Watch(ctx, o)
+		},
+	}, client)
+}
+
+// absentRetry is how often an API server that lacks ServiceCIDRs is asked again.
+const absentRetry = 5 * time.Minute
+
+// awaitServiceCIDRs returns true once the server has ServiceCIDRs (Kubernetes
+// 1.33) to follow, and false when ctx ended before. Services are not kept
+// waiting for them.
+func awaitServiceCIDRs(ctx context.Context, cidrs api[*networkingv1.ServiceCIDRList], store *Store) bool {
+	log := klog.FromContext(ctx)
+	for {
+		_, err := cidrs.List(ctx, metav1.ListOptions{Limit: 1})
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case apierrors.IsNotFound(err):
+			log.V(2).Info("The API server has no ServiceCIDRs; --service-cidr is used", "retryIn", absentRetry)
+		case apierrors.IsForbidden(err):
+			log.Error(err, "ServiceCIDRs may not be read; --service-cidr is used", "retryIn", absentRetry)
+		default:
+			return true // the reflector deals with all other errors
+		}
+		store.Delivered(sourceServiceCIDRs)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(absentRetry):
+		}
 	}
 }

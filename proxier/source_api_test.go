@@ -5,15 +5,24 @@ package proxier
 
 import (
 	"context"
+	"errors"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
 )
 
 // eventually waits until ok, or fails the test.
@@ -46,9 +55,6 @@ func TestRunAPI(t *testing.T) {
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}},
 		&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/16"}}},
 	)
-	client.Resources = []*metav1.APIResourceList{{
-		GroupVersion: "networking.k8s.io/v1", APIResources: []metav1.APIResource{{Name: "servicecidrs"}},
-	}}
 	store := NewStore()
 	ExpectAPI(store)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -83,5 +89,112 @@ func TestRunAPI(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("RunAPI: %v", err)
+	}
+}
+
+// TestRunAPISelectors: what is for others is not even sent to us.
+func TestRunAPISelectors(t *testing.T) {
+	client := fake.NewClientset()
+	var mu sync.Mutex
+	got := map[string]string{}
+	client.PrependReactor("list", "*", func(action k8stesting.Action) (bool, runtime.Object, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		list := action.(k8stesting.ListAction)
+		got[list.GetResource().Resource] = list.GetListRestrictions().Labels.String()
+		return false, nil, nil
+	})
+	startAPI(t, client)
+	want := map[string]string{
+		"services": "!service.kubernetes.io/service-proxy-name", "endpointslices": "!service.kubernetes.io/headless",
+		"nodes": "", "servicecidrs": "",
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("selectors (-want +got):\n%s", diff)
+	}
+}
+
+// TestRunAPIWithoutServiceCIDRs: an older server, or one that does not let us
+// read them, still has its Services served.
+func TestRunAPIWithoutServiceCIDRs(t *testing.T) {
+	gr := schema.GroupResource{Group: "networking.k8s.io", Resource: "servicecidrs"}
+	for name, err := range map[string]error{
+		"absent":    apierrors.NewNotFound(gr, ""),
+		"forbidden": apierrors.NewForbidden(gr, "", errors.New("no role")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}})
+			client.PrependReactor("list", "servicecidrs", func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, err })
+			if store := startAPI(t, client); store.Node("node-a") == nil {
+				t.Error("the Node is missing")
+			}
+		})
+	}
+}
+
+// startAPI runs RunAPI until the test ends and waits for the first lists.
+func startAPI(t *testing.T, client kubernetes.Interface) *Store {
+	t.Helper()
+	store := NewStore()
+	ExpectAPI(store)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- RunAPI(ctx, client, store) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("RunAPI: %v", err)
+		}
+	})
+	eventually(t, "first lists", store.Synced)
+	return store
+}
+
+// TestMirrorReplace: a list after a gap takes out what is not in it, at once.
+func TestMirrorReplace(t *testing.T) {
+	node := func(name, zone string) *corev1.Node {
+		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelTopologyZone: zone}}}
+	}
+	store := NewStore()
+	store.Update(func(tx *Tx) { tx.SetNode(&Node{Name: "of-another-source"}) })
+	m := &mirror{source: sourceNodes, store: store, seen: map[objectKey]struct{}{}}
+	zones := func() string {
+		var out []string
+		for _, n := range store.Nodes() {
+			out = append(out, n.Name+"="+n.Zone)
+		}
+		return strings.Join(out, " ")
+	}
+	for _, step := range []struct {
+		do   func() error
+		want string
+	}{
+		{func() error { return m.Replace([]any{node("a", "1"), node("b", "1"), node("c", "1")}, "1") }, "a=1 b=1 c=1 of-another-source="},
+		{func() error { return m.Update(node("b", "2")) }, "a=1 b=2 c=1 of-another-source="},
+		{func() error { return m.Add(node("d", "1")) }, "a=1 b=2 c=1 d=1 of-another-source="},
+		{func() error { return m.Delete(node("c", "1")) }, "a=1 b=2 d=1 of-another-source="},
+		{func() error {
+			list := []any{node("a", "1"), node("e", "1")}
+			for i := range list {
+				var err error
+				if list[i], err = m.Transformer()(list[i]); err != nil {
+					return err
+				}
+			}
+			return m.Replace(list, "2")
+		}, "a=1 e=1 of-another-source="},
+		{func() error { return m.Replace(nil, "3") }, "of-another-source="},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := zones(); got != step.want {
+			t.Errorf("got %s, want %s", got, step.want)
+		}
+	}
+	if err := m.Add(&corev1.Pod{}); err == nil {
+		t.Error("a Pod is accepted")
 	}
 }

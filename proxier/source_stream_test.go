@@ -1,0 +1,169 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// streamServer is an API server of Kubernetes 1.34 or newer, for one client: it
+// streams lists (KEP-3157), then what is sent to its channels. Keys are
+// resources.
+type streamServer struct {
+	client kubernetes.Interface
+	events map[string]chan metav1.WatchEvent
+}
+
+func newStreamServer(t *testing.T, lists map[string][]any) *streamServer {
+	t.Helper()
+	s := &streamServer{events: map[string]chan metav1.WatchEvent{}}
+	ends := map[string]any{
+		"services": &corev1.Service{}, "endpointslices": &discoveryv1.EndpointSlice{},
+		"nodes": &corev1.Node{}, "servicecidrs": &networkingv1.ServiceCIDR{},
+	}
+	for kind := range ends {
+		s.events[kind] = make(chan metav1.WatchEvent)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kind := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Query().Get("watch") == "" { // is it served at all?
+			_, _ = w.Write([]byte(`{"kind":"ServiceCIDRList","apiVersion":"networking.k8s.io/v1"}`))
+			return
+		}
+		if r.URL.Query().Get("sendInitialEvents") != "true" {
+			http.Error(w, "a plain watch", http.StatusBadRequest)
+			return
+		}
+		out := json.NewEncoder(w)
+		for _, obj := range lists[kind] {
+			_ = out.Encode(event(t, "ADDED", obj))
+		}
+		_ = out.Encode(event(t, "BOOKMARK", listEnd(ends[kind])))
+		w.(http.Flusher).Flush()
+		for {
+			select {
+			case <-r.Context().Done():
+				return
+			case e := <-s.events[kind]:
+				_ = out.Encode(e)
+				w.(http.Flusher).Flush()
+			}
+		}
+	}))
+	// Tests run in a namespace whose loopback device is down.
+	socket := filepath.Join(t.TempDir(), "api")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: "http://api", Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.client = client
+	return s
+}
+
+// event gives obj the kind that decoding needs.
+func event(t *testing.T, verb string, obj any) metav1.WatchEvent {
+	t.Helper()
+	data, err := json.Marshal(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kind string
+	switch obj.(type) {
+	case *corev1.Service:
+		kind = `"kind":"Service","apiVersion":"v1",`
+	case *corev1.Node:
+		kind = `"kind":"Node","apiVersion":"v1",`
+	case *discoveryv1.EndpointSlice:
+		kind = `"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1",`
+	case *networkingv1.ServiceCIDR:
+		kind = `"kind":"ServiceCIDR","apiVersion":"networking.k8s.io/v1",`
+	}
+	e := metav1.WatchEvent{Type: verb}
+	e.Object.Raw = append([]byte("{"+kind), data[1:]...)
+	return e
+}
+
+// listEnd is the bookmark that ends a streamed list.
+func listEnd(obj any) any {
+	m := obj.(metav1.Object)
+	m.SetResourceVersion("100")
+	m.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
+	return obj
+}
+
+// TestRunAPIStream follows a server that streams its lists.
+func TestRunAPIStream(t *testing.T) {
+	s := newStreamServer(t, map[string][]any{
+		"services":       {benchService(0), benchService(1)},
+		"endpointslices": {benchSlice(0, 3)},
+		"nodes":          {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}}},
+		"servicecidrs":   {&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "k"}}},
+	})
+	store := startAPI(t, s.client)
+	if got := len(store.Services()); got != 2 || len(store.Slices(name("svc-0"))) != 1 || store.Node("node-a") == nil || len(store.ServiceCIDRs()) != 1 {
+		t.Errorf("%d Services, want 2, and one of each other kind", got)
+	}
+	s.events["endpointslices"] <- event(t, "MODIFIED", benchSlice(0, 4))
+	eventually(t, "changed slice", func() bool { return len(store.Slices(name("svc-0"))[0].Endpoints) == 4 })
+	s.events["services"] <- event(t, "DELETED", benchService(1))
+	eventually(t, "deleted Service", func() bool { return len(store.Services()) == 1 })
+}
+
+// TestRunAPIMemory: the store holds the only copy of each object. 100,000
+// endpoints may not take more than half of the 100 MB that the agent is allowed.
+func TestRunAPIMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads 10,000 Services")
+	}
+	const services = 10_000
+	lists := map[string][]any{}
+	for n := range services {
+		lists["services"] = append(lists["services"], benchService(n))
+		lists["endpointslices"] = append(lists["endpointslices"], benchSlice(n, 10))
+	}
+	s := newStreamServer(t, lists)
+	before := heap()
+	store := startAPI(t, s.client)
+	used := int64(heap()) - int64(before)
+	if got := len(store.Services()); got != services {
+		t.Fatalf("%d Services, want %d", got, services)
+	}
+	t.Logf("the store takes %d KiB", used>>10)
+	if used > 50<<20 {
+		t.Errorf("the store takes %d MiB", used>>20)
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
