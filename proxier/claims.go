@@ -21,6 +21,8 @@ type claims struct {
 	byKey     map[l4.Addr][]contender // sorted, the owner first
 	byService map[types.NamespacedName][]l4.Addr
 	contested map[l4.Addr]struct{}
+	backends  int  // of all owners
+	news      bool // problems may have changed
 }
 
 // contender is a claim and what decides its rank.
@@ -55,13 +57,17 @@ func (a *contender) compare(b *contender) int {
 func (c *claims) set(svc types.NamespacedName, created time.Time, list []claim) []l4.Addr {
 	affected := c.byService[svc]
 	for _, key := range affected {
-		c.update(key, slices.DeleteFunc(c.byKey[key], func(o contender) bool { return o.service == svc }))
+		c.change(key, func(all []contender) []contender {
+			return slices.DeleteFunc(all, func(o contender) bool { return o.service == svc })
+		})
 	}
 	var keys []l4.Addr
 	for _, cl := range list {
-		all := append(c.byKey[cl.key], contender{cl, svc, created})
-		slices.SortFunc(all, func(a, b contender) int { return a.compare(&b) })
-		c.update(cl.key, all)
+		c.change(cl.key, func(all []contender) []contender {
+			all = append(all, contender{cl, svc, created})
+			slices.SortFunc(all, func(a, b contender) int { return a.compare(&b) })
+			return all
+		})
 		keys = append(keys, cl.key)
 	}
 	if len(keys) == 0 {
@@ -74,7 +80,13 @@ func (c *claims) set(svc types.NamespacedName, created time.Time, list []claim) 
 	return slices.Compact(affected)
 }
 
-func (c *claims) update(key l4.Addr, all []contender) {
+// change replaces the contenders for one address by what f makes of them.
+func (c *claims) change(key l4.Addr, f func([]contender) []contender) {
+	all := c.byKey[key]
+	was := len(all) > 1
+	c.backends -= backendsOf(all)
+	all = f(all)
+	c.backends += backendsOf(all)
 	if len(all) == 0 {
 		delete(c.byKey, key)
 	} else {
@@ -85,6 +97,15 @@ func (c *claims) update(key l4.Addr, all []contender) {
 	} else {
 		delete(c.contested, key)
 	}
+	c.news = c.news || was || len(all) > 1
+}
+
+// backendsOf counts the backends that are served: those of the owner.
+func backendsOf(all []contender) int {
+	if len(all) == 0 {
+		return 0
+	}
+	return len(all[0].frontend.Backends)
 }
 
 // owner returns the claim that is served at key.
@@ -104,11 +125,22 @@ func (c *claims) problems() []Problem {
 		for _, loser := range all[1:] {
 			out = append(out, Problem{
 				Kind: kindService, Name: loser.service.String(), Field: loser.field,
-				Text: fmt.Sprintf("%s belongs to Service %s, which is older or allocated it", describeAddr(key), all[0].service),
+				Text: fmt.Sprintf("%s belongs to Service %s, %s", describeAddr(key), all[0].service, why(&all[0], &loser)),
 			})
 		}
 	}
 	return out
+}
+
+// why says by which rule a comes before b.
+func why(a, b *contender) string {
+	switch {
+	case a.use == useClusterIP && b.use != useClusterIP:
+		return "whose ClusterIP it is"
+	case a.created.Before(b.created):
+		return "which is older"
+	}
+	return "which is as old and comes first by name"
 }
 
 // describeAddr names an address in a sentence.

@@ -20,25 +20,29 @@ type desired struct {
 	store    *Store
 	state    *nat.State
 	claims   *claims
+	remarks  *remarks
 	self     Self
 	settings []Problem
 	started  bool
+	news     bool // problems may have changed
 }
 
 func newDesired(cfg *Config, store *Store) *desired {
 	return &desired{
-		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(),
+		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(), remarks: newRemarks(time.Now()),
 	}
 }
 
-// update brings the state up to date and reports whether anything was dirty.
-func (d *desired) update() bool {
+// update brings the state up to date.
+func (d *desired) update() {
 	dirty := d.store.TakeDirty()
+	d.news = d.news || dirty.Problems
 	keys := dirty.Services
 	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
 		node := d.store.Node(d.cfg.NodeName)
 		set, problems := settingsOf(d.cfg, node, d.store.ServiceCIDRs())
 		d.state.Configure(set)
+		d.news = d.news || !slices.Equal(problems, d.settings)
 		d.settings = problems
 		if self := selfOf(d.cfg, node); !reflect.DeepEqual(self, d.self) {
 			d.self = self
@@ -49,7 +53,6 @@ func (d *desired) update() bool {
 	for _, key := range keys {
 		d.resolve(key)
 	}
-	return len(keys) > 0 || dirty.Nodes || dirty.ServiceCIDRs || dirty.Problems
 }
 
 // everything adds all Services to the dirty ones: the node itself has changed.
@@ -63,10 +66,13 @@ func (d *desired) resolve(key types.NamespacedName) {
 	svc := d.store.Service(key)
 	var list []claim
 	var created time.Time
+	var from []*Slice
 	if svc != nil {
 		created = svc.Created
-		list = resolve(svc, d.store.Slices(key), &d.self)
+		from = d.store.Slices(key)
+		list = resolve(svc, from, &d.self)
 	}
+	d.remarks.set(key, list, from, &d.self)
 	for _, addr := range d.claims.set(key, created, list) {
 		if c, ok := d.claims.owner(addr); ok {
 			d.state.Set(addr, c.frontend)
@@ -79,7 +85,15 @@ func (d *desired) resolve(key types.NamespacedName) {
 // problems returns everything that is wrong with objects, sorted.
 func (d *desired) problems() []Problem {
 	out := append(d.store.Problems(), d.claims.problems()...)
+	out = append(out, d.remarks.problems()...)
 	out = append(out, d.settings...)
 	slices.SortFunc(out, compareProblems)
 	return slices.Compact(out)
+}
+
+// takeNews reports whether problems may have changed since it was last asked.
+func (d *desired) takeNews() bool {
+	news := d.news || d.claims.news || d.remarks.news
+	d.news, d.claims.news, d.remarks.news = false, false, false
+	return news
 }

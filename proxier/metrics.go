@@ -22,7 +22,14 @@ type Metrics struct {
 	commits  *metrics.Counter
 	loads    *metrics.Counter
 	refusals *metrics.Counter
+	repairs  *metrics.Counter
 	problems *metrics.GaugeVec
+
+	programming *metrics.Histogram
+	noLocal     *metrics.GaugeVec
+	frontends   *metrics.Gauge
+	backends    *metrics.Gauge
+	fallbacks   *metrics.GaugeVec
 }
 
 // NewMetrics makes the series and registers them, for example with
@@ -63,9 +70,41 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 			Subsystem: "fairlead", Name: "problems",
 			Help: "What is wrong with objects at present, by their kind.", StabilityLevel: metrics.ALPHA,
 		}, []string{"kind"}),
+		repairs: metrics.NewCounter(&metrics.CounterOpts{
+			Subsystem: "fairlead", Name: "nat_repairs_total",
+			Help: "Times that what somebody else did to the table was undone.", StabilityLevel: metrics.ALPHA,
+		}),
 	}
-	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.loads, m.refusals, m.problems)
+	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.loads, m.refusals, m.problems, m.repairs)
+	m.registerServices(register)
 	return m
+}
+
+// registerServices makes the series that are about Services rather than syncs.
+func (m *Metrics) registerServices(register func(...metrics.Registerable)) {
+	m.programming = metrics.NewHistogram(&metrics.HistogramOpts{
+		Subsystem: "kubeproxy", Name: "network_programming_duration_seconds",
+		Help:           "Time from a change of endpoints in the API to the kernel's acknowledgement (annotation endpoints.kubernetes.io/last-change-trigger-time).",
+		Buckets:        metrics.ExponentialBuckets(0.001, 2, 19), // 1 ms to 4 min
+		StabilityLevel: metrics.ALPHA,
+	})
+	m.noLocal = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Subsystem: "kubeproxy", Name: "sync_proxy_rules_no_local_endpoints_total",
+		Help: "Services with a Local traffic policy that have endpoints, but none on this node.", StabilityLevel: metrics.ALPHA,
+	}, []string{"traffic_policy"})
+	m.frontends = metrics.NewGauge(&metrics.GaugeOpts{
+		Subsystem: "fairlead", Name: "frontends",
+		Help: "Addresses and ports that Services are reached at.", StabilityLevel: metrics.ALPHA,
+	})
+	m.backends = metrics.NewGauge(&metrics.GaugeOpts{
+		Subsystem: "fairlead", Name: "backends",
+		Help: "Endpoints behind frontends, counted for each frontend.", StabilityLevel: metrics.ALPHA,
+	})
+	m.fallbacks = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Subsystem: "fairlead", Name: "topology_fallbacks",
+		Help: "Services whose topology hints are not followed, by the reason.", StabilityLevel: metrics.ALPHA,
+	}, []string{"reason"})
+	register(m.programming, m.noLocal, m.frontends, m.backends, m.fallbacks)
 }
 
 func (m *Metrics) synced(start time.Time, err error) {
@@ -82,6 +121,25 @@ func (m *Metrics) committed(b *nat.Batch) {
 	m.commits.Inc()
 	m.ops.WithLabelValues("add").Add(float64(adds))
 	m.ops.WithLabelValues("delete").Add(float64(deletes))
+}
+
+// wanted says what Services ask for at present.
+func (m *Metrics) wanted(d *desired) {
+	m.frontends.Set(float64(len(d.claims.byKey)))
+	m.backends.Set(float64(d.claims.backends))
+	m.noLocal.WithLabelValues("internal").Set(float64(d.remarks.internal))
+	m.noLocal.WithLabelValues("external").Set(float64(d.remarks.external))
+	m.fallbacks.Reset()
+	for reason, n := range d.remarks.fallbacks {
+		m.fallbacks.WithLabelValues(reason).Set(float64(n))
+	}
+}
+
+// programmed measures changes that the kernel now has.
+func (m *Metrics) programmed(triggers []time.Time) {
+	for _, at := range triggers {
+		m.programming.Observe(time.Since(at).Seconds())
+	}
 }
 
 func (m *Metrics) report(now map[Problem]struct{}) {

@@ -26,6 +26,7 @@ type claim struct {
 	frontend nat.Frontend
 	field    string // where the Service says so
 	use      use
+	fallback string // why topology hints were not followed, where there are any
 }
 
 // use orders claims to one address by what it is to the Service: an address
@@ -83,37 +84,32 @@ func (b *builder) claims() []claim {
 	if i < 0 {
 		return nil // the Service does not have this family
 	}
-	out = append(out, claim{
-		key: b.addr(b.svc.ClusterIPs[i], b.port.Port), frontend: b.internal(), field: "spec.clusterIPs", use: useClusterIP,
-	})
-	if b.port.NodePort != 0 {
-		any := netip.IPv4Unspecified()
-		if b.v6 {
-			any = netip.IPv6Unspecified()
+	put := func(ip netip.Addr, port uint16, f nat.Frontend, field string, u use) {
+		c := claim{key: l4.Addr{IP: ip, Port: port, Proto: b.port.Proto}, frontend: f, field: field, use: u}
+		if u != useClusterIP || !b.svc.InternalLocal {
+			c.fallback = b.choice.fallback
 		}
-		out = append(out, claim{
-			key: b.addr(any, b.port.NodePort), frontend: b.external(), field: "spec.ports.nodePort", use: useNodePort,
-		})
+		out = append(out, c)
+	}
+	put(b.svc.ClusterIPs[i], b.port.Port, b.internal(), "spec.clusterIPs", useClusterIP)
+	if b.port.NodePort != 0 {
+		every := netip.IPv4Unspecified()
+		if b.v6 {
+			every = netip.IPv6Unspecified()
+		}
+		put(every, b.port.NodePort, b.external(), "spec.ports.nodePort", useNodePort)
 	}
 	for _, ip := range b.svc.LoadBalancerIPs {
 		if ours(ip) {
-			out = append(out, claim{
-				key: b.addr(ip, b.port.Port), frontend: b.loadBalancer(), field: "status.loadBalancer.ingress", use: useLoadBalancer,
-			})
+			put(ip, b.port.Port, b.loadBalancer(), "status.loadBalancer.ingress", useLoadBalancer)
 		}
 	}
 	for _, ip := range b.svc.ExternalIPs {
 		if ours(ip) {
-			out = append(out, claim{
-				key: b.addr(ip, b.port.Port), frontend: b.external(), field: "spec.externalIPs", use: useExternalIP,
-			})
+			put(ip, b.port.Port, b.external(), "spec.externalIPs", useExternalIP)
 		}
 	}
 	return out
-}
-
-func (b *builder) addr(ip netip.Addr, port uint16) l4.Addr {
-	return l4.Addr{IP: ip, Port: port, Proto: b.port.Proto}
 }
 
 // frontend returns what all kinds of frontends of the port have in common.

@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/klog/v2"
+)
+
+// Retries after a failed sync, or of what the kernel refused; doubled from the
+// first to the last.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 30 * time.Second
+)
+
+// Run reconciles until ctx ends and returns nil then: the data path is left as
+// it is, so that an upgrade does not drop traffic. It is the only writer.
+func (p *Proxier) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go p.watch(ctx)
+
+	var retry <-chan time.Time // nil, so never ready, while all is well
+	wait := firstRetry
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.store.Poked():
+		case <-p.drifted:
+			p.distrusted = true
+		case <-retry:
+			retry = nil
+			p.desired.state.Retry()
+		}
+		if !p.store.Synced() {
+			continue // a missing object only means "not seen yet"
+		}
+		err := p.sync(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Sync failed")
+		}
+		switch {
+		case err == nil && p.desired.state.Pending() == 0:
+			retry, wait = nil, firstRetry
+		case retry == nil: // else events would put the retry off for ever
+			retry = time.After(wait)
+			wait = min(2*wait, lastRetry)
+		}
+	}
+}
+
+// watch pokes the loop when somebody else changes the table. Should watching
+// itself fail it starts again, and what was missed is looked up.
+func (p *Proxier) watch(ctx context.Context) {
+	poke := func() {
+		select {
+		case p.drifted <- struct{}{}:
+		default:
+		}
+	}
+	for ctx.Err() == nil {
+		if err := p.table.Watch(ctx, poke); err != nil {
+			klog.FromContext(ctx).Error(err, "Watch ended", "retryIn", firstRetry)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(firstRetry):
+			poke()
+		}
+	}
+}
+
+// sync makes one pass. Dirty keys can be taken before anything is written: they
+// only change what is wanted. What the kernel has changes in Acked alone, so a
+// failed commit loses nothing.
+func (p *Proxier) sync(ctx context.Context) error {
+	start := time.Now()
+	p.behind.CompareAndSwap(0, start.UnixNano())
+	p.desired.update()
+	var err error
+	if p.distrusted {
+		err = p.reload(ctx)
+	}
+	if err == nil {
+		err = p.commitAll(ctx)
+	}
+	if p.desired.takeNews() || p.news {
+		p.report(klog.FromContext(ctx))
+	}
+	p.metrics.synced(start, err)
+	p.metrics.wanted(p.desired)
+	if err == nil {
+		p.metrics.programmed(p.desired.remarks.takeTriggers())
+		p.behind.Store(0)
+		p.synced.Store(time.Now().UnixNano())
+		p.ready.Store(true)
+	}
+	return err
+}
+
+// reload makes have what the kernel holds; the next commits repair exactly the
+// difference.
+func (p *Proxier) reload(ctx context.Context) error {
+	found, err := p.table.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("look up what the kernel has: %w", err)
+	}
+	p.desired.state.Adopt(found)
+	p.distrusted = false
+	p.repairing = p.Ready() // before that, the difference is what happened meanwhile
+	p.metrics.loads.Inc()
+	return nil
+}

@@ -1,0 +1,311 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-base/metrics"
+	"k8s.io/klog/v2"
+
+	"fairlead/internal/l4"
+	"fairlead/nat"
+)
+
+// fakeTable is a kernel that says yes, unless told otherwise. Safe for
+// concurrent use.
+type fakeTable struct {
+	mu      sync.Mutex
+	answer  func(*nat.Batch) error
+	asked   []time.Time // commits, taken or not
+	taken   strings.Builder
+	loads   int
+	watcher func()
+}
+
+func (f *fakeTable) Load(context.Context) (*nat.Ruleset, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.loads++
+	return &nat.Ruleset{}, nil
+}
+
+func (f *fakeTable) Commit(_ context.Context, b *nat.Batch) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, time.Now())
+	if len(f.asked) > 10000 {
+		return nat.ErrPermission // instead of hanging
+	}
+	if f.answer != nil {
+		if err := f.answer(b); err != nil {
+			return err
+		}
+	}
+	f.taken.WriteString(b.String())
+	return nil
+}
+
+func (f *fakeTable) Watch(ctx context.Context, poke func()) error {
+	f.mu.Lock()
+	f.watcher = poke
+	f.mu.Unlock()
+	<-ctx.Done()
+	return nil
+}
+
+// say replaces the answer to commits and returns how many there were.
+func (f *fakeTable) say(answer func(*nat.Batch) error) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = answer
+	return len(f.asked)
+}
+
+func (f *fakeTable) has(text string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Contains(f.taken.String(), text)
+}
+
+// refusing answers every batch that mentions one of the texts with an error.
+func refusing(texts ...string) func(*nat.Batch) error {
+	return func(b *nat.Batch) error {
+		s := b.String()
+		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(s, text) }) {
+			return unix.EINVAL
+		}
+		return nil
+	}
+}
+
+// loop is a running Proxier on a fake kernel, in the time of synctest.
+type loop struct {
+	*Proxier
+	table *fakeTable
+	store *Store
+}
+
+func inLoop(t *testing.T, f func(t *testing.T, l *loop)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l := &loop{table: &fakeTable{}, store: NewStore()}
+		l.Proxier = New(testConfig(), l.store, Deps{Table: l.table, Metrics: NewMetrics(func(...metrics.Registerable) {})})
+		l.store.Update(func(tx *Tx) {
+			tx.SetNode(&Node{Name: "node-a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
+		})
+		ctx, stop := context.WithCancel(klog.NewContext(t.Context(), klog.Logger{}))
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		f(t, l)
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run() = %v, want nil", err)
+		}
+	})
+}
+
+// after lets d pass and everything settle.
+func (l *loop) after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// put stores a Service with the ClusterIP 10.96.0.n and one endpoint.
+func (l *loop) put(n, endpoint byte) {
+	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%02d", n)}
+	l.store.Update(func(tx *Tx) {
+		tx.SetService(&Service{
+			Key: key, ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, n})},
+			Ports: []ServicePort{{Proto: l4.TCP, Port: 80}},
+		})
+		tx.SetSlice(&Slice{
+			Key: key, Service: key, Ports: []SlicePort{{Proto: l4.TCP, Port: 8080}},
+			Endpoints: []Endpoint{{Addr: netip.AddrFrom4([4]byte{10, 244, n, endpoint}), Ready: true}},
+		})
+	})
+}
+
+func TestRunWaitsForSources(t *testing.T) {
+	inLoop(t, func(t *testing.T, l *loop) {
+		l.store.Expect("somebody")
+		l.put(1, 1)
+		l.after(time.Minute)
+		if l.table.loads > 0 || len(l.table.asked) > 0 || l.Ready() {
+			t.Errorf("before the first list: %d loads, %d commits, ready %v", l.table.loads, len(l.table.asked), l.Ready())
+		}
+		l.store.Delivered("somebody")
+		l.after(0)
+		if !l.table.has("10.96.0.1 . tcp . 80") || !l.Ready() || l.Behind() != 0 {
+			t.Errorf("after it: ready %v, behind %v, and the kernel has\n%s", l.Ready(), l.Behind(), &l.table.taken)
+		}
+	})
+}
+
+// TestRunBacksOff looks at when commits are tried again, and that one event is
+// enough to try at once.
+func TestRunBacksOff(t *testing.T) {
+	inLoop(t, func(t *testing.T, l *loop) {
+		start := time.Now()
+		l.table.say(func(*nat.Batch) error { return nat.ErrPermission })
+		l.put(1, 1)
+		l.after(2 * time.Second)
+		var got []time.Duration
+		for _, at := range l.table.asked {
+			got = append(got, at.Sub(start))
+		}
+		want := []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("commits were tried at (-want +got):\n%s", diff)
+		}
+		if l.Behind() != 2*time.Second {
+			t.Errorf("Behind() = %v, want 2s", l.Behind())
+		}
+		l.table.say(nil)
+		l.put(2, 1)
+		l.after(0)
+		if !l.table.has("10.96.0.1 .") || !l.table.has("10.96.0.2 .") || l.Behind() != 0 {
+			t.Errorf("behind %v after an event, and the kernel has\n%s", l.Behind(), &l.table.taken)
+		}
+	})
+}
+
+// TestRunKeepsRefused has the kernel refuse one frontend for a while, during
+// which others change all the time. It stays reported, and it is tried again.
+func TestRunKeepsRefused(t *testing.T) {
+	inLoop(t, func(t *testing.T, l *loop) {
+		l.table.say(refusing("10.96.0.2 ."))
+		l.put(1, 1)
+		l.put(2, 1)
+		l.put(3, 1)
+		l.after(0)
+		want := []Problem{{Kind: kindService, Name: "default/s02", Field: "spec.clusterIPs", Text: "the kernel refuses 10.96.0.2:80/tcp: invalid argument"}}
+		for i := range byte(100) {
+			l.put(3, 2+i)
+			l.after(40 * time.Millisecond)
+			if diff := cmp.Diff(want, l.problems()); diff != "" {
+				t.Fatalf("problems after %d other events (-want +got):\n%s", i+1, diff)
+			}
+		}
+		if !l.table.has("10.96.0.1 .") || !l.table.has("10.244.3.101 .") {
+			t.Errorf("the others were not served:\n%s", &l.table.taken)
+		}
+		l.table.say(nil)
+		for i := range byte(100) {
+			l.put(3, 102+i)
+			l.after(40 * time.Millisecond)
+		}
+		if !l.table.has("10.96.0.2 .") {
+			t.Error("the frontend was not tried again within 4 s of events")
+		}
+		if diff := cmp.Diff([]Problem(nil), l.problems()); diff != "" {
+			t.Errorf("problems in the end (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestRunBlamesOne leaves a frontend that needs nothing in the same batch as one
+// that the kernel refuses.
+func TestRunBlamesOne(t *testing.T) {
+	inLoop(t, func(t *testing.T, l *loop) {
+		l.table.say(func(*nat.Batch) error { return nat.ErrPermission })
+		l.put(1, 1)
+		l.put(2, 1)
+		l.after(0)
+		l.table.say(refusing("10.96.0.2 ."))
+		l.store.Update(func(tx *Tx) { tx.DeleteService(types.NamespacedName{Namespace: "default", Name: "s01"}) })
+		l.put(3, 1)
+		l.after(0)
+		if n := len(l.table.asked); n > 50 {
+			t.Errorf("%d commits to find one frontend", n)
+		}
+		if got := l.problems(); len(got) != 1 || got[0].Name != "default/s02" {
+			t.Errorf("problems: %v, want one, of default/s02", got)
+		}
+		if !l.table.has("10.96.0.3 .") {
+			t.Errorf("the rest is not served:\n%s", &l.table.taken)
+		}
+	})
+}
+
+// TestRunBlamesNobody has commits fail for a reason that is no frontend's.
+func TestRunBlamesNobody(t *testing.T) {
+	inLoop(t, func(t *testing.T, l *loop) {
+		l.table.say(func(*nat.Batch) error { return fmt.Errorf("commit: %w", unix.ENOMEM) })
+		for i := range byte(50) {
+			l.put(i, 1)
+		}
+		l.after(0)
+		if n := len(l.table.asked); n != 1 || len(l.problems()) != 0 || l.Ready() {
+			t.Errorf("%d commits, ready %v, problems %v; want one commit and no problem", n, l.Ready(), l.problems())
+		}
+	})
+}
+
+// TestRunBlamesMany has the kernel refuse every frontend, each for itself. That
+// may not cost a search for each of them.
+func TestRunBlamesMany(t *testing.T) {
+	inLoop(t, func(t *testing.T, l *loop) {
+		l.table.say(func(b *nat.Batch) error {
+			if len(b.Keys()) > 0 {
+				return unix.EINVAL
+			}
+			return nil
+		})
+		for i := range byte(250) {
+			l.put(i, 1)
+		}
+		l.after(0)
+		if n := len(l.table.asked); n > 300 {
+			t.Errorf("%d commits in the first pass", n)
+		}
+		if n := len(l.problems()); n != 250 {
+			t.Errorf("%d problems, want 250", n)
+		}
+		l.table.say(nil)
+		l.after(time.Second)
+		if n := l.desired.state.Pending(); n != 0 || !l.Ready() || len(l.problems()) != 0 {
+			t.Errorf("%d frontends pending, ready %v, problems %v after the kernel has recovered", n, l.Ready(), l.problems())
+		}
+	})
+}
+
+func TestRunRepairs(t *testing.T) {
+	inLoop(t, func(t *testing.T, l *loop) {
+		l.put(1, 1)
+		l.after(0)
+		l.table.taken.Reset() // somebody has flushed the ruleset
+		l.table.watcher()
+		l.after(0)
+		if !l.table.has("10.96.0.1 . tcp . 80") || l.table.loads != 2 {
+			t.Errorf("%d loads, and the kernel has\n%s", l.table.loads, &l.table.taken)
+		}
+	})
+}
+
+// TestRunDoesNothing counts what an event costs that changes nothing.
+func TestRunDoesNothing(t *testing.T) {
+	inLoop(t, func(t *testing.T, l *loop) {
+		l.put(1, 1)
+		l.after(0)
+		n, loads := l.table.say(nil), l.table.loads
+		l.put(1, 1)
+		l.store.Update(func(tx *Tx) { tx.SetNode(&Node{Name: "node-b"}) })
+		l.after(time.Hour)
+		if len(l.table.asked) != n || l.table.loads != loads {
+			t.Errorf("%d commits and %d loads, want none", len(l.table.asked)-n, l.table.loads-loads)
+		}
+	})
+}

@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"slices"
+
+	"k8s.io/klog/v2"
+)
+
+// problems returns everything that is wrong, sorted: with objects, between
+// them, and with what the kernel would not take.
+func (p *Proxier) problems() []Problem {
+	out := p.desired.problems()
+	for _, problem := range p.refused {
+		out = append(out, problem)
+	}
+	slices.SortFunc(out, compareProblems)
+	return out
+}
+
+// report logs each problem once when it appears and once when it is gone.
+func (p *Proxier) report(log klog.Logger) {
+	now := map[Problem]struct{}{}
+	for _, problem := range p.problems() {
+		now[problem] = struct{}{}
+		if _, known := p.reported[problem]; !known {
+			log.Info("Problem", "kind", problem.Kind, "name", problem.Name, "field", problem.Field, "problem", problem.Text)
+		}
+	}
+	for problem := range p.reported {
+		if _, still := now[problem]; !still {
+			log.Info("Problem is gone", "kind", problem.Kind, "name", problem.Name, "field", problem.Field)
+		}
+	}
+	p.reported, p.news = now, false
+	p.metrics.report(now)
+}
