@@ -17,6 +17,7 @@ need conntrack conntrack
 need ip iproute2
 need tcpdump tcpdump
 need nsenter util-linux
+need strace strace
 
 if [ -z "$missing" ]; then
 	exit 0
