@@ -6,64 +6,78 @@ package proxier
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
-// item is an object of a manifest that fairlead has a use for, converted. One
-// of the pointers is set, or none where only problems are left.
-type item struct {
-	key      objectKey
-	service  *Service
-	slice    *Slice
-	node     *Node
-	cidr     *ServiceCIDR
-	problems []Problem
-}
+// documentStart separates YAML documents. What follows it on its line, a
+// comment as a rule, belongs to the document.
+var documentStart = regexp.MustCompile(`(?m)^---(?:[ \t\r]|$)`)
 
-// documentStart separates YAML documents.
-var documentStart = regexp.MustCompile(`(?m)^---(?:[ \t].*)?\r?$`)
-
-// parseManifest reads a file of YAML or JSON documents. A file is taken whole
-// or not at all; the error names the line.
+// parseManifest reads a file of YAML or JSON documents: ordinary manifests,
+// lists of one kind, and v1 Lists as kubectl prints them. Kinds that do not
+// concern us are left out. A file that is no sequence of Kubernetes objects is
+// an error that names the line; an object with a field of the wrong type is an
+// item with a problem.
 func parseManifest(data []byte) ([]item, error) {
+	if items, ok, err := parseJSON(data); ok {
+		return items, err
+	}
 	var out []item
-	start := 0
+	start, skip := 0, 0
 	for _, end := range append(documentStart.FindAllIndex(data, -1), []int{len(data), len(data)}) {
-		items, err := parseDocument(data[start:end[0]])
+		doc := data[start+skip : end[0]]
+		if skip > 0 {
+			doc = bytes.TrimLeft(doc, " \t") // before a comment, as a rule
+		}
+		items, err := parseYAML(doc)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", lineOf(data, start, err), err)
+			line := 1 + bytes.Count(data[:start], []byte("\n"))
+			return nil, withLine(line, skip > 0, doc, err)
 		}
 		out = append(out, items...)
-		start = min(end[1]+1, len(data)) // behind the line's end
+		start, skip = end[0], len("---")
 	}
 	return out, nil
 }
 
-// yamlLine finds the line in an error of the YAML parser, which counts from the
-// beginning of the document.
-var yamlLine = regexp.MustCompile(`line (\d+): `)
-
-func lineOf(data []byte, start int, err error) int {
-	line := 1 + bytes.Count(data[:start], []byte("\n"))
-	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-		var n int
-		if _, err := fmt.Sscan(m[1], &n); err == nil {
-			line += n - 1
-		}
+// parseJSON is not ok for what is not JSON; then it may still be YAML.
+func parseJSON(data []byte) (items []item, ok bool, err error) {
+	if data = bytes.TrimSpace(data); len(data) == 0 || data[0] != '{' {
+		return nil, false, nil
 	}
-	return line
+	var objects []json.RawMessage
+	for in := json.NewDecoder(bytes.NewReader(data)); ; {
+		var raw json.RawMessage
+		if err := in.Decode(&raw); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, false, nil
+		}
+		objects = append(objects, raw)
+	}
+	for i, raw := range objects {
+		list, err := parseObject(raw)
+		if err != nil {
+			return nil, true, fmt.Errorf("object %d: %w", i+1, err)
+		}
+		items = append(items, list...)
+	}
+	return items, true, nil
 }
 
-func parseDocument(doc []byte) ([]item, error) {
+func parseYAML(doc []byte) ([]item, error) {
 	if len(bytes.TrimSpace(doc)) == 0 {
 		return nil, nil
 	}
@@ -77,6 +91,26 @@ func parseDocument(doc []byte) ([]item, error) {
 	return parseObject(data)
 }
 
+// yamlError is what the YAML parser puts before its messages; its lines count
+// from the beginning of the document.
+var yamlError = regexp.MustCompile(`^(?:error converting YAML to JSON: )?yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?`)
+
+// withLine names the line of the file: the one the YAML parser complains about,
+// or the one where the document begins.
+func withLine(line int, afterSeparator bool, doc []byte, err error) error {
+	text := err.Error()
+	if m := yamlError.FindStringSubmatch(text); m != nil {
+		text = strings.TrimPrefix(text, m[0])
+		if n, convErr := strconv.Atoi(m[1]); convErr == nil {
+			return fmt.Errorf("line %d: %s", line+n-1, text)
+		}
+	}
+	if afterSeparator && bytes.HasPrefix(bytes.TrimLeft(doc, "\r"), []byte("\n")) {
+		line++ // the first line of the document, not its separator
+	}
+	return fmt.Errorf("line %d: %s", line, text)
+}
+
 func parseObject(data []byte) ([]item, error) {
 	var head struct {
 		metav1.TypeMeta `json:",inline"`
@@ -86,7 +120,7 @@ func parseObject(data []byte) ([]item, error) {
 		return nil, fmt.Errorf("not a Kubernetes object: %w", err)
 	}
 	if head.Kind == "" || head.APIVersion == "" {
-		return nil, fmt.Errorf("not a Kubernetes object: apiVersion or kind is missing")
+		return nil, errors.New("not a Kubernetes object: apiVersion or kind is missing")
 	}
 	if strings.HasSuffix(head.Kind, "List") {
 		return parseList(head.Items, head.TypeMeta)
@@ -123,98 +157,68 @@ func parseList(items []json.RawMessage, list metav1.TypeMeta) ([]item, error) {
 
 // parseOne returns nil for a kind that does not concern us.
 func parseOne(meta metav1.TypeMeta, data []byte) (*item, error) {
-	it := &item{}
-	var err error
+	var obj metav1.Object
 	switch meta.APIVersion + "/" + meta.Kind {
 	case "v1/Service":
-		var in corev1.Service
-		if err = json.Unmarshal(data, &in); err == nil {
-			in.Namespace = orDefault(in.Namespace)
-			it.service, it.problems = convertService(&in)
-			it.key = objectKey{kindService, namespaced(&in.ObjectMeta)}
-		}
+		obj = &corev1.Service{}
 	case "discovery.k8s.io/v1/EndpointSlice":
-		var in discoveryv1.EndpointSlice
-		if err = json.Unmarshal(data, &in); err == nil {
-			in.Namespace = orDefault(in.Namespace)
-			it.slice, it.problems = convertSlice(&in)
-			it.key = objectKey{kindSlice, namespaced(&in.ObjectMeta)}
-		}
+		obj = &discoveryv1.EndpointSlice{}
 	case "v1/Node":
-		var in corev1.Node
-		if err = json.Unmarshal(data, &in); err == nil {
-			it.node, it.problems = convertNode(&in)
-			it.key = objectKey{kindNode, in.Name}
-		}
+		obj = &corev1.Node{}
 	case "networking.k8s.io/v1/ServiceCIDR":
-		var in networkingv1.ServiceCIDR
-		if err = json.Unmarshal(data, &in); err == nil {
-			it.cidr, it.problems = convertServiceCIDR(&in)
-			it.key = objectKey{kindServiceCIDR, in.Name}
-		}
+		obj = &networkingv1.ServiceCIDR{}
 	default:
 		return nil, nil
 	}
+	strict, err := kjson.UnmarshalStrict(data, obj)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", meta.Kind, err)
+		return unread(meta.Kind, data, err)
 	}
-	return it, nil
-}
-
-func orDefault(namespace string) string {
-	if namespace == "" {
-		return metav1.NamespaceDefault
+	if obj.GetNamespace() == "" && isNamespaced(meta.Kind) {
+		obj.SetNamespace(metav1.NamespaceDefault)
 	}
-	return namespace
-}
-
-func namespaced(m *metav1.ObjectMeta) string {
-	return types.NamespacedName{Namespace: m.Namespace, Name: m.Name}.String()
-}
-
-// put brings the store to what the item says; an item that says nothing any
-// more takes the object out.
-func (it *item) put(tx *Tx) {
-	tx.SetProblems(it.key.kind, it.key.name, it.problems)
-	switch {
-	case it.service != nil:
-		tx.SetService(it.service)
-	case it.slice != nil:
-		tx.SetSlice(it.slice)
-	case it.node != nil:
-		tx.SetNode(it.node)
-	case it.cidr != nil:
-		tx.SetServiceCIDR(it.cidr)
-	default:
-		it.key.delete(tx)
+	it, err := convert(obj)
+	if err != nil {
+		return nil, err
 	}
-}
-
-// split returns an empty namespace for kinds that have none.
-func (k objectKey) split() (namespace, name string) {
-	if before, after, ok := strings.Cut(k.name, "/"); ok {
-		return before, after
+	for _, err := range strict {
+		it.problems = append(it.problems, strictProblem(it.key, err))
 	}
-	return "", k.name
+	return &it, nil
 }
 
-// delete takes the object out of the store.
-func (k objectKey) delete(tx *Tx) {
-	namespace, name := k.split()
-	key := types.NamespacedName{Namespace: namespace, Name: name}
-	switch k.kind {
-	case kindService:
-		tx.DeleteService(key)
-	case kindSlice:
-		tx.DeleteSlice(key)
-	case kindNode:
-		tx.DeleteNode(k.name)
-	case kindServiceCIDR:
-		tx.DeleteServiceCIDR(k.name)
+func isNamespaced(kind string) bool { return kind == kindService || kind == kindSlice }
+
+// unread is what is left of an object that cannot be decoded. Without a name
+// there is nobody to blame but the file.
+func unread(kind string, data []byte, cause error) (*item, error) {
+	var head struct {
+		Metadata struct{ Namespace, Name string }
 	}
+	if err := json.Unmarshal(data, &head); err != nil || head.Metadata.Name == "" {
+		return nil, fmt.Errorf("read %s: %w", kind, cause)
+	}
+	m := metav1.ObjectMeta{Namespace: head.Metadata.Namespace, Name: head.Metadata.Name}
+	key := objectKey{kind, m.Name}
+	if isNamespaced(kind) {
+		if m.Namespace == "" {
+			m.Namespace = metav1.NamespaceDefault
+		}
+		key.name = namespaced(&m)
+	}
+	r := newReport(kind, key.name)
+	r.add("", "%s", strings.TrimPrefix(cause.Error(), "json: "))
+	return &item{key: key, problems: r.problems, unread: true}, nil
 }
 
-func (k objectKey) drop(tx *Tx) {
-	tx.SetProblems(k.kind, k.name, nil)
-	k.delete(tx)
+// strictProblem reports a field that does not exist: spelled wrong, or newer
+// than we are. The object is used without it.
+func strictProblem(key objectKey, err error) Problem {
+	r := newReport(key.kind, key.name)
+	if field, ok := strings.CutPrefix(err.Error(), "unknown field "); ok {
+		r.add(strings.Trim(field, `"`), "is not known, and ignored")
+	} else {
+		r.add("", "%v", err)
+	}
+	return r.problems[0]
 }

@@ -5,11 +5,11 @@ package proxier
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,10 +21,21 @@ import (
 const SourceFiles = "files"
 
 // ReadFiles puts the objects of a manifest file, or of the manifests in a
-// directory, in the store, once.
+// directory (*.yaml, *.yml, *.json; not hidden, not in sub-directories), in the
+// store, once. Files that could not be read are in the error; the others are in
+// the store then.
 func ReadFiles(path string, store *Store) error {
 	f := newFiles(path, store)
-	return f.scan()
+	if err := f.scan(); err != nil {
+		return err
+	}
+	var errs []error
+	for name, file := range f.byName {
+		if file.err != nil {
+			errs = append(errs, fmt.Errorf("read %s: %w", name, file.err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // RunFiles is ReadFiles, and follows every change until ctx ends. A file is
@@ -37,10 +48,8 @@ func RunFiles(ctx context.Context, path string, store *Store) error {
 	}
 	defer func() { _ = watcher.Close() }()
 	f := newFiles(path, store)
-	// The directory is watched, as files are replaced by renaming. That holds
-	// for a ConfigMap, too, whose files are links through a directory that is.
-	if err := watcher.Add(f.dir); err != nil {
-		return fmt.Errorf("watch %s: %w", f.dir, err)
+	if err := f.watch(watcher); err != nil {
+		return err
 	}
 	if err := f.scan(); err != nil {
 		return err
@@ -49,86 +58,123 @@ func RunFiles(ctx context.Context, path string, store *Store) error {
 	return f.follow(ctx, watcher)
 }
 
-// settle is how long a change may be followed by more of the same.
-const settle = 5 * time.Millisecond
+const (
+	// renamed is how long more of the same may follow a file that appeared
+	// whole, by renaming.
+	renamed = 5 * time.Millisecond
+	// written is how long nobody may have written to a file, or have taken it
+	// away, before it is read: it may be half of what it is going to be.
+	written = 50 * time.Millisecond
+	// longest is how long the two may add up to.
+	longest = time.Second
+	// again is how often all files are looked at without any event: what links
+	// lead to may change, and so may files that the kernel does not watch.
+	again = 10 * time.Second
+)
 
-func (f *files) follow(ctx context.Context, watcher *fsnotify.Watcher) error {
-	log := klog.FromContext(ctx)
-	var due <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case _, ok := <-watcher.Events:
-			if !ok {
-				return fmt.Errorf("watch %s: ended", f.dir)
-			}
-			if due == nil {
-				due = time.After(settle)
-			}
-		case err := <-watcher.Errors:
-			log.Error(err, "Watching manifests; reading all again", "path", f.dir)
-			due = time.After(settle)
-		case <-due:
-			due = nil
-			if err := f.scan(); err != nil {
-				log.Error(err, "Read manifests", "path", f.path)
-			}
-		}
+// watch watches directories, as files are replaced by renaming. That holds for
+// a ConfigMap, too, whose files are links through a directory that is. A
+// directory itself may be replaced: so the one above it is watched, if it may
+// be. Watching what is watched already is harmless.
+func (f *files) watch(watcher *fsnotify.Watcher) error {
+	if err := watcher.Add(f.dir); err != nil {
+		return fmt.Errorf("watch %s: %w", f.dir, err)
 	}
-}
-
-// files remembers what each file said last. Not safe for concurrent use.
-type files struct {
-	path, dir string
-	store     *Store
-	seen      map[string]version                // by file name
-	items     map[string][]item                 // what each file says
-	holders   map[objectKey]map[string]struct{} // the files that have it
-}
-
-// version tells whether a file may have changed.
-type version struct {
-	modified time.Time
-	size     int64
-	inode    any
-}
-
-func newFiles(path string, store *Store) *files {
-	f := &files{
-		path: path, dir: path, store: store,
-		seen: map[string]version{}, items: map[string][]item{},
-		holders: map[objectKey]map[string]struct{}{},
-	}
-	if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		f.dir = filepath.Dir(path)
-	}
-	return f
-}
-
-// scan looks at all files and applies those that changed.
-func (f *files) scan() error {
-	names, err := f.list()
-	if err != nil {
-		return fmt.Errorf("read manifests: %w", err)
-	}
-	present := map[string]struct{}{}
-	for _, name := range names {
-		present[name] = struct{}{}
-		f.readIfChanged(name)
-	}
-	for _, name := range slices.Sorted(maps.Keys(f.seen)) {
-		if _, ok := present[name]; !ok {
-			delete(f.seen, name)
-			f.apply(name, nil, nil)
-		}
+	if f.dir == f.path {
+		_ = watcher.Add(filepath.Dir(f.path))
 	}
 	return nil
 }
 
-// list returns the manifests, sorted by name.
+func (f *files) follow(ctx context.Context, watcher *fsnotify.Watcher) error {
+	log := klog.FromContext(ctx)
+	timer := time.NewTimer(again)
+	defer timer.Stop()
+	var first, due time.Time // of the events that wait to be looked at
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-watcher.Events:
+			wait := f.wait(e)
+			if wait == 0 {
+				continue
+			}
+			now := time.Now()
+			if first.IsZero() {
+				first, due = now, now
+			}
+			if at := now.Add(wait); at.After(due) {
+				due = at
+			}
+			if last := first.Add(longest); due.After(last) {
+				due = last
+			}
+			timer.Reset(time.Until(due))
+		case err := <-watcher.Errors:
+			log.Error(err, "Watch manifests; looking at all again", "path", f.path)
+			timer.Reset(renamed)
+		case <-timer.C:
+			first, due = time.Time{}, time.Time{}
+			f.look(watcher)
+			timer.Reset(again)
+		}
+	}
+}
+
+// wait returns how long to wait before an event is looked at, 0 for never.
+func (f *files) wait(e fsnotify.Event) time.Duration {
+	inside := filepath.Dir(e.Name) == filepath.Clean(f.dir)
+	ours := inside && f.isManifest(filepath.Base(e.Name))
+	switch {
+	case ours && (e.Has(fsnotify.Write) || e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename)):
+		return written
+	case ours, inside && !e.Has(fsnotify.Write), filepath.Clean(e.Name) == filepath.Clean(f.path):
+		return renamed
+	}
+	return 0
+}
+
+// look is scan for a path that was there once. Should it be gone, its objects
+// stay: somebody is moving it about.
+func (f *files) look(watcher *fsnotify.Watcher) {
+	var problems []Problem
+	err := f.watch(watcher)
+	if err == nil {
+		err = f.scan()
+	}
+	if err != nil {
+		r := newReport(kindFile, f.path)
+		r.add("", "%v; what it said before stays in force", err)
+		problems = r.problems
+	}
+	if f.dir == f.path || err != nil { // a file reports for itself
+		f.store.Update(func(tx *Tx) { tx.SetProblems(kindFile, f.path, problems) })
+	}
+}
+
+// isManifest tells by its name whether a file of the directory is one.
+func (f *files) isManifest(name string) bool {
+	if f.dir != f.path {
+		return name == filepath.Base(f.path)
+	}
+	if strings.HasPrefix(name, ".") {
+		return false
+	}
+	switch filepath.Ext(name) {
+	case ".yaml", ".yml", ".json":
+		return true
+	}
+	return false
+}
+
+// list returns the manifests, sorted by name. A file that was there once and is
+// gone is no manifest; a path that never was there is an error.
 func (f *files) list() ([]string, error) {
 	info, err := os.Stat(f.path)
+	if errors.Is(err, fs.ErrNotExist) && f.dir != f.path {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -141,96 +187,18 @@ func (f *files) list() ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
-			continue
-		}
-		switch filepath.Ext(e.Name()) {
-		case ".yaml", ".yml", ".json":
-			out = append(out, filepath.Join(f.path, e.Name()))
+		if name := filepath.Join(f.path, e.Name()); f.isManifest(e.Name()) && !isDir(e, name) {
+			out = append(out, name)
 		}
 	}
 	return out, nil
 }
 
-func (f *files) readIfChanged(name string) {
+// isDir follows links.
+func isDir(e fs.DirEntry, name string) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
 	info, err := os.Stat(name)
-	if err != nil {
-		f.complain(name, err)
-		return
-	}
-	now := version{info.ModTime(), info.Size(), inode(info)}
-	if f.seen[name] == now {
-		return
-	}
-	f.seen[name] = now
-	data, err := os.ReadFile(name)
-	if err != nil {
-		f.complain(name, err)
-		return
-	}
-	items, err := parseManifest(data)
-	if err != nil {
-		f.complain(name, err)
-		return
-	}
-	f.apply(name, items, nil)
-}
-
-// complain reports a file and leaves what it said last.
-func (f *files) complain(name string, err error) {
-	f.store.Update(func(tx *Tx) {
-		tx.SetProblems(kindFile, name, []Problem{{Kind: kindFile, Name: name, Text: err.Error() + "; what it said before stays in force"}})
-	})
-}
-
-// apply makes items all that the file says, in one update of the store.
-func (f *files) apply(name string, items []item, problems []Problem) {
-	before := f.items[name]
-	f.items[name] = items
-	if items == nil {
-		delete(f.items, name)
-	}
-	touched := map[objectKey]struct{}{}
-	for _, it := range before {
-		touched[it.key] = struct{}{}
-		delete(f.holders[it.key], name)
-	}
-	for _, it := range items {
-		touched[it.key] = struct{}{}
-		if f.holders[it.key] == nil {
-			f.holders[it.key] = map[string]struct{}{}
-		}
-		f.holders[it.key][name] = struct{}{}
-	}
-	f.store.Update(func(tx *Tx) {
-		for key := range touched {
-			f.settleOwner(tx, key)
-		}
-		tx.SetProblems(kindFile, name, problems)
-	})
-}
-
-// settleOwner takes an object from the first of the files that have it.
-func (f *files) settleOwner(tx *Tx, key objectKey) {
-	names := slices.Sorted(maps.Keys(f.holders[key]))
-	if len(names) == 0 {
-		delete(f.holders, key)
-		key.drop(tx)
-		return
-	}
-	list := f.items[names[0]]
-	// Within a file the last one counts, as if each were applied in turn.
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].key != key {
-			continue
-		}
-		it := list[i]
-		for _, other := range names[1:] {
-			it.problems = append(slices.Clip(it.problems), Problem{
-				Kind: key.kind, Name: key.name, Text: fmt.Sprintf("is in %s, too, which is ignored in favour of %s", other, names[0]),
-			})
-		}
-		it.put(tx)
-		return
-	}
+	return err == nil && info.IsDir()
 }

@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,29 +103,104 @@ func TestReadFilesMissing(t *testing.T) {
 	}
 }
 
-func TestParseManifest(t *testing.T) {
-	for _, tt := range []struct {
-		name, text string
-		items      int
-		err        string
+// TestRunFilesWays changes a file in the ways that editors, shells and kubelets
+// do it.
+func TestRunFilesWays(t *testing.T) {
+	dir := t.TempDir()
+	inside := func(name string) string { return filepath.Join(dir, name) }
+	put := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		name, path string
+		before     func()
+		change     func()
 	}{
-		{"empty", "", 0, ""},
-		{"comments only", "# nothing\n---\n# here\n", 0, ""},
-		{"documents", webManifest, 1, ""},
-		{"JSON", `{"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"clusterIP":"10.96.0.1"}}`, 1, ""},
-		{"list", "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Node, metadata: {name: a}}\n- {apiVersion: v1, kind: Secret}\n", 1, ""},
-		{"typed list", "apiVersion: v1\nkind: NodeList\nitems:\n- {metadata: {name: a}}\n- {metadata: {name: b}}\n", 2, ""},
-		{"no kind", "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n---\nfoo: 1\n", 0, "line 5: "},
-		{"wrong type", "apiVersion: v1\nkind: Service\nspec: {ports: [{port: eighty}]}\n", 0, "port"},
-		{"duplicate key", "apiVersion: v1\nkind: Node\nkind: Service\n", 0, "already set"},
+		{
+			"file written in place", "a.yaml",
+			func() { put(inside("a.yaml"), manifest("web", "10.96.0.10")) },
+			func() { put(inside("a.yaml"), manifest("web", "10.96.0.11")) },
+		},
+		{
+			"file moved away and written anew", "b.yaml",
+			func() { put(inside("b.yaml"), manifest("web", "10.96.0.10")) },
+			func() {
+				do(os.Rename(inside("b.yaml"), inside("b.yaml~")))
+				put(inside("b.yaml"), manifest("web", "10.96.0.11"))
+			},
+		},
+		{
+			"ConfigMap", "c",
+			func() {
+				put(inside("c/..1/web.yaml"), manifest("web", "10.96.0.10"))
+				do(os.Symlink("..1", inside("c/..data")), os.Symlink("..data/web.yaml", inside("c/web.yaml")))
+			},
+			func() {
+				put(inside("c/..2/web.yaml"), manifest("web", "10.96.0.11"))
+				do(os.Symlink("..2", inside("c/..data_tmp")), os.Rename(inside("c/..data_tmp"), inside("c/..data")), os.RemoveAll(inside("c/..1")))
+			},
+		},
+		{
+			"one file of a ConfigMap", "d/web.yaml",
+			func() {
+				put(inside("d/..1/web.yaml"), manifest("web", "10.96.0.10"))
+				do(os.Symlink("..1", inside("d/..data")), os.Symlink("..data/web.yaml", inside("d/web.yaml")))
+			},
+			func() {
+				put(inside("d/..2/web.yaml"), manifest("web", "10.96.0.11"))
+				do(os.Symlink("..2", inside("d/..data_tmp")), os.Rename(inside("d/..data_tmp"), inside("d/..data")), os.RemoveAll(inside("d/..1")))
+			},
+		},
+		{
+			"link to another directory", "e",
+			func() {
+				put(inside("e1/web.yaml"), manifest("web", "10.96.0.10"))
+				put(inside("e2/web.yaml"), manifest("web", "10.96.0.11"))
+				do(os.Symlink("e1", inside("e")))
+			},
+			func() { do(os.Symlink("e2", inside("e~")), os.Rename(inside("e~"), inside("e"))) },
+		},
+		{
+			"directory made anew", "f",
+			func() { put(inside("f/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() {
+				do(os.RemoveAll(inside("f")))
+				put(inside("f/web.yml"), manifest("web", "10.96.0.11"))
+			},
+		},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			items, err := parseManifest([]byte(tt.text))
-			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
-				t.Fatalf("error %v, want %q", err, tt.err)
+		t.Run(tc.name, func(t *testing.T) {
+			tc.before()
+			store := NewStore()
+			store.Expect(SourceFiles)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- RunFiles(ctx, inside(tc.path), store) }()
+			eventually(t, "first read", store.Synced)
+			at := func(ip string) bool {
+				svc := store.Service(name("web"))
+				return svc != nil && svc.ClusterIPs[0].String() == ip
 			}
-			if len(items) != tt.items {
-				t.Errorf("%d items, want %d", len(items), tt.items)
+			if !at("10.96.0.10") {
+				t.Errorf("first read: %v, %v", store.Service(name("web")), store.Problems())
+			}
+			tc.change()
+			eventually(t, "change", func() bool { return at("10.96.0.11") && len(store.Problems()) == 0 })
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("RunFiles: %v", err)
 			}
 		})
 	}

@@ -34,9 +34,6 @@ type Store struct {
 	names        map[string]string // see Tx.intern
 }
 
-// objectKey names an object of any kind.
-type objectKey struct{ kind, name string }
-
 // Dirty is what changed since the last TakeDirty.
 type Dirty struct {
 	Services     []types.NamespacedName // changed themselves or by a slice, sorted

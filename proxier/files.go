@@ -1,0 +1,230 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// files remembers what each file said last. Not safe for concurrent use.
+type files struct {
+	path, dir string // the same where the path is a directory
+	store     *Store
+	byName    map[string]*file
+	holders   map[objectKey][]string // the files that have an object, sorted
+}
+
+// file is what is known of one file.
+type file struct {
+	version version
+	items   map[objectKey]*item
+	err     error // why items are not what the file says
+}
+
+// version tells whether a file may have changed.
+type version struct {
+	modified time.Time
+	size     int64
+	inode    uint64
+}
+
+func newFiles(path string, store *Store) *files {
+	f := &files{path: path, dir: path, store: store, byName: map[string]*file{}, holders: map[objectKey][]string{}}
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		f.dir = filepath.Dir(path)
+	}
+	return f
+}
+
+// scan looks at all files and applies those that changed, in one update of the
+// store: an object that moves to another file is never gone meanwhile.
+func (f *files) scan() error {
+	names, err := f.list()
+	if err != nil {
+		return fmt.Errorf("read manifests: %w", err)
+	}
+	touched := map[objectKey]struct{}{}
+	problems := map[string][]Problem{}
+	for _, name := range names {
+		if f.byName[name] == nil {
+			f.byName[name] = &file{}
+		}
+		if f.read(name, touched) {
+			problems[name] = f.byName[name].problems(name)
+		}
+	}
+	for name := range f.byName {
+		if _, still := slices.BinarySearch(names, name); !still {
+			f.replace(name, nil, touched)
+			delete(f.byName, name)
+			problems[name] = nil
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	f.store.Update(func(tx *Tx) {
+		for key := range touched {
+			f.settle(tx, key)
+		}
+		for name, list := range problems {
+			tx.SetProblems(kindFile, name, list)
+		}
+	})
+	return nil
+}
+
+// read reads a file that changed, and reports whether it did. A file that is
+// not as it should be keeps what it said last.
+func (f *files) read(name string, touched map[objectKey]struct{}) bool {
+	file := f.byName[name]
+	now, err := versionOf(name)
+	if err == nil && file.version == now {
+		return false
+	}
+	file.version = version{} // until it was read
+	var list []item
+	if err == nil {
+		list, err = f.parse(name)
+	}
+	file.err = err
+	if err == nil || !errors.Is(err, errUnread) {
+		file.version = now
+	}
+	if err == nil {
+		f.replace(name, list, touched)
+	}
+	return true
+}
+
+// errUnread is in errors that may pass without any change of the file.
+var errUnread = errors.New("cannot be read")
+
+func (f *files) parse(name string) ([]item, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnread, pathless(err))
+	}
+	if len(bytes.TrimSpace(data)) == 0 && len(f.byName[name].items) > 0 {
+		return nil, errors.New("is empty; remove the file to take its objects away")
+	}
+	return parseManifest(data)
+}
+
+// versionOf follows links. What cannot be read without waiting is refused.
+func versionOf(name string) (version, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return version{}, fmt.Errorf("%w: %w", errUnread, pathless(err))
+	}
+	if !info.Mode().IsRegular() {
+		return version{}, fmt.Errorf("%w: not a regular file", errUnread)
+	}
+	v := version{modified: info.ModTime(), size: info.Size()}
+	// Two files may be written within one tick of the clock and have one size.
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		v.inode = stat.Ino
+	}
+	return v, nil
+}
+
+// pathless leaves the path out of an error of os: the problem has it.
+func pathless(err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+func (f *file) problems(name string) []Problem {
+	if f.err == nil {
+		return nil
+	}
+	r := newReport(kindFile, name)
+	if len(f.items) > 0 {
+		r.add("", "%v; what it said before stays in force", f.err)
+	} else {
+		r.add("", "%v; nothing of it is in force", f.err)
+	}
+	return r.problems
+}
+
+// replace makes list all that a file says, and adds what that may change to
+// touched. Within a file the last object of a name counts, as if each were
+// applied in turn; one that could not be decoded stays as it was.
+func (f *files) replace(name string, list []item, touched map[objectKey]struct{}) {
+	before := f.byName[name].items
+	now := make(map[objectKey]*item, len(list))
+	for i := range list {
+		it := &list[i]
+		if now[it.key] != nil {
+			it.problems = append(slices.Clip(it.problems), it.key.problem("is in %s more than once; the last one counts", name))
+		}
+		if was := before[it.key]; it.unread && was != nil {
+			it.service, it.slice, it.node, it.cidr = was.service, was.slice, was.node, was.cidr
+		}
+		now[it.key] = it
+	}
+	for key, it := range now {
+		if was := before[key]; was == nil {
+			f.hold(key, name)
+		} else if reflect.DeepEqual(was, it) {
+			now[key] = was // the copy that the store has
+			continue
+		}
+		touched[key] = struct{}{}
+	}
+	for key := range before {
+		if now[key] == nil {
+			f.release(key, name)
+			touched[key] = struct{}{}
+		}
+	}
+	f.byName[name].items = now
+}
+
+func (f *files) hold(key objectKey, name string) {
+	names := f.holders[key]
+	i, _ := slices.BinarySearch(names, name)
+	f.holders[key] = slices.Insert(names, i, name)
+}
+
+func (f *files) release(key objectKey, name string) {
+	names := f.holders[key]
+	if i, ok := slices.BinarySearch(names, name); ok {
+		f.holders[key] = slices.Delete(names, i, i+1)
+	}
+	if len(f.holders[key]) == 0 {
+		delete(f.holders, key)
+	}
+}
+
+// settle takes an object from the first of the files that have it.
+func (f *files) settle(tx *Tx, key objectKey) {
+	names := f.holders[key]
+	if len(names) == 0 {
+		key.drop(tx)
+		return
+	}
+	it := *f.byName[names[0]].items[key]
+	for _, other := range names[1:] {
+		it.problems = append(slices.Clip(it.problems), key.problem("is in %s, too, which is ignored in favour of %s", other, names[0]))
+	}
+	it.put(tx)
+}
+
+func (k objectKey) problem(format string, args ...any) Problem {
+	r := newReport(k.kind, k.name)
+	r.add("", format, args...)
+	return r.problems[0]
+}

@@ -1,0 +1,81 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// objectKey names an object of any kind. The name is namespace/name where the
+// kind has namespaces.
+type objectKey struct{ kind, name string }
+
+// item is an object that fairlead has a use for, converted: what a source says
+// about one key. One of the pointers is set, or none where the object says
+// nothing to this node or only problems are left.
+type item struct {
+	key      objectKey
+	service  *Service
+	slice    *Slice
+	node     *Node
+	cidr     *ServiceCIDR
+	problems []Problem
+	// unread is set for an object that could not be decoded.
+	unread bool
+}
+
+func namespaced(m *metav1.ObjectMeta) string {
+	return types.NamespacedName{Namespace: m.Namespace, Name: m.Name}.String()
+}
+
+// put brings the store to what the item says; an item that says nothing any
+// more takes the object out.
+func (it *item) put(tx *Tx) {
+	tx.SetProblems(it.key.kind, it.key.name, it.problems)
+	switch {
+	case it.service != nil:
+		tx.SetService(it.service)
+	case it.slice != nil:
+		tx.SetSlice(it.slice)
+	case it.node != nil:
+		tx.SetNode(it.node)
+	case it.cidr != nil:
+		tx.SetServiceCIDR(it.cidr)
+	default:
+		it.key.delete(tx)
+	}
+}
+
+// split returns an empty namespace for kinds that have none.
+func (k objectKey) split() (namespace, name string) {
+	if before, after, ok := strings.Cut(k.name, "/"); ok {
+		return before, after
+	}
+	return "", k.name
+}
+
+// delete takes the object out of the store.
+func (k objectKey) delete(tx *Tx) {
+	namespace, name := k.split()
+	key := types.NamespacedName{Namespace: namespace, Name: name}
+	switch k.kind {
+	case kindService:
+		tx.DeleteService(key)
+	case kindSlice:
+		tx.DeleteSlice(key)
+	case kindNode:
+		tx.DeleteNode(k.name)
+	case kindServiceCIDR:
+		tx.DeleteServiceCIDR(k.name)
+	}
+}
+
+// drop takes the object and what was wrong with it out of the store.
+func (k objectKey) drop(tx *Tx) {
+	tx.SetProblems(k.kind, k.name, nil)
+	k.delete(tx)
+}
