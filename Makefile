@@ -5,6 +5,8 @@ GO       ?= go
 FUZZTIME ?= 30s
 BENCH    ?= .
 PKG      ?= ./...
+VERSION  ?= v0.1.0-dev+$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -X k8s.io/component-base/version.gitVersion=$(VERSION)
 
 .DEFAULT_GOAL := help
 
@@ -14,7 +16,7 @@ help: ## Print this list
 
 .PHONY: build
 build: ## Build the static binary bin/fairlead
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/fairlead ./cmd/fairlead
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fairlead ./cmd/fairlead
 
 .PHONY: demo
 demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 20 s)

@@ -23,7 +23,10 @@ func newRootCommand() *cobra.Command {
 nftables table, "inet fairlead". Look at what it does with
 
     nft list table inet fairlead`,
-		Version:           version.Get().String(),
+		Example: `  fairlead run --kubeconfig /etc/kubernetes/proxy.conf --cluster-cidr 10.244.0.0/16
+  fairlead render --manifests cluster.yaml --node-name worker-1
+  fairlead lab --demo`,
+		Version:           version.Get().GitVersion,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
