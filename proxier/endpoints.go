@@ -17,9 +17,9 @@ type target struct {
 func (t target) backend() netip.AddrPort { return netip.AddrPortFrom(t.Addr, t.port) }
 
 // endpointsOf merges what the slices of a Service say about a port. An address
-// that occurs twice counts once: where one says ready, or on this node, that is
-// what it is.
-func endpointsOf(list []*Slice, port *ServicePort, v6 bool) []target {
+// that occurs twice counts once: as ready where one says so, and of two that say
+// the same as the one on this node.
+func endpointsOf(list []*Slice, port *ServicePort, v6 bool, self *Self) []target {
 	var out []target
 	index := map[netip.AddrPort]int{}
 	for _, s := range list {
@@ -36,7 +36,7 @@ func endpointsOf(list []*Slice, port *ServicePort, v6 bool) []target {
 				if !twice {
 					index[t.backend()] = len(out)
 					out = append(out, t)
-				} else if t.rank() > out[i].rank() {
+				} else if t.rank(self) > out[i].rank(self) {
 					out[i] = t
 				}
 			}
@@ -46,17 +46,24 @@ func endpointsOf(list []*Slice, port *ServicePort, v6 bool) []target {
 }
 
 // rank orders statements about one endpoint by how much use it is.
-func (t target) rank() int {
+func (t target) rank(self *Self) int {
+	rank := 0
 	switch {
 	case t.Ready:
-		return 3
+		rank = 6
 	case t.Serving && t.Terminating:
-		return 2
+		rank = 4
 	case t.Serving:
-		return 1
+		rank = 2
 	}
-	return 0
+	if t.on(self) {
+		rank++
+	}
+	return rank
 }
+
+// on reports whether the endpoint runs on this node.
+func (t target) on(self *Self) bool { return t.Node == self.Name && self.Name != "" }
 
 // choice is which endpoints may take a connection.
 type choice struct {
@@ -75,7 +82,7 @@ type choice struct {
 // choose applies kube-proxy's rules: local and cluster fall back independently.
 func choose(eps []target, self *Self) choice {
 	var c choice
-	onNode := func(t target) bool { return t.Node == self.Name && self.Name != "" }
+	onNode := func(t target) bool { return t.on(self) }
 	ready := filter(eps, func(t target) bool { return t.Ready })
 	draining := filter(eps, func(t target) bool { return !t.Ready && t.Serving && t.Terminating })
 	c.any = len(ready)+len(draining) > 0

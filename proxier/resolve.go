@@ -50,7 +50,7 @@ func resolve(svc *Service, slices []*Slice, self *Self) []claim {
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
 		for _, v6 := range []bool{false, true} {
-			eps := endpointsOf(slices, port, v6)
+			eps := endpointsOf(slices, port, v6, self)
 			b := builder{svc: svc, port: port, v6: v6, self: self, choice: choose(eps, self)}
 			out = append(out, b.claims()...)
 		}
@@ -116,7 +116,7 @@ func (b *builder) claims() []claim {
 func (b *builder) frontend(policy nat.Policy, eps []target) nat.Frontend {
 	f := nat.Frontend{Policy: policy, Affinity: b.svc.Affinity, Owner: owner(b.svc.Key, b.port.Name)}
 	for _, ep := range eps {
-		f.Backends = append(f.Backends, nat.Backend{AddrPort: ep.backend(), OnNode: ep.Node == b.self.Name})
+		f.Backends = append(f.Backends, nat.Backend{AddrPort: ep.backend(), OnNode: ep.on(b.self)})
 	}
 	return f
 }

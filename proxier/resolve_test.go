@@ -1,0 +1,235 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/l4"
+	"fairlead/nat"
+)
+
+var policyNames = map[nat.Policy]string{
+	nat.Reject: "reject", nat.Drop: "drop", nat.Internal: "internal", nat.External: "external", nat.Local: "local",
+}
+
+// describe prints claims, one a line. A backend on this node has a star; those
+// that clients from outside reach under a Local policy stand behind "outside".
+func describe(list []claim) []string {
+	var out []string
+	for _, c := range list {
+		f := c.frontend
+		s := fmt.Sprint(c.key, " ", policyNames[f.Policy])
+		for _, b := range f.Backends {
+			s += " " + b.String()
+			if b.OnNode {
+				s += "*"
+			}
+		}
+		if f.Policy == nat.Local {
+			s += " outside"
+			for _, b := range f.LocalBackends {
+				s += " " + b.String()
+			}
+		}
+		if f.Exclusive {
+			s += " exclusive"
+		}
+		if f.Restricted {
+			s += fmt.Sprint(" from ", f.Sources)
+		}
+		if f.Affinity > 0 {
+			s += fmt.Sprint(" sticky ", f.Affinity)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// testService has every kind of frontend in IPv4.
+func testService() *Service {
+	return &Service{
+		Key:             types.NamespacedName{Namespace: "default", Name: "web"},
+		ClusterIPs:      []netip.Addr{netip.MustParseAddr("10.96.0.10")},
+		ExternalIPs:     []netip.Addr{netip.MustParseAddr("198.51.100.1")},
+		LoadBalancerIPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
+		Ports:           []ServicePort{{Name: "http", Proto: l4.TCP, Port: 80, NodePort: 30080}},
+	}
+}
+
+// TestResolvePolicies is the table of kube-proxy's verdicts: what each kind of
+// frontend becomes, by policy and by where endpoints are. This is node-a.
+func TestResolvePolicies(t *testing.T) {
+	const a1, b2 = "10.244.1.1:8080", "10.244.2.2:8080"
+	for _, tt := range []struct {
+		name     string
+		internal bool // internalTrafficPolicy: Local
+		external bool // externalTrafficPolicy: Local
+		eps      string
+		cluster  string // what the ClusterIP does
+		outside  string // what the others do
+	}{
+		{name: "no endpoints", cluster: "reject", outside: "reject"},
+		{name: "none usable", eps: "a1/unready b2/gone", cluster: "reject", outside: "reject"},
+		{name: "none, policies Local", internal: true, external: true, cluster: "reject", outside: "reject"},
+		{name: "here and there", eps: "a1 b2", cluster: "internal " + a1 + "* " + b2, outside: "external " + a1 + "* " + b2},
+		{name: "internal Local", internal: true, eps: "a1 b2", cluster: "internal " + a1 + "*", outside: "external " + a1 + "* " + b2},
+		{name: "internal Local, none here", internal: true, eps: "b2", cluster: "drop", outside: "external " + b2},
+		{name: "external Local", external: true, eps: "a1 b2", cluster: "internal " + a1 + "* " + b2, outside: "local " + a1 + "* " + b2 + " outside " + a1},
+		{name: "external Local, none here", external: true, eps: "b2", cluster: "internal " + b2, outside: "local " + b2 + " outside"},
+		{name: "both Local", internal: true, external: true, eps: "a1 b2", cluster: "internal " + a1 + "*", outside: "local " + a1 + "* " + b2 + " outside " + a1},
+		{name: "draining here, ready there", internal: true, external: true, eps: "a1/draining b2", cluster: "internal " + a1 + "*", outside: "local " + b2 + " outside " + a1},
+		{name: "draining there, none here", internal: true, external: true, eps: "b2/draining", cluster: "drop", outside: "local " + b2 + " outside"},
+		{name: "unready here, ready there", internal: true, external: true, eps: "a1/unready b2", cluster: "drop", outside: "local " + b2 + " outside"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			svc := testService()
+			svc.InternalLocal, svc.ExternalLocal = tt.internal, tt.external
+			want := []string{
+				"10.96.0.10:80/tcp " + tt.cluster + " exclusive", "0.0.0.0:30080/tcp " + tt.outside,
+				"203.0.113.1:80/tcp " + tt.outside, "198.51.100.1:80/tcp " + tt.outside,
+			}
+			got := describe(resolve(svc, testSlices(t, tt.eps), &Self{Name: "node-a"}))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func testSlices(t *testing.T, eps string) []*Slice {
+	t.Helper()
+	return []*Slice{{Ports: []SlicePort{{"http", l4.TCP, 8080}}, Endpoints: endpoints(t, eps)}}
+}
+
+// TestResolveSources restricts load balancer addresses, and nothing else.
+func TestResolveSources(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		ranges []string
+		self   string
+		want   string // of the load balancer's address
+		want6  string
+	}{
+		{name: "both families", ranges: []string{"192.0.2.0/24", "2001:db8::/32"}, want: "[192.0.2.0/24]", want6: "[2001:db8::/32]"},
+		{name: "a family without a range is closed", ranges: []string{"192.0.2.0/24"}, want: "[192.0.2.0/24]", want6: "[]"},
+		{name: "none could be parsed", want: "[]", want6: "[]"},
+		{name: "the node is allowed", ranges: []string{"192.0.2.0/24"}, self: "192.0.2.7", want: "[192.0.2.0/24 203.0.113.1/32]", want6: "[]"},
+		{name: "the node is not", ranges: []string{"192.0.2.0/24"}, self: "198.51.100.7", want: "[192.0.2.0/24]", want6: "[]"},
+		{name: "the node is allowed by IPv6", ranges: []string{"2001:db8::/32"}, self: "2001:db8::7", want: "[]", want6: "[2001:db8::/32 2001:db8:1::1/128]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			svc := testService()
+			svc.ClusterIPs = append(svc.ClusterIPs, netip.MustParseAddr("fd00:10:96::a"))
+			svc.LoadBalancerIPs = append(svc.LoadBalancerIPs, netip.MustParseAddr("2001:db8:1::1"))
+			svc.Restricted, svc.SourceRanges = true, mustPrefixes(tt.ranges...)
+			self := &Self{Name: "node-a"}
+			if tt.self != "" {
+				self.Addrs = []netip.Addr{netip.MustParseAddr(tt.self)}
+			}
+			var got []string
+			for _, line := range describe(resolve(svc, testSlices(t, "a1"), self)) {
+				if addr, from, ok := strings.Cut(line, " from "); ok {
+					got = append(got, strings.Fields(addr)[0]+" "+from)
+				}
+			}
+			want := []string{"203.0.113.1:80/tcp " + tt.want, "[2001:db8:1::1]:80/tcp " + tt.want6}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("restricted frontends (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestResolveFamilies has a port in both families and one more protocol, and
+// slices of each family. What is not of a family of the Service is left out.
+func TestResolveFamilies(t *testing.T) {
+	svc := testService()
+	svc.ExternalIPs = append(svc.ExternalIPs, netip.MustParseAddr("2001:db8::1"))
+	svc.Affinity = 3 * time.Hour
+	svc.Ports = append(svc.Ports, ServicePort{Name: "dns", Proto: l4.UDP, Port: 53})
+	list := testSlices(t, "a1")
+	six := &Slice{IPv6: true, Ports: []SlicePort{{"http", l4.TCP, 8080}, {"dns", l4.UDP, 5353}},
+		Endpoints: []Endpoint{{Addr: netip.MustParseAddr("fd00:10:244::1"), Ready: true}}}
+	list = append(list, six)
+	single := []string{
+		"10.96.0.10:80/tcp internal 10.244.1.1:8080* exclusive sticky 3h0m0s",
+		"0.0.0.0:30080/tcp external 10.244.1.1:8080* sticky 3h0m0s",
+		"203.0.113.1:80/tcp external 10.244.1.1:8080* sticky 3h0m0s",
+		"198.51.100.1:80/tcp external 10.244.1.1:8080* sticky 3h0m0s",
+		"10.96.0.10:53/udp reject exclusive sticky 3h0m0s",
+		"203.0.113.1:53/udp reject sticky 3h0m0s",
+		"198.51.100.1:53/udp reject sticky 3h0m0s",
+	}
+	if diff := cmp.Diff(single, describe(resolve(svc, list, &Self{Name: "node-a"}))); diff != "" {
+		t.Errorf("IPv4 (-want +got):\n%s", diff)
+	}
+	svc.ClusterIPs = []netip.Addr{netip.MustParseAddr("fd00:10:96::a")}
+	want := []string{
+		"[fd00:10:96::a]:80/tcp internal [fd00:10:244::1]:8080 exclusive sticky 3h0m0s",
+		"[::]:30080/tcp external [fd00:10:244::1]:8080 sticky 3h0m0s",
+		"[2001:db8::1]:80/tcp external [fd00:10:244::1]:8080 sticky 3h0m0s",
+		"[fd00:10:96::a]:53/udp internal [fd00:10:244::1]:5353 exclusive sticky 3h0m0s",
+		"[2001:db8::1]:53/udp external [fd00:10:244::1]:5353 sticky 3h0m0s",
+	}
+	if diff := cmp.Diff(want, describe(resolve(svc, list, &Self{Name: "node-a"}))); diff != "" {
+		t.Errorf("IPv6 (-want +got):\n%s", diff)
+	}
+}
+
+// TestResolveNothing is what has no frontends at all.
+func TestResolveNothing(t *testing.T) {
+	headless := testService()
+	headless.ClusterIPs = nil
+	portless := testService()
+	portless.Ports = nil
+	for name, svc := range map[string]*Service{"no Service": nil, "headless": headless, "no ports": portless} {
+		if got := resolve(svc, testSlices(t, "a1"), &Self{}); len(got) != 0 {
+			t.Errorf("%s: %v, want nothing", name, describe(got))
+		}
+	}
+}
+
+// TestResolveOnce has a Service name an address twice: the first use counts.
+func TestResolveOnce(t *testing.T) {
+	svc := testService()
+	svc.ExternalIPs = []netip.Addr{svc.LoadBalancerIPs[0], svc.ClusterIPs[0]}
+	want := []string{
+		"10.96.0.10:80/tcp reject exclusive", "0.0.0.0:30080/tcp reject", "203.0.113.1:80/tcp reject",
+	}
+	if diff := cmp.Diff(want, describe(resolve(svc, nil, &Self{}))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestResolveIsPure asks twice: neither call may change what it was given.
+func TestResolveIsPure(t *testing.T) {
+	svc, list, self := testService(), testSlices(t, "a1 b2/draining"), &Self{Name: "node-a"}
+	svc.ExternalLocal, svc.Restricted = true, true
+	svc.SourceRanges = mustPrefixes("192.0.2.0/24")
+	self.Addrs = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	first := describe(resolve(svc, list, self))
+	if diff := cmp.Diff(first, describe(resolve(svc, list, self))); diff != "" {
+		t.Errorf("second call differs (-first +second):\n%s", diff)
+	}
+}
+
+func TestOwner(t *testing.T) {
+	svc := testService()
+	svc.Ports = []ServicePort{{Proto: l4.TCP, Port: 80}}
+	if got := resolve(svc, nil, &Self{})[0].frontend.Owner; got != "default/web" {
+		t.Errorf("owner of an unnamed port: %q, want default/web", got)
+	}
+	svc.Ports[0].Name = "http"
+	if got := resolve(svc, nil, &Self{})[0].frontend.Owner; got != "default/web:http" {
+		t.Errorf("owner: %q, want default/web:http", got)
+	}
+}
