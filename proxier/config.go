@@ -29,8 +29,8 @@ type Config struct {
 	NodeName string
 	// ClusterCIDRs are the ranges of all pods.
 	ClusterCIDRs []netip.Prefix
-	// NodePortAddresses are CIDRs, or "primary"; empty stands for all addresses
-	// of the node.
+	// NodePortAddresses are CIDRs, or "primary". A family without any stands
+	// for all addresses of the node.
 	NodePortAddresses []string
 	// MasqueradeMark is a single bit of the packet mark; 0 is the default.
 	MasqueradeMark uint32

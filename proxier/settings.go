@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"net/netip"
+	"slices"
 
 	"fairlead/nat"
 )
@@ -41,17 +42,11 @@ func detector(cfg *Config, node *Node, r *report) nat.Detector {
 	return nat.Detector{CIDRs: cfg.ClusterCIDRs}
 }
 
-// nodePortAddrs returns the prefixes that the node's addresses must lie in.
-// While the node is not known, "primary" cannot be: then NodePorts are served
-// on every address rather than on none.
+// nodePortAddrs returns the prefixes that the node's addresses must lie in. A
+// family that the configuration does not mention is served on all addresses, as
+// by kube-proxy. While the node is not known, "primary" cannot be: then
+// NodePorts are served on every address rather than on none.
 func nodePortAddrs(cfg *Config, node *Node, r *report) []netip.Prefix {
-	all := []netip.Prefix{
-		netip.PrefixFrom(netip.IPv4Unspecified(), 0),
-		netip.PrefixFrom(netip.IPv6Unspecified(), 0),
-	}
-	if len(cfg.NodePortAddresses) == 0 {
-		return all
-	}
 	var out []netip.Prefix
 	for _, s := range cfg.NodePortAddresses {
 		if p, err := netip.ParsePrefix(s); err == nil {
@@ -61,13 +56,25 @@ func nodePortAddrs(cfg *Config, node *Node, r *report) []netip.Prefix {
 		primary := primaryAddrs(node)
 		if len(primary) == 0 {
 			r.add("status.addresses", "are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)")
-			return all
+			return everyAddr()
 		}
 		for _, ip := range primary {
 			out = append(out, netip.PrefixFrom(ip, ip.BitLen()))
 		}
 	}
+	for _, all := range everyAddr() {
+		if !slices.ContainsFunc(out, func(p netip.Prefix) bool { return p.Addr().Is4() == all.Addr().Is4() }) {
+			out = append(out, all)
+		}
+	}
 	return out
+}
+
+func everyAddr() []netip.Prefix {
+	return []netip.Prefix{
+		netip.PrefixFrom(netip.IPv4Unspecified(), 0),
+		netip.PrefixFrom(netip.IPv6Unspecified(), 0),
+	}
 }
 
 // primaryAddrs returns the first address of each family.

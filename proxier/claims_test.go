@@ -1,0 +1,145 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/l4"
+	"fairlead/nat"
+)
+
+var contestedKey = l4.Addr{IP: netip.MustParseAddr("203.0.113.1"), Port: 80, Proto: l4.TCP}
+
+// rival is a Service that claims contestedKey.
+type rival struct {
+	name string
+	age  int
+	use  use
+}
+
+func (r rival) claim(c *claims) []l4.Addr {
+	fields := map[use]string{useClusterIP: "spec.clusterIPs", useNodePort: "spec.ports.nodePort", useLoadBalancer: "status.loadBalancer.ingress", useExternalIP: "spec.externalIPs"}
+	f := nat.Frontend{Owner: "default/" + r.name, Backends: make([]nat.Backend, 2)}
+	return c.set(types.NamespacedName{Namespace: "default", Name: r.name}, time.Unix(int64(1000-r.age), 0),
+		[]claim{{key: contestedKey, frontend: f, field: fields[r.use], use: r.use}})
+}
+
+func (r rival) drop(c *claims) []l4.Addr {
+	return c.set(types.NamespacedName{Namespace: "default", Name: r.name}, time.Time{}, nil)
+}
+
+func problemTexts(ps []Problem) []string {
+	var out []string
+	for _, p := range ps {
+		out = append(out, p.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestClaims has Services come in every order and looks at who wins and what
+// the losers are told.
+func TestClaims(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		rivals []rival // the winner first, then who takes over, and so on
+		told   []string
+	}{{
+		name:   "older wins",
+		rivals: []rival{{"z", 3, useLoadBalancer}, {"m", 2, useExternalIP}, {"a", 1, useLoadBalancer}},
+		told: []string{
+			"Service default/a: status.loadBalancer.ingress: 203.0.113.1:80/tcp belongs to Service default/z, which is older",
+			"Service default/m: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/z, which is older",
+		},
+	}, {
+		name:   "then the name",
+		rivals: []rival{{"a", 1, useExternalIP}, {"b", 1, useExternalIP}},
+		told:   []string{"Service default/b: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/a, which is as old and comes first by name"},
+	}, {
+		name:   "a ClusterIP wins over older uses",
+		rivals: []rival{{"z", 1, useClusterIP}, {"a", 3, useExternalIP}, {"b", 2, useLoadBalancer}},
+		told: []string{
+			"Service default/a: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/z, whose ClusterIP it is",
+			"Service default/b: status.loadBalancer.ingress: 203.0.113.1:80/tcp belongs to Service default/z, whose ClusterIP it is",
+		},
+	}, {
+		name:   "a ClusterIP twice",
+		rivals: []rival{{"z", 2, useClusterIP}, {"a", 1, useClusterIP}},
+		told:   []string{"Service default/a: spec.clusterIPs: 203.0.113.1:80/tcp belongs to Service default/z, which is older"},
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(1, 2))
+			for range 20 {
+				c := newClaims()
+				for _, i := range random.Perm(len(tt.rivals)) {
+					tt.rivals[i].claim(c)
+				}
+				tt.rivals[random.IntN(len(tt.rivals))].claim(c) // an update changes nothing
+				if diff := cmp.Diff(tt.told, problemTexts(c.problems())); diff != "" {
+					t.Fatalf("problems (-want +got):\n%s", diff)
+				}
+				for i, r := range tt.rivals {
+					if got, _ := c.owner(contestedKey); got.frontend.Owner != "default/"+r.name {
+						t.Fatalf("owner %d is %s, want %s", i, got.frontend.Owner, r.name)
+					}
+					if c.backends != 2 {
+						t.Fatalf("%d backends are served, want the owner's 2", c.backends)
+					}
+					if got := r.drop(c); !slices.Equal(got, []l4.Addr{contestedKey}) {
+						t.Fatalf("affected: %v", got)
+					}
+				}
+				if _, ok := c.owner(contestedKey); ok || c.backends != 0 || len(c.problems()) > 0 || len(c.byKey)+len(c.byService)+len(c.contested) > 0 {
+					t.Fatalf("something is left: %+v", c)
+				}
+			}
+		})
+	}
+}
+
+// TestClaimsMove is a Service that gives one address up for another.
+func TestClaimsMove(t *testing.T) {
+	c := newClaims()
+	svc := types.NamespacedName{Namespace: "default", Name: "web"}
+	at := func(n byte) []claim {
+		return []claim{{key: l4.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}), Port: 80, Proto: l4.TCP}}}
+	}
+	c.set(svc, time.Time{}, at(1))
+	got := fmt.Sprint(c.set(svc, time.Time{}, at(2)))
+	if want := "[10.96.0.1:80/tcp 10.96.0.2:80/tcp]"; got != want {
+		t.Errorf("affected: %s, want %s", got, want)
+	}
+	if _, ok := c.owner(at(1)[0].key); ok {
+		t.Error("the old address is still claimed")
+	}
+}
+
+// TestClaimsNews says that only contested addresses are worth a new report.
+func TestClaimsNews(t *testing.T) {
+	c := newClaims()
+	for i, tt := range []struct {
+		step func()
+		want bool
+	}{
+		{func() { rival{"a", 1, useExternalIP}.claim(c) }, false},
+		{func() { rival{"b", 2, useExternalIP}.claim(c) }, true},
+		{func() { rival{"b", 2, useExternalIP}.drop(c) }, true},
+		{func() { rival{"a", 1, useExternalIP}.drop(c) }, false},
+	} {
+		c.news = false
+		tt.step()
+		if c.news != tt.want {
+			t.Errorf("step %d: news %v, want %v", i, c.news, tt.want)
+		}
+	}
+}

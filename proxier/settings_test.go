@@ -1,0 +1,108 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead/nat"
+)
+
+func TestSettings(t *testing.T) {
+	all := mustPrefixes("0.0.0.0/0", "::/0")
+	pods := mustPrefixes("10.244.0.0/16", "fd00:10:244::/56")
+	node := &Node{
+		Name: "node-a", PodCIDRs: mustPrefixes("10.244.1.0/24"),
+		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::1")},
+	}
+	const noAddresses = "Node node-a: status.addresses: are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)"
+	const noPodCIDRs = "Node node-a: spec.podCIDRs: is not known, so pods cannot be told from other clients (--detect-local-mode=NodeCIDR)"
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+		node *Node
+		objs []*ServiceCIDR
+		want nat.Settings
+		told []string
+	}{{
+		name: "pods by cluster CIDR, NodePorts everywhere", cfg: Config{ClusterCIDRs: pods}, node: node,
+		want: nat.Settings{Pods: nat.Detector{CIDRs: pods}, NodePortAddrs: all},
+	}, {
+		name: "primary addresses", cfg: Config{NodePortAddresses: []string{"primary"}}, node: node,
+		want: nat.Settings{NodePortAddrs: mustPrefixes("192.0.2.1/32", "2001:db8::1/128")},
+	}, {
+		name: "primary addresses without a Node", cfg: Config{NodePortAddresses: []string{"primary"}},
+		want: nat.Settings{NodePortAddrs: all}, told: []string{noAddresses},
+	}, {
+		name: "primary addresses and CIDRs", cfg: Config{NodePortAddresses: []string{"198.51.100.0/24", "primary"}}, node: node,
+		want: nat.Settings{NodePortAddrs: mustPrefixes("198.51.100.0/24", "192.0.2.1/32", "2001:db8::1/128")},
+	}, {
+		name: "CIDRs of one family", cfg: Config{NodePortAddresses: []string{"198.51.100.0/24"}}, node: node,
+		want: nat.Settings{NodePortAddrs: mustPrefixes("198.51.100.0/24", "::/0")},
+	}, {
+		name: "pods by the node's CIDRs", cfg: Config{LocalMode: LocalNodeCIDR}, node: node,
+		want: nat.Settings{Pods: nat.Detector{CIDRs: node.PodCIDRs}, NodePortAddrs: all},
+	}, {
+		name: "pods by the node's CIDRs, without a Node", cfg: Config{LocalMode: LocalNodeCIDR, ClusterCIDRs: pods},
+		want: nat.Settings{NodePortAddrs: all}, told: []string{noPodCIDRs},
+	}, {
+		name: "pods by bridge", cfg: Config{LocalMode: LocalBridgeInterface, BridgeInterface: "cni0", ClusterCIDRs: pods}, node: node,
+		want: nat.Settings{Pods: nat.Detector{Interface: "cni0"}, NodePortAddrs: all},
+	}, {
+		name: "pods by name of interface", cfg: Config{LocalMode: LocalInterfaceNamePrefix, InterfaceNamePrefix: "veth"}, node: node,
+		want: nat.Settings{Pods: nat.Detector{InterfacePrefix: "veth"}, NodePortAddrs: all},
+	}, {
+		name: "service CIDRs by flag", cfg: Config{ServiceCIDRs: mustPrefixes("10.96.0.0/16")}, node: node,
+		want: nat.Settings{NodePortAddrs: all, ServiceCIDRs: mustPrefixes("10.96.0.0/16")},
+	}, {
+		name: "service CIDRs by objects", cfg: Config{ServiceCIDRs: mustPrefixes("10.96.0.0/16")}, node: node,
+		objs: []*ServiceCIDR{{Name: "a", CIDRs: mustPrefixes("10.97.0.0/16")}, {Name: "b", CIDRs: mustPrefixes("10.97.0.0/16", "fd00:10:97::/112")}},
+		want: nat.Settings{NodePortAddrs: all, ServiceCIDRs: mustPrefixes("10.97.0.0/16", "10.97.0.0/16", "fd00:10:97::/112")},
+	}, {
+		name: "masquerade", cfg: Config{MasqueradeMark: 0x8000, MasqueradeAll: true}, node: node,
+		want: nat.Settings{MasqueradeMark: 0x8000, MasqueradeAll: true, NodePortAddrs: all},
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.cfg.NodeName = "node-a"
+			got, problems := settingsOf(&tt.cfg, tt.node, tt.objs)
+			prefix := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+			if diff := cmp.Diff(tt.want, got, prefix); diff != "" {
+				t.Errorf("settings (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.told, problemTexts(problems)); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+		want string
+	}{
+		{name: "good", cfg: testConfig()},
+		{name: "nothing", want: "--node-name: is empty"},
+		{name: "two bits", cfg: Config{NodeName: "a", MasqueradeMark: 0x4001}, want: "--masquerade-bit: 0x4001 is not a single bit"},
+		{name: "no CIDR", cfg: Config{NodeName: "a", NodePortAddresses: []string{"10.0.0.1"}}, want: `--nodeport-addresses: "10.0.0.1" is neither a CIDR nor "primary"`},
+		{name: "no bridge", cfg: Config{NodeName: "a", LocalMode: LocalBridgeInterface}, want: `--pod-bridge-interface: "" is not an interface name of 1 to 15 characters`},
+		{name: "a pattern", cfg: Config{NodeName: "a", LocalMode: LocalInterfaceNamePrefix, InterfaceNamePrefix: "veth*"}, want: `--pod-interface-name-prefix: "veth*" is not an interface name of 1 to 15 characters`},
+		{name: "no mode", cfg: Config{NodeName: "a", LocalMode: "Magic"}, want: `--detect-local-mode: "Magic" is not one of [ClusterCIDR NodeCIDR BridgeInterface InterfaceNamePrefix]`},
+		{name: "two errors", cfg: Config{MasqueradeMark: 3}, want: "--node-name: is empty\n--masquerade-bit: 0x3 is not a single bit"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := ""
+			if err := tt.cfg.Validate(); err != nil {
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("Validate() = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
