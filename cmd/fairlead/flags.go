@@ -9,11 +9,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"fairlead/proxier"
 )
@@ -34,7 +34,7 @@ type nodeFlags struct {
 }
 
 func (f *nodeFlags) register(fs *pflag.FlagSet) {
-	fs.StringVar(&f.nodeName, "node-name", f.nodeName, "name of this node's Node object; default the host name in lower case")
+	fs.StringVar(&f.nodeName, "node-name", "", "name of this node's Node object; default the host name in lower case")
 	fs.StringSliceVar(&f.clusterCIDRs, "cluster-cidr", nil, "ranges of all pods, one per family; connections from elsewhere to a ClusterIP are masqueraded")
 	fs.StringSliceVar(&f.nodePortAddrs, "nodeport-addresses", []string{proxier.NodePortPrimary}, `where NodePorts are served: CIDRs, or "primary" for the first address of the Node in each family; empty for all addresses`)
 	fs.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "ranges of ClusterIPs while the cluster has no ServiceCIDR objects; connections to unallocated addresses in them are dropped")
@@ -49,7 +49,7 @@ func (f *nodeFlags) register(fs *pflag.FlagSet) {
 func (f *nodeFlags) config() (proxier.Config, error) {
 	var errs []error
 	cfg := proxier.Config{
-		NodeName:          f.nodeName,
+		NodeName:          strings.ToLower(strings.TrimSpace(f.nodeName)),
 		NodePortAddresses: f.nodePortAddrs,
 		MasqueradeAll:     f.masqueradeAll,
 		LocalMode:         f.localMode, BridgeInterface: f.bridge, InterfaceNamePrefix: f.prefix,
@@ -57,7 +57,10 @@ func (f *nodeFlags) config() (proxier.Config, error) {
 	if cfg.NodeName == "" {
 		host, err := os.Hostname()
 		errs = append(errs, err)
-		cfg.NodeName = strings.ToLower(host)
+		cfg.NodeName = strings.ToLower(strings.TrimSpace(host))
+	}
+	if cfg.NodeName != "" && len(validation.IsDNS1123Subdomain(cfg.NodeName)) > 0 {
+		errs = append(errs, fmt.Errorf("--node-name: %q is not the name of a node", cfg.NodeName))
 	}
 	if f.masqueradeBit < 0 || f.masqueradeBit > 31 {
 		errs = append(errs, fmt.Errorf("--masquerade-bit: %d is not from 0 to 31", f.masqueradeBit))
@@ -68,7 +71,7 @@ func (f *nodeFlags) config() (proxier.Config, error) {
 	cfg.ClusterCIDRs, err = prefixes("--cluster-cidr", f.clusterCIDRs)
 	errs = append(errs, err)
 	cfg.ServiceCIDRs, err = prefixes("--service-cidr", f.serviceCIDRs)
-	errs = append(errs, err, cfg.Validate())
+	errs = append(errs, err, cfg.Validate(), existing("--manifests", f.manifests))
 	return cfg, errors.Join(errs...)
 }
 
@@ -86,21 +89,31 @@ func prefixes(flag string, list []string) ([]netip.Prefix, error) {
 	return out, errors.Join(errs...)
 }
 
-// listenAddress accepts host:port, or nothing.
+// listenAddress accepts host:port, or nothing. Names are looked up later.
 func listenAddress(flag, s string) error {
 	if s == "" {
 		return nil
 	}
-	if _, err := net.ResolveTCPAddr("tcp", s); err != nil {
+	host, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if _, ipErr := netip.ParseAddr(host); err == nil && host != "" && ipErr != nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
+		err = ipErr
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %q is not an address and port", flag, s)
 	}
 	return nil
 }
 
-// sections makes the help of cmd print flags in groups.
-func sections(cmd *cobra.Command, groups *cliflag.NamedFlagSets) {
-	for _, fs := range groups.FlagSets {
-		cmd.Flags().AddFlagSet(fs)
+// existing accepts the path of something that is there, or nothing.
+func existing(flag, path string) error {
+	if path == "" {
+		return nil
 	}
-	cliflag.SetUsageAndHelpFunc(cmd, *groups, 100)
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	return nil
 }

@@ -6,14 +6,25 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
-	"k8s.io/component-base/version"
 )
 
-func main() { os.Exit(cli.Run(newRootCommand())) }
+func main() {
+	if err := cli.RunNoErrOutput(newRootCommand()); err != nil {
+		fmt.Fprintln(os.Stderr, message(err))
+		os.Exit(1)
+	}
+}
+
+// message gives each of several errors a line of its own.
+func message(err error) string {
+	return "fairlead: " + strings.ReplaceAll(err.Error(), "\n", "\nfairlead: ")
+}
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -26,14 +37,16 @@ nftables table, "inet fairlead". Look at what it does with
 		Example: `  fairlead run --kubeconfig /etc/kubernetes/proxy.conf --cluster-cidr 10.244.0.0/16
   fairlead render --manifests cluster.yaml --node-name worker-1
   fairlead lab --demo`,
-		Version:           version.Get().GitVersion,
+		Version:           versionText(),
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.SetVersionTemplate("fairlead {{.Version}}\n")
 	root.AddCommand(
 		newRunCommand(),
 		newRenderCommand(),
 		newLabCommand(),
+		newVersionCommand(),
 	)
 	return root
 }

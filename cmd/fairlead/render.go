@@ -35,8 +35,8 @@ a kernel nor privileges are needed. What is wrong with objects goes to stderr.`,
 		},
 	}
 	var groups cliflag.NamedFlagSets
-	groups.FlagSet("source").StringVar(&flags.manifests, "manifests", "", "file or directory of Kubernetes manifests")
-	flags.register(groups.FlagSet("node"))
+	groups.FlagSet("Source").StringVar(&flags.manifests, "manifests", "", "file or directory of Kubernetes manifests")
+	flags.register(groups.FlagSet("Node"))
 	sections(cmd, &groups)
 	return cmd
 }

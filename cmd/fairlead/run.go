@@ -8,19 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	cliflag "k8s.io/component-base/cli/flag"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 	"k8s.io/component-base/metrics/legacyregistry"
-	"k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 
 	"fairlead/nat"
@@ -49,40 +46,56 @@ ends it leaves the data path as it is, so that an upgrade drops no traffic.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := flags.config()
-			err = errors.Join(err, listenAddress("--metrics-bind-address", flags.metricsAddr),
-				listenAddress("--healthz-bind-address", flags.healthAddr))
 			if err != nil {
 				return err
 			}
-			if err := logsapi.ValidateAndApply(flags.logging, nil); err != nil {
-				return err
-			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM)
-			defer stop()
+			defer context.AfterFunc(ctx, stop)() // a second signal ends us at once
 			return flags.run(ctx, cfg)
 		},
 	}
 	var groups cliflag.NamedFlagSets
-	source := groups.FlagSet("source")
+	source := groups.FlagSet("Source")
 	source.StringVar(&flags.kubeconfig, "kubeconfig", "", "file that says how to reach the API server; default, without --manifests, the pod's service account")
 	source.StringVar(&flags.manifests, "manifests", "", "file or directory of Kubernetes manifests, whose changes are followed")
-	flags.register(groups.FlagSet("node"))
-	serve := groups.FlagSet("serving")
+	flags.register(groups.FlagSet("Node"))
+	serve := groups.FlagSet("Serving")
 	serve.StringVar(&flags.metricsAddr, "metrics-bind-address", "127.0.0.1:10249", "address and port of /metrics, /proxyMode and /configz; empty for none")
 	serve.StringVar(&flags.healthAddr, "healthz-bind-address", "0.0.0.0:10256", "address and port of /healthz and /livez; empty for none")
-	logsapi.AddFlags(flags.logging, groups.FlagSet("logs"))
+	logsapi.AddFlags(flags.logging, groups.FlagSet("Logs"))
+	groups.FlagSet("Logs").VisitAll(func(f *pflag.Flag) {
+		// Alpha, and of no effect without a feature gate.
+		f.Hidden = strings.HasPrefix(f.Name, "log-json-") || strings.HasPrefix(f.Name, "log-text-")
+	})
 	sections(cmd, &groups)
 	return cmd
+}
+
+// config checks all flags and sets up logging.
+func (f *runFlags) config() (proxier.Config, error) {
+	cfg, err := f.nodeFlags.config()
+	errs := []error{err,
+		existing("--kubeconfig", f.kubeconfig),
+		listenAddress("--metrics-bind-address", f.metricsAddr),
+		listenAddress("--healthz-bind-address", f.healthAddr),
+	}
+	if err := logsapi.ValidateAndApply(f.logging, nil); err != nil {
+		errs = append(errs, fmt.Errorf("--logging-format: %w", err))
+	}
+	return cfg, errors.Join(errs...)
 }
 
 // run starts every goroutine of the agent but those of libraries, and of
 // proxier.Run, which watches the table.
 func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 	log := klog.FromContext(ctx)
-	log.Info("Starting", "version", version.Get().String(), "node", cfg.NodeName)
 	client, err := f.client()
 	if err != nil {
 		return err
+	}
+	log.Info("Starting", "version", versionText(), "node", cfg.NodeName)
+	if cfg.LocalMode == proxier.LocalClusterCIDR && len(cfg.ClusterCIDRs) == 0 {
+		log.Info("Pods cannot be told from other clients without --cluster-cidr, so nobody is masqueraded on the way to a ClusterIP")
 	}
 	table, err := nat.Open(nil)
 	if err != nil {
@@ -92,47 +105,23 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 
 	store := proxier.NewStore()
 	p := proxier.New(cfg, store, proxier.Deps{Table: table, Metrics: proxier.NewMetrics(legacyregistry.MustRegister)})
+	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store, proxier: p}
 	group, ctx := errgroup.WithContext(ctx)
+	// All sources are expected before the first delivers.
 	if f.manifests != "" {
 		store.Expect(proxier.SourceFiles)
-		group.Go(func() error { return proxier.RunFiles(ctx, f.manifests, store) })
 	}
 	if client != nil {
 		proxier.ExpectAPI(store)
 		group.Go(func() error { return proxier.RunAPI(ctx, client, store) })
 	}
+	if f.manifests != "" {
+		group.Go(func() error { return proxier.RunFiles(ctx, f.manifests, store) })
+	}
 	group.Go(func() error { return p.Run(ctx) })
-	group.Go(func() error { return serveMetrics(ctx, f.metricsAddr, cfg) })
-	group.Go(func() error { return serveHealth(ctx, f.healthAddr, p) })
+	group.Go(func() error { return serve(ctx, f.metricsAddr, metricsHandler(cfg)) })
+	group.Go(func() error { return serve(ctx, f.healthAddr, h.handler()) })
 	err = group.Wait()
 	log.Info("Ending; the data path stays as it is")
 	return err
-}
-
-// client returns nil when the API server is not a source.
-func (f *runFlags) client() (kubernetes.Interface, error) {
-	var cfg *rest.Config
-	var err error
-	switch {
-	case f.kubeconfig != "":
-		cfg, err = clientcmd.BuildConfigFromFlags("", f.kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("--kubeconfig: %w", err)
-		}
-	case f.manifests != "":
-		return nil, nil
-	default:
-		cfg, err = rest.InClusterConfig()
-		if err != nil {
-			return nil, fmt.Errorf("where do Services come from? give --kubeconfig or --manifests, or run in a pod: %w", err)
-		}
-	}
-	cfg.ContentType = runtime.ContentTypeProtobuf
-	cfg.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	cfg.UserAgent = "fairlead/" + version.Get().GitVersion
-	client, err := kubernetes.NewForConfig(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("reach the API server: %w", err)
-	}
-	return client, nil
 }

@@ -1,0 +1,76 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"fairlead/proxier"
+)
+
+// healthTimeout is how long a change may wait for the kernel before the agent
+// counts as unhealthy: kube-proxy's twice the sync period of 30 s.
+const healthTimeout = time.Minute
+
+// health answers load balancers and the kubelet as kube-proxy does.
+type health struct {
+	node      string
+	needsNode bool // a node without Node object takes no traffic
+	store     *proxier.Store
+	proxier   interface {
+		LastSync() time.Time
+		Behind() time.Duration
+	}
+}
+
+// healthAnswer is kube-proxy's, but for the status of each IP family: there is
+// one table for both.
+type healthAnswer struct {
+	LastUpdated  time.Time `json:"lastUpdated"`
+	CurrentTime  time.Time `json:"currentTime"`
+	NodeEligible *bool     `json:"nodeEligible,omitempty"`
+	Healthy      bool      `json:"healthy"`
+}
+
+// handler serves /healthz, which says whether load balancers should send
+// traffic, and /livez, which says whether to leave the agent alone.
+func (h *health) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		eligible := h.eligible()
+		h.answer(w, &eligible)
+	})
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, nil) })
+	return mux
+}
+
+// eligible follows KEP-3836: a node that is about to go asks for no new traffic.
+func (h *health) eligible() bool {
+	if node := h.store.Node(h.node); node != nil {
+		return !node.Leaving
+	}
+	return !h.needsNode || !h.store.Synced()
+}
+
+func (h *health) answer(w http.ResponseWriter, eligible *bool) {
+	now := time.Now()
+	a := healthAnswer{LastUpdated: now, CurrentTime: now, NodeEligible: eligible, Healthy: h.proxier.Behind() < healthTimeout}
+	if !a.Healthy {
+		a.LastUpdated = h.proxier.LastSync()
+	}
+	code := http.StatusOK
+	if !a.Healthy || eligible != nil && !*eligible {
+		code = http.StatusServiceUnavailable
+	}
+	writeJSON(w, code, a)
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,95 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestHelp: each command has an example, and its help prints it.
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"render", "--help"}, {"version", "--help"}} {
+		out, err := execute(t, args...)
+		if err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+		if _, examples, ok := strings.Cut(out, "Examples:\n"); !ok || !strings.Contains(examples, "  fairlead ") {
+			t.Errorf("%v has no example:\n%s", args, out)
+		}
+		for line := range strings.Lines(out) {
+			if len(line) > helpWidth+10 {
+				t.Errorf("%v has a line of %d characters: %s", args, len(line), line)
+			}
+		}
+	}
+}
+
+// TestHelpGroups: no flag of run is in no group, and so hidden.
+func TestHelpGroups(t *testing.T) {
+	out, err := execute(t, "run", "--help")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := 0
+	for _, want := range []string{
+		"\nSource:\n", "--kubeconfig ", "--manifests ", "\nNode:\n", "--cluster-cidr ", "--node-name ", "\nServing:\n",
+		"--healthz-bind-address ", "--metrics-bind-address ", "\nLogs:\n", "--logging-format ", "-v, --v ",
+	} {
+		i := strings.Index(out[last:], want)
+		if i < 0 {
+			t.Errorf("%q is missing, or not in its place", want)
+			continue
+		}
+		last += i
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, arg := range []string{"version", "--version"} {
+		if out, err := execute(t, arg); err != nil || !strings.HasPrefix(out, "fairlead ") || strings.Contains(out, "$Format") {
+			t.Errorf("%s prints %q, %v", arg, out, err)
+		}
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	for _, args := range [][]string{{"frobnicate"}, {"run", "--frobnicate"}, {"render", "x"}, {"version", "x"}} {
+		if _, err := execute(t, args...); err == nil {
+			t.Errorf("%v is accepted", args)
+		}
+	}
+}
+
+func TestRender(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "web.yaml")
+	text := "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.96.0.10, externalIPs: [x], ports: [{port: 80}]}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := execute(t, "render", "--manifests", path, "--node-name", "node-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"table inet fairlead {\n", `10.96.0.10 . tcp . 80 comment "default/web" : goto refuse`,
+		`fairlead: Service default/web: spec.externalIPs[0]: "x" is not an IP address` + "\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	if err := os.WriteFile(path, []byte(text+"---\nkind: [\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = execute(t, "render", "--manifests", path, "--node-name", "node-a")
+	if err == nil || !strings.HasPrefix(err.Error(), "read "+path+": line ") {
+		t.Errorf("error %v, want one that names the file and the line", err)
+	}
+	if _, err := execute(t, "render", "--node-name=a"); err == nil || err.Error() != "--manifests: is missing" {
+		t.Errorf("without --manifests: %v", err)
+	}
+}
