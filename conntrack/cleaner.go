@@ -1,0 +1,228 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conntrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+
+	"fairlead/internal/l4"
+)
+
+// Stats counts what a Cleaner has done since it was made.
+type Stats struct {
+	Scanned uint64 // flows that the kernel reported
+	Deleted uint64
+	Failed  uint64 // sweeps that have to be repeated
+}
+
+// Cleaner deletes stale flows in one network namespace. Set, Delete and SweepAll
+// are safe for concurrent use and never wait for the kernel; Run is the one
+// worker.
+type Cleaner struct {
+	ns    int
+	poked chan struct{}
+
+	scanned, deleted, failed atomic.Uint64
+
+	mu    sync.Mutex
+	view  *View
+	due   map[l4.Addr]struct{} // frontends whose flows are to be looked at
+	all   bool                 // all flows are
+	local map[netip.Addr]struct{}
+}
+
+// NewCleaner returns a Cleaner for a network namespace by its descriptor, 0 for
+// that of the process. It does nothing until Run.
+func NewCleaner(ns int) *Cleaner {
+	c := &Cleaner{ns: ns, poked: make(chan struct{}, 1), due: map[l4.Addr]struct{}{}}
+	c.view = NewView(func(ip netip.Addr) bool {
+		_, ok := c.local[ip]
+		return ok
+	})
+	return c
+}
+
+// Stats returns the counters.
+func (c *Cleaner) Stats() Stats {
+	return Stats{Scanned: c.scanned.Load(), Deleted: c.deleted.Load(), Failed: c.failed.Load()}
+}
+
+// Set is View.Set, and has the flows looked at that may be stale.
+func (c *Cleaner) Set(frontend l4.Addr, serving []netip.AddrPort) {
+	c.change(frontend, func() bool { return c.view.Set(frontend, serving) })
+}
+
+// Delete is View.Delete, and has the flows looked at that may be stale.
+func (c *Cleaner) Delete(frontend l4.Addr) {
+	c.change(frontend, func() bool { return c.view.Delete(frontend) })
+}
+
+// SweepAll has all flows looked at: what changed before now is not known.
+func (c *Cleaner) SweepAll() {
+	c.mu.Lock()
+	c.all = true
+	c.mu.Unlock()
+	c.poke()
+}
+
+func (c *Cleaner) change(frontend l4.Addr, f func() bool) {
+	c.mu.Lock()
+	stale := f()
+	if stale {
+		c.due[frontend] = struct{}{}
+	}
+	c.mu.Unlock()
+	if stale {
+		c.poke()
+	}
+}
+
+func (c *Cleaner) poke() {
+	select {
+	case c.poked <- struct{}{}:
+	default:
+	}
+}
+
+// Retries after a sweep that failed, doubled from the first to the last.
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 10 * time.Second
+)
+
+// Run sweeps whenever it is poked, until ctx ends, and returns nil then. failed
+// is told the error of each sweep that has to be repeated.
+func (c *Cleaner) Run(ctx context.Context, failed func(error)) error {
+	var retry <-chan time.Time
+	wait := firstRetry
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.poked:
+		case <-retry:
+		}
+		retry = nil
+		if err := c.sweep(); err != nil {
+			c.failed.Add(1)
+			failed(err)
+			retry = time.After(wait)
+			wait = min(2*wait, lastRetry)
+			continue
+		}
+		wait = firstRetry
+	}
+}
+
+// targeted is how many frontends are asked for one by one, each of which makes
+// the kernel walk its table once; of more, all flows are taken.
+const targeted = 3
+
+// sweep looks at what is due. What fails stays due.
+func (c *Cleaner) sweep() error {
+	local, err := localAddrs(c.ns)
+	if err != nil {
+		return err
+	}
+	t, err := openTable(c.ns)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = t.close() }()
+
+	c.mu.Lock()
+	c.local = local
+	all := c.all || len(c.due) > targeted
+	due := slices.Collect(maps.Keys(c.due))
+	c.mu.Unlock()
+
+	var errs []error
+	if all {
+		errs = append(errs, c.sweepWhere(t, false, nil), c.sweepWhere(t, true, nil))
+	} else {
+		for _, frontend := range due {
+			errs = append(errs, c.sweepWhere(t, frontend.IP.Is6(), &frontend))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	c.done(due, all)
+	return nil
+}
+
+// done takes what was swept off the list. A frontend that changed meanwhile has
+// poked again, and is looked at again.
+func (c *Cleaner) done(due []l4.Addr, all bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.poked) > 0 {
+		return
+	}
+	for _, frontend := range due {
+		delete(c.due, frontend)
+		c.view.Forget(frontend)
+	}
+	if all {
+		c.all = false
+	}
+}
+
+func (c *Cleaner) sweepWhere(t *table, v6 bool, only *l4.Addr) error {
+	var stale []Flow
+	err := t.dump(v6, only, func(f Flow) {
+		c.scanned.Add(1)
+		c.mu.Lock()
+		if c.view.Stale(f) {
+			stale = append(stale, f)
+		}
+		c.mu.Unlock()
+	})
+	errs := []error{err}
+	for _, f := range stale {
+		if err := t.delete(f); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.deleted.Add(1)
+	}
+	return errors.Join(errs...)
+}
+
+// localAddrs returns the addresses of the namespace, for NodePorts.
+func localAddrs(ns int) (map[netip.Addr]struct{}, error) {
+	handle := &netlink.Handle{}
+	var err error
+	if ns == 0 {
+		handle, err = netlink.NewHandle()
+	} else {
+		handle, err = netlink.NewHandleAt(netns.NsHandle(ns))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	defer handle.Close()
+	list, err := handle.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	out := make(map[netip.Addr]struct{}, len(list))
+	for _, a := range list {
+		if ip, ok := netip.AddrFromSlice(a.IP); ok {
+			out[ip.Unmap()] = struct{}{}
+		}
+	}
+	return out, err
+}

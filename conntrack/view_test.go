@@ -1,0 +1,94 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conntrack
+
+import (
+	"net/netip"
+	"testing"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/nstest"
+)
+
+func TestMain(m *testing.M) { nstest.Main(m) }
+
+func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+func udp(s string) l4.Addr {
+	a := ap(s)
+	return l4.Addr{IP: a.Addr(), Port: a.Port(), Proto: l4.UDP}
+}
+
+const nodeAddr = "192.168.50.1"
+
+func isNode(ip netip.Addr) bool { return ip == netip.MustParseAddr(nodeAddr) }
+
+func TestStale(t *testing.T) {
+	v := NewView(isNode)
+	v.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.1:53"), ap("10.244.0.2:53")})
+	v.Set(udp("0.0.0.0:30053"), []netip.AddrPort{ap("10.244.0.1:53")})
+	v.Set(udp("10.96.0.11:53"), nil)
+	v.Set(udp("10.96.0.12:53"), []netip.AddrPort{ap("10.244.0.9:53")})
+	v.Delete(udp("10.96.0.12:53"))
+	v.Set(udp("10.96.0.13:53"), []netip.AddrPort{ap("10.244.0.9:53")})
+	v.Delete(udp("10.96.0.13:53"))
+	v.Set(udp("10.96.0.13:53"), []netip.AddrPort{ap("10.244.0.8:53")})
+	for _, tt := range []struct {
+		name, dialled, answerer string
+		proto                   l4.Proto
+		want                    bool
+	}{
+		{"serving backend", "10.96.0.10:53", "10.244.0.2:53", l4.UDP, false},
+		{"removed backend", "10.96.0.10:53", "10.244.0.3:53", l4.UDP, true},
+		{"backend on another port", "10.96.0.10:53", "10.244.0.2:5353", l4.UDP, true},
+		{"never translated", "10.96.0.10:53", "10.96.0.10:53", l4.UDP, true},
+		{"other port of the VIP", "10.96.0.10:54", "10.96.0.10:54", l4.UDP, false},
+		{"TCP to a removed backend", "10.96.0.10:53", "10.244.0.3:53", l4.TCP, false},
+		{"SCTP to a removed backend", "10.96.0.10:53", "10.244.0.3:53", l4.SCTP, false},
+		{"node port, serving", nodeAddr + ":30053", "10.244.0.1:53", l4.UDP, false},
+		{"node port, removed", nodeAddr + ":30053", "10.244.0.7:53", l4.UDP, true},
+		{"the same port of another host", "192.0.2.1:30053", "192.0.2.1:30053", l4.UDP, false},
+		{"frontend without backend", "10.96.0.11:53", "10.244.0.1:53", l4.UDP, true},
+		{"removed frontend", "10.96.0.12:53", "10.244.0.9:53", l4.UDP, true},
+		{"removed frontend, somebody else's flow", "10.96.0.12:53", "198.51.100.1:53", l4.UDP, false},
+		{"address used again", "10.96.0.13:53", "10.244.0.8:53", l4.UDP, false},
+		{"address used again, old backend", "10.96.0.13:53", "10.244.0.9:53", l4.UDP, true},
+		{"unrelated", "198.51.100.7:53", "198.51.100.7:53", l4.UDP, false},
+	} {
+		dialled := udp(tt.dialled)
+		dialled.Proto = tt.proto
+		if got := v.Stale(Flow{Client: ap("10.244.5.5:5000"), Dialled: dialled, Answerer: ap(tt.answerer)}); got != tt.want {
+			t.Errorf("%s: stale %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestChanges says for which changes the kernel has to be asked at all.
+func TestChanges(t *testing.T) {
+	v := NewView(isNode)
+	key := udp("10.96.0.10:53")
+	one, two := ap("10.244.0.1:53"), ap("10.244.0.2:53")
+	for _, step := range []struct {
+		name    string
+		serving []netip.AddrPort
+		want    bool
+	}{
+		{"first backend", []netip.AddrPort{one}, true},
+		{"the same again", []netip.AddrPort{one}, false},
+		{"one more", []netip.AddrPort{one, two}, false},
+		{"one less", []netip.AddrPort{two}, true},
+		{"none", nil, true},
+		{"first again", []netip.AddrPort{one}, true},
+	} {
+		if got := v.Set(key, step.serving); got != step.want {
+			t.Errorf("%s: Set reports %v, want %v", step.name, got, step.want)
+		}
+	}
+	if !v.Delete(key) {
+		t.Error("Delete of a frontend with backends reports false")
+	}
+	if v.Delete(key) {
+		t.Error("second Delete reports true")
+	}
+}
