@@ -100,9 +100,14 @@ type loop struct {
 
 func inLoop(t *testing.T, f func(t *testing.T, l *loop)) {
 	t.Helper()
+	inLoopWith(t, NewMetrics(func(...metrics.Registerable) {}), f)
+}
+
+func inLoopWith(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := &loop{table: &fakeTable{}, store: NewStore()}
-		l.Proxier = New(testConfig(), l.store, Deps{Table: l.table, Metrics: NewMetrics(func(...metrics.Registerable) {})})
+		l.Proxier = New(testConfig(), l.store, Deps{Table: l.table, Metrics: m})
 		l.store.Update(func(tx *Tx) {
 			tx.SetNode(&Node{Name: "node-a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 		})

@@ -1,0 +1,160 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/component-base/metrics"
+)
+
+// TestRemarks changes one Service step by step, and looks at what is counted.
+func TestRemarks(t *testing.T) {
+	svc := testService()
+	svc.InternalLocal, svc.ExternalLocal = true, true
+	self := &Self{Name: "node-a", Zone: "z1", Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+	r := newRemarks(time.Unix(1000, 0))
+	for _, step := range []struct {
+		name   string
+		change func()
+		eps    string
+		want   string
+	}{
+		{name: "none anywhere", want: "internal 0 external 0 map[] []"},
+		{name: "none here", eps: "b1", want: "internal 1 external 1 map[] []"},
+		{name: "hints for others", eps: "b1/z2", want: "internal 1 external 1 map[no endpoint is hinted for this zone:1] []"},
+		{name: "one here, drains", eps: "b1 a1/draining", want: "internal 0 external 0 map[] []"},
+		{name: "any node will do, inside", change: func() { svc.InternalLocal = false }, eps: "b1", want: "internal 0 external 1 map[] []"},
+		{name: "nor from outside", change: func() { svc.ExternalLocal = false }, eps: "b1", want: "internal 0 external 0 map[] []"},
+		{name: "the node's address", change: func() { svc.ExternalIPs = self.Addrs }, eps: "b1",
+			want: "internal 0 external 0 map[] [Service default/web: spec.externalIPs: 192.0.2.1:80/tcp is an address of this node: the port of the node itself is out of reach]"},
+	} {
+		if step.change != nil {
+			step.change()
+		}
+		list := testSlices(t, step.eps)
+		r.set(svc.Key, resolve(svc, list, self), list, self)
+		got := fmt.Sprintf("internal %d external %d %v %v", r.internal, r.external, r.fallbacks, r.problems())
+		if got != step.want {
+			t.Errorf("%s: %s, want %s", step.name, got, step.want)
+		}
+	}
+	r.set(svc.Key, nil, nil, self)
+	if len(r.byService) != 0 || len(r.problems()) != 0 {
+		t.Errorf("a Service that is gone left %+v", r.byService)
+	}
+}
+
+// TestTriggers measures each change once, and none from before the start.
+func TestTriggers(t *testing.T) {
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	svc := testService()
+	r := newRemarks(at(1000))
+	for _, step := range []struct {
+		changed, want []time.Time
+	}{
+		{changed: []time.Time{{}, at(999)}},
+		{changed: []time.Time{at(1001), {}}, want: []time.Time{at(1001)}},
+		{changed: []time.Time{at(1001), {}}},
+		{changed: []time.Time{at(1003), at(1002)}, want: []time.Time{at(1003), at(1002)}},
+		{changed: []time.Time{at(1003), at(1004)}, want: []time.Time{at(1004)}},
+	} {
+		var list []*Slice
+		for _, c := range step.changed {
+			list = append(list, &Slice{Changed: c})
+		}
+		r.set(svc.Key, resolve(svc, list, &Self{}), list, &Self{})
+		if diff := cmp.Diff(step.want, r.takeTriggers()); diff != "" {
+			t.Errorf("changes at %v (-want +got):\n%s", step.changed, diff)
+		}
+	}
+}
+
+// TestMetrics runs a Proxier on a fake kernel and scrapes it.
+func TestMetrics(t *testing.T) {
+	registry := metrics.NewKubeRegistry()
+	series := NewMetrics(registry.MustRegister)
+	inLoopWith(t, series, func(t *testing.T, l *loop) {
+		l.table.say(refusing("10.96.0.9 ."))
+		for i := range byte(10) {
+			l.put(i, 1)
+		}
+		l.after(0)
+		l.table.watcher()
+		l.after(0)
+	})
+	want := []string{
+		"fairlead_backends 10",
+		"fairlead_frontends 10",
+		"fairlead_nat_loads_total 2",
+		"fairlead_nat_refusals_total 2",
+		"fairlead_nat_repairs_total 1",
+		"fairlead_problems kind=Service 1",
+		"kubeproxy_sync_proxy_rules_nftables_sync_failures_total 0",
+		"kubeproxy_sync_proxy_rules_no_local_endpoints_total traffic_policy=external 0",
+		"kubeproxy_sync_proxy_rules_no_local_endpoints_total traffic_policy=internal 0",
+	}
+	got := slices.DeleteFunc(scrape(t, registry), func(line string) bool {
+		return strings.Contains(line, "operations") || strings.Contains(line, "commits") || strings.Contains(line, "_seconds")
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+// scrape returns all counters and gauges, sorted.
+func scrape(t *testing.T, registry metrics.Gatherer) []string {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			s := f.GetName()
+			for _, l := range m.GetLabel() {
+				s += " " + l.GetName() + "=" + l.GetValue()
+			}
+			out = append(out, fmt.Sprint(s, " ", m.GetCounter().GetValue()+m.GetGauge().GetValue()))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestMetricNames keeps to Prometheus' conventions and kube-proxy's names.
+func TestMetricNames(t *testing.T) {
+	registry := metrics.NewKubeRegistry()
+	m := NewMetrics(registry.MustRegister)
+	m.ops.WithLabelValues("add").Inc()
+	m.problems.WithLabelValues("Service").Inc()
+	m.noLocal.WithLabelValues("internal").Inc()
+	m.fallbacks.WithLabelValues("reason").Inc()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range families {
+		got = append(got, f.GetName())
+	}
+	want := []string{
+		"fairlead_backends", "fairlead_frontends", "fairlead_nat_commits_total", "fairlead_nat_loads_total",
+		"fairlead_nat_operations_total", "fairlead_nat_refusals_total", "fairlead_nat_repairs_total", "fairlead_problems",
+		"fairlead_topology_fallbacks", "kubeproxy_network_programming_duration_seconds",
+		"kubeproxy_sync_proxy_rules_duration_seconds", "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
+		"kubeproxy_sync_proxy_rules_nftables_sync_failures_total", "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+}
