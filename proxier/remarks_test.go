@@ -83,9 +83,7 @@ func TestMetrics(t *testing.T) {
 	series := NewMetrics(registry.MustRegister)
 	inLoopWith(t, series, func(t *testing.T, l *loop) {
 		l.table.say(refusing("10.96.0.9 ."))
-		for i := range byte(10) {
-			l.put(i, 1)
-		}
+		l.putMany(10)
 		l.after(0)
 		l.table.watcher()
 		l.after(0)
