@@ -105,9 +105,19 @@ func inLoop(t *testing.T, f func(t *testing.T, l *loop)) {
 
 func inLoopWith(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
 	t.Helper()
+	inWaitingLoop(t, m, func(t *testing.T, l *loop) {
+		l.store.Delivered("somebody")
+		f(t, l)
+	})
+}
+
+// inWaitingLoop starts a loop whose store expects somebody.
+func inWaitingLoop(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := &loop{table: &fakeTable{}, store: NewStore()}
 		l.Proxier = New(testConfig(), l.store, Deps{Table: l.table, Metrics: m})
+		l.store.Expect("somebody")
 		l.store.Update(func(tx *Tx) {
 			tx.SetNode(&Node{Name: "node-a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 		})
@@ -155,8 +165,7 @@ func putService(tx *Tx, n, endpoint byte) {
 }
 
 func TestRunWaitsForSources(t *testing.T) {
-	inLoop(t, func(t *testing.T, l *loop) {
-		l.store.Expect("somebody")
+	inWaitingLoop(t, NewMetrics(func(...metrics.Registerable) {}), func(t *testing.T, l *loop) {
 		l.put(1, 1)
 		l.after(time.Minute)
 		if l.table.loads > 0 || len(l.table.asked) > 0 || l.Ready() {
