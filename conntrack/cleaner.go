@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -20,11 +19,11 @@ import (
 	"fairlead/internal/l4"
 )
 
-// Stats counts what a Cleaner has done since it was made.
-type Stats struct {
-	Scanned uint64 // flows that the kernel reported
-	Deleted uint64
-	Failed  uint64 // sweeps that have to be repeated
+// Sweep is what one sweep did.
+type Sweep struct {
+	Scanned int // flows that the kernel reported
+	Deleted int
+	Err     error // why it will be repeated, or nil
 }
 
 // Cleaner deletes stale flows in one network namespace. Set, Delete and SweepAll
@@ -33,8 +32,6 @@ type Stats struct {
 type Cleaner struct {
 	ns    int
 	poked chan struct{}
-
-	scanned, deleted, failed atomic.Uint64
 
 	mu    sync.Mutex
 	view  *View
@@ -52,11 +49,6 @@ func NewCleaner(ns int) *Cleaner {
 		return ok
 	})
 	return c
-}
-
-// Stats returns the counters.
-func (c *Cleaner) Stats() Stats {
-	return Stats{Scanned: c.scanned.Load(), Deleted: c.deleted.Load(), Failed: c.failed.Load()}
 }
 
 // Set is View.Set, and has the flows looked at that may be stale.
@@ -102,9 +94,9 @@ const (
 	lastRetry  = 10 * time.Second
 )
 
-// Run sweeps whenever it is poked, until ctx ends, and returns nil then. failed
-// is told the error of each sweep that has to be repeated.
-func (c *Cleaner) Run(ctx context.Context, failed func(error)) error {
+// Run sweeps whenever it is poked, until ctx ends, and returns nil then. report
+// is told about each sweep.
+func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
 	var retry <-chan time.Time
 	wait := firstRetry
 	for {
@@ -115,9 +107,9 @@ func (c *Cleaner) Run(ctx context.Context, failed func(error)) error {
 		case <-retry:
 		}
 		retry = nil
-		if err := c.sweep(); err != nil {
-			c.failed.Add(1)
-			failed(err)
+		done := c.sweep()
+		report(done)
+		if done.Err != nil {
 			retry = time.After(wait)
 			wait = min(2*wait, lastRetry)
 			continue
@@ -131,14 +123,14 @@ func (c *Cleaner) Run(ctx context.Context, failed func(error)) error {
 const targeted = 3
 
 // sweep looks at what is due. What fails stays due.
-func (c *Cleaner) sweep() error {
+func (c *Cleaner) sweep() (s Sweep) {
 	local, err := localAddrs(c.ns)
 	if err != nil {
-		return err
+		return Sweep{Err: err}
 	}
 	t, err := openTable(c.ns)
 	if err != nil {
-		return err
+		return Sweep{Err: err}
 	}
 	defer func() { _ = t.close() }()
 
@@ -148,19 +140,17 @@ func (c *Cleaner) sweep() error {
 	due := slices.Collect(maps.Keys(c.due))
 	c.mu.Unlock()
 
-	var errs []error
 	if all {
-		errs = append(errs, c.sweepWhere(t, false, nil), c.sweepWhere(t, true, nil))
+		s.Err = errors.Join(c.sweepWhere(t, false, nil, &s), c.sweepWhere(t, true, nil, &s))
 	} else {
 		for _, frontend := range due {
-			errs = append(errs, c.sweepWhere(t, frontend.IP.Is6(), &frontend))
+			s.Err = errors.Join(s.Err, c.sweepWhere(t, frontend.IP.Is6(), &frontend, &s))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
+	if s.Err == nil {
+		c.done(due, all)
 	}
-	c.done(due, all)
-	return nil
+	return s
 }
 
 // done takes what was swept off the list. A frontend that changed meanwhile has
@@ -180,10 +170,10 @@ func (c *Cleaner) done(due []l4.Addr, all bool) {
 	}
 }
 
-func (c *Cleaner) sweepWhere(t *table, v6 bool, only *l4.Addr) error {
+func (c *Cleaner) sweepWhere(t *table, v6 bool, only *l4.Addr, s *Sweep) error {
 	var stale []Flow
 	err := t.dump(v6, only, func(f Flow) {
-		c.scanned.Add(1)
+		s.Scanned++
 		c.mu.Lock()
 		if c.view.Stale(f) {
 			stale = append(stale, f)
@@ -196,7 +186,7 @@ func (c *Cleaner) sweepWhere(t *table, v6 bool, only *l4.Addr) error {
 			errs = append(errs, err)
 			continue
 		}
-		c.deleted.Add(1)
+		s.Deleted++
 	}
 	return errors.Join(errs...)
 }

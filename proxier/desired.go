@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"fairlead/internal/l4"
 	"fairlead/nat"
 )
 
@@ -25,11 +26,14 @@ type desired struct {
 	settings []Problem
 	started  bool
 	news     bool // problems may have changed
+	// flows holds UDP frontends whose flows may be stale after the commit.
+	flows map[l4.Addr]struct{}
 }
 
 func newDesired(cfg *Config, store *Store) *desired {
 	return &desired{
 		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(), remarks: newRemarks(time.Now()),
+		flows: map[l4.Addr]struct{}{},
 	}
 }
 
@@ -74,6 +78,9 @@ func (d *desired) resolve(key types.NamespacedName) {
 	}
 	d.remarks.set(key, list, from, &d.self)
 	for _, addr := range d.claims.set(key, created, list) {
+		if addr.Proto == l4.UDP {
+			d.flows[addr] = struct{}{}
+		}
 		if c, ok := d.claims.owner(addr); ok {
 			d.state.Set(addr, c.frontend)
 		} else {

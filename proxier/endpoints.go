@@ -73,6 +73,9 @@ type choice struct {
 	cluster []target
 	// local are the same among those on this node, whatever the topology.
 	local []target
+	// serving are all that still answer, whoever may be sent to them: flows to
+	// them are left alone.
+	serving []target
 	// any is set when some node has an endpoint that could take a connection.
 	any bool
 	// fallback says why hints, which some endpoint has, were not followed.
@@ -86,6 +89,7 @@ func choose(eps []target, self *Self) choice {
 	ready := filter(eps, func(t target) bool { return t.Ready })
 	draining := filter(eps, func(t target) bool { return !t.Ready && t.Serving && t.Terminating })
 	c.any = len(ready)+len(draining) > 0
+	c.serving = filter(eps, func(t target) bool { return t.Serving || t.Ready })
 
 	c.cluster, c.fallback = byTopology(ready, self)
 	if len(c.cluster) == 0 {

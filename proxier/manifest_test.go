@@ -96,3 +96,30 @@ items:
 		t.Errorf("what is left of the objects: %+v", items)
 	}
 }
+
+// FuzzParseManifest: whatever a file holds, it is read or refused, and what was
+// read can be put in a store and taken out again.
+func FuzzParseManifest(f *testing.F) {
+	f.Add([]byte(webManifest))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Node","metadata":{"name":"a"}}]}`))
+	f.Add([]byte("--- x\n---\n- {\n"))
+	f.Add([]byte("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a/b}\nports: [{port: x}]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		items, err := parseManifest(data)
+		if err != nil {
+			return
+		}
+		s := NewStore()
+		s.Update(func(tx *Tx) {
+			for i := range items {
+				items[i].put(tx)
+			}
+			for i := range items {
+				items[i].key.drop(tx)
+			}
+		})
+		if left := len(s.Services()) + len(s.slices) + len(s.byService) + len(s.Nodes()) + len(s.ServiceCIDRs()) + len(s.Problems()); left > 0 {
+			t.Errorf("%d things are left", left)
+		}
+	})
+}

@@ -30,6 +30,10 @@ type Metrics struct {
 	frontends   *metrics.Gauge
 	backends    *metrics.Gauge
 	fallbacks   *metrics.GaugeVec
+
+	flowsScanned *metrics.Counter
+	flowsDeleted *metrics.Counter
+	sweepErrors  *metrics.Counter
 }
 
 // NewMetrics makes the series and registers them, for example with
@@ -77,6 +81,7 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 	}
 	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.loads, m.refusals, m.problems, m.repairs)
 	m.registerServices(register)
+	m.registerFlows(register)
 	return m
 }
 

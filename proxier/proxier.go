@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"context"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +20,18 @@ type Table interface {
 	Watch(ctx context.Context, poke func()) error
 }
 
+// Flows is told which backends may answer the flows of UDP frontends, after the
+// commit that makes it so; see conntrack.Cleaner for the contract.
+type Flows interface {
+	Set(frontend l4.Addr, serving []netip.AddrPort)
+	Delete(frontend l4.Addr)
+	SweepAll()
+}
+
 // Deps is what a Proxier works with.
 type Deps struct {
 	Table   Table
+	Flows   Flows // nil leaves flows alone
 	Metrics *Metrics
 }
 
@@ -30,6 +40,7 @@ type Proxier struct {
 	desired *desired
 	store   *Store
 	table   Table
+	flows   Flows
 	metrics *Metrics
 
 	drifted chan struct{} // poked when somebody else changed the table
@@ -49,7 +60,7 @@ type Proxier struct {
 // New returns a Proxier that does nothing until Run.
 func New(cfg Config, store *Store, deps Deps) *Proxier {
 	return &Proxier{
-		desired: newDesired(&cfg, store), store: store, table: deps.Table, metrics: deps.Metrics,
+		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, metrics: deps.Metrics,
 		drifted: make(chan struct{}, 1), distrusted: true,
 		refused: map[l4.Addr]Problem{}, reported: map[Problem]struct{}{},
 	}

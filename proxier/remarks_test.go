@@ -90,11 +90,14 @@ func TestMetrics(t *testing.T) {
 	})
 	want := []string{
 		"fairlead_backends 10",
+		"fairlead_conntrack_scanned_flows_total 0",
+		"fairlead_conntrack_sweep_failures_total 0",
 		"fairlead_frontends 10",
 		"fairlead_nat_loads_total 2",
 		"fairlead_nat_refusals_total 2",
 		"fairlead_nat_repairs_total 1",
 		"fairlead_problems kind=Service 1",
+		"kubeproxy_conntrack_reconciler_deleted_entries_total 0",
 		"kubeproxy_sync_proxy_rules_nftables_sync_failures_total 0",
 		"kubeproxy_sync_proxy_rules_no_local_endpoints_total traffic_policy=external 0",
 		"kubeproxy_sync_proxy_rules_no_local_endpoints_total traffic_policy=internal 0",
@@ -145,9 +148,11 @@ func TestMetricNames(t *testing.T) {
 		got = append(got, f.GetName())
 	}
 	want := []string{
-		"fairlead_backends", "fairlead_frontends", "fairlead_nat_commits_total", "fairlead_nat_loads_total",
+		"fairlead_backends", "fairlead_conntrack_scanned_flows_total", "fairlead_conntrack_sweep_failures_total",
+		"fairlead_frontends", "fairlead_nat_commits_total", "fairlead_nat_loads_total",
 		"fairlead_nat_operations_total", "fairlead_nat_refusals_total", "fairlead_nat_repairs_total", "fairlead_problems",
-		"fairlead_topology_fallbacks", "kubeproxy_network_programming_duration_seconds",
+		"fairlead_topology_fallbacks", "kubeproxy_conntrack_reconciler_deleted_entries_total",
+		"kubeproxy_network_programming_duration_seconds",
 		"kubeproxy_sync_proxy_rules_duration_seconds", "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
 		"kubeproxy_sync_proxy_rules_nftables_sync_failures_total", "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
 	}

@@ -26,7 +26,8 @@ type claim struct {
 	frontend nat.Frontend
 	field    string // where the Service says so
 	use      use
-	fallback string // why topology hints were not followed, where there are any
+	fallback string           // why topology hints were not followed, where there are any
+	serving  []netip.AddrPort // of a UDP port: who may answer flows, sorted
 }
 
 // use orders claims to one address by what it is to the Service: an address
@@ -84,8 +85,9 @@ func (b *builder) claims() []claim {
 	if i < 0 {
 		return nil // the Service does not have this family
 	}
+	serving := b.serving()
 	put := func(ip netip.Addr, port uint16, f nat.Frontend, field string, u use) {
-		c := claim{key: l4.Addr{IP: ip, Port: port, Proto: b.port.Proto}, frontend: f, field: field, use: u}
+		c := claim{key: l4.Addr{IP: ip, Port: port, Proto: b.port.Proto}, frontend: f, field: field, use: u, serving: serving}
 		if u != useClusterIP || !b.svc.InternalLocal {
 			c.fallback = b.choice.fallback
 		}
@@ -109,6 +111,19 @@ func (b *builder) claims() []claim {
 			put(ip, b.port.Port, b.external(), "spec.externalIPs", useExternalIP)
 		}
 	}
+	return out
+}
+
+// serving is needed for UDP only, whose flows never end by themselves.
+func (b *builder) serving() []netip.AddrPort {
+	if b.port.Proto != l4.UDP {
+		return nil
+	}
+	out := make([]netip.AddrPort, len(b.choice.serving))
+	for i, t := range b.choice.serving {
+		out[i] = t.backend()
+	}
+	slices.SortFunc(out, netip.AddrPort.Compare)
 	return out
 }
 

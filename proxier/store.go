@@ -15,14 +15,15 @@ import (
 
 // Store is the edge between the sources of objects and the loop: sources put
 // slim objects in, the loop takes what became dirty. It is safe for concurrent
-// use; its lock is never held over I/O.
+// use; its lock is never held over I/O. Each object should come from one source:
+// of one that two have, what was said last counts.
 type Store struct {
 	poked chan struct{}
 
 	mu           sync.Mutex
 	services     map[types.NamespacedName]*Service
 	slices       map[types.NamespacedName]*Slice
-	byService    map[types.NamespacedName]map[types.NamespacedName]*Slice
+	byService    map[types.NamespacedName][]*Slice // sorted
 	nodes        map[string]*Node
 	serviceCIDRs map[string]*ServiceCIDR
 	problems     map[objectKey][]Problem
@@ -48,7 +49,7 @@ func NewStore() *Store {
 		poked:        make(chan struct{}, 1),
 		services:     map[types.NamespacedName]*Service{},
 		slices:       map[types.NamespacedName]*Slice{},
-		byService:    map[types.NamespacedName]map[types.NamespacedName]*Slice{},
+		byService:    map[types.NamespacedName][]*Slice{},
 		nodes:        map[string]*Node{},
 		serviceCIDRs: map[string]*ServiceCIDR{},
 		problems:     map[objectKey][]Problem{},
@@ -140,7 +141,7 @@ func (s *Store) Services() []types.NamespacedName {
 func (s *Store) Slices(service types.NamespacedName) []*Slice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Values(s.byService[service]), func(a, b *Slice) int { return compareNames(a.Key, b.Key) })
+	return slices.Clone(s.byService[service])
 }
 
 // Node returns a Node or nil.
@@ -175,6 +176,8 @@ func (s *Store) Problems() []Problem {
 	slices.SortFunc(out, compareProblems)
 	return out
 }
+
+func compareSlice(s *Slice, key types.NamespacedName) int { return compareNames(s.Key, key) }
 
 func compareNames(a, b types.NamespacedName) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))

@@ -51,11 +51,8 @@ func (tx *Tx) SetSlice(slice *Slice) {
 	tx.intern(slice)
 	tx.s.slices[slice.Key] = slice
 	of := tx.s.byService[slice.Service]
-	if of == nil {
-		of = map[types.NamespacedName]*Slice{}
-		tx.s.byService[slice.Service] = of
-	}
-	of[slice.Key] = slice
+	i, _ := slices.BinarySearchFunc(of, slice.Key, compareSlice)
+	tx.s.byService[slice.Service] = slices.Insert(of, i, slice)
 	tx.markService(slice.Service)
 }
 
@@ -67,8 +64,12 @@ func (tx *Tx) DeleteSlice(key types.NamespacedName) {
 	}
 	delete(tx.s.slices, key)
 	of := tx.s.byService[old.Service]
-	delete(of, key)
-	if len(of) == 0 {
+	if i, ok := slices.BinarySearchFunc(of, key, compareSlice); ok {
+		of = slices.Delete(of, i, i+1)
+	}
+	if len(of) > 0 {
+		tx.s.byService[old.Service] = of
+	} else {
 		delete(tx.s.byService, old.Service)
 	}
 	tx.markService(old.Service)

@@ -20,6 +20,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
+	"fairlead/conntrack"
 	"fairlead/nat"
 	"fairlead/proxier"
 )
@@ -104,7 +105,9 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 	defer func() { _ = table.Close() }()
 
 	store := proxier.NewStore()
-	p := proxier.New(cfg, store, proxier.Deps{Table: table, Metrics: proxier.NewMetrics(legacyregistry.MustRegister)})
+	metrics := proxier.NewMetrics(legacyregistry.MustRegister)
+	cleaner := conntrack.NewCleaner(0)
+	p := proxier.New(cfg, store, proxier.Deps{Table: table, Flows: cleaner, Metrics: metrics})
 	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store, proxier: p}
 	group, ctx := errgroup.WithContext(ctx)
 	// All sources are expected before the first delivers.
@@ -119,8 +122,17 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 		group.Go(func() error { return proxier.RunFiles(ctx, f.manifests, store) })
 	}
 	group.Go(func() error { return p.Run(ctx) })
+	group.Go(func() error {
+		return cleaner.Run(ctx, func(s conntrack.Sweep) {
+			metrics.Swept(s)
+			if s.Err != nil {
+				log.Error(s.Err, "Stale flows are not all gone; trying again")
+			}
+		})
+	})
 	group.Go(func() error { return serve(ctx, f.metricsAddr, metricsHandler(cfg)) })
 	group.Go(func() error { return serve(ctx, f.healthAddr, h.handler()) })
+	group.Go(func() error { return saveMemory(ctx, p.Ready) })
 	err = group.Wait()
 	log.Info("Ending; the data path stays as it is")
 	return err

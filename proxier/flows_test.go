@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/nstest"
+)
+
+// told is a Flows that writes down what it is told.
+type told []string
+
+func (f *told) Set(a l4.Addr, serving []netip.AddrPort) {
+	*f = append(*f, fmt.Sprint("set ", a, " ", serving))
+}
+func (f *told) Delete(a l4.Addr) { *f = append(*f, fmt.Sprint("delete ", a)) }
+func (f *told) SweepAll()        { *f = append(*f, "all") }
+
+// TestFlows tells about UDP only, after the commit only, and about endpoints
+// that terminate but serve as well.
+func TestFlows(t *testing.T) {
+	nstest.Need(t)
+	w, err := newWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	var got told
+	w.p.flows = &got
+	key := types.NamespacedName{Namespace: "default", Name: "dns"}
+	svc := &Service{Key: key, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")}, Ports: []ServicePort{
+		{Name: "dns", Proto: l4.UDP, Port: 53}, {Name: "dns-tcp", Proto: l4.TCP, Port: 53},
+	}}
+	slice := func(eps ...Endpoint) *Slice {
+		return &Slice{Key: key, Service: key, Ports: []SlicePort{{"dns", l4.UDP, 53}, {"dns-tcp", l4.TCP, 53}}, Endpoints: eps}
+	}
+	ready := Endpoint{Addr: netip.MustParseAddr("10.244.0.1"), Ready: true, Serving: true}
+	draining := Endpoint{Addr: netip.MustParseAddr("10.244.0.2"), Serving: true, Terminating: true}
+	gone := Endpoint{Addr: netip.MustParseAddr("10.244.0.3"), Terminating: true}
+	step := func(name string, fails bool, want []string, f func(*Tx)) {
+		t.Helper()
+		got = nil
+		w.store.Update(f)
+		if _, err := w.sync(); (err != nil) != fails {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, []string(got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	step("first sync", false, []string{"set 10.96.0.10:53/udp [10.244.0.1:53 10.244.0.2:53]", "all"}, func(tx *Tx) {
+		tx.SetService(svc)
+		tx.SetSlice(slice(ready, draining, gone))
+	})
+	w.table.fault = 1
+	step("failed commit", true, nil, func(tx *Tx) { tx.SetSlice(slice(draining)) })
+	step("made up for", false, []string{"set 10.96.0.10:53/udp [10.244.0.2:53]"}, func(*Tx) {})
+	step("Service removed", false, []string{"delete 10.96.0.10:53/udp"}, func(tx *Tx) { tx.DeleteService(key) })
+}
