@@ -12,7 +12,7 @@ LDFLAGS  := -X k8s.io/component-base/version.gitVersion=$(VERSION)
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the static binary bin/fairlead
@@ -45,6 +45,10 @@ race: deps ## Run all tests under the race detector (needs a C compiler)
 golden: ## Rewrite the expected output of script tests, and show what changed
 	$(GO) test ./proxier -run Script -update
 	git diff --stat
+
+.PHONY: manifests
+manifests: ## Rewrite deploy/fairlead.yaml, which comes from deploy/chart
+	cd deploy/tools && $(GO) run ./manifests
 
 .PHONY: fuzz
 fuzz: deps ## Run each fuzz test for FUZZTIME=30s
