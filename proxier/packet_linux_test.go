@@ -1,0 +1,208 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/component-base/metrics"
+	"k8s.io/klog/v2"
+
+	"fairlead/conntrack"
+	"fairlead/internal/l4"
+	"fairlead/internal/lab"
+	"fairlead/internal/lab/labtest"
+	"fairlead/nat"
+)
+
+// bed is a cluster of namespaces whose first node runs the agent. Kubernetes
+// objects go in; what real packets meet comes out.
+//
+//	outside ─── fabric ─── node-1 (the agent) ─── client, here
+//	                  └─── node-2             ─── there
+//
+// The fabric sends ClusterIPs and load balancer addresses to node-1. Node-2 sends
+// what is for the outside back through node-1, which has to translate it, so
+// that a connection works without masquerade, too.
+type bed struct {
+	*lab.Cluster
+	node, other *lab.Node
+	client      *lab.Pod
+	here, there *lab.Pod // endpoints, on node-1 and node-2
+
+	items map[objectKey]item // what is in the store, for a restart
+	store *Store
+	agent *Proxier
+	stop  func()
+}
+
+// targetPort is where the pods here and there answer, over each protocol.
+const targetPort = 8080
+
+var everyProto = []l4.Proto{l4.TCP, l4.UDP, l4.SCTP}
+
+// second are further addresses of node-1: on its loopback device, but not
+// loopback addresses. Whoever sees node-1 as one of them sees it unmasqueraded,
+// because masquerade takes an address of the device that a packet leaves by.
+var second = [2]netip.Addr{netip.MustParseAddr("192.168.60.1"), netip.MustParseAddr("fd00:60::1")}
+
+// newBed returns a cluster with a running agent whose ServiceCIDRs and node are
+// known, and no Service.
+func newBed(t *testing.T, cfg Config, link lab.PodLink) *bed {
+	t.Helper()
+	b := &bed{Cluster: labtest.New(t, lab.Config{Nodes: 2, IPv6: true, PodLink: link}), items: map[objectKey]item{}}
+	b.node, b.other = b.Nodes[0], b.Nodes[1]
+	b.client = labtest.Pod(t, b.node, "client", 0)
+	b.here = labtest.Pod(t, b.node, "here", targetPort, everyProto...)
+	b.there = labtest.Pod(t, b.other, "there", targetPort, everyProto...)
+	for i, ip := range second {
+		check(t, b.node.AddAddr("lo", netip.PrefixFrom(ip, ip.BitLen())))
+		check(t, b.other.SetRoute(netip.PrefixFrom(ip, ip.BitLen()), b.node.Addrs()[i], "eth0"))
+		outside := b.Outside.Addrs()[i]
+		check(t, b.other.SetRoute(netip.PrefixFrom(outside, outside.BitLen()), b.node.Addrs()[i], "eth0"))
+	}
+	for _, p := range mustPrefixes("10.96.0.0/16", "fd00:10:96::/112", "203.0.113.0/24", "2001:db8:113::/112", "192.168.60.1/32", "fd00:60::1/128") {
+		check(t, b.RouteVIPs(p, b.node))
+	}
+	b.put(t, nodeObject(b.node, "zone-a"), cidrObject("kubernetes", "10.96.0.0/16", "fd00:10:96::/112"))
+	b.start(t, cfg)
+	t.Cleanup(func() { b.stop() })
+	return b
+}
+
+// defaults are the settings of an agent that was told the cluster CIDRs only.
+func defaults() Config {
+	return Config{NodeName: "node-1", ClusterCIDRs: lab.Config{IPv6: true}.ClusterCIDRs(), NodePortAddresses: []string{NodePortPrimary}}
+}
+
+// start runs an agent on the objects that were put, and waits for its first
+// sync.
+func (b *bed) start(t *testing.T, cfg Config) {
+	t.Helper()
+	table, err := nat.Open(b.node.NS)
+	check(t, err)
+	cleaner := conntrack.NewCleaner(b.node.NS.Fd())
+	b.store = NewStore()
+	b.store.Update(func(tx *Tx) {
+		for _, it := range b.items {
+			it.put(tx)
+		}
+	})
+	b.agent = New(cfg, b.store, Deps{Table: table, Flows: cleaner, Metrics: NewMetrics(func(...metrics.Registerable) {})})
+	ctx, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(t.Context()), klog.Logger{}))
+	ended := make(chan error, 2)
+	go func() { ended <- b.agent.Run(ctx) }()
+	go func() { ended <- cleaner.Run(ctx, func(conntrack.Sweep) {}) }()
+	b.stop = func() {
+		cancel()
+		for range cap(ended) {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		if err := table.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	b.settle(t)
+}
+
+// restart ends the agent and starts another on the same objects.
+func (b *bed) restart(t *testing.T, cfg Config) {
+	t.Helper()
+	b.stop()
+	b.start(t, cfg)
+}
+
+// put has the objects noticed by the next agent.
+func (b *bed) put(t *testing.T, objects ...any) []item {
+	t.Helper()
+	var list []item
+	for _, obj := range objects {
+		it, err := convert(obj)
+		check(t, err)
+		for _, p := range it.problems {
+			t.Errorf("unexpected problem: %v", p)
+		}
+		b.items[it.key] = it
+		list = append(list, it)
+	}
+	return list
+}
+
+// apply puts objects in and waits until the kernel has what they say.
+func (b *bed) apply(t *testing.T, objects ...any) {
+	t.Helper()
+	list := b.put(t, objects...)
+	b.store.Update(func(tx *Tx) {
+		for i := range list {
+			list[i].put(tx)
+		}
+	})
+	b.settle(t)
+}
+
+// remove takes objects out and waits until they are gone from the kernel.
+func (b *bed) remove(t *testing.T, objects ...any) {
+	t.Helper()
+	list := b.put(t, objects...)
+	b.store.Update(func(tx *Tx) {
+		for _, it := range list {
+			it.key.drop(tx)
+			delete(b.items, it.key)
+		}
+	})
+	b.settle(t)
+}
+
+// settle waits until a sync has dealt with everything that is in the store. A
+// sync is behind from before it takes what is dirty until it has succeeded.
+func (b *bed) settle(t *testing.T) {
+	t.Helper()
+	waitFor(t, "the agent is up to date", func() bool {
+		b.store.mu.Lock()
+		dirty := len(b.store.dirty) > 0 || b.store.dirtyNodes || b.store.dirtyCIDRs
+		b.store.mu.Unlock()
+		return !dirty && b.agent.Ready() && b.agent.Behind() == 0
+	})
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitFor polls until something is true. The deadline is for a machine with
+// other things to do.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+func nodeObject(n *lab.Node, zone string) *corev1.Node {
+	obj := &corev1.Node{}
+	obj.Name, obj.Labels = n.Name, map[string]string{corev1.LabelTopologyZone: zone}
+	for i, ip := range n.Addrs() {
+		obj.Status.Addresses = append(obj.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip.String()})
+		obj.Spec.PodCIDRs = append(obj.Spec.PodCIDRs, n.PodCIDRs[i].String())
+	}
+	return obj
+}
+
+func cidrObject(name string, cidrs ...string) *networkingv1.ServiceCIDR {
+	obj := &networkingv1.ServiceCIDR{}
+	obj.Name, obj.Spec.CIDRs = name, cidrs
+	return obj
+}
