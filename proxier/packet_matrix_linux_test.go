@@ -47,7 +47,7 @@ func TestPacketMatrix(t *testing.T) {
 		{"pod", "external IP", [3]string{"", "here -", ""}},
 	}
 	unmasqueraded := []row{
-		{"node", "ClusterIP", [3]string{"both m", "both -", "here -"}},
+		{"node", "ClusterIP", [3]string{"both -", "both -", "here -"}},
 		{"external", "ClusterIP", [3]string{"both -", "both -", "here -"}},
 	}
 	all := []row{{"pod", "ClusterIP", [3]string{"both m", "both m", "here m"}}}
