@@ -26,7 +26,7 @@ type Batch struct {
 	adds   []element           //
 	drops  []string            // chains that nothing refers to any more
 	after  []change            // what have is when the batch is acknowledged
-	gone   []Pair              //
+	forget []Pair              //
 	rules  int                 // in chains
 	named  map[string]struct{} // names of chains
 }
@@ -44,7 +44,7 @@ type change struct {
 	done bool      // the frontend is then as wanted
 }
 
-// Pair is a backend that a frontend no longer sends connections to.
+// Pair is a frontend and one of its backends.
 type Pair struct {
 	Frontend l4.Addr
 	Backend  netip.AddrPort
@@ -73,9 +73,10 @@ func (b *Batch) Keys() []l4.Addr {
 	return keys
 }
 
-// Removed returns the backends that no connection to the frontend reaches any
-// more once the batch is committed. A removed frontend loses all of its own.
-func (b *Batch) Removed() []Pair { return b.gone }
+// Forget returns what clients of sticky frontends must no longer be remembered
+// with once the batch is committed. A Pair without backend stands for all
+// backends of a frontend that is not sticky any more. See Forgetter.
+func (b *Batch) Forget() []Pair { return b.forget }
 
 // String returns the operations in nft's language, one a line.
 func (b *Batch) String() string {

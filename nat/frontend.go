@@ -4,6 +4,7 @@
 package nat
 
 import (
+	"iter"
 	"net/netip"
 	"time"
 )
@@ -52,6 +53,22 @@ type Frontend struct {
 	Exclusive bool
 	// Owner is the comment on the frontend's elements: "namespace/name:port".
 	Owner string
+}
+
+// all yields the addresses of all backends; local ones may come twice.
+func (f *Frontend) all() iter.Seq[netip.AddrPort] {
+	return func(yield func(netip.AddrPort) bool) {
+		for _, b := range f.Backends {
+			if !yield(b.AddrPort) {
+				return
+			}
+		}
+		for _, b := range f.LocalBackends {
+			if !yield(b) {
+				return
+			}
+		}
+	}
 }
 
 // Backend is one address that connections are sent to.

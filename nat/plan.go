@@ -32,7 +32,7 @@ func (s *State) planFrontend(b *Batch, key l4.Addr, limit int) bool {
 		now = nil
 	}
 	b.after = append(b.after, change{key: key, now: now, done: done})
-	b.gone = append(b.gone, p.removed(have, &want)...)
+	b.forget = append(b.forget, p.forgotten(have, &want)...)
 	return done
 }
 
@@ -199,31 +199,30 @@ func (p *planner) sourceElement(src netip.Prefix) element {
 	return element{set: setID{kSources, familyOf(p.key.IP)}, key: p.key, client: src, comment: p.now.owner}
 }
 
-// removed returns the backends that the frontend had and has no more.
-func (p *planner) removed(have *frontend, want *Frontend) []Pair {
-	if have == nil {
+// forgotten returns what clients of a sticky frontend must no longer be
+// remembered with.
+func (p *planner) forgotten(have *frontend, want *Frontend) []Pair {
+	if have == nil || have.remember == "" {
 		return nil
 	}
+	if p.now.remember == "" {
+		return []Pair{{Frontend: p.key}}
+	}
 	kept := make(map[netip.AddrPort]struct{}, len(want.Backends))
-	for _, b := range want.Backends {
-		kept[b.AddrPort] = struct{}{}
+	for b := range want.all() {
+		kept[b] = struct{}{}
 	}
-	for _, list := range [][]netip.AddrPort{want.LocalBackends, p.now.slots, p.now.locals} {
-		for _, b := range list {
-			kept[b] = struct{}{}
-		}
-	}
-	var gone []Pair
+	var out []Pair
 	for _, list := range [][]netip.AddrPort{have.slots, have.locals} {
 		for _, b := range list {
 			if _, ok := kept[b]; ok || b == hole || b == unknown {
 				continue
 			}
 			kept[b] = struct{}{}
-			gone = append(gone, Pair{p.key, b})
+			out = append(out, Pair{p.key, b})
 		}
 	}
-	return gone
+	return out
 }
 
 func compareSets(a, b setID) int {

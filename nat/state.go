@@ -108,6 +108,20 @@ func (s *State) Delete(key l4.Addr) {
 // set aside by Refuse included.
 func (s *State) Pending() int { return s.touched.len() + len(s.refused) }
 
+// Remembered returns every pair that a client may be remembered with.
+func (s *State) Remembered() map[Pair]struct{} {
+	out := map[Pair]struct{}{}
+	for key, f := range s.want {
+		if f.Affinity == 0 {
+			continue
+		}
+		for b := range f.all() {
+			out[Pair{key, b}] = struct{}{}
+		}
+	}
+	return out
+}
+
 // Refuse sets the frontends of a batch aside, which the kernel would not take.
 // They are tried again when they change, and after Retry.
 func (s *State) Refuse(b *Batch) {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -223,15 +224,31 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-func TestRemoved(t *testing.T) {
+func TestForget(t *testing.T) {
 	key := addr("10.96.0.1:53", l4.UDP)
 	p := pods(5)
-	s := settled(key, Frontend{Policy: Internal, Owner: "d/dns", Backends: p[:4]})
-	s.Set(key, Frontend{Policy: Internal, Owner: "d/dns", Backends: []Backend{p[0], p[2], p[4]}})
-	got := s.Next(0).Removed()
-	want := []Pair{{key, p[1].AddrPort}, {key, p[3].AddrPort}}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b Pair) bool { return a == b })); diff != "" {
-		t.Errorf("Removed (-want +got):\n%s", diff)
+	sticky := Frontend{Policy: Internal, Owner: "d/dns", Affinity: time.Hour, Backends: p[:4]}
+	plain := sticky
+	plain.Affinity = 0
+	changed := sticky
+	changed.Backends = []Backend{p[0], p[2], p[4]}
+	for _, tt := range []struct {
+		name     string
+		from, to Frontend
+		want     []Pair
+	}{
+		{"backends", sticky, changed, []Pair{{key, p[1].AddrPort}, {key, p[3].AddrPort}}},
+		{"no longer sticky", sticky, plain, []Pair{{Frontend: key}}},
+		{"no backend", sticky, Frontend{Policy: Reject, Owner: "d/dns"}, []Pair{{Frontend: key}}},
+		{"never sticky", plain, changed, nil},
+		{"more", changed, sticky, []Pair{{key, p[4].AddrPort}}},
+	} {
+		s := settled(key, tt.from)
+		s.Set(key, tt.to)
+		got := s.Next(0).Forget()
+		if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b Pair) bool { return a == b })); diff != "" {
+			t.Errorf("%s: Forget (-want +got):\n%s", tt.name, diff)
+		}
 	}
 }
 

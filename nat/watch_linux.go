@@ -43,18 +43,20 @@ func (t *Table) Watch(ctx context.Context, poke func()) error {
 }
 
 // concerns reports whether one of the notifications is about our table and from
-// somebody else. Elements that packets add to a map are not notified.
+// somebody else.
 func (t *Table) concerns(msgs []netlink.Message) bool {
 	for _, m := range msgs {
 		port := m.Header.PID
 		if port == t.ports[0].Load() || port == t.ports[1].Load() {
 			continue
 		}
-		if uint16(m.Header.Type)&0xff == unix.NFT_MSG_NEWGEN || len(m.Data) < 4 || m.Data[0] != unix.NFPROTO_INET {
+		typ := uint16(m.Header.Type) & 0xff
+		if typ == unix.NFT_MSG_NEWGEN || len(m.Data) < 4 || m.Data[0] != unix.NFPROTO_INET {
 			continue
 		}
 		// The name of the table is attribute 1 of every message that has one.
-		if text(attributes(m.Data[4:])[1]) == TableName {
+		got := attributes(m.Data[4:])
+		if text(got[1]) == TableName && !isLearnt(typ, got) {
 			return true
 		}
 	}

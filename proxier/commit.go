@@ -67,6 +67,9 @@ func (p *Proxier) commit(ctx context.Context, b *nat.Batch) error {
 		}
 	}
 	p.desired.state.Acked(b)
+	if p.clients != nil {
+		p.clients.Forget(b.Forget())
+	}
 	for _, key := range b.Keys() {
 		if _, was := p.refused[key]; was {
 			delete(p.refused, key)

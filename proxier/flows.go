@@ -22,3 +22,11 @@ func (p *Proxier) tellFlows() {
 		p.flows.SweepAll() // what became stale before this process is not known
 	}
 }
+
+// tellClients has everything forgotten that sticky clients were remembered with
+// before this process and that is no longer so.
+func (p *Proxier) tellClients() {
+	if p.clients != nil && !p.Ready() {
+		p.clients.Keep(p.desired.state.Remembered())
+	}
+}

@@ -6,13 +6,17 @@ package proxier
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/l4"
 	"fairlead/internal/nstest"
+	"fairlead/nat"
 )
 
 // told is a Flows that writes down what it is told.
@@ -64,4 +68,61 @@ func TestFlows(t *testing.T) {
 	step("failed commit", true, nil, func(tx *Tx) { tx.SetSlice(slice(draining)) })
 	step("made up for", false, []string{"set 10.96.0.10:53/udp [10.244.0.2:53]"}, func(*Tx) {})
 	step("Service removed", false, []string{"delete 10.96.0.10:53/udp"}, func(tx *Tx) { tx.DeleteService(key) })
+}
+
+// recall is a Clients that keeps what it is told.
+type recall struct {
+	pairs []nat.Pair
+	keep  map[nat.Pair]struct{}
+}
+
+func (r *recall) Forget(pairs []nat.Pair)          { r.pairs = append(r.pairs, pairs...) }
+func (r *recall) Keep(pairs map[nat.Pair]struct{}) { r.keep = pairs }
+
+// TestClients tells about sticky Services whose endpoints go, and at the first
+// sync about all that stay.
+func TestClients(t *testing.T) {
+	nstest.Need(t)
+	w, err := newWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	var got recall
+	w.p.clients = &got
+	key := types.NamespacedName{Namespace: "default", Name: "web"}
+	slice := func(ips ...string) *Slice {
+		s := &Slice{Key: key, Service: key, Ports: []SlicePort{{"", l4.TCP, 80}}}
+		for _, ip := range ips {
+			s.Endpoints = append(s.Endpoints, Endpoint{Addr: netip.MustParseAddr(ip), Ready: true, Serving: true})
+		}
+		return s
+	}
+	step := func(fails bool, f func(*Tx)) {
+		t.Helper()
+		w.store.Update(f)
+		if _, err := w.sync(); (err != nil) != fails {
+			t.Fatal(err)
+		}
+	}
+	step(false, func(tx *Tx) {
+		tx.SetService(&Service{Key: key, Affinity: time.Minute, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")},
+			Ports: []ServicePort{{Proto: l4.TCP, Port: 80}}})
+		tx.SetSlice(slice("10.244.0.1", "10.244.0.2"))
+	})
+	frontend := l4.Addr{IP: netip.MustParseAddr("10.96.0.10"), Port: 80, Proto: l4.TCP}
+	pair := func(b string) nat.Pair { return nat.Pair{Frontend: frontend, Backend: netip.MustParseAddrPort(b)} }
+	keep := map[nat.Pair]struct{}{pair("10.244.0.1:80"): {}, pair("10.244.0.2:80"): {}}
+	if diff := cmp.Diff(keep, got.keep, cmpopts.EquateComparable(nat.Pair{})); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	w.table.fault = 1
+	step(true, func(tx *Tx) { tx.SetSlice(slice("10.244.0.2")) })
+	if len(got.pairs) > 0 {
+		t.Errorf("forgotten before the commit: %v", got.pairs)
+	}
+	step(false, func(*Tx) {})
+	if want := []nat.Pair{pair("10.244.0.1:80")}; !slices.Equal(got.pairs, want) {
+		t.Errorf("forgotten: %v, want %v", got.pairs, want)
+	}
 }

@@ -100,6 +100,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.metrics.wanted(p.desired)
 	if err == nil {
 		p.tellFlows()
+		p.tellClients()
 		p.metrics.programmed(p.desired.remarks.takeTriggers())
 		p.behind.Store(0)
 		p.synced.Store(time.Now().UnixNano())

@@ -34,6 +34,7 @@ type Metrics struct {
 	flowsScanned *metrics.Counter
 	flowsDeleted *metrics.Counter
 	sweepErrors  *metrics.Counter
+	forgotten    *metrics.Counter
 }
 
 // NewMetrics makes the series and registers them, for example with

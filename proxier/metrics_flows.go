@@ -23,7 +23,11 @@ func (m *Metrics) registerFlows(register func(...metrics.Registerable)) {
 		Subsystem: "fairlead", Name: "conntrack_sweep_failures_total",
 		Help: "Searches for stale flows that had to be repeated.", StabilityLevel: metrics.ALPHA,
 	})
-	register(m.flowsScanned, m.flowsDeleted, m.sweepErrors)
+	m.forgotten = metrics.NewCounter(&metrics.CounterOpts{
+		Subsystem: "fairlead", Name: "affinity_forgotten_clients_total",
+		Help: "Sticky clients that were forgotten because their endpoint is gone.", StabilityLevel: metrics.ALPHA,
+	})
+	register(m.flowsScanned, m.flowsDeleted, m.sweepErrors, m.forgotten)
 }
 
 // Swept counts what a search for stale flows did.
@@ -34,3 +38,6 @@ func (m *Metrics) Swept(s conntrack.Sweep) {
 		m.sweepErrors.Inc()
 	}
 }
+
+// Forgot counts sticky clients that were forgotten.
+func (m *Metrics) Forgot(clients int) { m.forgotten.Add(float64(clients)) }

@@ -28,10 +28,18 @@ type Flows interface {
 	SweepAll()
 }
 
+// Clients is told which backends sticky clients must no longer be sent to, after
+// the commit that makes it so; see nat.Forgetter for the contract.
+type Clients interface {
+	Forget(pairs []nat.Pair)
+	Keep(pairs map[nat.Pair]struct{})
+}
+
 // Deps is what a Proxier works with.
 type Deps struct {
 	Table   Table
-	Flows   Flows // nil leaves flows alone
+	Flows   Flows   // nil leaves flows alone
+	Clients Clients // nil leaves sticky clients alone
 	Metrics *Metrics
 }
 
@@ -41,6 +49,7 @@ type Proxier struct {
 	store   *Store
 	table   Table
 	flows   Flows
+	clients Clients
 	metrics *Metrics
 
 	drifted chan struct{} // poked when somebody else changed the table
@@ -60,7 +69,7 @@ type Proxier struct {
 // New returns a Proxier that does nothing until Run.
 func New(cfg Config, store *Store, deps Deps) *Proxier {
 	return &Proxier{
-		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, metrics: deps.Metrics,
+		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients, metrics: deps.Metrics,
 		drifted: make(chan struct{}, 1), distrusted: true,
 		refused: map[l4.Addr]Problem{}, reported: map[Problem]struct{}{},
 	}

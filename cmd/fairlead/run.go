@@ -107,7 +107,8 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 	store := proxier.NewStore()
 	metrics := proxier.NewMetrics(legacyregistry.MustRegister)
 	cleaner := conntrack.NewCleaner(0)
-	p := proxier.New(cfg, store, proxier.Deps{Table: table, Flows: cleaner, Metrics: metrics})
+	forgetter := nat.NewForgetter(nil)
+	p := proxier.New(cfg, store, proxier.Deps{Table: table, Flows: cleaner, Clients: forgetter, Metrics: metrics})
 	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store, proxier: p}
 	group, ctx := errgroup.WithContext(ctx)
 	// All sources are expected before the first delivers.
@@ -127,6 +128,14 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 			metrics.Swept(s)
 			if s.Err != nil {
 				log.Error(s.Err, "Stale flows are not all gone; trying again")
+			}
+		})
+	})
+	group.Go(func() error {
+		return forgetter.Run(ctx, func(clients int, err error) {
+			metrics.Forgot(clients)
+			if err != nil {
+				log.Error(err, "Sticky clients of endpoints that are gone are not all forgotten; trying again")
 			}
 		})
 	})

@@ -1,0 +1,153 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nat
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/netns"
+	"fairlead/internal/nstest"
+)
+
+// remembered lists the clients in an affinity map, as "client backend".
+func remembered(t testing.TB, table *Table, set setID) map[string]bool {
+	t.Helper()
+	els, err := table.conn.GetSetElements(table.set(set))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	for i := range els {
+		e, ok := decode(set, &els[i])
+		if !ok {
+			t.Fatalf("undecodable element %x", els[i].Key)
+		}
+		out[fmt.Sprintf("%s %s %s", e.key, e.client.Addr(), e.data)] = true
+	}
+	return out
+}
+
+// visit makes the table remember a client, as a packet would.
+func visit(t testing.TB, ns *netns.NS, set, key, client, backend string) {
+	t.Helper()
+	b := netip.MustParseAddrPort(backend)
+	nft(t, ns, fmt.Sprintf("add element inet fairlead %s { %s . %s timeout 1h : %s . %d }", set, key, client, b.Addr(), b.Port()))
+}
+
+func TestForgetter(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := NewState()
+	s.Configure(testSettings())
+	vip, node := addr("10.96.0.1:80", l4.TCP), addr("[::]:30080", l4.TCP)
+	web := Frontend{Policy: Internal, Owner: "d/web", Affinity: time.Hour, Backends: pods(3)}
+	web6 := Frontend{Policy: External, Owner: "d/web", Affinity: time.Hour, Backends: backends("[fd00::1]:80", "[fd00::2]:80")}
+	s.Set(vip, web)
+	s.Set(node, web6)
+	settle(t, s, table)
+	p := pods(3)
+	const key = "10.96.0.1 . tcp . 80"
+	for i := range 3 {
+		visit(t, ns, "affinity4", key, fmt.Sprintf("192.0.2.%d", i), p[i].String())
+	}
+	visit(t, ns, "affinity4", key, "192.0.2.9", "10.9.9.9:80") // of an earlier life
+	visit(t, ns, "node-affinity6", "tcp . 30080", "2001:db8::1", "[fd00::1]:80")
+	visit(t, ns, "node-affinity6", "tcp . 30080", "2001:db8::2", "[fd00::2]:80")
+
+	f := NewForgetter(ns)
+	ctx, cancel := context.WithCancel(t.Context())
+	reports, done := make(chan int, 10), make(chan error)
+	go func() {
+		done <- f.Run(ctx, func(n int, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			reports <- n
+		})
+	}()
+	expect := func(what string, n int, set setID, want ...string) {
+		t.Helper()
+		if got := <-reports; got != n {
+			t.Errorf("%s: %d clients forgotten, want %d", what, got, n)
+		}
+		left := map[string]bool{}
+		for _, w := range want {
+			left[w] = true
+		}
+		if diff := cmp.Diff(left, remembered(t, table, set)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	client := func(i int) string { return fmt.Sprintf("%s 192.0.2.%d %s", vip, i, p[i].AddrPort) }
+
+	f.Keep(s.Remembered())
+	expect("restart", 1, setID{kAffinity, v4}, client(0), client(1), client(2))
+
+	web.Backends = p[1:]
+	s.Set(vip, web)
+	forgetAll(t, s, table, f)
+	expect("a backend gone", 1, setID{kAffinity, v4}, client(1), client(2))
+
+	web.Affinity = 0
+	s.Set(vip, web)
+	forgetAll(t, s, table, f)
+	expect("affinity off", 2, setID{kAffinity, v4})
+
+	s.Set(node, Frontend{Policy: Reject, Owner: "d/web"})
+	forgetAll(t, s, table, f)
+	expect("all backends gone", 2, setID{kNodeAffinity, v6})
+
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// forgetAll commits what is pending and has forgotten what that says.
+func forgetAll(t testing.TB, s *State, table *Table, f *Forgetter) {
+	t.Helper()
+	var pairs []Pair
+	for b := s.Next(0); b != nil; b = s.Next(0) {
+		if err := table.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		s.Acked(b)
+		pairs = append(pairs, b.Forget()...)
+	}
+	f.Forget(pairs)
+}
+
+// TestForgetExpired lists elements of which some are gone when they are deleted.
+func TestForgetExpired(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := settled(addr("10.96.0.1:80", l4.TCP), Frontend{Policy: Internal, Owner: "d/web", Affinity: time.Hour, Backends: pods(1)})
+	s.Adopt(&Ruleset{})
+	settle(t, s, table)
+	var es []element
+	var add strings.Builder
+	for i := range 1000 {
+		ip := netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})
+		es = append(es, element{set: setID{kAffinity, v4}, key: addr("10.96.0.1:80", l4.TCP), client: netip.PrefixFrom(ip, 32), data: pods(1)[0].AddrPort})
+		if i%100 != 7 {
+			fmt.Fprintf(&add, "10.96.0.1 . tcp . 80 . %s timeout 1h : %s . %d, ", ip, pods(1)[0].Addr(), pods(1)[0].Port())
+		}
+	}
+	nft(t, ns, "add element inet fairlead affinity4 { "+add.String()+" }")
+	n, err := table.forget(t.Context(), es)
+	if err != nil || n != 990 {
+		t.Errorf("forget = %d, %v, want 990", n, err)
+	}
+	if left := remembered(t, table, setID{kAffinity, v4}); len(left) > 0 {
+		t.Errorf("still remembered: %v", left)
+	}
+}
