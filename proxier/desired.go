@@ -22,6 +22,7 @@ type desired struct {
 	state    *nat.State
 	claims   *claims
 	remarks  *remarks
+	health   *healthPorts
 	self     Self
 	settings []Problem
 	started  bool
@@ -33,7 +34,7 @@ type desired struct {
 func newDesired(cfg *Config, store *Store) *desired {
 	return &desired{
 		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(), remarks: newRemarks(time.Now()),
-		flows: map[l4.Addr]struct{}{},
+		health: newHealthPorts(), flows: map[l4.Addr]struct{}{},
 	}
 }
 
@@ -46,6 +47,7 @@ func (d *desired) update() {
 		node := d.store.Node(d.cfg.NodeName)
 		set, problems := settingsOf(d.cfg, node, d.store.ServiceCIDRs())
 		d.state.Configure(set)
+		d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
 		d.news = d.news || !slices.Equal(problems, d.settings)
 		d.settings = problems
 		if self := selfOf(d.cfg, node); !reflect.DeepEqual(self, d.self) {
@@ -77,6 +79,7 @@ func (d *desired) resolve(key types.NamespacedName) {
 		list = resolve(svc, from, &d.self)
 	}
 	d.remarks.set(key, list, from, &d.self)
+	d.health.set(key, svc, from, &d.self)
 	for _, addr := range d.claims.set(key, created, list) {
 		if addr.Proto == l4.UDP {
 			d.flows[addr] = struct{}{}
@@ -93,6 +96,7 @@ func (d *desired) resolve(key types.NamespacedName) {
 func (d *desired) problems() []Problem {
 	out := append(d.store.Problems(), d.claims.problems()...)
 	out = append(out, d.remarks.problems()...)
+	out = append(out, d.health.problems()...)
 	out = append(out, d.settings...)
 	slices.SortFunc(out, compareProblems)
 	return slices.Compact(out)
@@ -100,7 +104,7 @@ func (d *desired) problems() []Problem {
 
 // takeNews reports whether problems may have changed since it was last asked.
 func (d *desired) takeNews() bool {
-	news := d.news || d.claims.news || d.remarks.news
-	d.news, d.claims.news, d.remarks.news = false, false, false
+	news := d.news || d.claims.news || d.remarks.news || d.health.news
+	d.news, d.claims.news, d.remarks.news, d.health.news = false, false, false, false
 	return news
 }

@@ -98,6 +98,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 	}
 	p.metrics.synced(start, err)
 	p.metrics.wanted(p.desired)
+	p.desired.health.tell(p.health, err == nil)
 	if err == nil {
 		p.tellFlows()
 		p.tellClients()

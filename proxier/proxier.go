@@ -40,6 +40,7 @@ type Deps struct {
 	Table   Table
 	Flows   Flows   // nil leaves flows alone
 	Clients Clients // nil leaves sticky clients alone
+	Health  Health  // nil answers no load balancer
 	Metrics *Metrics
 }
 
@@ -50,6 +51,7 @@ type Proxier struct {
 	table   Table
 	flows   Flows
 	clients Clients
+	health  Health
 	metrics *Metrics
 
 	drifted chan struct{} // poked when somebody else changed the table
@@ -69,7 +71,8 @@ type Proxier struct {
 // New returns a Proxier that does nothing until Run.
 func New(cfg Config, store *Store, deps Deps) *Proxier {
 	return &Proxier{
-		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients, metrics: deps.Metrics,
+		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients,
+		health: deps.Health, metrics: deps.Metrics,
 		drifted: make(chan struct{}, 1), distrusted: true,
 		refused: map[l4.Addr]Problem{}, reported: map[Problem]struct{}{},
 	}

@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -76,12 +77,24 @@ func newWorld() (*world, error) {
 	}
 	table, err := nat.Open(ns)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, ns.Close())
 	}
 	w := &world{ns: ns, table: &recorder{Table: table}, cfg: testConfig()}
 	w.store = NewStore()
 	w.restart()
 	return w, nil
+}
+
+// newTestWorld is newWorld for the length of a test.
+func newTestWorld(t *testing.T) *world {
+	t.Helper()
+	nstest.Need(t)
+	w, err := newWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.close)
+	return w
 }
 
 // restart is a new agent on the same kernel and the same objects.

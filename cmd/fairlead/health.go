@@ -55,9 +55,12 @@ func (h *health) eligible() bool {
 	return !h.needsNode || !h.store.Synced()
 }
 
+// keepsUp reports whether the kernel has what the API says, more or less.
+func (h *health) keepsUp() bool { return h.proxier.Behind() < healthTimeout }
+
 func (h *health) answer(w http.ResponseWriter, eligible *bool) {
 	now := time.Now()
-	a := healthAnswer{LastUpdated: now, CurrentTime: now, NodeEligible: eligible, Healthy: h.proxier.Behind() < healthTimeout}
+	a := healthAnswer{LastUpdated: now, CurrentTime: now, NodeEligible: eligible, Healthy: h.keepsUp()}
 	if !a.Healthy {
 		a.LastUpdated = h.proxier.LastSync()
 	}

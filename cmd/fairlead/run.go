@@ -21,6 +21,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/conntrack"
+	"fairlead/internal/healthcheck"
 	"fairlead/nat"
 	"fairlead/proxier"
 )
@@ -108,8 +109,10 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 	metrics := proxier.NewMetrics(legacyregistry.MustRegister)
 	cleaner := conntrack.NewCleaner(0)
 	forgetter := nat.NewForgetter(nil)
-	p := proxier.New(cfg, store, proxier.Deps{Table: table, Flows: cleaner, Clients: forgetter, Metrics: metrics})
-	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store, proxier: p}
+	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store}
+	checks := healthcheck.New(healthcheck.Options{Healthy: h.keepsUp, Report: store.HealthCheck})
+	p := proxier.New(cfg, store, proxier.Deps{Table: table, Flows: cleaner, Clients: forgetter, Health: checks, Metrics: metrics})
+	h.proxier = p
 	group, ctx := errgroup.WithContext(ctx)
 	// All sources are expected before the first delivers.
 	if f.manifests != "" {
@@ -139,6 +142,7 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 			}
 		})
 	})
+	group.Go(func() error { return checks.Run(ctx) })
 	group.Go(func() error { return serve(ctx, f.metricsAddr, metricsHandler(cfg)) })
 	group.Go(func() error { return serve(ctx, f.healthAddr, h.handler()) })
 	group.Go(func() error { return saveMemory(ctx, p.Ready) })

@@ -1,0 +1,234 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/healthcheck"
+)
+
+// askedHealth writes down what load balancers would be told.
+type askedHealth struct {
+	ports map[healthcheck.Name]uint16
+	local map[healthcheck.Name]int
+	on    []netip.Prefix
+}
+
+func (a *askedHealth) Set(n healthcheck.Name, port uint16)    { a.ports[n] = port }
+func (a *askedHealth) SetLocal(n healthcheck.Name, local int) { a.local[n] = local }
+func (a *askedHealth) Serve(on []netip.Prefix)                { a.on = on }
+func (a *askedHealth) Delete(n healthcheck.Name)              { delete(a.ports, n); delete(a.local, n) }
+
+func (a *askedHealth) String() string {
+	var out []string
+	for _, n := range slices.SortedFunc(maps.Keys(a.ports), func(a, b healthcheck.Name) int { return strings.Compare(a.Name, b.Name) }) {
+		out = append(out, fmt.Sprint(n.Name, ":", a.ports[n], "=", a.local[n]))
+	}
+	return strings.Join(out, " ")
+}
+
+// TestHealthPorts changes Services step by step.
+func TestHealthPorts(t *testing.T) {
+	self := &Self{Name: "node-a"}
+	h := newHealthPorts()
+	told := &askedHealth{ports: map[healthcheck.Name]uint16{}, local: map[healthcheck.Name]int{}}
+	for _, step := range []struct {
+		name, svc   string
+		port        uint16
+		age         int64
+		eps         string
+		unreachable bool // the kernel did not take it
+		want        string
+		problems    []string
+	}{
+		{name: "no port", svc: "web", eps: "a1", want: ""},
+		{name: "no endpoint", svc: "web", port: 1000, age: 5, want: "web:1000=0"},
+		{name: "one here, one not ready", svc: "web", port: 1000, age: 5, eps: "a1 a2/unready b3", want: "web:1000=1"},
+		{name: "those that terminate do not count", svc: "web", port: 1000, age: 5, eps: "a1/draining b3", want: "web:1000=0"},
+		{name: "not before the kernel has it", svc: "web", port: 1000, age: 5, eps: "a1 a2", unreachable: true, want: "web:1000=0"},
+		{name: "another Service meanwhile", svc: "db", port: 1001, age: 5, eps: "a1", want: "db:1001=1 web:1000=2"},
+		{name: "the port moves", svc: "db", port: 1002, age: 5, eps: "a1", want: "db:1002=1 web:1000=2"},
+		{name: "an older one has it", svc: "old", port: 1000, age: 1, eps: "a1 a2 a3", want: "db:1002=1 old:1000=3",
+			problems: []string{"Service default/web: spec.healthCheckNodePort: port 1000 belongs to Service default/old, which is older"}},
+		{name: "and gives it up", svc: "old", want: "db:1002=1 web:1000=2"},
+		{name: "the same age", svc: "aaa", port: 1002, age: 5, want: "aaa:1002=0 web:1000=2",
+			problems: []string{"Service default/db: spec.healthCheckNodePort: port 1002 belongs to Service default/aaa, which is as old and comes first by name"}},
+		{name: "the loser goes", svc: "db", want: "aaa:1002=0 web:1000=2"},
+		{name: "the last goes", svc: "web", want: "aaa:1002=0"},
+	} {
+		key := types.NamespacedName{Namespace: "default", Name: step.svc}
+		h.set(key, &Service{Key: key, Created: time.Unix(step.age, 0), HealthCheckNodePort: step.port}, testSlices(t, step.eps), self)
+		h.tell(told, !step.unreachable)
+		if told.String() != step.want {
+			t.Errorf("%s: %s, want %s", step.name, told, step.want)
+		}
+		if diff := cmp.Diff(step.problems, problemTexts(h.problems())); diff != "" {
+			t.Errorf("%s: problems (-want +got):\n%s", step.name, diff)
+		}
+	}
+	h.set(types.NamespacedName{Namespace: "default", Name: "aaa"}, nil, nil, self)
+	if len(h.byPort)+len(h.byService) > 0 {
+		t.Errorf("left over: %+v", h)
+	}
+}
+
+// TestLocalReady counts addresses, not ports, and of two families the larger.
+func TestLocalReady(t *testing.T) {
+	one, two := []SlicePort{{Name: "a", Port: 1}}, []SlicePort{{Name: "b", Port: 2}}
+	six := endpoints(t, "a1")
+	six[0].Addr = netip.MustParseAddr("2001:db8::1")
+	for _, tt := range []struct {
+		list []*Slice
+		want int
+	}{
+		{nil, 0},
+		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1 a2 b3")}}, 2},
+		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1 a2")}, {Ports: two, Endpoints: endpoints(t, "a1")}}, 2},
+		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1/unready")}, {Ports: two, Endpoints: endpoints(t, "a1")}}, 1},
+		{[]*Slice{{Endpoints: endpoints(t, "a1")}}, 0}, // reachable at no port
+		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1 a2")}, {IPv6: true, Ports: one, Endpoints: six}}, 2},
+		{[]*Slice{{IPv6: true, Ports: one, Endpoints: six}}, 1},
+	} {
+		if got := localReady(tt.list, &Self{Name: "node-a"}); got != tt.want {
+			t.Errorf("localReady(%+v) = %d, want %d", tt.list, got, tt.want)
+		}
+	}
+}
+
+func TestHealthAddrs(t *testing.T) {
+	nodePorts := mustPrefixes("192.0.2.1/32", "::/0")
+	for _, tt := range []struct {
+		cfg  []string
+		want []netip.Prefix
+	}{
+		{nil, nodePorts},
+		{[]string{"192.0.2.0/24"}, nodePorts},
+		{[]string{"192.0.2.0/24", NodePortPrimary}, mustPrefixes("192.0.2.1/32", "::/0", "127.0.0.1/32", "::1/128")},
+	} {
+		got := healthAddrs(&Config{NodePortAddresses: tt.cfg}, nodePorts)
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("healthAddrs(%v) = %v, want %v", tt.cfg, got, tt.want)
+		}
+	}
+}
+
+// TestHealthChecks asks over HTTP, in a namespace, what objects come to.
+func TestHealthChecks(t *testing.T) {
+	w := newTestWorld(t)
+	server := healthcheck.New(healthcheck.Options{NS: w.ns, Report: w.store.HealthCheck})
+	w.p.health = server
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- server.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run() = %v, want nil", err)
+		}
+	}()
+	if err := w.ns.Do(func() error {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetUp(lo)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	service := func(policy string) string {
+		return "{apiVersion: v1, kind: Service, metadata: {namespace: default, name: web}, " +
+			"spec: {type: LoadBalancer, clusterIP: 10.96.0.1, healthCheckNodePort: 30100, externalTrafficPolicy: " + policy + ", ports: [{port: 80, nodePort: 30080}]}}"
+	}
+	slice := "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: default, name: web-1, labels: {kubernetes.io/service-name: web}}, " +
+		"addressType: IPv4, ports: [{port: 8080}], endpoints: [{addresses: [10.244.0.1], nodeName: node-a}, {addresses: [10.244.1.2], nodeName: node-b}]}"
+	for _, step := range []struct {
+		change func(string) error
+		object string
+		want   string
+	}{
+		{w.apply, service("Local"), "503, 0 endpoints"},
+		{w.apply, slice, "200, 1 endpoints"},
+		{w.remove, slice, "503, 0 endpoints"},
+		{w.apply, service("Cluster"), "nobody"},
+		{w.apply, service("Local"), "503, 0 endpoints"},
+		{w.remove, service("Local"), "nobody"},
+	} {
+		if err := step.change(step.object); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.sync(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, step.want, func() bool { return w.askHealth(t, "127.0.0.1:30100") == step.want })
+	}
+
+	// Somebody else has the port: the Service is named, and works otherwise.
+	var other net.Listener
+	if err := w.ns.Do(func() (err error) {
+		other, err = new(net.ListenConfig).Listen(t.Context(), "tcp", ":30100")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.apply(service("Local")); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"Service default/web: spec.healthCheckNodePort: listen on :30100: address already in use; tried again"}
+	eventually(t, "the problem", func() bool {
+		_, err := w.sync()
+		var got []string
+		for _, p := range w.p.problems() {
+			if p.Kind == kindService {
+				got = append(got, p.String())
+			}
+		}
+		return err == nil && slices.Equal(got, want)
+	})
+	if text := w.summary(); !strings.Contains(text, "vips4 10.96.0.1 . tcp . 80") {
+		t.Errorf("the Service is not served:\n%s", text)
+	}
+	_ = other.Close()
+	eventually(t, "the port", func() bool { return w.askHealth(t, "127.0.0.1:30100") == "503, 0 endpoints" })
+	eventually(t, "no problem", func() bool { return len(w.store.Problems()) == 0 })
+}
+
+func (w *world) askHealth(t *testing.T, addr string) string {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+		err = w.ns.Do(func() (err error) {
+			conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+			return err
+		})
+		return conn, err
+	}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return "nobody"
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct{ LocalEndpoints int }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%d, %d endpoints", resp.StatusCode, answer.LocalEndpoints)
+}
