@@ -89,6 +89,7 @@ func TestMetrics(t *testing.T) {
 		l.after(0)
 	})
 	want := []string{
+		"fairlead_affinity_forgotten_clients_total 0",
 		"fairlead_backends 10",
 		"fairlead_conntrack_scanned_flows_total 0",
 		"fairlead_conntrack_sweep_failures_total 0",
@@ -148,7 +149,7 @@ func TestMetricNames(t *testing.T) {
 		got = append(got, f.GetName())
 	}
 	want := []string{
-		"fairlead_backends", "fairlead_conntrack_scanned_flows_total", "fairlead_conntrack_sweep_failures_total",
+		"fairlead_affinity_forgotten_clients_total", "fairlead_backends", "fairlead_conntrack_scanned_flows_total", "fairlead_conntrack_sweep_failures_total",
 		"fairlead_frontends", "fairlead_nat_commits_total", "fairlead_nat_loads_total",
 		"fairlead_nat_operations_total", "fairlead_nat_refusals_total", "fairlead_nat_repairs_total", "fairlead_problems",
 		"fairlead_topology_fallbacks", "kubeproxy_conntrack_reconciler_deleted_entries_total",
