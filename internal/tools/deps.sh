@@ -18,6 +18,9 @@ need ip iproute2
 need tcpdump tcpdump
 need nsenter util-linux
 need strace strace
+# Not in PATH: the CNI plugins, by the place where Debian or others put them.
+[ -x /usr/lib/cni/ptp ] || [ -x /usr/libexec/cni/ptp ] || [ -x /opt/cni/bin/ptp ] ||
+	missing="$missing containernetworking-plugins"
 
 if [ -z "$missing" ]; then
 	exit 0

@@ -1,0 +1,172 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cni
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+const (
+	// DefaultDir is where runtimes look for conflists.
+	DefaultDir = "/etc/cni/net.d"
+	// DefaultFile is the conflist's name there. Runtimes take the first one.
+	DefaultFile = "10-fairlead.conflist"
+)
+
+// Install makes file have the given text and mode 0644, atomically, and reports
+// whether it had to be written. Its directory is made if need be.
+func Install(file string, text []byte) (written bool, err error) {
+	if err := runtimeReads(file); err != nil {
+		return false, fmt.Errorf("install conflist: %w", err)
+	}
+	if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, text) && isPlain(file, 0o644) {
+		return false, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return false, fmt.Errorf("install conflist: %w", err)
+	}
+	if err := replace(file, 0o644, bytes.NewReader(text)); err != nil {
+		return false, fmt.Errorf("install conflist: %w", err)
+	}
+	return true, nil
+}
+
+// Remove takes the conflist away, so that the runtime starts no more pods on
+// this node; those that run keep their network. It reports whether there was
+// one.
+func Remove(file string) (removed bool, err error) {
+	err = os.Remove(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("remove conflist: %w", err)
+	}
+	return true, syncDir(filepath.Dir(file))
+}
+
+// Rival is a configuration that the runtime uses instead of ours.
+type Rival struct {
+	File    string // with its directory
+	Network string // its name, empty when it cannot be read
+	Err     error  // why it cannot: then the runtime has no network at all
+}
+
+// String says what is the matter and what to do.
+func (r Rival) String() string {
+	what := fmt.Sprintf("%s (network %q) sorts before the conflist of fairlead, so that new pods are connected by it", r.File, r.Network)
+	if r.Err != nil {
+		what = fmt.Sprintf("%s sorts before the conflist of fairlead and cannot be used (%v), so that the runtime starts no pods", r.File, r.Err)
+	}
+	return what + "; if nobody needs it: mv " + r.File + " " + r.File + ".disabled"
+}
+
+// Rivals returns the configurations in the directory of file whose names sort
+// before it. containerd takes the first one in lexical order, valid or not, and
+// CRI-O the first one that is valid, unless told the name of a network.
+func Rivals(file string) ([]Rival, error) {
+	entries, err := os.ReadDir(filepath.Dir(file)) // sorted
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for other conflists: %w", err)
+	}
+	var out []Rival
+	for _, e := range entries {
+		if e.Name() >= filepath.Base(file) || runtimeReads(e.Name()) != nil || e.IsDir() {
+			continue
+		}
+		r := Rival{File: filepath.Join(filepath.Dir(file), e.Name())}
+		r.Network, r.Err = networkName(r.File)
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func networkName(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	var c struct {
+		Name string `json:"name"`
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return "", err
+	}
+	return c.Name, nil
+}
+
+// runtimeReads returns an error for a file that runtimes pass over.
+func runtimeReads(file string) error {
+	switch ext := filepath.Ext(file); ext {
+	case ".conflist", ".conf", ".json":
+		return nil
+	default:
+		return fmt.Errorf("%s does not end in .conflist: no runtime would read it", file)
+	}
+}
+
+// isPlain reports whether file is a regular file, no link, with that mode.
+func isPlain(file string, mode fs.FileMode) bool {
+	info, err := os.Lstat(file)
+	return err == nil && info.Mode() == mode
+}
+
+// replace makes file have a content and a mode, or leaves it as it is. What an
+// agent that was killed half-way left behind goes, too.
+func replace(file string, mode fs.FileMode, content io.Reader) (err error) {
+	dir := filepath.Dir(file)
+	pattern := "." + filepath.Base(file) + ".*.tmp" // no runtime reads .tmp
+	if left, err := filepath.Glob(filepath.Join(dir, pattern)); err == nil {
+		for _, name := range left {
+			_ = os.Remove(name)
+		}
+	}
+	tmp, err := os.CreateTemp(dir, pattern)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(tmp.Name()))
+		}
+	}()
+	_, err = io.Copy(tmp, content)
+	// Chmod because the mode that a file is made with is subject to umask.
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), file); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes a rename last through a power cut.
+func syncDir(name string) error {
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Missing returns those of the plugins that dir does not have as programs.
+func Missing(dir string, plugins []string) []string {
+	return slices.DeleteFunc(slices.Clone(plugins), func(name string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+	})
+}

@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cni
+
+import (
+	"debug/elf"
+	"runtime"
+)
+
+// machine is what programs of this platform are made for. Where it is not known
+// everything is taken for a program of another one, and said to be.
+func machine() elf.Machine {
+	switch runtime.GOARCH {
+	case "386":
+		return elf.EM_386
+	case "amd64":
+		return elf.EM_X86_64
+	case "arm":
+		return elf.EM_ARM
+	case "arm64":
+		return elf.EM_AARCH64
+	case "loong64":
+		return elf.EM_LOONGARCH
+	case "ppc64", "ppc64le":
+		return elf.EM_PPC64
+	case "riscv64":
+		return elf.EM_RISCV
+	case "s390x":
+		return elf.EM_S390
+	}
+	return elf.EM_NONE
+}
