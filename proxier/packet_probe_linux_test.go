@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +41,9 @@ func (b *bed) pod() source      { return from(b.client.Host) }
 func (b *bed) itself() source   { return source{b.node.Host, second} }
 func (b *bed) external() source { return from(b.Outside) }
 
-func tcp(ip netip.Addr, port uint16) l4.Addr { return l4.Addr{IP: ip, Port: port, Proto: l4.TCP} }
+func tcp(ip netip.Addr, port uint16) l4.Addr  { return l4.Addr{IP: ip, Port: port, Proto: l4.TCP} }
+func udp(ip netip.Addr, port uint16) l4.Addr  { return l4.Addr{IP: ip, Port: port, Proto: l4.UDP} }
+func sctp(ip netip.Addr, port uint16) l4.Addr { return l4.Addr{IP: ip, Port: port, Proto: l4.SCTP} }
 
 // dial makes one connection and says what became of it: the endpoint that
 // answered with "m" for masqueraded or "-" for not, or the word of the error.
@@ -119,5 +122,28 @@ func (b *bed) expect(t *testing.T, client source, to l4.Addr, want string) {
 	t.Helper()
 	if got := b.probe(t.Context(), client, to, want); got != want {
 		t.Errorf("%s to %s: got %q, want %q", client.host.Name, to, got, want)
+	}
+}
+
+// try is one expectation.
+type try struct {
+	from source
+	to   l4.Addr
+	want string
+}
+
+// expectAll makes all tries at once, so that those that wait wait together.
+func (b *bed) expectAll(t *testing.T, tries ...try) {
+	t.Helper()
+	var all sync.WaitGroup
+	got := make([]string, len(tries))
+	for i, try := range tries {
+		all.Go(func() { got[i] = b.probe(t.Context(), try.from, try.to, try.want) })
+	}
+	all.Wait()
+	for i, try := range tries {
+		if got[i] != try.want {
+			t.Errorf("%s to %s: got %q, want %q", try.from.host.Name, try.to, got[i], try.want)
+		}
 	}
 }
