@@ -34,20 +34,24 @@ func veth(a *Host, aName string, b *Host, bName string) error {
 // up. Before that it drops what the device should send, and the first packet,
 // often a neighbour solicitation, is only sent again a second later.
 func (h *Host) waitUp(name string) error {
+	return h.poll("carrier of "+name, func() (bool, error) {
+		l, err := h.link(name)
+		return err == nil && l.Attrs().OperState == netlink.OperUp, err
+	})
+}
+
+// poll waits until ok is true, or fails.
+func (h *Host) poll(what string, ok func() (bool, error)) error {
 	const interval, patience = time.Millisecond, 5 * time.Second
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for range int(patience / interval) {
-		l, err := h.link(name)
-		if err != nil {
+		if done, err := ok(); done || err != nil {
 			return err
-		}
-		if l.Attrs().OperState == netlink.OperUp {
-			return nil
 		}
 		<-tick.C
 	}
-	return fmt.Errorf("device %s in %s has no carrier after %v", name, h.Name, patience)
+	return fmt.Errorf("no %s in %s after %v", what, h.Name, patience)
 }
 
 // bridge makes a bridge and sets it up.
@@ -118,7 +122,16 @@ func (h *Host) AddAddr(dev string, p netip.Prefix) error {
 	if err := h.links.AddrAdd(l, addr); err != nil {
 		return fmt.Errorf("add address %s to %s in %s: %w", p, dev, h.Name, err)
 	}
-	return nil
+	return h.waitLocal(p.Addr())
+}
+
+// waitLocal waits until the kernel takes packets for an address of its own: an
+// IPv6 address gets its route from a work queue (addrconf_dad_work).
+func (h *Host) waitLocal(a netip.Addr) error {
+	return h.poll(fmt.Sprintf("route to its own address %s", a), func() (bool, error) {
+		routes, err := h.links.RouteGet(a.AsSlice())
+		return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL, nil
+	})
 }
 
 // RemoveAddr takes an address away from device dev.
