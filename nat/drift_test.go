@@ -46,6 +46,13 @@ func TestRepair(t *testing.T) {
 		{"slot far away", []string{"add element inet fairlead backends4 { 192.0.2.7 . tcp . 1 . 4000000000 : 192.0.2.1 . 1 }"}, 1},
 		{"frontend of nobody", []string{"add element inet fairlead vips4 { 192.0.2.7 . tcp . 1 : goto refuse }"}, 1},
 		{"hairpin", []string{"delete element inet fairlead hairpin4 { 10.244.0.3 . 10.244.0.3 }"}, 1},
+		{"node", []string{"delete element inet fairlead nodes4 { 192.168.0.2 }"}, 1},
+		{"node of nobody", []string{"add element inet fairlead nodes4 { 192.0.2.66 }"}, 1},
+		{"host port", []string{
+			"delete element inet fairlead hostports4 { tcp . 8080 }",
+			"add element inet fairlead hostports4 { tcp . 8080 : 192.0.2.1 . 1 }"}, 2},
+		{"host port of nobody", []string{"add element inet fairlead hostip-ports4 { 192.0.2.7 . tcp . 1 : 192.0.2.1 . 1 }"}, 1},
+		{"guard of the tunnels", []string{"flush chain inet fairlead tunnels"}, 1},
 		{"hairpin of two", []string{"add element inet fairlead hairpin4 { 10.244.0.3 . 10.244.0.4 }"}, 0},
 		{"pod CIDR", []string{"flush set inet fairlead pods4"}, 2},
 		{"source range", []string{"flush set inet fairlead sources6"}, 1},

@@ -161,7 +161,7 @@ func (e *element) decodeKey(cs []component, key, end []byte) bool {
 // isNode tells the sets of NodePorts, whose keys have no address.
 func (s setID) isNode() bool {
 	switch s.kind {
-	case kNodePorts, kNodeBackends, kNodeLocals, kNodeAffinity, kNodeSticky:
+	case kNodePorts, kNodeBackends, kNodeLocals, kNodeAffinity, kNodeSticky, kHostPorts:
 		return true
 	}
 	return false

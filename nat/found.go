@@ -43,12 +43,14 @@ func (r *Ruleset) add(e element) {
 	}
 }
 
-// addMember takes hairpin elements, which are the same address twice, and
-// addresses of ClusterIPs.
+// addMember takes elements that belong to no single frontend.
 func (r *Ruleset) addMember(e element) {
-	e.comment = ""
-	if e.set.kind == kClusterIPs {
-		e.key = l4.Addr{IP: e.key.IP}
+	switch e.set.kind {
+	case kHostPorts, kHostIPPorts:
+	case kClusterIPs:
+		e.comment, e.key = "", l4.Addr{IP: e.key.IP}
+	default:
+		e.comment = ""
 	}
 	r.members[e] = struct{}{}
 }

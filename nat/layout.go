@@ -63,6 +63,14 @@ const (
 	kNodeAffinity
 	kSticky
 	kNodeSticky
+	kCluster
+	kOutside
+	kEgress
+	kNoMasquerade
+	kNodes
+	kVTEPs
+	kHostPorts
+	kHostIPPorts
 	numKinds
 )
 
@@ -105,6 +113,19 @@ var layout = [numKinds]layoutRow{
 	kNodeAffinity: {name: "node-affinity", key: []component{cProto, cPort, cClient}, data: []component{cBackend, cTarget}, learnt: true},
 	kSticky:       {name: "sticky", key: []component{cVIP, cProto, cPort}, verdict: true},
 	kNodeSticky:   {name: "node-sticky", key: []component{cProto, cPort}, verdict: true},
+	// Where all pods of the cluster are, and backends that are not there.
+	kCluster: {name: "cluster", key: []component{cVIP}, ranges: true},
+	kOutside: {name: "outside-backends", key: []component{cClient}},
+	// Pods that are masqueraded on their way out, and where that way does not
+	// lead.
+	kEgress:       {name: "egress", key: []component{cClient}, ranges: true},
+	kNoMasquerade: {name: "no-masquerade", key: []component{cVIP}, ranges: true},
+	// The ends of the overlay's tunnels: on all nodes, and on this one.
+	kNodes: {name: "nodes", key: []component{cClient}},
+	kVTEPs: {name: "vteps", key: []component{cVIP}, ranges: true},
+	// Ports of this node that belong to one pod, on all addresses or on one.
+	kHostPorts:   {name: "hostports", key: []component{cProto, cPort}, data: []component{cBackend, cTarget}},
+	kHostIPPorts: {name: "hostip-ports", key: []component{cVIP, cProto, cPort}, data: []component{cBackend, cTarget}},
 }
 
 // setID identifies one set or map of the table.

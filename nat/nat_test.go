@@ -49,11 +49,27 @@ func testSettings() Settings {
 		Pods:          Detector{CIDRs: prefixes("10.244.0.0/16", "fd00:10:244::/56")},
 		NodePortAddrs: prefixes("0.0.0.0/0", "::/0"),
 		ServiceCIDRs:  prefixes("10.96.0.0/16", "fd00:10:96::/112"),
+		Cluster:       prefixes("10.244.0.0/16", "fd00:10:244::/56"),
+		Egress: Egress{
+			Sources: prefixes("10.244.0.0/24", "fd00:10:244::/64"),
+			Keep:    prefixes("169.254.0.0/16"), KeepNodes: true,
+		},
+		Overlay: Overlay{
+			Port: 8472, PodInterfaces: []string{"veth*", "cni0"},
+			Addrs: []netip.Addr{netip.MustParseAddr("192.168.0.1"), netip.MustParseAddr("2001:db8::1")},
+		},
 	}
 }
 
 // variety sets one frontend of every shape.
 func variety(s *State) {
+	s.SetNodes([]netip.Addr{netip.MustParseAddr("192.168.0.1"), netip.MustParseAddr("192.168.0.2"), netip.MustParseAddr("2001:db8::1")})
+	s.SetHostPorts([]HostPort{
+		{Addr: addr("0.0.0.0:8080", l4.TCP), Pod: netip.MustParseAddrPort("10.244.0.3:80"), Owner: "default/web-0"},
+		{Addr: addr("192.168.0.1:53", l4.UDP), Pod: netip.MustParseAddrPort("10.244.0.4:53"), Owner: "default/dns"},
+		{Addr: addr("[::]:8080", l4.TCP), Pod: netip.MustParseAddrPort("[fd00:10:244::3]:80"), Owner: "default/web-0"},
+	})
+	s.Set(addr("192.0.2.44:80", l4.TCP), Frontend{Policy: External, Owner: "default/outside", Backends: backends("198.51.100.9:80")})
 	s.Set(addr("10.96.0.10:53", l4.UDP), Frontend{Policy: Internal, Exclusive: true, Owner: "kube-system/kube-dns:dns",
 		Backends: []Backend{{AddrPort: netip.MustParseAddrPort("10.244.0.3:53"), OnNode: true}, {AddrPort: netip.MustParseAddrPort("10.244.1.7:53")}}})
 	s.Set(addr("10.96.0.11:80", l4.TCP), Frontend{Policy: Reject, Exclusive: true, Owner: "default/empty"})

@@ -90,6 +90,10 @@ func (s *Settings) ranges() map[setID][]netip.Prefix {
 		out[setID{kPods, f}] = normalise(s.Pods.CIDRs, f)
 		out[setID{kNodePortAddrs, f}] = normalise(s.NodePortAddrs, f)
 		out[setID{kServiceCIDRs, f}] = normalise(s.ServiceCIDRs, f)
+		out[setID{kCluster, f}] = normalise(s.Cluster, f)
+		out[setID{kEgress, f}] = normalise(s.Egress.Sources, f)
+		out[setID{kNoMasquerade, f}] = normalise(s.Egress.kept(s.Cluster), f)
+		out[setID{kVTEPs, f}] = normalise(hosts(s.Overlay.Addrs), f)
 	}
 	return out
 }
@@ -203,7 +207,14 @@ func (s *State) ackMembers(b *Batch) {
 	}
 }
 
-func (e *element) isMember() bool { return e.set.kind == kHairpin || e.set.kind == kClusterIPs }
+// isMember tells elements that belong to no frontend, or to several.
+func (e *element) isMember() bool {
+	switch e.set.kind {
+	case kHairpin, kClusterIPs, kOutside, kNodes, kHostPorts, kHostIPPorts:
+		return true
+	}
+	return false
+}
 
 func (s *State) ackFrontend(c change) {
 	if old := s.have.frontends[c.key]; old != nil {

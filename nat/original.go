@@ -79,7 +79,7 @@ func stickyRules() []rule {
 			load, _ := originalKey(f, node)
 			rules = append(rules, newRule(
 				fmt.Sprintf("ct state new ct status dnat meta nfproto %s %s vmap @%s", nfprotoWord(f), originalText(f, node), set),
-				ctStateNew(), ctStatusDNAT(), onlyFamily(f), load, vmap(set)))
+				ctState(stateNew), ctStatusDNAT(), onlyFamily(f), load, vmap(set)))
 		}
 	}
 	return rules
@@ -92,9 +92,14 @@ func nfprotoWord(f family) string {
 	return "ipv6"
 }
 
-func ctStateNew() []expr.Any {
-	const stateNew = 1 << 3 // NF_CT_STATE_BIT(IP_CT_NEW)
-	return append(masked(&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}, stateNew, 0),
+// States of a connection, as bits (NF_CT_STATE_BIT).
+const (
+	stateInvalid = 1 << 0
+	stateNew     = 1 << 3
+)
+
+func ctState(bit uint32) []expr.Any {
+	return append(masked(&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}, bit, 0),
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)})
 }
 

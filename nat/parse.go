@@ -91,6 +91,8 @@ func parseExpr(name string, data []byte) (expr.Any, error) {
 		e = &expr.Meta{}
 	case "nat":
 		e = &expr.NAT{}
+	case "notrack":
+		return &expr.Notrack{}, nil
 	case "numgen":
 		e = &expr.Numgen{}
 	case "payload":

@@ -230,7 +230,7 @@ func compareSets(a, b setID) int {
 }
 
 func compareMembers(a, b element) int {
-	return cmp.Or(compareSets(a.set, b.set), a.key.Compare(b.key), a.client.Compare(b.client))
+	return cmp.Or(compareSets(a.set, b.set), a.key.Compare(b.key), a.client.Compare(b.client), a.data.Compare(b.data), cmp.Compare(a.comment, b.comment))
 }
 
 // compareDrops puts shapes before sticky picks and these before picks.

@@ -19,6 +19,9 @@ const (
 	chainRemember    = "remember"
 	chainRememberOut = "remember-output"
 	chainServices    = "services"
+	chainInvalid     = "invalid"
+	chainTunnels     = "tunnels"
+	chainTunnelsOut  = "tunnels-output"
 	chainReject      = "refuse" // "reject" is a word of nft's
 )
 
@@ -61,12 +64,26 @@ var hooks = map[string]*base{
 		typ: nftables.ChainTypeFilter, hook: *nftables.ChainHookOutput, priority: *nftables.ChainPriorityNATDest + 1,
 		text: "type filter hook output priority -99; policy accept;",
 	},
+	// Behind connection tracking, which has said by then what is invalid.
+	chainInvalid: {
+		typ: nftables.ChainTypeFilter, hook: *nftables.ChainHookPrerouting, priority: *nftables.ChainPriorityMangle,
+		text: "type filter hook prerouting priority mangle; policy accept;",
+	},
+	// In front of it.
+	chainTunnels: {
+		typ: nftables.ChainTypeFilter, hook: *nftables.ChainHookPrerouting, priority: *nftables.ChainPriorityRaw,
+		text: "type filter hook prerouting priority raw; policy accept;",
+	},
+	chainTunnelsOut: {
+		typ: nftables.ChainTypeFilter, hook: *nftables.ChainHookOutput, priority: *nftables.ChainPriorityRaw,
+		text: "type filter hook output priority raw; policy accept;",
+	},
 }
 
 // program returns the chains that are there whatever Services exist, in an
 // order in which each one comes after those it refers to.
 func program(s *Settings) []chain {
-	return []chain{
+	chains := []chain{
 		{name: chainReject, rules: []rule{newRule("reject", reject())}},
 		{name: chainServices, rules: serviceRules()},
 		{name: chainPostrouting, base: hooks[chainPostrouting], rules: masqueradeRules(s)},
@@ -75,6 +92,15 @@ func program(s *Settings) []chain {
 		{name: chainPrerouting, base: hooks[chainPrerouting], rules: []rule{jumpServices()}},
 		{name: chainOutput, base: hooks[chainOutput], rules: []rule{jumpServices()}},
 	}
+	if !s.KeepInvalid {
+		chains = append(chains, chain{name: chainInvalid, base: hooks[chainInvalid], rules: invalidRules()})
+	}
+	if s.Overlay.Port != 0 {
+		chains = append(chains,
+			chain{name: chainTunnels, base: hooks[chainTunnels], rules: s.Overlay.incoming()},
+			chain{name: chainTunnelsOut, base: hooks[chainTunnelsOut], rules: s.Overlay.outgoing()})
+	}
+	return chains
 }
 
 func jumpServices() rule { return newRule("jump "+chainServices, jumpTo(chainServices)) }
@@ -96,6 +122,9 @@ func serviceRules() []rule {
 		)
 	}
 	for _, f := range families {
+		rules = append(rules, hostPortRules(f)...)
+	}
+	for _, f := range families {
 		load, _ := dialled(f, true)
 		text, notLoopback := notLoopback(f)
 		rules = append(rules, newRule(
@@ -105,6 +134,21 @@ func serviceRules() []rule {
 			localAddress(false), load, vmap(setID{kNodePorts, f})))
 	}
 	return rules
+}
+
+// hostPortRules send a connection to the pod that the port of this node belongs
+// to: as a container runtime would, so the pod sees who dialled.
+func hostPortRules(f family) []rule {
+	one, all := setID{kHostIPPorts, f}, setID{kHostPorts, f}
+	byAddr, _ := dialled(f, false)
+	byPort, _ := dialled(f, true)
+	text, notLoopback := notLoopback(f)
+	return []rule{
+		newRule(fmt.Sprintf("dnat %s to %s map @%s", ipWord(f), dialledText(f, false), one),
+			onlyFamily(f), byAddr, dnatTo(one)),
+		newRule(fmt.Sprintf("%s fib daddr type local dnat %s to %s map @%s", text, ipWord(f), dialledText(f, true), all),
+			onlyFamily(f), notLoopback, localAddress(false), byPort, dnatTo(all)),
+	}
 }
 
 // notLoopback leaves NodePorts on loopback addresses alone: after DNAT their
@@ -135,7 +179,7 @@ func masqueradeRules(s *Settings) []rule {
 			fmt.Sprintf("ct status dnat %s saddr . %s daddr @%s masquerade fully-random", ipWord(f), ipWord(f), hairpin),
 			ctStatusDNAT(), onlyFamily(f), saddr(f, reg1), daddr(f, next(reg1, addrLen(f))), inSet(hairpin), masquerade()))
 	}
-	return rules
+	return append(rules, s.Egress.rules()...)
 }
 
 func (s *Settings) mark() uint32 {

@@ -3,7 +3,10 @@
 
 package nat
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // DefaultMasqueradeMark is the packet mark bit that says "masquerade me",
 // between the frontend that decides and the chain that does. It is kube-proxy's.
@@ -23,9 +26,68 @@ type Settings struct {
 	// to serve NodePorts. The kernel decides which addresses those are, so
 	// that addresses may come and go. Loopback is never served.
 	NodePortAddrs []netip.Prefix
+	// Cluster are the ranges of all pods of the cluster, wherever they run.
+	Cluster []netip.Prefix
+	// KeepInvalid lets TCP packets pass that connection tracking finds invalid.
+	// Those of pods and backends are dropped otherwise: nobody translates them
+	// back, so that a client would see them come from an address that it never
+	// dialled, and answer with a reset (kubernetes/kubernetes#74839).
+	KeepInvalid bool
+	// Egress masquerades what pods send to the world.
+	Egress Egress
+	// Overlay guards the overlay's tunnels.
+	Overlay Overlay
 	// ServiceCIDRs are the ranges of ClusterIPs. Connections to an address in
 	// them that no Exclusive frontend has are dropped.
 	ServiceCIDRs []netip.Prefix
+}
+
+// Egress says which connections of pods leave the cluster. These get the
+// address of this node: nobody out there knows the way back to a pod. The zero
+// value masquerades nothing.
+type Egress struct {
+	// Sources are the ranges of this node's pods.
+	Sources []netip.Prefix
+	// Keep are destinations that see the pod's own address, besides
+	// Settings.Cluster and multicast.
+	Keep []netip.Prefix
+	// KeepNodes are the nodes, too, see State.SetNodes. Their replies must find
+	// the way to the pod, and take the same.
+	KeepNodes bool
+}
+
+// kept returns all destinations that are not masqueraded. Multicast and
+// broadcast have no connections that could be.
+func (e *Egress) kept(cluster []netip.Prefix) []netip.Prefix {
+	if len(e.Sources) == 0 {
+		return nil
+	}
+	return slices.Concat(cluster, e.Keep, []netip.Prefix{
+		netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"), netip.MustParsePrefix("ff00::/8"),
+	})
+}
+
+// Overlay describes VXLAN tunnels that end on this node. Their packets are not
+// tracked, and are dropped unless they come from a node, see State.SetNodes. A
+// Port of 0 is none.
+type Overlay struct {
+	Port  uint16       // UDP
+	Addrs []netip.Addr // where this node's tunnels end
+	// PodInterfaces are names of interfaces that pods are behind, with * at the
+	// end for any name that begins so. No tunnel packet may come from there,
+	// whatever address it bears.
+	PodInterfaces []string
+}
+
+// hosts returns each address as the range of itself.
+func hosts(ips []netip.Addr) []netip.Prefix {
+	var out []netip.Prefix
+	for _, ip := range ips {
+		if ip.IsValid() {
+			out = append(out, netip.PrefixFrom(ip, ip.BitLen()))
+		}
+	}
+	return out
 }
 
 // Detector recognises traffic that comes from the cluster's pods. At most one

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
 )
 
 // chains returns the shape's own chain and the pick chains behind it, each
@@ -102,11 +101,10 @@ func (d Detector) match(f family, inverted bool) (string, []expr.Any) {
 		return fmt.Sprintf("%s saddr %s@%s", ipWord(f), not, pods),
 			append(append(onlyFamily(f), saddr(f, reg1)...), lookup...)
 	case d.Interface != "":
-		name := make([]byte, unix.IFNAMSIZ)
-		copy(name, d.Interface)
-		return fmt.Sprintf("iifname %s%q", not, d.Interface), interfaceName(op, name)
+		return fmt.Sprintf("iifname %s%q", not, d.Interface), interfaceName(op, interfacePattern(d.Interface))
 	case d.InterfacePrefix != "":
-		return fmt.Sprintf("iifname %s%q", not, d.InterfacePrefix+"*"), interfaceName(op, []byte(d.InterfacePrefix))
+		name := d.InterfacePrefix + "*"
+		return fmt.Sprintf("iifname %s%q", not, name), interfaceName(op, interfacePattern(name))
 	}
 	return "", nil
 }

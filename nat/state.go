@@ -15,6 +15,9 @@ import (
 // moves either. Not safe for concurrent use.
 type State struct {
 	settings Settings
+	cluster  []netip.Prefix // settings.Cluster, sorted, without overlaps
+	nodes    []netip.Addr
+	ports    []HostPort
 	want     map[l4.Addr]Frontend
 	members  map[element]int // wanted elements of shared sets -> how many frontends want them
 
@@ -76,8 +79,25 @@ func NewState() *State {
 
 // Configure replaces the settings.
 func (s *State) Configure(set Settings) {
-	s.settings = set
 	s.program = true
+	for name := range s.have.chains {
+		s.idle[name] = struct{}{} // the program may do without
+	}
+	cluster := append(normalise(set.Cluster, v4), normalise(set.Cluster, v6)...)
+	if slices.Equal(cluster, s.cluster) {
+		s.settings = set
+		return
+	}
+	// Another set of backends is outside.
+	s.recount(-1)
+	s.settings, s.cluster = set, cluster
+	s.recount(+1)
+}
+
+func (s *State) recount(n int) {
+	for key, f := range s.want {
+		s.countMembers(key, &f, n)
+	}
 }
 
 // Set makes f what is wanted at key. Setting what is already wanted is free.
@@ -207,13 +227,7 @@ func (s *State) touchMember(e element) {
 // countMembers adds n to the number of frontends that want each element of the
 // shared sets on f's account.
 func (s *State) countMembers(key l4.Addr, f *Frontend, n int) {
-	count := func(e element) {
-		s.members[e] += n
-		if s.members[e] == 0 {
-			delete(s.members, e)
-		}
-		s.touchMember(e)
-	}
+	count := func(e element) { s.countMember(e, n) }
 	if f.Exclusive && !key.IsNodePort() {
 		count(element{set: setID{kClusterIPs, familyOf(key.IP)}, key: l4.Addr{IP: key.IP}})
 	}
@@ -221,9 +235,28 @@ func (s *State) countMembers(key l4.Addr, f *Frontend, n int) {
 		if b.OnNode {
 			count(hairpinElement(b.Addr()))
 		}
+		if !s.inCluster(b.Addr()) {
+			count(hostElement(kOutside, b.Addr()))
+		}
 	}
 }
 
-func hairpinElement(ip netip.Addr) element {
-	return element{set: setID{kHairpin, familyOf(ip)}, client: netip.PrefixFrom(ip, ip.BitLen())}
+func (s *State) countMember(e element, n int) {
+	s.members[e] += n
+	if s.members[e] == 0 {
+		delete(s.members, e)
+	}
+	s.touchMember(e)
 }
+
+// inCluster reports whether the address lies where pods are.
+func (s *State) inCluster(ip netip.Addr) bool {
+	i, found := slices.BinarySearchFunc(s.cluster, ip, func(p netip.Prefix, ip netip.Addr) int { return p.Addr().Compare(ip) })
+	return found || i > 0 && s.cluster[i-1].Contains(ip)
+}
+
+func hostElement(k kind, ip netip.Addr) element {
+	return element{set: setID{k, familyOf(ip)}, client: netip.PrefixFrom(ip, ip.BitLen())}
+}
+
+func hairpinElement(ip netip.Addr) element { return hostElement(kHairpin, ip) }

@@ -18,6 +18,8 @@ import (
 func (s *State) Text() string {
 	scratch := NewState()
 	scratch.Configure(s.settings)
+	scratch.SetNodes(s.nodes)
+	scratch.SetHostPorts(s.ports)
 	for _, key := range slices.SortedFunc(maps.Keys(s.want), l4.Addr.Compare) {
 		scratch.Set(key, s.want[key])
 	}

@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nat
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// invalidRules drop what a pod or another backend sends on a connection that
+// connection tracking has lost, see Settings.KeepInvalid. Invalid packets have
+// no connection, so that the source is all there is to tell them by.
+func invalidRules() []rule {
+	var rules []rule
+	for _, f := range families {
+		for _, k := range []kind{kCluster, kOutside} {
+			set := setID{k, f}
+			rules = append(rules, newRule(
+				fmt.Sprintf("ct state invalid meta l4proto tcp %s saddr @%s drop", ipWord(f), set),
+				ctState(stateInvalid), protocol(unix.IPPROTO_TCP), onlyFamily(f), saddr(f, reg1), inSet(set), drop()))
+		}
+	}
+	return rules
+}
+
+// rules masquerade what leaves the cluster. They stand behind those of Services,
+// so what these masquerade never gets here.
+func (e *Egress) rules() []rule {
+	if len(e.Sources) == 0 {
+		return nil
+	}
+	var rules []rule
+	for _, f := range families {
+		from, to, nodes := setID{kEgress, f}, setID{kNoMasquerade, f}, setID{kNodes, f}
+		text := fmt.Sprintf("%s saddr @%s %s daddr != @%s", ipWord(f), from, ipWord(f), to)
+		parts := [][]expr.Any{onlyFamily(f), saddr(f, reg1), inSet(from), daddr(f, reg1), notInSet(to)}
+		if e.KeepNodes {
+			text += fmt.Sprintf(" %s daddr != @%s", ipWord(f), nodes)
+			parts = append(parts, daddr(f, reg1), notInSet(nodes))
+		}
+		rules = append(rules, newRule(text+" masquerade fully-random", append(parts, masquerade())...))
+	}
+	return rules
+}
+
+// incoming drops tunnel packets of pods, on their way to any node, and those of
+// strangers; the others need no entry in the connection tracking table, where
+// they would take one for each flow inside the tunnels.
+func (o *Overlay) incoming() []rule {
+	var rules []rule
+	for _, f := range families {
+		cluster, nodes, vteps := setID{kCluster, f}, setID{kNodes, f}, setID{kVTEPs, f}
+		ip := ipWord(f)
+		toNode := append(append(onlyFamily(f), daddr(f, reg1)...), inSet(nodes)...)
+		for _, name := range o.PodInterfaces {
+			rules = append(rules, newRule(
+				fmt.Sprintf("%s iifname %q %s daddr @%s drop", o.text(), name, ip, nodes),
+				o.match(), interfaceName(expr.CmpOpEq, interfacePattern(name)), toNode, drop()))
+		}
+		rules = append(rules,
+			newRule(fmt.Sprintf("%s %s saddr @%s %s daddr @%s drop", o.text(), ip, cluster, ip, nodes),
+				o.match(), onlyFamily(f), saddr(f, reg1), inSet(cluster), daddr(f, reg1), inSet(nodes), drop()),
+			newRule(fmt.Sprintf("%s %s daddr @%s %s saddr != @%s drop", o.text(), ip, vteps, ip, nodes),
+				o.match(), onlyFamily(f), daddr(f, reg1), inSet(vteps), saddr(f, reg1), notInSet(nodes), drop()),
+			newRule(fmt.Sprintf("%s %s daddr @%s notrack", o.text(), ip, vteps),
+				o.match(), onlyFamily(f), daddr(f, reg1), inSet(vteps), one(&expr.Notrack{})))
+	}
+	return rules
+}
+
+// outgoing leaves this node's own tunnel packets to other nodes untracked, and
+// nobody else's, who may want to translate his.
+func (o *Overlay) outgoing() []rule {
+	var rules []rule
+	for _, f := range families {
+		nodes, vteps := setID{kNodes, f}, setID{kVTEPs, f}
+		rules = append(rules, newRule(
+			fmt.Sprintf("%s %s saddr @%s %s daddr @%s notrack", o.text(), ipWord(f), vteps, ipWord(f), nodes),
+			o.match(), onlyFamily(f), saddr(f, reg1), inSet(vteps), daddr(f, reg1), inSet(nodes), one(&expr.Notrack{})))
+	}
+	return rules
+}
+
+func (o *Overlay) text() string { return fmt.Sprintf("udp dport %d", o.Port) }
+
+func (o *Overlay) match() []expr.Any {
+	return append(append(protocol(unix.IPPROTO_UDP), dport(reg1)...),
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binary.BigEndian.AppendUint16(nil, o.Port)})
+}
+
+// protocol matches the transport protocol.
+func protocol(p byte) []expr.Any {
+	return append(l4proto(reg1), &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{p}})
+}
+
+// interfacePattern returns the bytes that the kernel compares an interface name
+// with: all of them, or those before the star.
+func interfacePattern(name string) []byte {
+	if prefix, ok := strings.CutSuffix(name, "*"); ok {
+		return []byte(prefix)
+	}
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, name)
+	return b
+}
