@@ -28,7 +28,9 @@ func clusterService(n, backends int) (l4.Addr, Frontend) {
 
 func fillState(services, backends int) *State {
 	s := NewState()
-	s.Configure(testSettings())
+	set := testSettings()
+	set.Cluster = prefixes("10.128.0.0/9")
+	s.Configure(set)
 	for n := range services {
 		s.Set(clusterService(n, backends))
 	}
@@ -44,7 +46,7 @@ func BenchmarkEndpointChange(b *testing.B) {
 			s := fillState(size.services, size.backends)
 			settle(b, s, table)
 			key, f := clusterService(size.services/2, size.backends)
-			extra := Backend{AddrPort: netip.MustParseAddrPort("192.0.2.1:8080")}
+			extra := Backend{AddrPort: netip.MustParseAddrPort("10.255.255.1:8080")}
 			more := f
 			more.Backends = append(append([]Backend(nil), f.Backends...), extra)
 			s.Set(key, more) // out of a full class, once
