@@ -1,0 +1,193 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package masqfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// DefaultPath is where ip-masq-agent looks.
+const DefaultPath = "/etc/config/ip-masq-agent"
+
+// Config is what the file says. The zero value is of no use; see Absent, Default
+// and Parse.
+type Config struct {
+	NonMasqueradeCIDRs []netip.Prefix
+	MasqLinkLocal      bool // masquerade towards 169.254.0.0/16, too
+	MasqLinkLocalIPv6  bool // and towards fe80::/10
+	// ResyncInterval is how often the file is read without any event.
+	ResyncInterval time.Duration
+}
+
+const defaultResync = 60 * time.Second
+
+// Absent is what holds while there is no file: everything that leaves the
+// cluster is masqueraded, metadata services on link-local addresses included.
+func Absent() Config {
+	return Config{MasqLinkLocal: true, MasqLinkLocalIPv6: true, ResyncInterval: defaultResync}
+}
+
+// Default is what an empty file means: the defaults of ip-masq-agent.
+func Default() Config {
+	return Config{
+		NonMasqueradeCIDRs: []netip.Prefix{ // RFC 1918
+			netip.MustParsePrefix("10.0.0.0/8"),
+			netip.MustParsePrefix("172.16.0.0/12"),
+			netip.MustParsePrefix("192.168.0.0/16"),
+		},
+		ResyncInterval: defaultResync,
+	}
+}
+
+// NonMasquerade returns all destinations that pods reach with their own address,
+// besides the pods of the cluster: sorted, each once.
+func (c Config) NonMasquerade() []netip.Prefix {
+	out := slices.Clone(c.NonMasqueradeCIDRs)
+	if !c.MasqLinkLocal {
+		out = append(out, netip.MustParsePrefix("169.254.0.0/16"))
+	}
+	if !c.MasqLinkLocalIPv6 {
+		out = append(out, netip.MustParsePrefix("fe80::/10"))
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
+}
+
+// Equal reports whether two configurations say the same.
+func (c Config) Equal(o Config) bool {
+	return slices.Equal(c.NonMasqueradeCIDRs, o.NonMasqueradeCIDRs) && c.MasqLinkLocal == o.MasqLinkLocal &&
+		c.MasqLinkLocalIPv6 == o.MasqLinkLocalIPv6 && c.ResyncInterval == o.ResyncInterval
+}
+
+// Parse reads a file, in YAML or JSON. It is taken as a whole or not at all, as
+// by ip-masq-agent; unlike there, a field that does not exist is an error: it is
+// a typing mistake. The error has all that is wrong, and where.
+func Parse(text []byte) (Config, error) {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var doc yaml.Node
+	switch err := d.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return Default(), nil
+	case err != nil:
+		return Config{}, yamlError(err)
+	}
+	if err := d.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("there is more than one document")
+	}
+	root := follow(doc.Content[0])
+	if root.Tag == "!!null" {
+		return Default(), nil
+	}
+	if root.Kind != yaml.MappingNode {
+		return Config{}, fmt.Errorf("line %d: not a mapping of fields to values", root.Line)
+	}
+	c := Default()
+	var errs []error
+	seen := map[string]int{}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, value := root.Content[i], follow(root.Content[i+1])
+		if line, again := seen[key.Value]; again {
+			errs = append(errs, fmt.Errorf("line %d: %s: is there already, in line %d", key.Line, key.Value, line))
+			continue
+		}
+		seen[key.Value] = key.Line
+		if value.Tag == "!!null" {
+			continue // as if it were not there
+		}
+		if key.Value == "nonMasqueradeCIDRs" && value.Kind == yaml.SequenceNode {
+			errs = append(errs, c.setCIDRs(key.Value, value)) // has lines of its own
+		} else if err := c.set(key.Value, value); err != nil {
+			errs = append(errs, fmt.Errorf("line %d: %w", key.Line, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// set is one field.
+func (c *Config) set(field string, value *yaml.Node) error {
+	switch field {
+	case "nonMasqueradeCIDRs":
+		return fmt.Errorf("%s: %q is not a list", field, shown(value))
+	case "masqLinkLocal":
+		return setBool(&c.MasqLinkLocal, field, value)
+	case "masqLinkLocalIPv6":
+		return setBool(&c.MasqLinkLocalIPv6, field, value)
+	case "resyncInterval":
+		d, err := time.ParseDuration(value.Value)
+		if err != nil || value.Tag != "!!str" || d <= 0 {
+			return fmt.Errorf("%s: %q is not a duration such as \"60s\"", field, shown(value))
+		}
+		c.ResyncInterval = d
+		return nil
+	case "cidrLimit":
+		return nil // ip-masq-agent's protection of a linear list; there is none here
+	}
+	for _, known := range []string{"nonMasqueradeCIDRs", "masqLinkLocal", "masqLinkLocalIPv6", "resyncInterval", "cidrLimit"} {
+		if strings.EqualFold(known, field) {
+			return fmt.Errorf("%s: there is no such field; did you mean %s?", field, known)
+		}
+	}
+	return fmt.Errorf("%s: there is no such field", field)
+}
+
+func (c *Config) setCIDRs(field string, value *yaml.Node) error {
+	c.NonMasqueradeCIDRs = nil // an empty list is a list: spare nobody
+	var errs []error
+	for i, item := range value.Content {
+		item = follow(item)
+		p, err := netip.ParsePrefix(item.Value)
+		switch {
+		case item.Kind != yaml.ScalarNode || err != nil || p.Addr().Is4In6():
+			errs = append(errs, fmt.Errorf("line %d: %s[%d]: %q is not a CIDR", item.Line, field, i, shown(item)))
+		case p != p.Masked():
+			errs = append(errs, fmt.Errorf("line %d: %s[%d]: %q has bits set behind its prefix; did you mean %s?", item.Line, field, i, item.Value, p.Masked()))
+		default:
+			c.NonMasqueradeCIDRs = append(c.NonMasqueradeCIDRs, p)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func setBool(to *bool, field string, value *yaml.Node) error {
+	if err := value.Decode(to); err != nil || value.Tag == "!!str" && value.Style != 0 {
+		return fmt.Errorf("%s: %q is neither true nor false", field, shown(value))
+	}
+	return nil
+}
+
+// follow returns what an alias stands for.
+func follow(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// shown is a value in an error.
+func shown(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "{...}"
+	case yaml.SequenceNode:
+		return "[...]"
+	}
+	return n.Value
+}
+
+// yamlError leaves out whose error it is.
+func yamlError(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+}
