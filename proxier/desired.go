@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -24,16 +25,18 @@ type desired struct {
 	remarks  *remarks
 	health   *healthPorts
 	self     Self
+	zones    map[string]struct{} // that nodes are in
 	settings []Problem
 	started  bool
-	news     bool // problems may have changed
+	news     bool        // problems may have changed
+	triggers []time.Time // of changes that the kernel does not have yet
 	// flows holds UDP frontends whose flows may be stale after the commit.
 	flows map[l4.Addr]struct{}
 }
 
 func newDesired(cfg *Config, store *Store) *desired {
 	return &desired{
-		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(), remarks: newRemarks(time.Now()),
+		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(), remarks: newRemarks(),
 		health: newHealthPorts(), flows: map[l4.Addr]struct{}{},
 	}
 }
@@ -42,6 +45,8 @@ func newDesired(cfg *Config, store *Store) *desired {
 func (d *desired) update() {
 	dirty := d.store.TakeDirty()
 	d.news = d.news || dirty.Problems
+	d.triggers = append(d.triggers, dirty.Triggers...)
+	d.triggers = d.triggers[:min(len(d.triggers), maxTriggers)]
 	keys := dirty.Services
 	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
 		node := d.store.Node(d.cfg.NodeName)
@@ -50,8 +55,9 @@ func (d *desired) update() {
 		d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
 		d.news = d.news || !slices.Equal(problems, d.settings)
 		d.settings = problems
-		if self := selfOf(d.cfg, node); !reflect.DeepEqual(self, d.self) {
-			d.self = self
+		self, zones := selfOf(d.cfg, node), zonesOf(d.store.Nodes())
+		if !reflect.DeepEqual(self, d.self) || !maps.Equal(zones, d.zones) {
+			d.self, d.zones = self, zones
 			keys = d.everything(keys)
 		}
 		d.started = true
@@ -61,7 +67,8 @@ func (d *desired) update() {
 	}
 }
 
-// everything adds all Services to the dirty ones: the node itself has changed.
+// everything adds all Services to the dirty ones: the node itself has changed,
+// or which zones there are.
 func (d *desired) everything(keys []types.NamespacedName) []types.NamespacedName {
 	keys = append(keys, d.store.Services()...)
 	slices.SortFunc(keys, compareNames)
@@ -78,7 +85,7 @@ func (d *desired) resolve(key types.NamespacedName) {
 		from = d.store.Slices(key)
 		list = resolve(svc, from, &d.self)
 	}
-	d.remarks.set(key, list, from, &d.self)
+	d.remarks.set(key, list, from, &d.self, d.zones)
 	d.health.set(key, svc, from, &d.self)
 	for _, addr := range d.claims.set(key, created, list) {
 		if addr.Proto == l4.UDP {

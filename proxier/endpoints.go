@@ -5,7 +5,6 @@ package proxier
 
 import (
 	"net/netip"
-	"slices"
 )
 
 // target is an endpoint of one port of a Service.
@@ -79,7 +78,7 @@ type choice struct {
 	// any is set when some node has an endpoint that could take a connection.
 	any bool
 	// fallback says why hints, which some endpoint has, were not followed.
-	fallback string
+	fallback fallback
 }
 
 // choose applies kube-proxy's rules: local and cluster fall back independently.
@@ -100,40 +99,6 @@ func choose(eps []target, self *Self) choice {
 		c.local = filter(draining, onNode)
 	}
 	return c
-}
-
-// byTopology follows the hints of ready endpoints (KEP-2433, KEP-3015): those
-// for this node, else those for its zone, else all. Hints of a level count only
-// when every endpoint has them, so that they can be introduced gradually.
-func byTopology(ready []target, self *Self) (out []target, fallback string) {
-	levels := []struct {
-		hints  func(target) []string
-		self   string
-		absent string
-		none   string
-	}{
-		{func(t target) []string { return t.ForNodes }, self.Name, "an endpoint has no node hint", "no endpoint is hinted for this node"},
-		{func(t target) []string { return t.ForZones }, self.Zone, "an endpoint has no zone hint", "no endpoint is hinted for this zone"},
-	}
-	for _, l := range levels {
-		hinted := filter(ready, func(t target) bool { return len(l.hints(t)) > 0 })
-		if len(hinted) == 0 {
-			continue
-		}
-		if len(hinted) < len(ready) {
-			fallback = l.absent
-			continue
-		}
-		ours := filter(hinted, func(t target) bool { return l.self != "" && slices.Contains(l.hints(t), l.self) })
-		if len(ours) > 0 {
-			return ours, ""
-		}
-		fallback = l.none
-		if l.self == "" {
-			fallback = "this node's zone is not known"
-		}
-	}
-	return ready, fallback
 }
 
 func filter(in []target, keep func(target) bool) []target {

@@ -95,18 +95,18 @@ func TestChoose(t *testing.T) {
 		{name: "zone hints", eps: "a1/z1 b2/z1 c3/z2", cluster: "a1 b2", local: "a1", any: true},
 		{name: "several zones in a hint", eps: "a1/z2 b2/z1/z2", cluster: "b2", local: "a1", any: true},
 		{name: "zone hints of ready endpoints only", eps: "a1/z1 b2/unready c3/z2", cluster: "a1", local: "a1", any: true},
-		{name: "a zone hint is missing", eps: "a1/z1 b2 c3/z2", cluster: "a1 b2 c3", local: "a1", any: true, fallback: "an endpoint has no zone hint"},
-		{name: "hints for other zones", eps: "a1/z2 b2/z3", cluster: "a1 b2", local: "a1", any: true, fallback: "no endpoint is hinted for this zone"},
-		{name: "the hinted one is not ready", eps: "a1/z2 b2/z1/unready", cluster: "a1", local: "a1", any: true, fallback: "no endpoint is hinted for this zone"},
+		{name: "a zone hint is missing", eps: "a1/z1 b2 c3/z2", cluster: "a1 b2 c3", local: "a1", any: true, fallback: "zone: an endpoint has no hint: 10.244.2.2:80"},
+		{name: "hints for other zones", eps: "a1/z2 b2/z3", cluster: "a1 b2", local: "a1", any: true, fallback: "zone: no endpoint is hinted for this node or zone"},
+		{name: "the hinted one is not ready", eps: "a1/z2 b2/z1/unready", cluster: "a1", local: "a1", any: true, fallback: "zone: no endpoint is hinted for this node or zone"},
 		{name: "draining ones are taken without hints", eps: "b1/draining/z1 c2/draining/z2", cluster: "b1 c2", any: true},
 		{name: "local ignores hints", eps: "a1/z2 b2/z1", cluster: "b2", local: "a1", any: true},
 
 		{name: "node hints", eps: "a1/na/z1 b2/nb/z1", cluster: "a1", local: "a1", any: true},
 		{name: "node hints go before zone hints", eps: "a1/z1/nb b2/z2/na", cluster: "b2", local: "a1", any: true},
-		{name: "hints for other nodes: zone", eps: "b1/nb/z1 c2/nc/z2", cluster: "b1", any: true},
-		{name: "a node hint is missing: zone", eps: "a1/na/z1 b2/z1 c3/z2", cluster: "a1 b2", local: "a1", any: true},
-		{name: "hints for other nodes, no zones", eps: "b1/nb c2/nc", cluster: "b1 c2", any: true, fallback: "no endpoint is hinted for this node"},
-		{name: "a node hint is missing, no zones", eps: "a1/na b2", cluster: "a1 b2", local: "a1", any: true, fallback: "an endpoint has no node hint"},
+		{name: "hints for other nodes: zone", eps: "b1/nb/z1 c2/nc/z2", cluster: "b1", any: true, fallback: "node: no endpoint is hinted for this node or zone"},
+		{name: "a node hint is missing: zone", eps: "a1/na/z1 b2/z1 c3/z2", cluster: "a1 b2", local: "a1", any: true, fallback: "node: an endpoint has no hint: 10.244.2.2:80"},
+		{name: "hints for other nodes, no zones", eps: "b1/nb c2/nc", cluster: "b1 c2", any: true, fallback: "node: no endpoint is hinted for this node or zone"},
+		{name: "a node hint is missing, no zones", eps: "a1/na b2", cluster: "a1 b2", local: "a1", any: true, fallback: "node: an endpoint has no hint: 10.244.2.2:80"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var ts []target
@@ -114,7 +114,7 @@ func TestChoose(t *testing.T) {
 				ts = append(ts, target{ep, 80})
 			}
 			c := choose(ts, &Self{Name: "node-a", Zone: "z1"})
-			if names(c.cluster) != tt.cluster || names(c.local) != tt.local || c.any != tt.any || c.fallback != tt.fallback {
+			if names(c.cluster) != tt.cluster || names(c.local) != tt.local || c.any != tt.any || c.fallback.String() != tt.fallback {
 				t.Errorf("cluster [%s] local [%s] any %v fallback %q, want cluster [%s] local [%s] any %v fallback %q",
 					names(c.cluster), names(c.local), c.any, c.fallback, tt.cluster, tt.local, tt.any, tt.fallback)
 			}
@@ -129,7 +129,7 @@ func TestChooseZoneless(t *testing.T) {
 		ts = append(ts, target{ep, 80})
 	}
 	c := choose(ts, &Self{Name: "node-a"})
-	if names(c.cluster) != "a1 b2" || c.fallback != "this node's zone is not known" {
+	if names(c.cluster) != "a1 b2" || c.fallback.String() != "zone: this node has no zone label" {
 		t.Errorf("cluster [%s], fallback %q", names(c.cluster), c.fallback)
 	}
 }

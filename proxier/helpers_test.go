@@ -3,7 +3,9 @@
 
 package proxier
 
-import "net/netip"
+import (
+	"net/netip"
+)
 
 func mustPrefixes(list ...string) []netip.Prefix {
 	var out []netip.Prefix
@@ -12,3 +14,5 @@ func mustPrefixes(list ...string) []netip.Prefix {
 	}
 	return out
 }
+
+func primaryTestAddrs() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.1")} }

@@ -96,13 +96,15 @@ func (p *Proxier) sync(ctx context.Context) error {
 	if p.desired.takeNews() || p.news {
 		p.report(klog.FromContext(ctx))
 	}
+	p.logTurns(klog.FromContext(ctx))
 	p.metrics.synced(start, err)
 	p.metrics.wanted(p.desired)
 	p.desired.health.tell(p.health, err == nil)
 	if err == nil {
 		p.tellFlows()
 		p.tellClients()
-		p.metrics.programmed(p.desired.remarks.takeTriggers())
+		p.metrics.programmed(p.desired.triggers)
+		p.desired.triggers = nil
 		p.behind.Store(0)
 		p.synced.Store(time.Now().UnixNano())
 		p.ready.Store(true)

@@ -23,13 +23,13 @@ type Metrics struct {
 	loads    *metrics.Counter
 	refusals *metrics.Counter
 	repairs  *metrics.Counter
-	problems *metrics.GaugeVec
+	problems *tally
 
 	programming *metrics.Histogram
 	noLocal     *metrics.GaugeVec
 	frontends   *metrics.Gauge
 	backends    *metrics.Gauge
-	fallbacks   *metrics.GaugeVec
+	fallbacks   *tally
 
 	flowsScanned *metrics.Counter
 	flowsDeleted *metrics.Counter
@@ -71,10 +71,7 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 			Subsystem: "fairlead", Name: "nat_refusals_total",
 			Help: "Frontends that the kernel refused.", StabilityLevel: metrics.ALPHA,
 		}),
-		problems: metrics.NewGaugeVec(&metrics.GaugeOpts{
-			Subsystem: "fairlead", Name: "problems",
-			Help: "What is wrong with objects at present, by their kind.", StabilityLevel: metrics.ALPHA,
-		}, []string{"kind"}),
+		problems: newTally("fairlead_problems", "What is wrong with objects at present, by their kind.", "kind"),
 		repairs: metrics.NewCounter(&metrics.CounterOpts{
 			Subsystem: "fairlead", Name: "nat_repairs_total",
 			Help: "Times that what somebody else did to the table was undone.", StabilityLevel: metrics.ALPHA,
@@ -106,10 +103,8 @@ func (m *Metrics) registerServices(register func(...metrics.Registerable)) {
 		Subsystem: "fairlead", Name: "backends",
 		Help: "Endpoints behind frontends, counted for each frontend.", StabilityLevel: metrics.ALPHA,
 	})
-	m.fallbacks = metrics.NewGaugeVec(&metrics.GaugeOpts{
-		Subsystem: "fairlead", Name: "topology_fallbacks",
-		Help: "Services whose topology hints are not followed, by the reason.", StabilityLevel: metrics.ALPHA,
-	}, []string{"reason"})
+	m.fallbacks = newTally("fairlead_topology_fallbacks",
+		"Services whose topology hints are not followed, by the level of the hints and the reason.", "level", "reason")
 	register(m.programming, m.noLocal, m.frontends, m.backends, m.fallbacks)
 }
 
@@ -135,10 +130,11 @@ func (m *Metrics) wanted(d *desired) {
 	m.backends.Set(float64(d.claims.backends))
 	m.noLocal.WithLabelValues("internal").Set(float64(d.remarks.internal))
 	m.noLocal.WithLabelValues("external").Set(float64(d.remarks.external))
-	m.fallbacks.Reset()
-	for reason, n := range d.remarks.fallbacks {
-		m.fallbacks.WithLabelValues(reason).Set(float64(n))
+	fallbacks := make([]sample, 0, len(d.remarks.fallbacks))
+	for why, n := range d.remarks.fallbacks {
+		fallbacks = append(fallbacks, sample{n, []string{why.level, why.reason}})
 	}
+	m.fallbacks.set(fallbacks)
 }
 
 // programmed measures changes that the kernel now has.
@@ -149,8 +145,13 @@ func (m *Metrics) programmed(triggers []time.Time) {
 }
 
 func (m *Metrics) report(now map[Problem]struct{}) {
-	m.problems.Reset()
+	byKind := map[string]int{}
 	for p := range now {
-		m.problems.WithLabelValues(p.Kind).Inc()
+		byKind[p.Kind]++
 	}
+	samples := make([]sample, 0, len(byKind))
+	for kind, n := range byKind {
+		samples = append(samples, sample{n, []string{kind}})
+	}
+	m.problems.set(samples)
 }

@@ -37,3 +37,17 @@ func (p *Proxier) report(log klog.Logger) {
 	p.reported, p.news = now, false
 	p.metrics.report(now)
 }
+
+// logTurns says of which Services topology hints are not followed, and why.
+func (p *Proxier) logTurns(log klog.Logger) {
+	for _, t := range p.desired.remarks.takeTurns() {
+		switch {
+		case t.why == (fallback{}):
+			log.V(2).Info("Topology hints are followed, or gone", "service", t.service)
+		case t.why.endpoint.IsValid():
+			log.V(2).Info("Topology hints are not followed", "service", t.service, "level", t.why.level, "reason", t.why.reason, "endpoint", t.why.endpoint)
+		default:
+			log.V(2).Info("Topology hints are not followed", "service", t.service, "level", t.why.level, "reason", t.why.reason)
+		}
+	}
+}

@@ -6,7 +6,6 @@ package proxier
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -17,13 +16,11 @@ import (
 // for logs and metrics only. Most Services have none.
 type remarks struct {
 	byService map[types.NamespacedName]remark
-	internal  int            // Services with remark.internal
-	external  int            // Services with remark.external
-	fallbacks map[string]int // reason -> Services
-	news      bool           // problems may have changed
-
-	triggers []time.Time // of changes that the kernel does not have yet
-	since    time.Time   // older ones are not ours to measure
+	internal  int                    // Services with remark.internal
+	external  int                    // Services with remark.external
+	fallbacks map[fallbackReason]int // Services
+	news      bool                   // problems may have changed
+	turns     []turn                 // of topology, not logged yet
 }
 
 // remark is about one Service.
@@ -31,33 +28,38 @@ type remark struct {
 	// internal and external are set when there are endpoints, but none on this
 	// node as the policy Local would have it.
 	internal, external bool
-	fallback           string // why topology hints were not followed
+	fallback           fallback // why topology hints were not followed
 	problems           []Problem
-	trigger            time.Time // the latest that was measured
 }
 
-func newRemarks(since time.Time) *remarks {
-	return &remarks{byService: map[types.NamespacedName]remark{}, fallbacks: map[string]int{}, since: since}
+// turn is a Service whose hints are followed no more, again, or for another
+// reason.
+type turn struct {
+	service types.NamespacedName
+	why     fallback
 }
 
-// maxTriggers bounds what is remembered while the kernel takes nothing.
-const maxTriggers = 1 << 12
+func newRemarks() *remarks {
+	return &remarks{byService: map[types.NamespacedName]remark{}, fallbacks: map[fallbackReason]int{}}
+}
+
+// maxTurns bounds what waits to be logged.
+const maxTurns = 1 << 12
 
 // set replaces the remark on a Service.
-func (r *remarks) set(key types.NamespacedName, list []claim, from []*Slice, self *Self) {
+func (r *remarks) set(key types.NamespacedName, list []claim, from []*Slice, self *Self, zones map[string]struct{}) {
 	old := r.byService[key]
 	now := remarkOn(key, list, self)
-	now.trigger = old.trigger
-	for _, s := range from {
-		if s.Changed.After(old.trigger) && s.Changed.After(r.since) && len(r.triggers) < maxTriggers {
-			r.triggers = append(r.triggers, s.Changed)
-			now.trigger = later(now.trigger, s.Changed)
-		}
+	if len(list) > 0 {
+		now.problems = append(now.problems, strangeHints(from, zones)...)
 	}
 	r.count(&old, -1)
 	r.count(&now, +1)
 	r.news = r.news || !slices.Equal(old.problems, now.problems)
-	if len(list) == 0 || now.empty() {
+	if old.fallback.fallbackReason != now.fallback.fallbackReason && len(list) > 0 && len(r.turns) < maxTurns {
+		r.turns = append(r.turns, turn{key, now.fallback})
+	}
+	if now.empty() {
 		delete(r.byService, key)
 	} else {
 		r.byService[key] = now
@@ -65,14 +67,7 @@ func (r *remarks) set(key types.NamespacedName, list []claim, from []*Slice, sel
 }
 
 func (m *remark) empty() bool {
-	return !m.internal && !m.external && m.fallback == "" && len(m.problems) == 0 && m.trigger.IsZero()
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+	return !m.internal && !m.external && m.fallback == (fallback{}) && len(m.problems) == 0
 }
 
 func (r *remarks) count(m *remark, n int) {
@@ -82,11 +77,12 @@ func (r *remarks) count(m *remark, n int) {
 	if m.external {
 		r.external += n
 	}
-	if m.fallback == "" {
+	why := m.fallback.fallbackReason
+	if why == (fallbackReason{}) {
 		return
 	}
-	if r.fallbacks[m.fallback] += n; r.fallbacks[m.fallback] == 0 {
-		delete(r.fallbacks, m.fallback)
+	if r.fallbacks[why] += n; r.fallbacks[why] == 0 {
+		delete(r.fallbacks, why)
 	}
 }
 
@@ -97,7 +93,7 @@ func remarkOn(key types.NamespacedName, list []claim, self *Self) remark {
 		c := &list[i]
 		m.internal = m.internal || c.frontend.Policy == nat.Drop
 		m.external = m.external || c.frontend.Policy == nat.Local && len(c.frontend.LocalBackends) == 0
-		if m.fallback == "" {
+		if m.fallback == (fallback{}) {
 			m.fallback = c.fallback
 		}
 		if (c.use == useLoadBalancer || c.use == useExternalIP) && slices.Contains(self.Addrs, c.key.IP) {
@@ -118,9 +114,9 @@ func (r *remarks) problems() []Problem {
 	return out
 }
 
-// takeTriggers returns when what the kernel has now was changed in the API.
-func (r *remarks) takeTriggers() []time.Time {
-	out := r.triggers
-	r.triggers = nil
+// takeTurns returns what is to be logged about topology.
+func (r *remarks) takeTurns() []turn {
+	out := r.turns
+	r.turns = nil
 	return out
 }

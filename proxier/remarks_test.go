@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/component-base/metrics"
@@ -20,7 +19,7 @@ func TestRemarks(t *testing.T) {
 	svc := testService()
 	svc.InternalLocal, svc.ExternalLocal = true, true
 	self := &Self{Name: "node-a", Zone: "z1", Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
-	r := newRemarks(time.Unix(1000, 0))
+	r := newRemarks()
 	for _, step := range []struct {
 		name   string
 		change func()
@@ -29,7 +28,7 @@ func TestRemarks(t *testing.T) {
 	}{
 		{name: "none anywhere", want: "internal 0 external 0 map[] []"},
 		{name: "none here", eps: "b1", want: "internal 1 external 1 map[] []"},
-		{name: "hints for others", eps: "b1/z2", want: "internal 1 external 1 map[no endpoint is hinted for this zone:1] []"},
+		{name: "hints for others", eps: "b1/z2", want: "internal 1 external 1 map[{zone no endpoint is hinted for this node or zone}:1] []"},
 		{name: "one here, drains", eps: "b1 a1/draining", want: "internal 0 external 0 map[] []"},
 		{name: "any node will do, inside", change: func() { svc.InternalLocal = false }, eps: "b1", want: "internal 0 external 1 map[] []"},
 		{name: "nor from outside", change: func() { svc.ExternalLocal = false }, eps: "b1", want: "internal 0 external 0 map[] []"},
@@ -40,40 +39,15 @@ func TestRemarks(t *testing.T) {
 			step.change()
 		}
 		list := testSlices(t, step.eps)
-		r.set(svc.Key, resolve(svc, list, self), list, self)
+		r.set(svc.Key, resolve(svc, list, self), list, self, nil)
 		got := fmt.Sprintf("internal %d external %d %v %v", r.internal, r.external, r.fallbacks, r.problems())
 		if got != step.want {
 			t.Errorf("%s: %s, want %s", step.name, got, step.want)
 		}
 	}
-	r.set(svc.Key, nil, nil, self)
+	r.set(svc.Key, nil, nil, self, nil)
 	if len(r.byService) != 0 || len(r.problems()) != 0 {
 		t.Errorf("a Service that is gone left %+v", r.byService)
-	}
-}
-
-// TestTriggers measures each change once, and none from before the start.
-func TestTriggers(t *testing.T) {
-	at := func(s int64) time.Time { return time.Unix(s, 0) }
-	svc := testService()
-	r := newRemarks(at(1000))
-	for _, step := range []struct {
-		changed, want []time.Time
-	}{
-		{changed: []time.Time{{}, at(999)}},
-		{changed: []time.Time{at(1001), {}}, want: []time.Time{at(1001)}},
-		{changed: []time.Time{at(1001), {}}},
-		{changed: []time.Time{at(1003), at(1002)}, want: []time.Time{at(1003), at(1002)}},
-		{changed: []time.Time{at(1003), at(1004)}, want: []time.Time{at(1004)}},
-	} {
-		var list []*Slice
-		for _, c := range step.changed {
-			list = append(list, &Slice{Changed: c})
-		}
-		r.set(svc.Key, resolve(svc, list, &Self{}), list, &Self{})
-		if diff := cmp.Diff(step.want, r.takeTriggers()); diff != "" {
-			t.Errorf("changes at %v (-want +got):\n%s", step.changed, diff)
-		}
 	}
 }
 
@@ -137,9 +111,9 @@ func TestMetricNames(t *testing.T) {
 	registry := metrics.NewKubeRegistry()
 	m := NewMetrics(registry.MustRegister)
 	m.ops.WithLabelValues("add").Inc()
-	m.problems.WithLabelValues("Service").Inc()
+	m.problems.set([]sample{{1, []string{"Service"}}})
 	m.noLocal.WithLabelValues("internal").Inc()
-	m.fallbacks.WithLabelValues("reason").Inc()
+	m.fallbacks.set([]sample{{1, []string{"level", "reason"}}})
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ type claim struct {
 	frontend nat.Frontend
 	field    string // where the Service says so
 	use      use
-	fallback string           // why topology hints were not followed, where there are any
+	fallback fallback         // why topology hints were not followed, where there are any
 	serving  []netip.AddrPort // of a UDP port: who may answer flows, sorted
 }
 

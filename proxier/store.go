@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -32,6 +33,8 @@ type Store struct {
 	dirtyNodes   bool
 	dirtyCIDRs   bool
 	dirtyReports bool
+	triggers     []time.Time // see Dirty.Triggers
+	since        time.Time
 	names        map[string]string // see Tx.intern
 }
 
@@ -41,7 +44,13 @@ type Dirty struct {
 	Nodes        bool
 	ServiceCIDRs bool
 	Problems     bool
+	// Triggers are when slices were changed in the API, for each change that the
+	// store has seen since it was made.
+	Triggers []time.Time
 }
+
+// maxTriggers bounds what is remembered while nobody takes it.
+const maxTriggers = 1 << 12
 
 // NewStore returns an empty store that expects no source.
 func NewStore() *Store {
@@ -56,6 +65,7 @@ func NewStore() *Store {
 		expected:     map[string]struct{}{},
 		dirty:        map[types.NamespacedName]struct{}{},
 		names:        map[string]string{},
+		since:        time.Now(),
 	}
 }
 
@@ -114,7 +124,8 @@ func (s *Store) TakeDirty() Dirty {
 	if len(s.expected) > 0 {
 		return Dirty{}
 	}
-	d := Dirty{Nodes: s.dirtyNodes, ServiceCIDRs: s.dirtyCIDRs, Problems: s.dirtyReports}
+	d := Dirty{Nodes: s.dirtyNodes, ServiceCIDRs: s.dirtyCIDRs, Problems: s.dirtyReports, Triggers: s.triggers}
+	s.triggers = nil
 	if len(s.dirty) > 0 {
 		d.Services = slices.SortedFunc(maps.Keys(s.dirty), compareNames)
 	}

@@ -48,12 +48,22 @@ func (tx *Tx) SetSlice(slice *Slice) {
 		}
 		tx.DeleteSlice(slice.Key)
 	}
+	tx.trigger(old, slice)
 	tx.intern(slice)
 	tx.s.slices[slice.Key] = slice
 	of := tx.s.byService[slice.Service]
 	i, _ := slices.BinarySearchFunc(of, slice.Key, compareSlice)
 	tx.s.byService[slice.Service] = slices.Insert(of, i, slice)
 	tx.markService(slice.Service)
+}
+
+// trigger notes when a slice was changed, if the annotation speaks of this change
+// and not of an earlier one.
+func (tx *Tx) trigger(old, now *Slice) {
+	s := tx.s
+	if now.Changed.After(s.since) && (old == nil || now.Changed.After(old.Changed)) && len(s.triggers) < maxTriggers {
+		s.triggers = append(s.triggers, now.Changed)
+	}
 }
 
 // DeleteSlice takes a slice out, if it is there.

@@ -1,0 +1,130 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// fallback is why topology hints were not followed; the zero value is that they
+// were, or that there are none.
+type fallback struct {
+	fallbackReason
+	endpoint netip.AddrPort // the first that has no hint, where that is the reason
+}
+
+// fallbackReason is what fallbacks are counted by.
+type fallbackReason struct{ level, reason string }
+
+// Levels of hints.
+const (
+	levelNode = "node"
+	levelZone = "zone"
+)
+
+// Reasons for a fallback.
+const (
+	reasonNoHint  = "an endpoint has no hint"
+	reasonNotHere = "no endpoint is hinted for this node or zone"
+	reasonNoZone  = "this node has no zone label"
+)
+
+func (f fallback) String() string {
+	if f == (fallback{}) {
+		return ""
+	}
+	s := f.level + ": " + f.reason
+	if f.endpoint.IsValid() {
+		s += ": " + f.endpoint.String()
+	}
+	return s
+}
+
+// byTopology follows the hints of ready endpoints (KEP-2433, KEP-3015): those
+// for this node, else those for its zone, else all. Hints of a level count only
+// when every endpoint has them, so that they can be introduced gradually. The
+// fallback is about the last level that has hints but was of no use: with it
+// the endpoints returned are those of a wider level.
+func byTopology(ready []target, self *Self) (out []target, why fallback) {
+	levels := []struct {
+		name  string
+		hints func(*target) []string
+		self  string
+	}{
+		{levelNode, func(t *target) []string { return t.ForNodes }, self.Name},
+		{levelZone, func(t *target) []string { return t.ForZones }, self.Zone},
+	}
+	for _, l := range levels {
+		var ours []target
+		var bare netip.AddrPort
+		hinted := 0
+		for i := range ready {
+			t := &ready[i]
+			hints := l.hints(t)
+			switch {
+			case len(hints) == 0 && !bare.IsValid():
+				bare = t.backend()
+			case len(hints) > 0:
+				hinted++
+				if l.self != "" && slices.Contains(hints, l.self) {
+					ours = append(ours, *t)
+				}
+			}
+		}
+		switch {
+		case hinted == 0:
+		case bare.IsValid():
+			why = fallback{fallbackReason{l.name, reasonNoHint}, bare}
+		case l.self == "":
+			why = fallback{fallbackReason: fallbackReason{l.name, reasonNoZone}}
+		case len(ours) == 0:
+			why = fallback{fallbackReason: fallbackReason{l.name, reasonNotHere}}
+		default:
+			return ours, why
+		}
+	}
+	return ready, why
+}
+
+// strangeHints reports hints for zones that no node is in, one for each slice
+// and zone. Where the zone of no node is known nothing can be said.
+func strangeHints(from []*Slice, zones map[string]struct{}) []Problem {
+	if len(zones) == 0 {
+		return nil
+	}
+	var out []Problem
+	for _, s := range from {
+		strange := map[string]netip.Addr{}
+		for i := range s.Endpoints {
+			for _, zone := range s.Endpoints[i].ForZones {
+				_, known := zones[zone]
+				if _, told := strange[zone]; !known && !told {
+					strange[zone] = s.Endpoints[i].Addr
+				}
+			}
+		}
+		for _, zone := range slices.Sorted(maps.Keys(strange)) {
+			out = append(out, Problem{
+				Kind: kindSlice, Name: s.Key.String(), Field: "endpoints.hints.forZones",
+				Text: fmt.Sprintf("%s is hinted for zone %s, which no Node is in", strange[zone], strconv.Quote(zone)),
+			})
+		}
+	}
+	return out
+}
+
+// zonesOf returns the zones of all nodes.
+func zonesOf(nodes []*Node) map[string]struct{} {
+	out := map[string]struct{}{}
+	for _, n := range nodes {
+		if n.Zone != "" {
+			out[n.Zone] = struct{}{}
+		}
+	}
+	return out
+}
