@@ -13,7 +13,7 @@ import (
 // settingsOf returns what does not belong to one Service: a pure function of
 // the configuration, this node (nil while it is not known) and the ServiceCIDRs.
 func settingsOf(cfg *Config, node *Node, cidrs []*ServiceCIDR) (nat.Settings, []Problem) {
-	s := nat.Settings{MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll}
+	s := nat.Settings{MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll, Cluster: cfg.ClusterCIDRs}
 	unknown := &report{kind: kindNode, name: cfg.NodeName}
 	s.Pods = detector(cfg, node, unknown)
 	s.NodePortAddrs = nodePortAddrs(cfg, node, unknown)

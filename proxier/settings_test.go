@@ -30,7 +30,7 @@ func TestSettings(t *testing.T) {
 		told []string
 	}{{
 		name: "pods by cluster CIDR, NodePorts everywhere", cfg: Config{ClusterCIDRs: pods}, node: node,
-		want: nat.Settings{Pods: nat.Detector{CIDRs: pods}, NodePortAddrs: all},
+		want: nat.Settings{Pods: nat.Detector{CIDRs: pods}, Cluster: pods, NodePortAddrs: all},
 	}, {
 		name: "primary addresses", cfg: Config{NodePortAddresses: []string{"primary"}}, node: node,
 		want: nat.Settings{NodePortAddrs: mustPrefixes("192.0.2.1/32", "2001:db8::1/128")},
@@ -48,10 +48,10 @@ func TestSettings(t *testing.T) {
 		want: nat.Settings{Pods: nat.Detector{CIDRs: node.PodCIDRs}, NodePortAddrs: all},
 	}, {
 		name: "pods by the node's CIDRs, without a Node", cfg: Config{LocalMode: LocalNodeCIDR, ClusterCIDRs: pods},
-		want: nat.Settings{NodePortAddrs: all}, told: []string{noPodCIDRs},
+		want: nat.Settings{Cluster: pods, NodePortAddrs: all}, told: []string{noPodCIDRs},
 	}, {
 		name: "pods by bridge", cfg: Config{LocalMode: LocalBridgeInterface, BridgeInterface: "cni0", ClusterCIDRs: pods}, node: node,
-		want: nat.Settings{Pods: nat.Detector{Interface: "cni0"}, NodePortAddrs: all},
+		want: nat.Settings{Pods: nat.Detector{Interface: "cni0"}, Cluster: pods, NodePortAddrs: all},
 	}, {
 		name: "pods by name of interface", cfg: Config{LocalMode: LocalInterfaceNamePrefix, InterfaceNamePrefix: "veth"}, node: node,
 		want: nat.Settings{Pods: nat.Detector{InterfacePrefix: "veth"}, NodePortAddrs: all},
