@@ -1,0 +1,176 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sysctl
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Setting is a file below /proc/sys and what it has to say.
+type Setting struct {
+	Path   string   // "net/ipv4/ip_forward"
+	Want   string   // what Apply writes
+	Also   []string // other values that will do
+	Report bool     // somebody's decision: Apply does not write it
+	Module string   // that makes the file appear, if it may be missing
+	Why    string   // what happens otherwise
+}
+
+// Config is what the list depends on.
+type Config struct {
+	IPv4, IPv6 bool   // families of pods
+	Bridge     bool   // pods hang on a bridge
+	Overlay    string // the overlay's device, once it exists
+	// RouterAdvertised are devices with a default route that the kernel learnt
+	// from a router; see the function of that name.
+	RouterAdvertised []string
+	// Asymmetric is whether packets may come in by another device than replies
+	// go out: more than one uplink, or direct routing beside the overlay.
+	Asymmetric bool
+}
+
+// Needed returns the settings in the order in which they must be made.
+func Needed(c Config) []Setting {
+	var out []Setting
+	if c.IPv4 {
+		out = append(out, Setting{
+			Path: "net/ipv4/ip_forward", Want: "1",
+			Why: "packets from and to pods are not forwarded",
+		}, Setting{
+			// Writing ip_forward sets this, too, but somebody may set it back.
+			Path: "net/ipv4/conf/default/forwarding", Want: "1",
+			Why: "new pods' devices copy it; packets from them are not forwarded",
+		})
+	}
+	if c.IPv6 {
+		out = append(out, ipv6(c)...)
+	}
+	if c.Bridge {
+		out = append(out, bridge(c)...)
+	}
+	if c.IPv4 && c.Overlay != "" {
+		out = append(out, Setting{
+			// What counts is the greater one of this and conf/all.
+			Path: device("ipv4", c.Overlay, "rp_filter"), Want: "2",
+			Why: "packets that nodes send through the tunnel while replies take another way are dropped",
+		})
+	}
+	if c.IPv4 && c.Asymmetric {
+		out = append(out, Setting{
+			Path: "net/ipv4/conf/all/rp_filter", Want: "2", Also: []string{"0"}, Report: true,
+			Why: "packets that come in by another device than replies go out are dropped",
+		})
+	}
+	return out
+}
+
+func ipv6(c Config) []Setting {
+	var out []Setting
+	for _, dev := range slices.Sorted(slices.Values(c.RouterAdvertised)) {
+		out = append(out, Setting{
+			// Before forwarding: turning that on removes the route at once
+			// (addrconf.c, rt6_purge_dflt_routers).
+			Path: device("ipv6", dev, "accept_ra"), Want: "2", Also: []string{"0"},
+			Why: "a node that forwards does not listen to routers, and loses its IPv6 default route",
+		})
+	}
+	for _, which := range []string{"all", "default"} {
+		out = append(out, Setting{
+			Path: "net/ipv6/conf/" + which + "/disable_ipv6", Want: "0", Report: true,
+			Why: "pods' devices get no IPv6 address, and pods do not start",
+		})
+	}
+	return append(out, Setting{
+		Path: "net/ipv6/conf/all/forwarding", Want: "1",
+		Why: "packets from and to pods are not forwarded",
+	})
+}
+
+func bridge(c Config) []Setting {
+	var out []Setting
+	add := func(file string) {
+		out = append(out, Setting{
+			Path: "net/bridge/" + file, Want: "1", Module: "br_netfilter",
+			Why: "a Service whose endpoint is on the client's node does not work: the reply is switched past the translation",
+		})
+	}
+	if c.IPv4 {
+		add("bridge-nf-call-iptables")
+	}
+	if c.IPv6 {
+		add("bridge-nf-call-ip6tables")
+	}
+	return out
+}
+
+// device is a setting of one device, whose name may have dots.
+func device(family, dev, file string) string {
+	return "net/" + family + "/conf/" + dev + "/" + file
+}
+
+// Name is the setting's name for sysctl(8), where a dot in the name of a device
+// is a slash.
+func (s Setting) Name() string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '/':
+			return '.'
+		case '.':
+			return '/'
+		}
+		return r
+	}, s.Path)
+}
+
+func (s Setting) ok(have string) bool { return have == s.Want || slices.Contains(s.Also, have) }
+
+// Finding is a setting that is not as it should be.
+type Finding struct {
+	Setting
+	Have string // empty where it could not be read
+	Err  error  // why it could not be read or set
+}
+
+// String says what is wrong, what comes of it, and what to type on the node.
+func (f Finding) String() string {
+	var b strings.Builder
+	if f.Have != "" {
+		fmt.Fprintf(&b, "%s is %s, not %s: %s", f.Name(), f.Have, f.Want, f.Why)
+	} else {
+		fmt.Fprintf(&b, "%s is not known: if it is not %s, %s", f.Name(), f.Want, f.Why)
+	}
+	if f.Err != nil {
+		fmt.Fprintf(&b, " (%v)", f.Err)
+	}
+	b.WriteString("; on the node: ")
+	if f.Module != "" && errors.Is(f.Err, fs.ErrNotExist) {
+		b.WriteString("modprobe " + f.Module + " && ")
+	}
+	fmt.Fprintf(&b, "sysctl -w %s=%s", f.Name(), f.Want)
+	if errors.Is(f.Err, syscall.EROFS) {
+		b.WriteString(", or let the agent do it: give it the node's /proc/sys/net, or securityContext.privileged: /proc/sys is read-only in its container")
+	}
+	return b.String()
+}
+
+// Check returns what is not as it should be, in the order of needed. read
+// returns the content of a file below /proc/sys.
+func Check(needed []Setting, read func(path string) (string, error)) []Finding {
+	var out []Finding
+	for _, s := range needed {
+		have, err := read(s.Path)
+		have = strings.TrimSpace(have)
+		if err != nil {
+			out = append(out, Finding{Setting: s, Err: err})
+		} else if !s.ok(have) {
+			out = append(out, Finding{Setting: s, Have: have})
+		}
+	}
+	return out
+}
