@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/lab"
+)
+
+// crowd is how many clients the tests of session affinity have: enough that by
+// chance two endpoints share them, or a client changes its endpoint, but once in
+// 2^23 times.
+const crowd = 24
+
+// clients gives the host outside addresses and returns a client for each.
+func (b *bed) clients(t *testing.T) []source {
+	t.Helper()
+	out := make([]source, crowd)
+	for i := range out {
+		out[i] = source{b.Outside, both("198.51.100.%d", "2001:db8:100::%d", 100+i)}
+		for family, bits := range []int{24, 64} {
+			ip := out[i].addr[family]
+			check(t, b.Outside.AddAddr("eth0", netip.PrefixFrom(ip, bits)))
+			route := netip.PrefixFrom(ip, ip.BitLen())
+			check(t, b.other.SetRoute(route, b.node.Addrs()[family], "eth0"))
+		}
+	}
+	return out
+}
+
+// endpointsOfClients dials once from each client and returns who answered.
+func (b *bed) endpointsOfClients(t *testing.T, clients []source, to l4.Addr) []string {
+	t.Helper()
+	out := make([]string, len(clients))
+	var all sync.WaitGroup
+	for i, c := range clients {
+		all.Go(func() { out[i] = b.dial(t.Context(), c, to) })
+	}
+	all.Wait()
+	return out
+}
+
+// sticky switches session affinity on; 0 seconds are the API's default.
+func sticky(seconds int32) func(*corev1.Service) {
+	return func(svc *corev1.Service) {
+		svc.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+		if seconds > 0 {
+			svc.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &seconds}}
+		}
+	}
+}
+
+// stays dials a few times and expects every client to keep its endpoint.
+func (b *bed) stays(t *testing.T, clients []source, to l4.Addr, want []string) {
+	t.Helper()
+	for range 4 {
+		if got := b.endpointsOfClients(t, clients, to); !slices.Equal(got, want) {
+			t.Errorf("%s: clients changed from\n%v to\n%v", to, want, got)
+			return
+		}
+	}
+}
+
+// changes dials again after each pause until some client has another endpoint.
+func (b *bed) changes(t *testing.T, pause time.Duration, clients []source, to l4.Addr, from []string) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("a client of %s changes its endpoint", to), func() bool {
+		time.Sleep(pause)
+		return !slices.Equal(b.endpointsOfClients(t, clients, to), from)
+	})
+}
+
+func distinct(list []string) string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return strings.Join(slices.Compact(list), ", ")
+}
+
+// TestPacketAffinity keeps clients with their endpoints, at each kind of address
+// and with each policy, over a restart of the agent and until an endpoint goes.
+func TestPacketAffinity(t *testing.T) {
+	t.Parallel()
+	b, here2, _ := newPairBed(t)
+	clients := b.clients(t)
+	b.apply(t, serviceObject(1, sticky(0)), serviceObject(2, sticky(0), externalLocal))
+	for n := 1; n <= 2; n++ {
+		b.apply(t, sliceObjects(n, ready(b.here), ready(here2), ready(b.there))...)
+	}
+	type target struct {
+		to     l4.Addr
+		spread string
+	}
+	var targets []target
+	for family := range ipFamilies {
+		for _, kind := range []string{"ClusterIP", "NodePort", "LB VIP", "external IP"} {
+			targets = append(targets, target{b.frontend(kind, 1, family), "here m, here2 m, there m"})
+			if kind != "ClusterIP" {
+				targets = append(targets, target{b.frontend(kind, 2, family), "here -, here2 -"})
+			}
+		}
+	}
+	had := map[l4.Addr][]string{}
+	for _, target := range targets {
+		had[target.to] = b.endpointsOfClients(t, clients, target.to)
+		if got := distinct(had[target.to]); got != target.spread {
+			t.Errorf("%s: clients got to %s, want %s", target.to, got, target.spread)
+		}
+		b.stays(t, clients, target.to, had[target.to])
+	}
+	b.restart(t, defaults())
+	for _, target := range targets {
+		b.stays(t, clients, target.to, had[target.to])
+	}
+	for n := 1; n <= 2; n++ {
+		b.apply(t, sliceObjects(n, ready(b.here), ready(b.there))...)
+	}
+	for _, target := range targets {
+		for i, got := range b.endpointsOfClients(t, clients, target.to) {
+			if was := had[target.to][i]; strings.HasPrefix(got, "here2") || !strings.HasPrefix(was, "here2") && got != was {
+				t.Errorf("%s: a client of %s got to %s after here2 has gone", target.to, was, got)
+			}
+		}
+	}
+}
+
+// TestPacketAffinitySwitched switches affinity on and off and changes its
+// timeout.
+func TestPacketAffinitySwitched(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	clients := b.clients(t)
+	b.apply(t, sliceObjects(1, ready(b.here), ready(b.there))...)
+	for _, step := range []struct {
+		name string
+		svc  *corev1.Service
+		want func(t *testing.T, to l4.Addr, had []string)
+	}{
+		{"off", serviceObject(1), func(t *testing.T, to l4.Addr, had []string) { b.changes(t, 0, clients, to, had) }},
+		{"on", serviceObject(1, sticky(0)), func(t *testing.T, to l4.Addr, had []string) { b.stays(t, clients, to, had) }},
+		{"shorter", serviceObject(1, sticky(1)), func(t *testing.T, to l4.Addr, had []string) { b.changes(t, 1200*time.Millisecond, clients, to, had) }},
+		{"longer", serviceObject(1, sticky(86400)), func(t *testing.T, to l4.Addr, had []string) {
+			time.Sleep(1500 * time.Millisecond) // as long as it took before
+			b.stays(t, clients, to, had)
+		}},
+		{"off again", serviceObject(1), func(t *testing.T, to l4.Addr, had []string) { b.changes(t, 0, clients, to, had) }},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			b.apply(t, step.svc)
+			for family := range ipFamilies {
+				for _, kind := range []string{"ClusterIP", "NodePort"} {
+					to := b.frontend(kind, 1, family)
+					step.want(t, to, b.endpointsOfClients(t, clients, to))
+				}
+			}
+		})
+	}
+}
+
+// TestPacketAffinityPorts does not share what it remembers between the ports of
+// a Service, nor its protocols.
+func TestPacketAffinityPorts(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	clients := b.clients(t)
+	b.apply(t, serviceObject(1, everyProtocol, sticky(0)))
+	b.apply(t, slicesWith(1, everyProtocolPorts(), ready(b.here), ready(b.there))...)
+	eachFamily(t, func(t *testing.T, family int) {
+		var before []string
+		for _, proto := range everyProto {
+			to := b.frontend("LB VIP", 1, family)
+			to.Proto = proto
+			had := b.endpointsOfClients(t, clients, to)
+			if distinct(had) != "here m, there m" || slices.Equal(before, had) {
+				t.Errorf("%s: clients got to %v, those before to %v", to, had, before)
+			}
+			b.stays(t, clients, to, had)
+			before = had
+		}
+	})
+}
+
+// TestPacketAffinityForgets takes an endpoint away and brings it back: clients
+// that went elsewhere meanwhile stay there, and nobody is sent to it before.
+func TestPacketAffinityForgets(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	clients := b.clients(t)
+	b.apply(t, serviceObject(1, sticky(0)))
+	b.apply(t, sliceObjects(1, ready(b.here), ready(b.there))...)
+	for family := range ipFamilies {
+		b.endpointsOfClients(t, clients, b.frontend("LB VIP", 1, family))
+	}
+	b.apply(t, sliceObjects(1, ready(b.here))...)
+	for family := range ipFamilies {
+		had := b.endpointsOfClients(t, clients, b.frontend("LB VIP", 1, family))
+		if got := distinct(had); got != "here m" {
+			t.Errorf("clients got to %s, want here m", got)
+		}
+	}
+	b.apply(t, sliceObjects(1, ready(b.here), ready(b.there))...)
+	for family := range ipFamilies {
+		b.stays(t, clients, b.frontend("LB VIP", 1, family), slices.Repeat([]string{"here m"}, crowd))
+	}
+}
