@@ -126,11 +126,17 @@ func TestPacketAffinity(t *testing.T) {
 		b.apply(t, sliceObjects(n, ready(b.here), ready(b.there))...)
 	}
 	for _, target := range targets {
-		for i, got := range b.endpointsOfClients(t, clients, target.to) {
-			if was := had[target.to][i]; strings.HasPrefix(got, "here2") || !strings.HasPrefix(was, "here2") && got != was {
-				t.Errorf("%s: a client of %s got to %s after here2 has gone", target.to, was, got)
+		var got []string
+		waitFor(t, fmt.Sprintf("here2 is forgotten at %s", target.to), func() bool {
+			got = b.endpointsOfClients(t, clients, target.to)
+			return !strings.Contains(distinct(got), "here2")
+		})
+		for i, was := range had[target.to] {
+			if !strings.HasPrefix(was, "here2") && got[i] != was {
+				t.Errorf("%s: a client of %s got to %s when here2 had gone", target.to, was, got[i])
 			}
 		}
+		b.stays(t, clients, target.to, got)
 	}
 }
 
@@ -191,7 +197,7 @@ func TestPacketAffinityPorts(t *testing.T) {
 }
 
 // TestPacketAffinityForgets takes an endpoint away and brings it back: clients
-// that went elsewhere meanwhile stay there, and nobody is sent to it before.
+// that went elsewhere meanwhile stay there.
 func TestPacketAffinityForgets(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, defaults(), lab.PTP)
@@ -203,10 +209,10 @@ func TestPacketAffinityForgets(t *testing.T) {
 	}
 	b.apply(t, sliceObjects(1, ready(b.here))...)
 	for family := range ipFamilies {
-		had := b.endpointsOfClients(t, clients, b.frontend("LB VIP", 1, family))
-		if got := distinct(had); got != "here m" {
-			t.Errorf("clients got to %s, want here m", got)
-		}
+		to := b.frontend("LB VIP", 1, family)
+		waitFor(t, fmt.Sprintf("there is forgotten at %s", to), func() bool {
+			return distinct(b.endpointsOfClients(t, clients, to)) == "here m"
+		})
 	}
 	b.apply(t, sliceObjects(1, ready(b.here), ready(b.there))...)
 	for family := range ipFamilies {

@@ -87,18 +87,19 @@ func (b *bed) start(t *testing.T, cfg Config) {
 	t.Helper()
 	table, err := nat.Open(b.node.NS)
 	check(t, err)
-	cleaner := conntrack.NewCleaner(b.node.NS.Fd())
+	cleaner, forgetter := conntrack.NewCleaner(b.node.NS.Fd()), nat.NewForgetter(b.node.NS)
 	b.store = NewStore()
 	b.store.Update(func(tx *Tx) {
 		for _, it := range b.items {
 			it.put(tx)
 		}
 	})
-	b.agent = New(cfg, b.store, Deps{Table: table, Flows: cleaner, Metrics: NewMetrics(func(...metrics.Registerable) {})})
+	b.agent = New(cfg, b.store, Deps{Table: table, Flows: cleaner, Clients: forgetter, Metrics: NewMetrics(func(...metrics.Registerable) {})})
 	ctx, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(t.Context()), klog.Logger{}))
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	go func() { ended <- b.agent.Run(ctx) }()
 	go func() { ended <- cleaner.Run(ctx, func(conntrack.Sweep) {}) }()
+	go func() { ended <- forgetter.Run(ctx, func(int, error) {}) }()
 	b.stop = func() {
 		cancel()
 		for range cap(ended) {
