@@ -64,6 +64,7 @@ func (p *Proxier) commit(ctx context.Context, b *nat.Batch) error {
 		if p.repairing {
 			p.repairing = false
 			p.metrics.repairs.Inc()
+			p.events.repaired()
 		}
 	}
 	p.desired.state.Acked(b)

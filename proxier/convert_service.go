@@ -33,7 +33,7 @@ func convertService(in *corev1.Service) (*Service, []Problem) {
 	if !r.validKey(key, validation.IsDNS1123Label) {
 		return nil, r.problems
 	}
-	out := &Service{Key: key, Created: in.CreationTimestamp.Time}
+	out := &Service{Key: key, UID: in.UID, Created: in.CreationTimestamp.Time}
 	if out.ClusterIPs = r.onePerFamily(field, ips); len(out.ClusterIPs) == 0 {
 		return nil, r.problems
 	}

@@ -41,6 +41,7 @@ func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
 	}
 	out := &Slice{
 		Key:     key,
+		UID:     in.UID,
 		Service: types.NamespacedName{Namespace: in.Namespace, Name: service},
 		IPv6:    in.AddressType == discoveryv1.AddressTypeIPv6,
 		Ports:   r.slicePorts(in.Ports),

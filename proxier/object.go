@@ -19,6 +19,7 @@ import (
 // Service is the slim form of a v1 Service.
 type Service struct {
 	Key     types.NamespacedName
+	UID     types.UID // for Events; empty where the object comes from a file
 	Created time.Time // decides contested addresses: the older Service wins
 
 	ClusterIPs      []netip.Addr // one per family; empty for a headless Service
@@ -48,6 +49,7 @@ type ServicePort struct {
 // Slice is the slim form of a discovery.k8s.io/v1 EndpointSlice.
 type Slice struct {
 	Key       types.NamespacedName
+	UID       types.UID // for Events
 	Service   types.NamespacedName
 	IPv6      bool
 	Ports     []SlicePort

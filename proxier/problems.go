@@ -20,13 +20,16 @@ func (p *Proxier) problems() []Problem {
 	return out
 }
 
-// report logs each problem once when it appears and once when it is gone.
+// report logs each problem once when it appears, with an Event, and once when it
+// is gone.
 func (p *Proxier) report(log klog.Logger) {
 	now := map[Problem]struct{}{}
+	var fresh []Problem
 	for _, problem := range p.problems() {
 		now[problem] = struct{}{}
 		if _, known := p.reported[problem]; !known {
 			log.Info("Problem", "kind", problem.Kind, "name", problem.Name, "field", problem.Field, "problem", problem.Text)
+			fresh = append(fresh, problem)
 		}
 	}
 	for problem := range p.reported {
@@ -35,6 +38,7 @@ func (p *Proxier) report(log klog.Logger) {
 		}
 	}
 	p.reported, p.news = now, false
+	p.events.problems(fresh, p.store)
 	p.metrics.report(now)
 }
 

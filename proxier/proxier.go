@@ -41,6 +41,7 @@ type Deps struct {
 	Flows   Flows   // nil leaves flows alone
 	Clients Clients // nil leaves sticky clients alone
 	Health  Health  // nil answers no load balancer
+	Events  *Events // nil writes none
 	Metrics *Metrics
 }
 
@@ -52,6 +53,7 @@ type Proxier struct {
 	flows   Flows
 	clients Clients
 	health  Health
+	events  *Events
 	metrics *Metrics
 
 	drifted chan struct{} // poked when somebody else changed the table
@@ -72,7 +74,7 @@ type Proxier struct {
 func New(cfg Config, store *Store, deps Deps) *Proxier {
 	return &Proxier{
 		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients,
-		health: deps.Health, metrics: deps.Metrics,
+		health: deps.Health, events: deps.Events, metrics: deps.Metrics,
 		drifted: make(chan struct{}, 1), distrusted: true,
 		refused: map[l4.Addr]Problem{}, reported: map[Problem]struct{}{},
 	}

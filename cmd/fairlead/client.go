@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -11,6 +12,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"fairlead/proxier"
 )
 
 // client returns nil when the API server is not a source.
@@ -42,4 +45,12 @@ func (f *runFlags) client() (kubernetes.Interface, error) {
 		return nil, fmt.Errorf("reach the API server: %w", err)
 	}
 	return client, nil
+}
+
+// newEvents returns nil where there is no API server to tell.
+func newEvents(ctx context.Context, client kubernetes.Interface, node string) (*proxier.Events, error) {
+	if client == nil {
+		return nil, nil
+	}
+	return proxier.NewEvents(ctx, client, node)
 }

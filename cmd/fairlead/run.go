@@ -99,6 +99,10 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 	if cfg.LocalMode == proxier.LocalClusterCIDR && len(cfg.ClusterCIDRs) == 0 {
 		log.Info("Pods cannot be told from other clients without --cluster-cidr, so nobody is masqueraded on the way to a ClusterIP")
 	}
+	events, err := newEvents(ctx, client, cfg.NodeName)
+	if err != nil {
+		return err
+	}
 	table, err := nat.Open(nil)
 	if err != nil {
 		return fmt.Errorf("open table: %w", err)
@@ -111,7 +115,7 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 	forgetter := nat.NewForgetter(nil)
 	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store}
 	checks := healthcheck.New(healthcheck.Options{Healthy: h.keepsUp, Report: store.HealthCheck})
-	p := proxier.New(cfg, store, proxier.Deps{Table: table, Flows: cleaner, Clients: forgetter, Health: checks, Metrics: metrics})
+	p := proxier.New(cfg, store, proxier.Deps{Table: table, Flows: cleaner, Clients: forgetter, Health: checks, Events: events, Metrics: metrics})
 	h.proxier = p
 	group, ctx := errgroup.WithContext(ctx)
 	// All sources are expected before the first delivers.
