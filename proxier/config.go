@@ -32,6 +32,9 @@ type Config struct {
 	// NodePortAddresses are CIDRs, or "primary". A family without any stands
 	// for all addresses of the node.
 	NodePortAddresses []string
+	// NodeAddress stands for the node's first address of its family, in place of
+	// what the Node object says; the zero value is none.
+	NodeAddress netip.Addr
 	// MasqueradeMark is a single bit of the packet mark; 0 is the default.
 	MasqueradeMark uint32
 	// MasqueradeAll masquerades connections of pods to ClusterIPs, too.

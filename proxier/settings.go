@@ -53,7 +53,7 @@ func nodePortAddrs(cfg *Config, node *Node, r *report) []netip.Prefix {
 			out = append(out, p)
 			continue
 		}
-		primary := primaryAddrs(node)
+		primary := primaryAddrs(cfg.NodeAddress, node)
 		if len(primary) == 0 {
 			r.add("status.addresses", "are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)")
 			return everyAddr()
@@ -77,13 +77,18 @@ func everyAddr() []netip.Prefix {
 	}
 }
 
-// primaryAddrs returns the first address of each family.
-func primaryAddrs(node *Node) []netip.Addr {
-	if node == nil {
-		return nil
-	}
+// primaryAddrs returns the first address of each family: configured, where it is
+// valid, else the Node's.
+func primaryAddrs(configured netip.Addr, node *Node) []netip.Addr {
 	var out []netip.Addr
 	seen := map[bool]bool{}
+	if configured.IsValid() {
+		seen[configured.Is4()] = true
+		out = append(out, configured)
+	}
+	if node == nil {
+		return out
+	}
 	for _, ip := range node.Addresses {
 		if !seen[ip.Is4()] {
 			seen[ip.Is4()] = true

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,8 @@ func (f *runFlags) client() (kubernetes.Interface, error) {
 	var cfg *rest.Config
 	var err error
 	switch {
-	case f.kubeconfig != "":
-		cfg, err = clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	case f.kubeconfig != "" || f.master != "":
+		cfg, err = clientcmd.BuildConfigFromFlags(f.master, f.kubeconfig)
 		if err != nil {
 			return nil, fmt.Errorf("--kubeconfig: %w", err)
 		}
@@ -37,8 +38,9 @@ func (f *runFlags) client() (kubernetes.Interface, error) {
 			return nil, fmt.Errorf("read the pod's service account: %w", err)
 		}
 	}
-	cfg.ContentType = runtime.ContentTypeProtobuf
-	cfg.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	cfg.ContentType = cmp.Or(f.contentType, runtime.ContentTypeProtobuf)
+	cfg.AcceptContentTypes = cmp.Or(f.acceptTypes, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON)
+	cfg.QPS, cfg.Burst = f.qps, f.burst
 	cfg.UserAgent = "fairlead/" + versionText()
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {

@@ -31,12 +31,13 @@ type nodeFlags struct {
 	localMode     string
 	bridge        string
 	prefix        string
+	nodeAddress   netip.Addr // see proxier.Config
 }
 
 func (f *nodeFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.nodeName, "node-name", "", "name of this node's Node object; default the host name in lower case")
 	fs.StringSliceVar(&f.clusterCIDRs, "cluster-cidr", nil, "ranges of all pods, one per family; connections from elsewhere to a ClusterIP are masqueraded")
-	fs.StringSliceVar(&f.nodePortAddrs, "nodeport-addresses", []string{proxier.NodePortPrimary}, `where NodePorts are served: CIDRs, or "primary" for the first address of the Node in each family; empty for all addresses`)
+	fs.StringSliceVar(&f.nodePortAddrs, "nodeport-addresses", []string{proxier.NodePortPrimary}, `where NodePorts are served: CIDRs, or "primary" for the first address of the Node in each family, or "all"; empty for all addresses`)
 	fs.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "ranges of ClusterIPs while the cluster has no ServiceCIDR objects; connections to unallocated addresses in them are dropped")
 	fs.IntVar(&f.masqueradeBit, "masquerade-bit", 14, "bit of the packet mark, from 0 to 31, that asks for masquerade")
 	fs.BoolVar(&f.masqueradeAll, "masquerade-all", false, "masquerade connections of pods to ClusterIPs, too")
@@ -50,7 +51,8 @@ func (f *nodeFlags) config() (proxier.Config, error) {
 	var errs []error
 	cfg := proxier.Config{
 		NodeName:          strings.ToLower(strings.TrimSpace(f.nodeName)),
-		NodePortAddresses: f.nodePortAddrs,
+		NodePortAddresses: nodePortKeywords(f.nodePortAddrs),
+		NodeAddress:       f.nodeAddress,
 		MasqueradeAll:     f.masqueradeAll,
 		LocalMode:         f.localMode, BridgeInterface: f.bridge, InterfaceNamePrefix: f.prefix,
 	}
@@ -73,6 +75,24 @@ func (f *nodeFlags) config() (proxier.Config, error) {
 	cfg.ServiceCIDRs, err = prefixes("--service-cidr", f.serviceCIDRs)
 	errs = append(errs, err, cfg.Validate(), existing("--manifests", f.manifests))
 	return cfg, errors.Join(errs...)
+}
+
+// nodePortKeywords replaces the keywords of kube-proxy that stand for CIDRs.
+// Loopback addresses are none that NodePorts are served on, so "localhost" leaves
+// none.
+func nodePortKeywords(list []string) []string {
+	var out []string
+	for _, s := range list {
+		switch s = strings.TrimSpace(s); s {
+		case "all":
+			out = append(out, "0.0.0.0/0", "::/0")
+		case "localhost":
+			out = append(out, "127.0.0.0/8", "::1/128")
+		default:
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func prefixes(flag string, list []string) ([]netip.Prefix, error) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -46,7 +47,7 @@ func TestNodeFlags(t *testing.T) {
 		MasqueradeMark:    0x8000, MasqueradeAll: true,
 		LocalMode: "BridgeInterface", BridgeInterface: "cni0",
 	}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
@@ -63,7 +64,7 @@ func TestNodeFlagsDefault(t *testing.T) {
 	want := proxier.Config{
 		NodeName: strings.ToLower(host), NodePortAddresses: []string{"primary"}, MasqueradeMark: 0x4000, LocalMode: "ClusterCIDR",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 	if got, err := parse(t, "--nodeport-addresses="); err != nil || len(got.NodePortAddresses) > 0 {

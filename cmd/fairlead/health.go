@@ -11,16 +11,15 @@ import (
 	"fairlead/proxier"
 )
 
-// healthTimeout is how long a change may wait for the kernel before the agent
-// counts as unhealthy: kube-proxy's twice the sync period of 30 s.
-const healthTimeout = time.Minute
-
 // health answers load balancers and the kubelet as kube-proxy does.
 type health struct {
 	node      string
 	needsNode bool // a node without Node object takes no traffic
 	store     *proxier.Store
-	proxier   interface {
+	// timeout is how long a change may wait for the kernel before the agent
+	// counts as unhealthy: twice the sync period, as in kube-proxy.
+	timeout time.Duration
+	proxier interface {
 		LastSync() time.Time
 		Behind() time.Duration
 	}
@@ -56,7 +55,7 @@ func (h *health) eligible() bool {
 }
 
 // keepsUp reports whether the kernel has what the API says, more or less.
-func (h *health) keepsUp() bool { return h.proxier.Behind() < healthTimeout }
+func (h *health) keepsUp() bool { return h.proxier.Behind() < h.timeout }
 
 func (h *health) answer(w http.ResponseWriter, eligible *bool) {
 	now := time.Now()

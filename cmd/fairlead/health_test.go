@@ -44,7 +44,7 @@ func TestHealth(t *testing.T) {
 		if tc.node != nil {
 			store.Update(func(tx *proxier.Tx) { tx.SetNode(tc.node) })
 		}
-		handler := (&health{node: "node-a", needsNode: tc.api, store: store, proxier: progress(tc.behind)}).handler()
+		handler := (&health{node: "node-a", needsNode: tc.api, store: store, proxier: progress(tc.behind), timeout: time.Minute}).handler()
 		for path, want := range map[string]int{"/healthz": tc.healthz, "/livez": tc.livez, "/": http.StatusNotFound} {
 			r := httptest.NewRecorder()
 			handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))
@@ -71,7 +71,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestMetricsHandler(t *testing.T) {
-	handler := metricsHandler(proxier.Config{NodeName: "node-a"})
+	handler := metricsHandler(map[string]any{"fairlead": proxier.Config{NodeName: "node-a"}}, false)
 	for path, want := range map[string]string{"/proxyMode": "nftables", "/healthz": "ok", "/metrics": "", "/configz": ""} {
 		r := httptest.NewRecorder()
 		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))

@@ -20,15 +20,22 @@ func saveMemory(ctx context.Context, ready func() bool) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	if await(ctx, ready) {
+		debug.FreeOSMemory()
+	}
+	return nil
+}
+
+// await returns true once ready does, and false when ctx ends before.
+func await(ctx context.Context, ready func() bool) bool {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for !ready() {
 		select {
 		case <-ctx.Done():
-			return nil
+			return false
 		case <-tick.C:
 		}
 	}
-	debug.FreeOSMemory()
-	return nil
+	return true
 }

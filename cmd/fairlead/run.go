@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/conntrack"
+	"fairlead/internal/flannel"
 	"fairlead/internal/healthcheck"
 	"fairlead/nat"
 	"fairlead/proxier"
@@ -29,14 +31,25 @@ import (
 // runFlags are the flags of the agent.
 type runFlags struct {
 	nodeFlags
+	kubeProxyFlags
 	kubeconfig  string
 	metricsAddr string
 	healthAddr  string
 	logging     *logsapi.LoggingConfiguration
+
+	ignored  []*ignored        // flags that are accepted in vain
+	warnings []warning         // about those, and fields of files
+	files    map[string][]byte // of configuration, as they were read
+	netConf  *flannel.NetConf  // nil without --net-config-path
 }
 
 func newRunCommand() *cobra.Command {
-	flags := runFlags{logging: logsapi.NewLoggingConfiguration()}
+	cmd, _ := newRun()
+	return cmd
+}
+
+func newRun() (*cobra.Command, *runFlags) {
+	flags := &runFlags{logging: logsapi.NewLoggingConfiguration()}
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the agent in the network namespace it is started in",
@@ -47,49 +60,69 @@ ends it leaves the data path as it is, so that an upgrade drops no traffic.`,
   fairlead run --manifests /etc/fairlead/manifests --node-name worker-1 --cluster-cidr 10.244.0.0/16`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := flags.config()
+			cfg, err := flags.config(cmd.Flags())
 			if err != nil {
 				return err
 			}
+			flags.warn(cmd.Context())
+			if flags.initOnly {
+				return flags.conntrack.apply(runtime.NumCPU())
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM)
 			defer context.AfterFunc(ctx, stop)() // a second signal ends us at once
-			return flags.run(ctx, cfg)
+			return flags.run(ctx, cfg, configz(cfg, cmd.Flags()))
 		},
 	}
 	var groups cliflag.NamedFlagSets
 	source := groups.FlagSet("Source")
 	source.StringVar(&flags.kubeconfig, "kubeconfig", "", "file that says how to reach the API server; default, without --manifests, the pod's service account")
 	source.StringVar(&flags.manifests, "manifests", "", "file or directory of Kubernetes manifests, whose changes are followed")
-	flags.register(groups.FlagSet("Node"))
+	node := groups.FlagSet("Node")
+	flags.nodeFlags.register(node)
 	serve := groups.FlagSet("Serving")
 	serve.StringVar(&flags.metricsAddr, "metrics-bind-address", "127.0.0.1:10249", "address and port of /metrics, /proxyMode and /configz; empty for none")
 	serve.StringVar(&flags.healthAddr, "healthz-bind-address", "0.0.0.0:10256", "address and port of /healthz and /livez; empty for none")
+	flags.kubeProxyFlags.register(source, node, serve, groups.FlagSet("Kernel"))
 	logsapi.AddFlags(flags.logging, groups.FlagSet("Logs"))
 	groups.FlagSet("Logs").VisitAll(func(f *pflag.Flag) {
 		// Alpha, and of no effect without a feature gate.
 		f.Hidden = strings.HasPrefix(f.Name, "log-json-") || strings.HasPrefix(f.Name, "log-text-")
 	})
 	sections(cmd, &groups)
-	return cmd
+	flags.ignored = registerHidden(cmd.Flags())
+	return cmd, flags
 }
 
-// config checks all flags and sets up logging.
-func (f *runFlags) config() (proxier.Config, error) {
+// config reads the files that flags name, checks everything and sets up logging.
+func (f *runFlags) config(fs *pflag.FlagSet) (proxier.Config, error) {
+	if err := f.load(fs); err != nil {
+		return proxier.Config{}, err
+	}
 	cfg, err := f.nodeFlags.config()
-	errs := []error{err,
+	errs := []error{err, f.kubeProxyFlags.validate(),
 		existing("--kubeconfig", f.kubeconfig),
 		listenAddress("--metrics-bind-address", f.metricsAddr),
 		listenAddress("--healthz-bind-address", f.healthAddr),
 	}
-	if err := logsapi.ValidateAndApply(f.logging, nil); err != nil {
+	gates, err := f.gates()
+	if err != nil {
+		errs = append(errs, err)
+	} else if err := logsapi.ValidateAndApply(f.logging, gates); err != nil {
 		errs = append(errs, fmt.Errorf("--logging-format: %w", err))
 	}
 	return cfg, errors.Join(errs...)
 }
 
+// warn names what was asked for and is not done, once each.
+func (f *runFlags) warn(ctx context.Context) {
+	for _, w := range f.warnings {
+		klog.FromContext(ctx).Info("Not honoured", "setting", w.setting, "why", w.why)
+	}
+}
+
 // run starts every goroutine of the agent but those of libraries, and of
-// proxier.Run, which watches the table.
-func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
+// proxier.Run, which watches the table. It serves effective as /configz.
+func (f *runFlags) run(ctx context.Context, cfg proxier.Config, effective any) error {
 	log := klog.FromContext(ctx)
 	client, err := f.client()
 	if err != nil {
@@ -113,7 +146,7 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 	metrics := proxier.NewMetrics(legacyregistry.MustRegister)
 	cleaner := conntrack.NewCleaner(0)
 	forgetter := nat.NewForgetter(nil)
-	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store}
+	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store, timeout: 2 * f.syncPeriod}
 	checks := healthcheck.New(healthcheck.Options{Healthy: h.keepsUp, Report: store.HealthCheck})
 	p := proxier.New(cfg, store, proxier.Deps{Table: table, Flows: cleaner, Clients: forgetter, Health: checks, Events: events, Metrics: metrics})
 	h.proxier = p
@@ -147,9 +180,11 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config) error {
 		})
 	})
 	group.Go(func() error { return checks.Run(ctx) })
-	group.Go(func() error { return serve(ctx, f.metricsAddr, metricsHandler(cfg)) })
-	group.Go(func() error { return serve(ctx, f.healthAddr, h.handler()) })
+	group.Go(func() error { return f.serve(ctx, f.metricsAddr, metricsHandler(effective, f.profiling)) })
+	group.Go(func() error { return f.serve(ctx, f.healthAddr, h.handler()) })
 	group.Go(func() error { return saveMemory(ctx, p.Ready) })
+	group.Go(func() error { return watchConfig(ctx, f.files) })
+	group.Go(func() error { return f.conntrack.run(ctx, p.Ready) })
 	err = group.Wait()
 	log.Info("Ending; the data path stays as it is")
 	return err

@@ -9,16 +9,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
-
-	"fairlead/proxier"
 )
 
-// metricsHandler answers what kube-proxy answers on its metrics port.
-func metricsHandler(cfg proxier.Config) http.Handler {
+// metricsHandler answers what kube-proxy answers on its metrics port; effective
+// is the configuration.
+func metricsHandler(effective any, profiling bool) http.Handler {
 	text := func(answer string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -31,9 +31,28 @@ func metricsHandler(cfg proxier.Config) http.Handler {
 	mux.Handle("GET /healthz", text("ok"))
 	mux.Handle("GET /proxyMode", text("nftables")) // which e2e tests of Kubernetes ask for
 	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"fairlead": cfg})
+		writeJSON(w, http.StatusOK, effective)
 	})
+	if profiling {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
 	return mux
+}
+
+// serve answers on addr until ctx ends, and retries or ends as flags say when it
+// cannot.
+func (f *kubeProxyFlags) serve(ctx context.Context, addr string, h http.Handler) error {
+	if !f.hardFail || addr == "" {
+		return serve(ctx, addr, h)
+	}
+	if err := serveOnce(ctx, addr, h); ctx.Err() == nil {
+		return fmt.Errorf("serve on %s: %w", addr, err)
+	}
+	return nil
 }
 
 // listenRetry is how often an address that is taken is tried again, as

@@ -25,6 +25,9 @@ const (
 
 // NetConf is what counts of flannel's configuration.
 type NetConf struct {
+	// Path and Data are those of the file, when it was read from one.
+	Path string
+	Data []byte
 	// Networks are the ranges of all pods, IPv4 first; a family that is off has none.
 	Networks []netip.Prefix
 	Backend  Backend
@@ -61,6 +64,7 @@ func Read(path string) (*NetConf, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	c.Path, c.Data = path, data
 	return c, nil
 }
 
