@@ -27,9 +27,12 @@ type desired struct {
 	self     Self
 	zones    map[string]struct{} // that nodes are in
 	settings []Problem
-	started  bool
-	news     bool        // problems may have changed
-	triggers []time.Time // of changes that the kernel does not have yet
+	// hostPorts are those of this node's Pods.
+	hostPorts   map[l4.Addr]nat.HostPort
+	podProblems []Problem
+	started     bool
+	news        bool        // problems may have changed
+	triggers    []time.Time // of changes that the kernel does not have yet
 	// flows holds UDP frontends whose flows may be stale after the commit.
 	flows map[l4.Addr]struct{}
 }
@@ -38,6 +41,7 @@ func newDesired(cfg *Config, store *Store) *desired {
 	return &desired{
 		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(), remarks: newRemarks(),
 		health: newHealthPorts(), flows: map[l4.Addr]struct{}{},
+		hostPorts: map[l4.Addr]nat.HostPort{},
 	}
 }
 
@@ -65,6 +69,9 @@ func (d *desired) update() {
 	for _, key := range keys {
 		d.resolve(key)
 	}
+	if dirty.Pods {
+		d.updateHostPorts()
+	}
 }
 
 // everything adds all Services to the dirty ones: the node itself has changed,
@@ -88,9 +95,7 @@ func (d *desired) resolve(key types.NamespacedName) {
 	d.remarks.set(key, list, from, &d.self, d.zones)
 	d.health.set(key, svc, from, &d.self)
 	for _, addr := range d.claims.set(key, created, list) {
-		if addr.Proto == l4.UDP {
-			d.flows[addr] = struct{}{}
-		}
+		d.flowsOf(addr)
 		if c, ok := d.claims.owner(addr); ok {
 			d.state.Set(addr, c.frontend)
 		} else {
@@ -105,6 +110,8 @@ func (d *desired) problems() []Problem {
 	out = append(out, d.remarks.problems()...)
 	out = append(out, d.health.problems()...)
 	out = append(out, d.settings...)
+	out = append(out, d.podProblems...)
+	out = append(out, d.hiddenHostPorts()...)
 	slices.SortFunc(out, compareProblems)
 	return slices.Compact(out)
 }

@@ -12,8 +12,8 @@ func (p *Proxier) tellFlows() {
 		return
 	}
 	for key := range p.desired.flows {
-		if c, ok := p.desired.claims.owner(key); ok {
-			p.flows.Set(key, c.serving)
+		if serving, ok := p.desired.serving(key); ok {
+			p.flows.Set(key, serving)
 		} else {
 			p.flows.Delete(key)
 		}

@@ -23,6 +23,7 @@ type item struct {
 	slice    *Slice
 	node     *Node
 	cidr     *ServiceCIDR
+	pod      *Pod
 	problems []Problem
 	// unread is set for an object that could not be decoded.
 	unread bool
@@ -45,6 +46,8 @@ func (it *item) put(tx *Tx) {
 		tx.SetNode(it.node)
 	case it.cidr != nil:
 		tx.SetServiceCIDR(it.cidr)
+	case it.pod != nil:
+		tx.SetPod(it.pod)
 	default:
 		it.key.delete(tx)
 	}
@@ -71,6 +74,8 @@ func (k objectKey) delete(tx *Tx) {
 		tx.DeleteNode(k.name)
 	case kindServiceCIDR:
 		tx.DeleteServiceCIDR(k.name)
+	case kindPod:
+		tx.DeletePod(key)
 	}
 }
 

@@ -167,6 +167,8 @@ func parseOne(meta metav1.TypeMeta, data []byte) (*item, error) {
 		obj = &corev1.Node{}
 	case "networking.k8s.io/v1/ServiceCIDR":
 		obj = &networkingv1.ServiceCIDR{}
+	case "v1/Pod":
+		obj = &corev1.Pod{}
 	default:
 		return nil, nil
 	}
@@ -187,7 +189,9 @@ func parseOne(meta metav1.TypeMeta, data []byte) (*item, error) {
 	return &it, nil
 }
 
-func isNamespaced(kind string) bool { return kind == kindService || kind == kindSlice }
+func isNamespaced(kind string) bool {
+	return kind == kindService || kind == kindSlice || kind == kindPod
+}
 
 // unread is what is left of an object that cannot be decoded. Without a name
 // there is nobody to blame but the file.

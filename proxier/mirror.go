@@ -117,6 +117,9 @@ func convert(obj any) (item, error) {
 	case *networkingv1.ServiceCIDR:
 		it.cidr, it.problems = convertServiceCIDR(in)
 		it.key = objectKey{kindServiceCIDR, in.Name}
+	case *corev1.Pod:
+		it.pod, it.problems = convertPod(in)
+		it.key = objectKey{kindPod, namespaced(&in.ObjectMeta)}
 	default:
 		return it, fmt.Errorf("convert %T: not a kind that was asked for", obj)
 	}

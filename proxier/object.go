@@ -96,6 +96,24 @@ type ServiceCIDR struct {
 	CIDRs []netip.Prefix
 }
 
+// Pod is the slim form of a v1 Pod that has ports of its node.
+type Pod struct {
+	Key     types.NamespacedName
+	Created time.Time // decides contested ports: the older Pod wins
+	Node    string
+	IPs     []netip.Addr
+	Ports   []PodPort
+}
+
+// PodPort is a port of the node that belongs to a Pod.
+type PodPort struct {
+	Field    string // where the object says so
+	Proto    l4.Proto
+	HostIP   netip.Addr // invalid for all addresses of the node
+	HostPort uint16
+	Port     uint16 // of the Pod
+}
+
 // Problem is one thing that is wrong with one object. The object, or the field,
 // is left out; everything else goes on.
 type Problem struct {

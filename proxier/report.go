@@ -22,6 +22,7 @@ const (
 	kindSlice       = "EndpointSlice"
 	kindNode        = "Node"
 	kindServiceCIDR = "ServiceCIDR"
+	kindPod         = "Pod"
 	kindFile        = "File"
 )
 

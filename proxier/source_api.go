@@ -26,36 +26,43 @@ const (
 	sourceSlices       = "api/endpointslices"
 	sourceNodes        = "api/nodes"
 	sourceServiceCIDRs = "api/servicecidrs"
+	sourcePods         = "api/pods"
 )
 
 // ExpectAPI makes the store wait for everything that RunAPI delivers.
 func ExpectAPI(store *Store) {
-	for _, name := range []string{sourceServices, sourceSlices, sourceNodes, sourceServiceCIDRs} {
+	for _, name := range []string{sourceServices, sourceSlices, sourceNodes, sourceServiceCIDRs, sourcePods} {
 		store.Expect(name)
 	}
 }
 
 // RunAPI follows the objects of an API server until ctx ends. It lists and
-// watches services, endpointslices, nodes and servicecidrs, and nothing else.
-// While the server is away what was seen last stays in the store.
+// watches services, endpointslices, nodes, servicecidrs and the pods of one
+// node, and nothing else. While the server is away what was seen last stays in the store.
 //
-// Four reflectors write straight into the store: it holds the only copy of each
+// The reflectors write straight into the store: it holds the only copy of each
 // object, and a list, the first as well as one after a gap, is one update of
 // the store.
-func RunAPI(ctx context.Context, client kubernetes.Interface, store *Store) error {
+func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store *Store) error {
 	// The labels are those kube-proxy selects by.
-	services := listWatch(client, client.CoreV1().Services(""), "!"+labelServiceProxyName)
-	endpoints := listWatch(client, client.DiscoveryV1().EndpointSlices(""), "!"+corev1.IsHeadlessService)
-	nodes := listWatch(client, client.CoreV1().Nodes(), "")
+	services := listWatch(client, client.CoreV1().Services(""), selector{labels: "!" + labelServiceProxyName})
+	endpoints := listWatch(client, client.DiscoveryV1().EndpointSlices(""), selector{labels: "!" + corev1.IsHeadlessService})
+	nodes := listWatch(client, client.CoreV1().Nodes(), selector{})
 	cidrs := client.NetworkingV1().ServiceCIDRs()
+	pods, here := client.CoreV1().Pods(""), selector{fields: "spec.nodeName=" + node}
 
 	var all sync.WaitGroup
 	all.Go(func() { runReflector(ctx, sourceServices, services, &corev1.Service{}, store) })
 	all.Go(func() { runReflector(ctx, sourceSlices, endpoints, &discoveryv1.EndpointSlice{}, store) })
 	all.Go(func() { runReflector(ctx, sourceNodes, nodes, &corev1.Node{}, store) })
 	all.Go(func() {
-		if awaitServiceCIDRs(ctx, cidrs, store) {
-			runReflector(ctx, sourceServiceCIDRs, listWatch(client, cidrs, ""), &networkingv1.ServiceCIDR{}, store)
+		if await(ctx, cidrs, selector{}, "--service-cidr is used", func() { store.Delivered(sourceServiceCIDRs) }) {
+			runReflector(ctx, sourceServiceCIDRs, listWatch(client, cidrs, selector{}), &networkingv1.ServiceCIDR{}, store)
+		}
+	})
+	all.Go(func() {
+		if await(ctx, pods, here, "hostPorts of pods are not served", func() { store.Delivered(sourcePods) }) {
+			runReflector(ctx, sourcePods, listWatch(client, pods, here), &corev1.Pod{}, store)
 		}
 	})
 	all.Wait()
@@ -74,40 +81,47 @@ type api[List runtime.Object] interface {
 	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-func listWatch[List runtime.Object](client any, of api[List], labels string) cache.ListerWatcher {
+// selector narrows what is listed and watched.
+type selector struct{ labels, fields string }
+
+func (s selector) in(o metav1.ListOptions) metav1.ListOptions {
+	o.LabelSelector, o.FieldSelector = s.labels, s.fields
+	return o
+}
+
+func listWatch[List runtime.Object](client any, of api[List], only selector) cache.ListerWatcher {
 	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = labels
-			return of.List(ctx, o)
+			return of.List(ctx, only.in(o))
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = labels
-			return of.Watch(ctx, o)
+			return of.Watch(ctx, only.in(o))
 		},
 	}, client)
 }
 
-// absentRetry is how often an API server that lacks ServiceCIDRs is asked again.
+// absentRetry is how often an API server that does not let a kind be read is
+// asked again.
 const absentRetry = 5 * time.Minute
 
-// awaitServiceCIDRs returns true once the server has ServiceCIDRs (Kubernetes
-// 1.33) to follow, and false when ctx ended before. Services are not kept
-// waiting for them.
-func awaitServiceCIDRs(ctx context.Context, cidrs api[*networkingv1.ServiceCIDRList], store *Store) bool {
+// await returns true once the server lets a kind be read that Services can do
+// without, and false when ctx ended before: ServiceCIDRs, which are there since
+// Kubernetes 1.33, and Pods. skip is called while the server does not.
+func await[List runtime.Object](ctx context.Context, of api[List], only selector, instead string, skip func()) bool {
 	log := klog.FromContext(ctx)
 	for {
-		_, err := cidrs.List(ctx, metav1.ListOptions{Limit: 1})
+		_, err := of.List(ctx, only.in(metav1.ListOptions{Limit: 1}))
 		switch {
 		case ctx.Err() != nil:
 			return false
 		case apierrors.IsNotFound(err):
-			log.V(2).Info("The API server has no ServiceCIDRs; --service-cidr is used", "retryIn", absentRetry)
+			log.V(2).Info("The API server does not have what was asked for; "+instead, "err", err, "retryIn", absentRetry)
 		case apierrors.IsForbidden(err):
-			log.Error(err, "ServiceCIDRs may not be read; --service-cidr is used", "retryIn", absentRetry)
+			log.Error(err, "The API server refuses; "+instead, "retryIn", absentRetry)
 		default:
 			return true // the reflector deals with all other errors
 		}
-		store.Delivered(sourceServiceCIDRs)
+		skip()
 		select {
 		case <-ctx.Done():
 			return false

@@ -59,7 +59,7 @@ func TestRunAPI(t *testing.T) {
 	ExpectAPI(store)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- RunAPI(ctx, client, store) }()
+	go func() { done <- RunAPI(ctx, client, "node-a", store) }()
 
 	web := types.NamespacedName{Namespace: "default", Name: "web"}
 	eventually(t, "first lists", store.Synced)
@@ -101,13 +101,14 @@ func TestRunAPISelectors(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		list := action.(k8stesting.ListAction)
-		got[list.GetResource().Resource] = list.GetListRestrictions().Labels.String()
+		only := list.GetListRestrictions()
+		got[list.GetResource().Resource] = only.Labels.String() + only.Fields.String()
 		return false, nil, nil
 	})
 	startAPI(t, client)
 	want := map[string]string{
 		"services": "!service.kubernetes.io/service-proxy-name", "endpointslices": "!service.kubernetes.io/headless",
-		"nodes": "", "servicecidrs": "",
+		"nodes": "", "servicecidrs": "", "pods": "spec.nodeName=node-a",
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -116,17 +117,22 @@ func TestRunAPISelectors(t *testing.T) {
 	}
 }
 
-// TestRunAPIWithoutServiceCIDRs: an older server, or one that does not let us
-// read them, still has its Services served.
-func TestRunAPIWithoutServiceCIDRs(t *testing.T) {
-	gr := schema.GroupResource{Group: "networking.k8s.io", Resource: "servicecidrs"}
-	for name, err := range map[string]error{
-		"absent":    apierrors.NewNotFound(gr, ""),
-		"forbidden": apierrors.NewForbidden(gr, "", errors.New("no role")),
+// TestRunAPIWithout: a server that is older, or does not let us read everything,
+// still has its Services served.
+func TestRunAPIWithout(t *testing.T) {
+	cidrs := schema.GroupResource{Group: "networking.k8s.io", Resource: "servicecidrs"}
+	pods := schema.GroupResource{Resource: "pods"}
+	for _, tt := range []struct {
+		name, kind string
+		err        error
+	}{
+		{"ServiceCIDRs absent", "servicecidrs", apierrors.NewNotFound(cidrs, "")},
+		{"ServiceCIDRs forbidden", "servicecidrs", apierrors.NewForbidden(cidrs, "", errors.New("no role"))},
+		{"Pods forbidden", "pods", apierrors.NewForbidden(pods, "", errors.New("no role"))},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			client := fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}})
-			client.PrependReactor("list", "servicecidrs", func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, err })
+			client.PrependReactor("list", tt.kind, func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, tt.err })
 			if store := startAPI(t, client); store.Node("node-a") == nil {
 				t.Error("the Node is missing")
 			}
@@ -141,7 +147,7 @@ func startAPI(t *testing.T, client kubernetes.Interface) *Store {
 	ExpectAPI(store)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- RunAPI(ctx, client, store) }()
+	go func() { done <- RunAPI(ctx, client, "node-a", store) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -194,7 +200,7 @@ func TestMirrorReplace(t *testing.T) {
 			t.Errorf("got %s, want %s", got, step.want)
 		}
 	}
-	if err := m.Add(&corev1.Pod{}); err == nil {
-		t.Error("a Pod is accepted")
+	if err := m.Add(&corev1.Secret{}); err == nil {
+		t.Error("a Secret is accepted")
 	}
 }

@@ -35,7 +35,7 @@ func newStreamServer(t *testing.T, lists map[string][]any) *streamServer {
 	s := &streamServer{events: map[string]chan metav1.WatchEvent{}}
 	ends := map[string]any{
 		"services": &corev1.Service{}, "endpointslices": &discoveryv1.EndpointSlice{},
-		"nodes": &corev1.Node{}, "servicecidrs": &networkingv1.ServiceCIDR{},
+		"nodes": &corev1.Node{}, "servicecidrs": &networkingv1.ServiceCIDR{}, "pods": &corev1.Pod{},
 	}
 	for kind := range ends {
 		s.events[kind] = make(chan metav1.WatchEvent)
@@ -44,7 +44,11 @@ func newStreamServer(t *testing.T, lists map[string][]any) *streamServer {
 		kind := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
 		w.Header().Set("Content-Type", "application/json")
 		if r.URL.Query().Get("watch") == "" { // is it served at all?
-			_, _ = w.Write([]byte(`{"kind":"ServiceCIDRList","apiVersion":"networking.k8s.io/v1"}`))
+			list := map[string]string{
+				"servicecidrs": `{"kind":"ServiceCIDRList","apiVersion":"networking.k8s.io/v1"}`,
+				"pods":         `{"kind":"PodList","apiVersion":"v1"}`,
+			}
+			_, _ = w.Write([]byte(list[kind]))
 			return
 		}
 		if r.URL.Query().Get("sendInitialEvents") != "true" {
@@ -101,6 +105,8 @@ func event(t *testing.T, verb string, obj any) metav1.WatchEvent {
 		kind = `"kind":"Node","apiVersion":"v1",`
 	case *discoveryv1.EndpointSlice:
 		kind = `"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1",`
+	case *corev1.Pod:
+		kind = `"kind":"Pod","apiVersion":"v1",`
 	case *networkingv1.ServiceCIDR:
 		kind = `"kind":"ServiceCIDR","apiVersion":"networking.k8s.io/v1",`
 	}

@@ -27,11 +27,13 @@ type Store struct {
 	byService    map[types.NamespacedName][]*Slice // sorted
 	nodes        map[string]*Node
 	serviceCIDRs map[string]*ServiceCIDR
+	pods         map[types.NamespacedName]*Pod
 	problems     map[objectKey][]Problem
 	expected     map[string]struct{} // sources that have not delivered yet
 	dirty        map[types.NamespacedName]struct{}
 	dirtyNodes   bool
 	dirtyCIDRs   bool
+	dirtyPods    bool
 	dirtyReports bool
 	triggers     []time.Time // see Dirty.Triggers
 	since        time.Time
@@ -43,6 +45,7 @@ type Dirty struct {
 	Services     []types.NamespacedName // changed themselves or by a slice, sorted
 	Nodes        bool
 	ServiceCIDRs bool
+	Pods         bool
 	Problems     bool
 	// Triggers are when slices were changed in the API, for each change that the
 	// store has seen since it was made.
@@ -61,6 +64,7 @@ func NewStore() *Store {
 		byService:    map[types.NamespacedName][]*Slice{},
 		nodes:        map[string]*Node{},
 		serviceCIDRs: map[string]*ServiceCIDR{},
+		pods:         map[types.NamespacedName]*Pod{},
 		problems:     map[objectKey][]Problem{},
 		expected:     map[string]struct{}{},
 		dirty:        map[types.NamespacedName]struct{}{},
@@ -124,13 +128,13 @@ func (s *Store) TakeDirty() Dirty {
 	if len(s.expected) > 0 {
 		return Dirty{}
 	}
-	d := Dirty{Nodes: s.dirtyNodes, ServiceCIDRs: s.dirtyCIDRs, Problems: s.dirtyReports, Triggers: s.triggers}
+	d := Dirty{Nodes: s.dirtyNodes, ServiceCIDRs: s.dirtyCIDRs, Pods: s.dirtyPods, Problems: s.dirtyReports, Triggers: s.triggers}
 	s.triggers = nil
 	if len(s.dirty) > 0 {
 		d.Services = slices.SortedFunc(maps.Keys(s.dirty), compareNames)
 	}
 	clear(s.dirty)
-	s.dirtyNodes, s.dirtyCIDRs, s.dirtyReports = false, false, false
+	s.dirtyNodes, s.dirtyCIDRs, s.dirtyPods, s.dirtyReports = false, false, false, false
 	return d
 }
 
@@ -174,6 +178,20 @@ func (s *Store) ServiceCIDRs() []*ServiceCIDR {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.SortedFunc(maps.Values(s.serviceCIDRs), func(a, b *ServiceCIDR) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Pods returns the Pods of a node that have ports of it, the oldest first.
+func (s *Store) Pods(node string) []*Pod {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*Pod
+	for _, p := range s.pods {
+		if p.Node == node {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Pod) int { return cmp.Or(a.Created.Compare(b.Created), compareNames(a.Key, b.Key)) })
+	return out
 }
 
 // Problems returns what the sources found wrong, sorted.

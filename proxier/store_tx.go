@@ -117,6 +117,22 @@ func (tx *Tx) DeleteServiceCIDR(name string) {
 	}
 }
 
+// SetPod puts a Pod in.
+func (tx *Tx) SetPod(p *Pod) {
+	if old := tx.s.pods[p.Key]; !same(old, p) {
+		tx.s.pods[p.Key] = p
+		tx.s.dirtyPods, tx.changed = true, true
+	}
+}
+
+// DeletePod takes a Pod out, if it is there.
+func (tx *Tx) DeletePod(key types.NamespacedName) {
+	if _, ok := tx.s.pods[key]; ok {
+		delete(tx.s.pods, key)
+		tx.s.dirtyPods, tx.changed = true, true
+	}
+}
+
 // SetProblems replaces what is wrong with one object; none clears it.
 func (tx *Tx) SetProblems(kind, name string, ps []Problem) {
 	key := objectKey{kind, name}

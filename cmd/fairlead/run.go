@@ -157,7 +157,7 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config, effective any) e
 	}
 	if client != nil {
 		proxier.ExpectAPI(store)
-		group.Go(func() error { return proxier.RunAPI(ctx, client, store) })
+		group.Go(func() error { return proxier.RunAPI(ctx, client, cfg.NodeName, store) })
 	}
 	if f.manifests != "" {
 		group.Go(func() error { return proxier.RunFiles(ctx, f.manifests, store) })

@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"net/netip"
+
+	"fairlead/internal/l4"
+	"fairlead/nat"
+)
+
+// hostPortsOf returns the ports of the node that its Pods have, and what is
+// wrong with them: a pure function of the Pods, the oldest first. Of two Pods
+// with one port the older has it.
+func hostPortsOf(pods []*Pod) ([]nat.HostPort, []Problem) {
+	var out []nat.HostPort
+	var problems []Problem
+	owner := map[l4.Addr]*Pod{}
+	for _, p := range pods {
+		for i := range p.Ports {
+			served := false
+			for _, hp := range p.hostPort(&p.Ports[i]) {
+				served = true
+				if first, taken := owner[hp.Addr]; taken {
+					problems = append(problems, Problem{
+						Kind: kindPod, Name: p.Key.String(), Field: p.Ports[i].Field,
+						Text: fmt.Sprintf("%s belongs to Pod %s, which is older or comes first by name", describeHostPort(hp.Addr), first.Key),
+					})
+					continue
+				}
+				owner[hp.Addr] = p
+				out = append(out, hp)
+			}
+			if !served {
+				problems = append(problems, Problem{
+					Kind: kindPod, Name: p.Key.String(), Field: p.Ports[i].Field,
+					Text: fmt.Sprintf("the Pod has no address of the family of %s", p.Ports[i].HostIP),
+				})
+			}
+		}
+	}
+	return out, problems
+}
+
+// hostPort returns one host port for each family that the Pod and the port have.
+func (p *Pod) hostPort(port *PodPort) []nat.HostPort {
+	var out []nat.HostPort
+	seen := map[bool]bool{}
+	for _, ip := range p.IPs {
+		at := port.HostIP
+		switch {
+		case seen[ip.Is4()] || at.IsValid() && at.Is4() != ip.Is4():
+			continue
+		case !at.IsValid() && ip.Is4():
+			at = netip.IPv4Unspecified()
+		case !at.IsValid():
+			at = netip.IPv6Unspecified()
+		}
+		seen[ip.Is4()] = true
+		out = append(out, nat.HostPort{
+			Addr: l4.Addr{IP: at, Port: port.HostPort, Proto: port.Proto},
+			Pod:  netip.AddrPortFrom(ip, port.Port), Owner: p.Key.String(),
+		})
+	}
+	return out
+}
+
+func describeHostPort(a l4.Addr) string {
+	if a.IsNodePort() {
+		return fmt.Sprintf("host port %d/%s", a.Port, a.Proto)
+	}
+	return "host port " + a.String()
+}
+
+// updateHostPorts brings the state up to date with the node's Pods.
+func (d *desired) updateHostPorts() {
+	ports, problems := hostPortsOf(d.store.Pods(d.cfg.NodeName))
+	for _, hp := range d.hostPorts {
+		d.flowsOf(hp.Addr)
+	}
+	clear(d.hostPorts)
+	for _, hp := range ports {
+		d.hostPorts[hp.Addr] = hp
+		d.flowsOf(hp.Addr)
+	}
+	d.state.SetHostPorts(ports)
+	d.podProblems, d.news = problems, true
+}
+
+// hiddenHostPorts reports host ports that a Service has, too.
+func (d *desired) hiddenHostPorts() []Problem {
+	var out []Problem
+	for a, hp := range d.hostPorts {
+		if c, ok := d.claims.owner(a); ok {
+			out = append(out, Problem{Kind: kindPod, Name: hp.Owner,
+				Text: fmt.Sprintf("%s is not served: Service port %s has it", describeHostPort(a), c.frontend.Owner)})
+		}
+	}
+	return out
+}
+
+// flowsOf has the flows to a UDP address looked at after the commit.
+func (d *desired) flowsOf(a l4.Addr) {
+	if a.Proto == l4.UDP {
+		d.flows[a] = struct{}{}
+	}
+}
+
+// serving returns the backends that may answer at a, false where nobody does. A
+// Service comes before a Pod, as in the table.
+func (d *desired) serving(a l4.Addr) ([]netip.AddrPort, bool) {
+	if c, ok := d.claims.owner(a); ok {
+		return c.serving, true
+	}
+	if hp, ok := d.hostPorts[a]; ok {
+		return []netip.AddrPort{hp.Pod}, true
+	}
+	return nil, false
+}

@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// manifestPods reads Pods that are separated by ---.
+func manifestPods(t *testing.T, text string) (pods []*Pod, problems []string) {
+	t.Helper()
+	for _, doc := range strings.Split(text, "---\n") {
+		var in corev1.Pod
+		if err := yaml.UnmarshalStrict([]byte(doc), &in); err != nil {
+			t.Fatalf("%v in\n%s", err, doc)
+		}
+		pod, ps := convertPod(&in)
+		if pod != nil {
+			pods = append(pods, pod)
+		}
+		problems = append(problems, problemTexts(ps)...)
+	}
+	return pods, problems
+}
+
+func TestHostPorts(t *testing.T) {
+	const meta = "metadata: {namespace: default, name: web}\n"
+	const status = "status: {phase: Running, podIPs: [{ip: 10.244.0.3}, {ip: 'fd00:10:244::3'}]}\n"
+	spec := func(ports string) string {
+		return "spec: {nodeName: node-a, containers: [{name: c, ports: [" + ports + "]}]}\n"
+	}
+	for _, tt := range []struct {
+		name, pods string
+		want, told []string
+	}{{
+		name: "both families", pods: meta + status + spec("{containerPort: 80, hostPort: 8080}"),
+		want: []string{"0.0.0.0:8080/tcp -> 10.244.0.3:80 default/web", "[::]:8080/tcp -> [fd00:10:244::3]:80 default/web"},
+	}, {
+		name: "one address", pods: meta + status + spec("{containerPort: 53, hostPort: 5353, protocol: UDP, hostIP: 192.0.2.1}"),
+		want: []string{"192.0.2.1:5353/udp -> 10.244.0.3:53 default/web"},
+	}, {
+		name: "unspecified address", pods: meta + status + spec("{containerPort: 53, hostPort: 53, protocol: SCTP, hostIP: '::'}"),
+		want: []string{"0.0.0.0:53/sctp -> 10.244.0.3:53 default/web", "[::]:53/sctp -> [fd00:10:244::3]:53 default/web"},
+	}, {
+		name: "no host port", pods: meta + status + spec("{containerPort: 80}"),
+	}, {
+		name: "network of the host", pods: meta + status + "spec: {nodeName: node-a, hostNetwork: true, containers: [{name: c, ports: [{containerPort: 80, hostPort: 80}]}]}\n",
+	}, {
+		name: "ended", pods: meta + "status: {phase: Succeeded, podIP: 10.244.0.3}\n" + spec("{containerPort: 80, hostPort: 80}"),
+	}, {
+		name: "not started", pods: meta + "status: {phase: Pending}\n" + spec("{containerPort: 80, hostPort: 80}"),
+	}, {
+		name: "sidecar", pods: meta + status + "spec: {nodeName: node-a, containers: [], initContainers: [" +
+			"{name: s, restartPolicy: Always, ports: [{containerPort: 80, hostPort: 80, hostIP: 192.0.2.1}]}, {name: i, ports: [{containerPort: 81, hostPort: 81}]}]}\n",
+		want: []string{"192.0.2.1:80/tcp -> 10.244.0.3:80 default/web"},
+	}, {
+		name: "bad fields", pods: meta + status + spec("{containerPort: 0, hostPort: 80}, {containerPort: 80, hostPort: 70000}, {containerPort: 80, hostPort: 80, protocol: ICMP}, {containerPort: 80, hostPort: 80, hostIP: 127.0.0.1}, {containerPort: 81, hostPort: 81, hostIP: 192.0.2.1}"),
+		want: []string{"192.0.2.1:81/tcp -> 10.244.0.3:81 default/web"},
+		told: []string{
+			"Pod default/web: spec.containers[0].ports[0].containerPort: 0 is not a port number from 1 to 65535",
+			"Pod default/web: spec.containers[0].ports[1].hostPort: 70000 is not a port number from 1 to 65535",
+			`Pod default/web: spec.containers[0].ports[2].protocol: protocol "ICMP" is not TCP, UDP or SCTP`,
+			"Pod default/web: spec.containers[0].ports[3].hostIP: 127.0.0.1 is a loopback address; the port is not served",
+		},
+	}, {
+		name: "family of the address", pods: meta + "status: {phase: Running, podIP: 10.244.0.3}\n" + spec("{containerPort: 80, hostPort: 80, hostIP: '2001:db8::1'}"),
+		told: []string{"Pod default/web: spec.containers[0].ports[0].hostPort: the Pod has no address of the family of 2001:db8::1"},
+	}, {
+		name: "two Pods", pods: meta + status + spec("{containerPort: 80, hostPort: 80, hostIP: 192.0.2.1}") + "---\n" +
+			"metadata: {namespace: default, name: other}\n" + status + spec("{containerPort: 80, hostPort: 80, hostIP: 192.0.2.1}, {containerPort: 80, hostPort: 81, hostIP: 192.0.2.1}"),
+		want: []string{"192.0.2.1:80/tcp -> 10.244.0.3:80 default/web", "192.0.2.1:81/tcp -> 10.244.0.3:80 default/other"},
+		told: []string{"Pod default/other: spec.containers[0].ports[0].hostPort: host port 192.0.2.1:80/tcp belongs to Pod default/web, which is older or comes first by name"},
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			pods, told := manifestPods(t, tt.pods)
+			ports, problems := hostPortsOf(pods)
+			var got []string
+			for _, hp := range ports {
+				got = append(got, fmt.Sprintf("%s -> %s %s", hp.Addr, hp.Pod, hp.Owner))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("host ports (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.told, append(told, problemTexts(problems)...)); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRenderHostPorts follows host ports from files to the table.
+func TestRenderHostPorts(t *testing.T) {
+	items, err := parseManifest([]byte(`
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {nodeName: node-a, containers: [{name: c, ports: [{containerPort: 80, hostPort: 8080}]}]}
+status: {phase: Running, podIP: 10.244.0.3}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: elsewhere}
+spec: {nodeName: node-b, containers: [{name: c, ports: [{containerPort: 80, hostPort: 8081}]}]}
+status: {phase: Running, podIP: 10.244.1.3}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := NewStore()
+	store.Update(func(tx *Tx) {
+		for i := range items {
+			items[i].put(tx)
+		}
+	})
+	table, problems := Render(Config{NodeName: "node-a"}, store)
+	if len(problems) > 1 { // the Node is not known
+		t.Errorf("problems: %v", problems)
+	}
+	if !strings.Contains(table, `tcp . 8080 comment "default/web" : 10.244.0.3 . 80`) {
+		t.Errorf("the host port is not in the table:\n%s", table)
+	}
+	if strings.Contains(table, "elsewhere") {
+		t.Errorf("a host port of another node is in the table:\n%s", table)
+	}
+}
