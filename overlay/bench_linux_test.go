@@ -1,0 +1,90 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+const many = 5000
+
+// BenchmarkPlan plans a large cluster from scratch.
+func BenchmarkPlan(b *testing.B) {
+	peers := nodes(2, many)
+	net := Underlay{Links: []Link{{Name: uplink, MTU: 1500, Up: true}}}
+	for b.Loop() {
+		NewPlan(Config{}, net, node(1), peers)
+	}
+}
+
+// passes runs the loop's body in the benchmark's own goroutine.
+func passes(b *testing.B, h *host) *Keeper {
+	b.Helper()
+	k, err := New(h.ns, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if k.sock, err = dial(h.ns, 0); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = k.sock.close() })
+	return k
+}
+
+func (k *Keeper) must(b *testing.B, in input, look bool) Report {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	defer cancel()
+	r := k.pass(ctx, in, look)
+	if r.Err != nil {
+		b.Fatal(r.Err)
+	}
+	return r
+}
+
+// BenchmarkFirst programs dual-stack nodes into an empty namespace.
+func BenchmarkFirst(b *testing.B) {
+	for _, n := range []int{100, many} {
+		b.Run(fmt.Sprintf("nodes=%d", n), func(b *testing.B) {
+			peers := nodes(2, n)
+			for b.Loop() {
+				b.StopTimer()
+				h := newHost(b)
+				k := passes(b, h)
+				b.StartTimer()
+				k.must(b, input{self: node(1), peers: peers, version: 1}, true)
+			}
+		})
+	}
+}
+
+// BenchmarkRestart meets a namespace that is as it should be.
+func BenchmarkRestart(b *testing.B) {
+	h := newHost(b)
+	in := input{self: node(1), peers: nodes(2, many), version: 1}
+	passes(b, h).must(b, in, true)
+	for b.Loop() {
+		if r := passes(b, h).must(b, in, true); r.Written != 0 {
+			b.Fatalf("wrote %d", r.Written)
+		}
+	}
+}
+
+// BenchmarkEvent moves one node of many.
+func BenchmarkEvent(b *testing.B) {
+	h := newHost(b)
+	k := passes(b, h)
+	in := input{self: node(1), peers: nodes(2, many), version: 1}
+	k.must(b, in, true)
+	for i := 0; b.Loop(); i++ {
+		in.version++
+		in.peers[77].Underlay = node(10000 + i%100).Underlay
+		if r := k.must(b, in, false); r.Written != 2 || r.Resynced {
+			b.Fatalf("wrote %d, resynced %v", r.Written, r.Resynced)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import "net/netip"
+
+// checkConfig notes what is wrong with ranges of the whole cluster.
+func (p *planner) checkConfig() {
+	for _, cluster := range p.cfg.ClusterCIDRs {
+		for _, services := range p.cfg.ServiceCIDRs {
+			if cluster.Overlaps(services) {
+				p.add("", fieldCluster, "%s overlaps service CIDR %s", cluster, services)
+			}
+		}
+	}
+}
+
+// podCIDRs returns those pod CIDRs of a node that are its own to have, one per
+// family, and notes what is wrong with the others.
+func (p *planner) podCIDRs(n *Node, owners *claims, book addressBook) []netip.Prefix {
+	if len(n.PodCIDRs) == 0 {
+		p.add(n.Name, fieldPodCIDRs, "the node has none yet")
+	}
+	good := make([]netip.Prefix, 0, 2)
+	var seen [2]bool
+	for _, cidr := range n.PodCIDRs {
+		if !cidr.IsValid() || cidr.Addr().Is4In6() {
+			p.add(n.Name, fieldPodCIDRs, "%s is not a prefix", cidr)
+			continue
+		}
+		cidr = cidr.Masked()
+		f := familyOf(cidr.Addr())
+		if seen[f] {
+			p.add(n.Name, fieldPodCIDRs, "%s is not used: the node has another %s range", cidr, f)
+			continue
+		}
+		seen[f] = true
+		if !p.inCluster(cidr) {
+			p.add(n.Name, fieldPodCIDRs, "%s is outside of the cluster CIDR", cidr)
+			continue
+		}
+		// A route to it would lead the tunnel's own packets back into the tunnel.
+		if a, bad := book.within(cidr); bad {
+			p.add(n.Name, fieldPodCIDRs, "%s contains node address %s", cidr, a)
+			continue
+		}
+		if owner, ok := owners.claim(cidr, n.Name); !ok {
+			p.contested(n, cidr, owner)
+			continue
+		}
+		good = append(good, cidr)
+	}
+	return good
+}
+
+func (p *planner) contested(n *Node, cidr netip.Prefix, owner string) {
+	if owner == p.self.Name {
+		p.add(n.Name, fieldPodCIDRs, "%s overlaps that of this node, %s, which keeps it", cidr, owner)
+		return
+	}
+	p.add(n.Name, fieldPodCIDRs, "%s overlaps that of node %s, which is newer and gets it", cidr, owner)
+}
+
+// inCluster reports whether cidr lies in a cluster CIDR, if its family has any.
+func (p *planner) inCluster(cidr netip.Prefix) bool {
+	known := false
+	for _, cluster := range p.cfg.ClusterCIDRs {
+		if familyOf(cluster.Addr()) != familyOf(cidr.Addr()) {
+			continue
+		}
+		known = true
+		if cluster.Bits() <= cidr.Bits() && cluster.Contains(cidr.Addr()) {
+			return true
+		}
+	}
+	return !known
+}

@@ -1,0 +1,79 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// claims says which pod CIDR is whose, so that no two overlap. Looking one up
+// costs a few map accesses, whatever the number of nodes.
+type claims struct {
+	lengths [2][]int // prefix lengths in use, by family
+	owner   map[netip.Prefix]string
+	// around holds, for each claimed prefix, all shorter ones that contain it and
+	// have a length in use.
+	around map[netip.Prefix]string
+}
+
+func newClaims(nodes []*Node) *claims {
+	c := &claims{owner: make(map[netip.Prefix]string, 2*len(nodes)), around: map[netip.Prefix]string{}}
+	for _, n := range nodes {
+		for _, p := range n.PodCIDRs {
+			if f := familyOf(p.Addr()); p.IsValid() && !slices.Contains(c.lengths[f], p.Bits()) {
+				c.lengths[f] = append(c.lengths[f], p.Bits())
+			}
+		}
+	}
+	return c
+}
+
+// claim gives p to a node, or returns who has it or a part of it.
+func (c *claims) claim(p netip.Prefix, node string) (owner string, ok bool) {
+	if owner, taken := c.around[p]; taken {
+		return owner, false
+	}
+	lengths := c.lengths[familyOf(p.Addr())]
+	for _, bits := range lengths {
+		if bits > p.Bits() {
+			continue
+		}
+		if owner, taken := c.owner[netip.PrefixFrom(p.Addr(), bits).Masked()]; taken {
+			return owner, false
+		}
+	}
+	c.owner[p] = node
+	for _, bits := range lengths {
+		if bits < p.Bits() {
+			c.around[netip.PrefixFrom(p.Addr(), bits).Masked()] = node
+		}
+	}
+	return node, true
+}
+
+// addressBook holds the underlay addresses of all nodes in order.
+type addressBook []netip.Addr
+
+func newAddressBook(nodes []*Node) addressBook {
+	book := make(addressBook, 0, 2*len(nodes))
+	for _, n := range nodes {
+		for _, a := range n.Underlay {
+			if a.IsValid() {
+				book = append(book, a.Unmap())
+			}
+		}
+	}
+	slices.SortFunc(book, netip.Addr.Compare)
+	return slices.Compact(book)
+}
+
+// within returns an address that lies in p, if there is one.
+func (b addressBook) within(p netip.Prefix) (netip.Addr, bool) {
+	i, _ := slices.BinarySearchFunc(b, p.Addr(), netip.Addr.Compare)
+	if i < len(b) && p.Contains(b[i]) {
+		return b[i], true
+	}
+	return netip.Addr{}, false
+}

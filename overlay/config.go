@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// Mode says how packets get to pods on other nodes.
+type Mode uint8
+
+const (
+	// VXLAN sends them through a tunnel, whatever lies between the nodes.
+	VXLAN Mode = iota
+	// Direct sends them to the node itself where it is in the same subnet, and
+	// through the tunnel else.
+	Direct
+	// HostGateway sends them to the node itself, which must be in the same subnet.
+	HostGateway
+	// None leaves them to others, and removes what another mode left behind.
+	None
+)
+
+// String returns the mode as ParseMode reads it.
+func (m Mode) String() string {
+	switch m {
+	case VXLAN:
+		return "vxlan"
+	case Direct:
+		return "vxlan-direct"
+	case HostGateway:
+		return "host-gw"
+	case None:
+		return "none"
+	}
+	return fmt.Sprintf("mode %d", uint8(m))
+}
+
+// ParseMode is the reverse of Mode.String.
+func ParseMode(s string) (Mode, error) {
+	for m := VXLAN; m <= None; m++ {
+		if s == m.String() {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("parse overlay mode %q: want vxlan, vxlan-direct, host-gw or none", s)
+}
+
+// Defaults. VNI and port are those of flannel, so that nodes can be moved one by
+// one. The protocol number is free in rt_protos and in /etc/iproute2.
+const (
+	DefaultVNI      = 1
+	DefaultPort     = 8472
+	DefaultProtocol = 102
+	DefaultDevice4  = "fairlead.1"
+	DefaultDevice6  = "fairlead-v6.1"
+)
+
+// Config is what all nodes of a cluster agree on. The zero value of a field is
+// its default.
+type Config struct {
+	Mode Mode
+	VNI  uint32 // 1
+	Port uint16 // 8472
+	// Device4 and Device6 name the devices whose tunnels run over IPv4 and IPv6:
+	// fairlead.1 and fairlead-v6.1. Both carry pods of both families.
+	Device4, Device6 string
+	// MTU is what pods get, instead of that of the egress interface less what
+	// the tunnel needs.
+	MTU int
+	// Protocol is the number that marks our routes: 102.
+	Protocol uint8
+	// ClusterCIDRs, if there are any of a family, contain all pod CIDRs of it.
+	ClusterCIDRs []netip.Prefix
+	// ServiceCIDRs must not overlap them.
+	ServiceCIDRs []netip.Prefix
+}
+
+// WithDefaults fills in what is not set.
+func (c Config) WithDefaults() Config {
+	if c.VNI == 0 {
+		c.VNI = DefaultVNI
+	}
+	if c.Port == 0 {
+		c.Port = DefaultPort
+	}
+	if c.Device4 == "" {
+		c.Device4 = DefaultDevice4
+	}
+	if c.Device6 == "" {
+		c.Device6 = DefaultDevice6
+	}
+	if c.Protocol == 0 {
+		c.Protocol = DefaultProtocol
+	}
+	return c
+}
+
+// Limits of the kernel.
+const (
+	maxVNI     = 1<<24 - 1
+	maxName    = 15   // IFNAMSIZ, less the final zero
+	minMTU4    = 576  // RFC 791: what every host must take
+	minMTU6    = 1280 // RFC 8200; below it the kernel takes IPv6 off the device
+	maxMTU     = 65535
+	rtprotBoot = 3 // up to RTPROT_BOOT, numbers are the kernel's own; 4 is RTPROT_STATIC
+)
+
+// Validate reports everything that is wrong with c, by field.
+func (c Config) Validate() error {
+	c = c.WithDefaults()
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Mode > None {
+		bad("overlay mode %d is unknown", c.Mode)
+	}
+	if c.VNI > maxVNI {
+		bad("overlay VNI %d does not fit in 24 bits", c.VNI)
+	}
+	for _, name := range []string{c.Device4, c.Device6} {
+		if !validName(name) {
+			bad("overlay device name %q is not one that Linux takes", name)
+		}
+	}
+	if c.Device4 == c.Device6 {
+		bad("overlay devices for IPv4 and IPv6 have the same name %q", c.Device4)
+	}
+	if c.MTU != 0 && (c.MTU < minMTU4 || c.MTU > maxMTU) {
+		bad("overlay MTU %d is not in %d..%d", c.MTU, minMTU4, maxMTU)
+	}
+	if c.Protocol <= rtprotBoot+1 {
+		bad("overlay route protocol %d is the kernel's or the administrator's own", c.Protocol)
+	}
+	return errors.Join(errs...)
+}
+
+// validName is dev_valid_name of the kernel.
+func validName(name string) bool {
+	if name == "" || len(name) > maxName || name == "." || name == ".." {
+		return false
+	}
+	for _, r := range name {
+		if r == '/' || r == ':' || r <= ' ' || r > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func (c Config) device(f Family) string {
+	if f == IPv4 {
+		return c.Device4
+	}
+	return c.Device6
+}

@@ -1,0 +1,125 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// found is an entry of the kernel whose device is known by its index only.
+type found struct {
+	Entry
+	index int32
+	// transient marks a neighbour that the kernel resolves by itself: nothing to
+	// remove, but not what we want in its place either.
+	transient bool
+}
+
+// decodeEntry reads a message about an entry. Those that cannot be ours, or
+// concern us in no way, are not ok.
+func decodeEntry(m reply, protocol uint8) (found, bool) {
+	switch m.kind {
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		return decodeAddress(m.body)
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		return decodeNeighbour(m.body)
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		return decodeRoute(m.body, protocol)
+	}
+	return found{}, false
+}
+
+func decodeAddress(b []byte) (f found, ok bool) {
+	if len(b) < unix.SizeofIfAddrmsg {
+		return f, false
+	}
+	f.Kind, f.index = Address, int32(u32(b[4:]))
+	bits := int(b[1])
+	var addr netip.Addr
+	for kind, v := range attrs(b[unix.SizeofIfAddrmsg:]) {
+		// The local end of a point-to-point link; else both are the same.
+		if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !addr.IsValid() {
+			addr, _ = netip.AddrFromSlice(v)
+		}
+	}
+	f.Dst = netip.PrefixFrom(addr, bits)
+	return f, f.Dst.IsValid()
+}
+
+const (
+	ndaNextHop = 13 // NDA_NH_ID
+	rtaNextHop = 30 // RTA_NH_ID
+)
+
+func decodeNeighbour(b []byte) (f found, ok bool) {
+	if len(b) < unix.SizeofNdMsg {
+		return f, false
+	}
+	state, flags := binary.NativeEndian.Uint16(b[8:]), b[10]
+	f.Kind, f.index = Neighbour, int32(u32(b[4:]))
+	if b[0] == unix.AF_BRIDGE {
+		f.Kind = FDB
+	}
+	var dst netip.Addr
+	for kind, v := range attrs(b[unix.SizeofNdMsg:]) {
+		switch kind {
+		case unix.NDA_DST:
+			dst, _ = netip.AddrFromSlice(v)
+		case unix.NDA_LLADDR:
+			if len(v) == len(f.MAC) {
+				copy(f.MAC[:], v)
+			}
+		case unix.NDA_VNI, unix.NDA_PORT, unix.NDA_IFINDEX, ndaNextHop:
+			f.Odd = true // an FDB entry that leads elsewhere
+		}
+	}
+	if f.Kind == FDB {
+		f.Via = dst
+		// The bridge command adds NOARP, which makes no difference here.
+		f.Odd = f.Odd || state&^unix.NUD_NOARP != unix.NUD_PERMANENT || flags&^unix.NTF_SELF != 0 || !dst.IsValid()
+		return f, true
+	}
+	if !dst.IsValid() {
+		return f, false
+	}
+	f.Dst = single(dst)
+	f.transient = state&unix.NUD_PERMANENT == 0
+	f.Odd = f.transient || flags != 0
+	return f, true
+}
+
+func decodeRoute(b []byte, protocol uint8) (f found, ok bool) {
+	if len(b) < unix.SizeofRtMsg {
+		return f, false
+	}
+	family, bits, table, proto, typ := b[0], int(b[1]), uint32(b[4]), b[5], b[7]
+	f.Kind = Route
+	f.OnLink = u32(b[8:])&unix.RTNH_F_ONLINK != 0
+	f.Odd = typ != unix.RTN_UNICAST || b[3] != 0 // another type, or a TOS
+	dst := netip.IPv4Unspecified()
+	if family == unix.AF_INET6 {
+		dst = netip.IPv6Unspecified()
+	}
+	for kind, v := range attrs(b[unix.SizeofRtMsg:]) {
+		switch kind {
+		case unix.RTA_DST:
+			dst, _ = netip.AddrFromSlice(v)
+		case unix.RTA_GATEWAY:
+			f.Via, _ = netip.AddrFromSlice(v)
+		case unix.RTA_OIF:
+			f.index = int32(u32(v))
+		case unix.RTA_PRIORITY:
+			f.Metric = u32(v)
+		case unix.RTA_TABLE:
+			table = u32(v)
+		case unix.RTA_MULTIPATH, unix.RTA_VIA, unix.RTA_ENCAP, unix.RTA_METRICS, unix.RTA_PREFSRC, rtaNextHop:
+			f.Odd = true
+		}
+	}
+	f.Dst = netip.PrefixFrom(dst, bits)
+	return f, proto == protocol && table == unix.RT_TABLE_MAIN && f.Dst.IsValid()
+}

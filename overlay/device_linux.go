@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/netns"
+)
+
+// ErrForeignDevice means that a device has our name but is no VXLAN device. It
+// is left alone.
+var ErrForeignDevice = errors.New("device is not VXLAN, and somebody else's")
+
+// compatible reports whether a device can be made into d without losing it.
+func (d Device) compatible(l *kernelLink) bool {
+	x := &l.vxlan
+	return x.vni == d.VNI && x.port == d.Port && !x.odd && x.local.IsValid() && familyOf(x.local) == familyOf(d.Local)
+}
+
+// same reports whether a device is as d says in all that can be changed.
+func (d Device) same(l *kernelLink) bool {
+	return d.compatible(l) && l.vxlan.local == d.Local && !l.vxlan.learning && l.mtu == d.MTU && l.mac == d.MAC &&
+		l.up() && !l.speaksLL && l.alias == alias
+}
+
+// ensure makes the device exist as d says, and reports whether it wrote. have is
+// what the kernel holds under its name, nil for nothing.
+func (d Device) ensure(s *socket, ns *netns.NS, have *kernelLink) (wrote bool, err error) {
+	switch {
+	case have == nil:
+	case have.kind != "vxlan":
+		return false, fmt.Errorf("keep device %s: it is of kind %q: %w", d.Name, have.kind, ErrForeignDevice)
+	case d.same(have):
+		return false, nil
+	case d.compatible(have):
+		return true, d.change(s, have)
+	default:
+		if err := deleteLink(s, have); err != nil {
+			return true, err
+		}
+	}
+	if err := s.request(d.encodeCreate); err != nil {
+		return true, fmt.Errorf("create device %s: %w", d.Name, err)
+	}
+	if err := d.silence(s, ns); err != nil {
+		return true, err
+	}
+	if err := s.request(func(r *requests, seq uint32) {
+		begin(r, seq, unix.RTM_NEWLINK, 0, 0, unix.IFF_UP)
+		r.str(unix.IFLA_IFNAME, d.Name)
+	}); err != nil {
+		return true, fmt.Errorf("set device %s up: %w", d.Name, err)
+	}
+	return true, nil
+}
+
+// begin starts a message about a link: struct ifinfomsg with the flags to set.
+func begin(r *requests, seq uint32, kind uint16, flags int, index int32, set uint32) {
+	body := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(body[4:], uint32(index))
+	binary.NativeEndian.PutUint32(body[8:], set)
+	binary.NativeEndian.PutUint32(body[12:], set)
+	r.begin(kind, flags, seq, body...)
+}
+
+// encodeCreate gives the MAC with the device: udev leaves alone what was set at
+// creation, but MACAddressPolicy=persistent replaces what the kernel made up.
+// Without IFLA_VXLAN_LINK the device outlives the underlay's, and packets take
+// whatever route there is to the peer.
+func (d Device) encodeCreate(r *requests, seq uint32) {
+	begin(r, seq, unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0)
+	r.str(unix.IFLA_IFNAME, d.Name)
+	r.u32(unix.IFLA_MTU, uint32(d.MTU))
+	r.attr(unix.IFLA_ADDRESS, d.MAC[:]...)
+	r.nest(unix.IFLA_LINKINFO, func() {
+		r.str(unix.IFLA_INFO_KIND, "vxlan")
+		r.nest(unix.IFLA_INFO_DATA, func() {
+			r.u32(unix.IFLA_VXLAN_ID, d.VNI)
+			r.attr(unix.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, d.Port)...)
+			r.attr(unix.IFLA_VXLAN_LEARNING, 0)
+			r.encodeLocal(d.Local)
+		})
+	})
+}
+
+func (r *requests) encodeLocal(a netip.Addr) {
+	kind := uint16(unix.IFLA_VXLAN_LOCAL)
+	if a.Is6() {
+		kind = unix.IFLA_VXLAN_LOCAL6
+	}
+	r.attr(kind, a.AsSlice()...)
+}
+
+// silence keeps the device from speaking IPv6 by itself, which nobody would
+// hear, and from believing routers.
+func (d Device) silence(s *socket, ns *netns.NS) error {
+	err := s.request(func(r *requests, seq uint32) { begin(r, seq, unix.RTM_NEWLINK, 0, 0, 0); d.encodeQuiet(r) })
+	if err != nil {
+		return fmt.Errorf("set device %s: %w", d.Name, err)
+	}
+	refuse := func() error {
+		err := os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", d.Name, "accept_ra"), []byte("0"), 0)
+		// Without IPv6, or with a read-only /proc/sys. The latter does no harm on
+		// a node that forwards: routers are believed only if accept_ra is 2.
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EROFS) || errors.Is(err, os.ErrPermission) {
+			return nil
+		}
+		return err
+	}
+	if ns == nil {
+		err = refuse()
+	} else {
+		err = ns.Do(refuse)
+	}
+	if err != nil {
+		return fmt.Errorf("set accept_ra of device %s: %w", d.Name, err)
+	}
+	return nil
+}
+
+// encodeQuiet finds the device by its name unless the message has its index.
+func (d Device) encodeQuiet(r *requests) {
+	r.str(unix.IFLA_IFNAME, d.Name)
+	r.str(unix.IFLA_IFALIAS, alias)
+	r.nest(unix.IFLA_AF_SPEC, func() {
+		r.nest(unix.AF_INET6, func() { r.attr(addrGenMode, addrGenModeNone) })
+	})
+}
+
+// change makes a compatible device as d says, and writes what differs only: a
+// new address takes it down for a moment on some kernels.
+func (d Device) change(s *socket, have *kernelLink) error {
+	err := s.request(func(r *requests, seq uint32) {
+		begin(r, seq, unix.RTM_NEWLINK, 0, have.index, unix.IFF_UP)
+		if have.mtu != d.MTU {
+			r.u32(unix.IFLA_MTU, uint32(d.MTU))
+		}
+		if have.mac != d.MAC {
+			r.attr(unix.IFLA_ADDRESS, d.MAC[:]...)
+		}
+		if have.vxlan.local != d.Local || have.vxlan.learning {
+			r.nest(unix.IFLA_LINKINFO, func() {
+				r.str(unix.IFLA_INFO_KIND, "vxlan")
+				r.nest(unix.IFLA_INFO_DATA, func() {
+					r.attr(unix.IFLA_VXLAN_LEARNING, 0)
+					r.encodeLocal(d.Local)
+				})
+			})
+		}
+		if have.speaksLL || have.alias != alias {
+			d.encodeQuiet(r)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("change device %s: %w", d.Name, err)
+	}
+	return nil
+}
+
+func deleteLink(s *socket, l *kernelLink) error {
+	err := s.request(func(r *requests, seq uint32) { begin(r, seq, unix.RTM_DELLINK, 0, l.index, 0) })
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("delete device %s: %w", l.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"bytes"
+	"cmp"
+	"net/netip"
+)
+
+// Kind is what an Entry is. The order is that of adding: a packet that meets an
+// entry finds those behind it. Removal goes the other way.
+type Kind uint8
+
+const (
+	Address   Kind = iota // of our own VTEP
+	FDB                   // peer's VTEP MAC to underlay address
+	Neighbour             // peer's VTEP address to VTEP MAC
+	Route                 // peer's pod CIDR to VTEP address, or to underlay address
+)
+
+// Entry is one object on a device. Entries are comparable: what is equal in the
+// kernel is equal here.
+type Entry struct {
+	Kind   Kind
+	Device string
+	Dst    netip.Prefix // address, neighbour or destination of the route; none for an FDB entry
+	MAC    MAC          // of a neighbour or FDB entry
+	Via    netip.Addr   // gateway of a route, underlay address of an FDB entry
+	OnLink bool         // the gateway of the route is in no subnet of the device
+	Metric uint32       // of a route, as the kernel reports it
+	// Odd is set on what was found in the kernel with something that we never
+	// write: it equals nothing that is wanted.
+	Odd bool
+}
+
+// Key tells entries of a kind apart: of those with the same key the kernel holds
+// one.
+type Key struct {
+	kind   Kind
+	device string
+	dst    netip.Prefix
+	mac    MAC
+	metric uint32
+}
+
+// Key returns the key of e.
+func (e *Entry) Key() Key {
+	switch e.Kind {
+	case FDB:
+		k := Key{kind: FDB, device: e.Device, mac: e.MAC}
+		if !e.MAC.unicast() && e.Via.IsValid() { // flooded to any number of addresses
+			k.dst = single(e.Via)
+		}
+		return k
+	case Route:
+		return Key{kind: Route, dst: e.Dst, metric: e.Metric} // moves between devices
+	default:
+		return Key{kind: e.Kind, device: e.Device, dst: e.Dst}
+	}
+}
+
+// compare orders entries for readers and for the kernel: by kind first.
+func (e *Entry) compare(o *Entry) int {
+	if e.Kind != o.Kind {
+		return cmp.Compare(e.Kind, o.Kind)
+	}
+	if c := cmp.Compare(e.Device, o.Device); c != 0 {
+		return c
+	}
+	if c := e.Dst.Compare(o.Dst); c != 0 {
+		return c
+	}
+	if c := e.Via.Compare(o.Via); c != 0 {
+		return c
+	}
+	if c := bytes.Compare(e.MAC[:], o.MAC[:]); c != 0 {
+		return c
+	}
+	return cmp.Compare(e.Metric, o.Metric)
+}
+
+// Entries are objects by key.
+type Entries map[Key]Entry
+
+func (es Entries) put(e Entry) { es[e.Key()] = e }
+
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// Device is a VXLAN device.
+type Device struct {
+	Name  string
+	VNI   uint32
+	Port  uint16
+	Local netip.Addr
+	MAC   MAC
+	MTU   int
+}

@@ -1,0 +1,261 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	vnetns "github.com/vishvananda/netns"
+
+	"fairlead/internal/netns"
+	"fairlead/internal/nstest"
+)
+
+func TestMain(m *testing.M) { nstest.Main(m) }
+
+// host is a node without pods and without anybody to talk to: what is
+// programmed can be looked at.
+type host struct {
+	ns    *netns.NS
+	links *netlink.Handle
+}
+
+const uplink = "eth0"
+
+func newHost(t testing.TB) *host {
+	t.Helper()
+	h := &host{ns: nstest.New(t)}
+	links, err := netlink.NewHandleAt(vnetns.NsHandle(h.ns.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(links.Close)
+	h.links = links
+	h.addUplink(t)
+	return h
+}
+
+func (h *host) addUplink(t testing.TB) {
+	t.Helper()
+	far := nstest.New(t)
+	h.must(t, h.links.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: uplink}, PeerName: uplink, PeerNamespace: netlink.NsFd(far.Fd())}))
+	h.addr(t, "192.168.50.1/24")
+	h.addr(t, "fd00:50::1/64")
+	h.must(t, h.links.LinkSetUp(h.link(t, uplink)))
+}
+
+func (h *host) must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (h *host) link(t testing.TB, name string) netlink.Link {
+	t.Helper()
+	l, err := h.links.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (h *host) addr(t testing.TB, s string) {
+	t.Helper()
+	a, err := netlink.ParseAddr(s)
+	h.must(t, err)
+	if a.IP.To4() == nil {
+		a.Flags = 2 // IFA_F_NODAD
+	}
+	h.must(t, h.links.AddrAdd(h.link(t, uplink), a))
+}
+
+// run runs a program in the host and returns what it printed.
+func (h *host) run(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := nstest.Command(t, h.ns, args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// kernel returns what the kernel holds of ours, read without a Keeper.
+func (h *host) kernel(t testing.TB, cfg Config) string {
+	t.Helper()
+	return kernel(t, h.ns, cfg)
+}
+
+func kernel(t testing.TB, ns *netns.NS, cfg Config) string {
+	t.Helper()
+	k, err := New(ns, Options{Config: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.sock, err = dial(ns, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = k.sock.close() }()
+	if err := k.look([2]netip.Addr{}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := load(k.sock, k.cfg.Protocol, k.owned, func(i int32) string { return k.names[i] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, l := range k.seen.links {
+		if _, ours := k.owned[l.index]; ours {
+			d := Device{Name: l.name, VNI: l.vxlan.vni, Port: l.vxlan.port, Local: l.vxlan.local, MAC: l.mac, MTU: l.mtu}
+			lines = append(lines, d.String()+when(!d.same(&l), " (odd)"))
+		}
+	}
+	slices.Sort(lines)
+	lines = append(lines, l.String())
+	for _, e := range l.extras {
+		lines = append(lines, e.String()+" (extra)")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// text returns a plan in the same form.
+func text(p Plan) string {
+	var lines []string
+	for _, d := range p.Devices {
+		lines = append(lines, d.String())
+	}
+	slices.Sort(lines)
+	return strings.Join(append(lines, p.Entries.String()), "\n")
+}
+
+// keeper is a Keeper at work.
+type keeper struct {
+	*Keeper
+	stop func()
+
+	mu      sync.Mutex
+	reports []Report
+}
+
+func start(t testing.TB, ns *netns.NS, o Options) *keeper {
+	t.Helper()
+	k := &keeper{}
+	var err error
+	if k.Keeper, err = New(ns, o); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx, k.report) }()
+	k.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(k.stop)
+	return k
+}
+
+func (k *keeper) report(r Report) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.reports = append(k.reports, r)
+}
+
+// last returns the newest report, and all numbers of all of them.
+func (k *keeper) last() (last Report, written, repaired, passes int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, r := range k.reports {
+		written += r.Written
+		repaired += r.Repaired
+	}
+	if n := len(k.reports); n > 0 {
+		last = k.reports[n-1]
+	}
+	return last, written, repaired, len(k.reports)
+}
+
+// settle waits for a report about plan that has no error.
+func (k *keeper) settle(t testing.TB, passes int) Report {
+	t.Helper()
+	var r Report
+	eventually(t, "a pass without error", func() error {
+		var n int
+		r, _, _, n = k.last()
+		switch {
+		case n <= passes:
+			return fmt.Errorf("%d passes, want more than %d", n, passes)
+		case r.Err != nil:
+			return r.Err
+		}
+		return nil
+	})
+	return r
+}
+
+// sync calls Set and waits until the kernel is as planned.
+func (k *keeper) sync(t testing.TB, self Node, peers ...Node) Report {
+	t.Helper()
+	_, _, _, n := k.last()
+	k.Set(self, peers)
+	return k.settle(t, n)
+}
+
+func eventually(t testing.TB, what string, f func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		if err = f(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("not within 20 s: %s: %v", what, err)
+}
+
+// becomes waits until the kernel holds what a plan says.
+func (h *host) becomes(t testing.TB, cfg Config, p Plan) {
+	t.Helper()
+	eventually(t, "the kernel is as planned", func() error {
+		if diff := cmp.Diff(text(p), h.kernel(t, cfg)); diff != "" {
+			return fmt.Errorf("(-plan +kernel):\n%s", diff)
+		}
+		return nil
+	})
+}
+
+// node returns a dual-stack node by its number.
+func node(i int) Node {
+	hi, lo := i>>8, i&0xff
+	return Node{
+		Name:    fmt.Sprintf("node-%d", i),
+		Created: time.Unix(int64(i), 0),
+		PodCIDRs: []netip.Prefix{
+			netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", 128+hi, lo)),
+			netip.MustParsePrefix(fmt.Sprintf("fd00:10:244:%x::/64", i)),
+		},
+		Underlay: []netip.Addr{
+			netip.MustParseAddr(fmt.Sprintf("192.168.%d.%d", 50+hi, lo)),
+			netip.MustParseAddr(fmt.Sprintf("fd00:50::%x", i)),
+		},
+	}
+}
+
+func nodes(from, to int) []Node {
+	var out []Node
+	for i := from; i <= to; i++ {
+		out = append(out, node(i))
+	}
+	return out
+}

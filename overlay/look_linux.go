@@ -1,0 +1,212 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// seen is what the kernel holds.
+type seen struct {
+	links []kernelLink
+	// net is all of it but our own devices.
+	net Underlay
+	// defaults says that default routes were looked for.
+	defaults bool
+}
+
+func (s *seen) link(name string) *kernelLink {
+	for i := range s.links {
+		if s.links[i].name == name {
+			return &s.links[i]
+		}
+	}
+	return nil
+}
+
+// skipStats is RTEXT_FILTER_SKIP_STATS: counters are most of what is dumped.
+const skipStats = 1 << 3
+
+// insist repeats a dump that the kernel's state changed under.
+func insist(what string, f func() error) error {
+	const tries = 10
+	var err error
+	for range tries {
+		if err = f(); !errors.Is(err, errChanged) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	return nil
+}
+
+// look reads links and addresses, and default routes where an underlay address
+// of the node is on no link.
+func look(s *socket, ours func(*kernelLink) bool, underlay [2]netip.Addr) (*seen, error) {
+	view := &seen{}
+	err := insist("links", func() error {
+		view.links = view.links[:0]
+		return s.dump(unix.RTM_GETLINK, make([]byte, unix.SizeofIfInfomsg), func(r *requests) {
+			r.u32(unix.IFLA_EXT_MASK, skipStats)
+		}, func(m reply) {
+			if l, ok := decodeLink(m.body); ok {
+				view.links = append(view.links, l)
+			}
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	at := map[int32]int{}
+	for i := range view.links {
+		l := &view.links[i]
+		if ours(l) {
+			continue
+		}
+		at[l.index] = len(view.net.Links)
+		view.net.Links = append(view.net.Links, Link{Name: l.name, MTU: l.mtu, Up: l.up(), Loopback: l.flags&unix.IFF_LOOPBACK != 0})
+	}
+	if err := view.readAddresses(s, at); err != nil {
+		return nil, err
+	}
+	for _, a := range underlay {
+		if l, _ := view.net.bearing(a); a.IsValid() && (l == nil || l.Loopback) {
+			view.defaults = true
+		}
+	}
+	if view.defaults {
+		err = view.readDefaults(s, at)
+	}
+	return view, err
+}
+
+func (v *seen) readAddresses(s *socket, at map[int32]int) error {
+	return insist("addresses", func() error {
+		for i := range v.net.Links {
+			v.net.Links[i].Addrs = nil
+		}
+		return s.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), nil, func(m reply) {
+			f, ok := decodeAddress(m.body)
+			if i, known := at[f.index]; ok && known {
+				v.net.Links[i].Addrs = append(v.net.Links[i].Addrs, f.Dst)
+			}
+		})
+	})
+}
+
+func (v *seen) readDefaults(s *socket, at map[int32]int) error {
+	for _, family := range families() {
+		err := insist("routes", func() error {
+			return dumpRoutes(s, family, 0, func(m reply) {
+				f, _ := decodeRoute(m.body, 0)
+				if i, known := at[f.index]; known && f.Dst.Bits() == 0 && !f.Odd {
+					v.net.Links[i].Default[family] = true
+				}
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dumpRoutes reads the main table, and of that the routes of one protocol only
+// unless it is 0.
+func dumpRoutes(s *socket, f Family, protocol uint8, each func(reply)) error {
+	body := make([]byte, unix.SizeofRtMsg)
+	body[0], body[5] = f.os(), protocol
+	return s.dump(unix.RTM_GETROUTE, body, func(r *requests) { r.u32(unix.RTA_TABLE, unix.RT_TABLE_MAIN) }, only(body[0], each))
+}
+
+// only passes on objects of a family: asked for one that it is built without,
+// the kernel answers with all others.
+func only(family byte, each func(reply)) func(reply) {
+	return func(m reply) {
+		if len(m.body) > 0 && m.body[0] == family {
+			each(m)
+		}
+	}
+}
+
+func (f Family) os() byte {
+	if f == IPv4 {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+// dumpNeighbours reads the neighbours of a device; family AF_BRIDGE is its FDB.
+func dumpNeighbours(s *socket, family byte, index int32, each func(reply)) error {
+	body := make([]byte, unix.SizeofNdMsg)
+	body[0] = family
+	if family == unix.AF_BRIDGE {
+		binary.NativeEndian.PutUint32(body[4:], uint32(index))
+		return s.dump(unix.RTM_GETNEIGH, body, nil, only(family, each))
+	}
+	return s.dump(unix.RTM_GETNEIGH, body, func(r *requests) { r.u32(unix.NDA_IFINDEX, uint32(index)) }, only(family, each))
+}
+
+// loaded is what the kernel holds of ours.
+type loaded struct {
+	Entries
+	// extras are entries that have the same key as another; all have to go.
+	extras []found
+}
+
+// load reads all entries that are ours: those on our devices, by index, and the
+// routes with our protocol.
+func load(s *socket, protocol uint8, devices map[int32]string, names func(int32) string) (*loaded, error) {
+	l := &loaded{}
+	err := insist("entries", func() error {
+		*l = loaded{Entries: make(Entries, len(l.Entries))}
+		return l.read(s, protocol, devices, names)
+	})
+	return l, err
+}
+
+func (l *loaded) read(s *socket, protocol uint8, devices map[int32]string, names func(int32) string) error {
+	note := func(m reply) {
+		f, ok := decodeEntry(m, protocol)
+		if !ok || f.transient {
+			return
+		}
+		f.Device = names(f.index)
+		if f.Kind != Route {
+			if _, ours := devices[f.index]; !ours || ignored(&f.Entry) {
+				return
+			}
+		}
+		switch other, taken := l.Entries[f.Key()]; {
+		case !taken:
+			l.put(f.Entry)
+		case other != f.Entry: // else it was reported twice
+			l.extras = append(l.extras, f)
+		}
+	}
+	var errs []error
+	for index := range devices {
+		errs = append(errs,
+			dumpNeighbours(s, unix.AF_INET, index, note),
+			dumpNeighbours(s, unix.AF_INET6, index, note),
+			dumpNeighbours(s, unix.AF_BRIDGE, index, note))
+	}
+	if len(devices) > 0 {
+		errs = append(errs, s.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), nil, note))
+	}
+	for _, f := range families() {
+		errs = append(errs, dumpRoutes(s, f, protocol, note))
+	}
+	return errors.Join(errs...)
+}
+
+// ignored are addresses that a device gives itself.
+func ignored(e *Entry) bool { return e.Kind == Address && e.Dst.Addr().IsLinkLocalUnicast() }

@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+// overhead is what a tunnel adds to the packet of a pod: the inner Ethernet
+// header and VXLAN, UDP and IP headers.
+func overhead(underlay Family) int {
+	if underlay == IPv4 {
+		return 14 + 8 + 8 + 20
+	}
+	return 14 + 8 + 8 + 40
+}
+
+// guessedMTU is for a node whose egress interface is not known.
+const guessedMTU = 1500
+
+// room returns what fits into packets from the node's address of a family.
+func (p *planner) room(f Family) int {
+	mtu := guessedMTU
+	if l := p.net.egress(p.own[f]); l != nil {
+		mtu = l.MTU
+	} else {
+		p.add(p.self.Name, fieldUnderlay, "no interface has %s and there is no default route: its MTU is taken to be %d", p.own[f], mtu)
+	}
+	if p.cfg.Mode != HostGateway {
+		mtu -= overhead(f)
+	}
+	return mtu
+}
+
+// measure decides on the MTU of the devices.
+func (p *planner) measure() {
+	for _, f := range families() {
+		if !p.own[f].IsValid() {
+			continue
+		}
+		p.mtu[f] = p.room(f)
+		if p.cfg.MTU != 0 {
+			if p.cfg.MTU > p.mtu[f] {
+				p.add(p.self.Name, fieldMTU, "%d is more than the %d that fit into packets from %s", p.cfg.MTU, p.mtu[f], p.own[f])
+			}
+			p.mtu[f] = p.cfg.MTU
+		}
+		p.mtu[f] = min(p.mtu[f], maxMTU)
+		switch needed := p.neededMTU(); {
+		case p.mtu[f] >= needed:
+		case needed == minMTU6:
+			p.add(p.self.Name, fieldMTU, "%d on packets from %s is less than the %d that IPv6 needs: IPv6 pods are not reached that way", p.mtu[f], p.own[f], needed)
+		default:
+			p.add(p.self.Name, fieldMTU, "%d on packets from %s is less than %d", p.mtu[f], p.own[f], needed)
+		}
+		// Below it the kernel would refuse IPv4, too.
+		p.mtu[f] = max(p.mtu[f], minMTU4)
+	}
+}
+
+func (p *planner) neededMTU() int {
+	for _, cidr := range p.self.PodCIDRs {
+		if familyOf(cidr.Addr()) == IPv6 {
+			return minMTU6
+		}
+	}
+	return minMTU4
+}
+
+// setMTU lets pods send what fits on every way they may take.
+func (p *planner) setMTU() {
+	for _, f := range families() {
+		used := p.carries[f] != [2]bool{} || p.cfg.Mode == HostGateway && p.own[f].IsValid()
+		if used && (p.MTU == 0 || p.mtu[f] < p.MTU) {
+			p.MTU = p.mtu[f]
+		}
+	}
+}

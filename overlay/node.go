@@ -1,0 +1,91 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Family is an IP version.
+type Family uint8
+
+const (
+	IPv4 Family = iota
+	IPv6
+)
+
+func families() [2]Family { return [2]Family{IPv4, IPv6} }
+
+// String returns the family's usual name.
+func (f Family) String() string {
+	if f == IPv4 {
+		return "IPv4"
+	}
+	return "IPv6"
+}
+
+func (f Family) other() Family { return 1 - f }
+
+func familyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+// MAC is an Ethernet address; the zero value is none.
+type MAC [6]byte
+
+// String returns m in the usual form, 0a:5c:….
+func (m MAC) String() string {
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
+}
+
+func (m MAC) unicast() bool { return m[0]&1 == 0 && m != MAC{} }
+
+// Node is a node of the cluster, as far as its peers care.
+type Node struct {
+	Name string
+	// Created decides between nodes that claim the same addresses: the newer one
+	// gets them, as the older is most likely a machine that is gone.
+	Created time.Time
+	// PodCIDRs are one per family at most; without any the node waits.
+	PodCIDRs []netip.Prefix
+	// Underlay holds the addresses by which peers reach the node. The first of
+	// each family counts.
+	Underlay []netip.Addr
+	// VTEPs override the derived MACs of the devices over IPv4 and IPv6, for
+	// peers that chose theirs themselves, as flannel does.
+	VTEPs [2]MAC
+}
+
+// underlay returns the address of a family, or one that is not valid.
+func (n *Node) underlay(f Family) netip.Addr {
+	for _, a := range n.Underlay {
+		if a = a.Unmap(); a.IsValid() && familyOf(a) == f {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// mac returns the MAC of the node's device of a family. It is a function of the
+// name alone, so every node knows it without being told, and a node that is made
+// anew under its old name keeps it.
+func (n *Node) mac(f Family) MAC {
+	if n.VTEPs[f] != (MAC{}) {
+		return n.VTEPs[f]
+	}
+	return deriveMAC(n.Name, f)
+}
+
+func deriveMAC(name string, f Family) (m MAC) {
+	sum := sha256.Sum256([]byte("fairlead vtep " + f.String() + " " + name))
+	copy(m[:], sum[:])
+	m[0] = m[0]&^1 | 2 // unicast, locally administered
+	return m
+}

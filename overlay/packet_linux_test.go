@@ -1,0 +1,167 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/lab"
+	"fairlead/internal/lab/labtest"
+)
+
+// labNode describes a node of the lab, with underlay addresses of the families
+// given.
+func labNode(n *lab.Node, underlay ...Family) Node {
+	out := Node{Name: n.Name, Created: time.Unix(int64(n.Number), 0), PodCIDRs: n.PodCIDRs}
+	for _, f := range underlay {
+		out.Underlay = append(out.Underlay, n.Addrs()[f])
+	}
+	return out
+}
+
+// outer is the outside of a packet of the overlay.
+type outer struct {
+	src, dst netip.Addr
+	port     uint16
+	vni      uint32
+	inner    uint16 // EtherType of what it carries
+}
+
+// capture returns the next VXLAN packet that a host sends with a payload of an
+// EtherType: the end of an earlier connection may still be on its way.
+func capture(t *testing.T, h *lab.Host, inner uint16) func() outer {
+	t.Helper()
+	fd := -1
+	err := h.NS.Do(func() (err error) {
+		all := uint16(unix.ETH_P_ALL)
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(all>>8|all<<8))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10}); err != nil {
+		t.Fatal(err)
+	}
+	return func() outer {
+		t.Helper()
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := unix.Recvfrom(fd, buf, 0)
+			if err != nil {
+				t.Fatalf("no packet of the overlay: %v", err)
+			}
+			if from.(*unix.SockaddrLinklayer).Pkttype == unix.PACKET_OUTGOING {
+				if o, ok := parseOuter(buf[:n]); ok && o.inner == inner {
+					return o
+				}
+			}
+		}
+	}
+}
+
+func parseOuter(b []byte) (o outer, ok bool) {
+	var udp []byte
+	switch {
+	case len(b) >= 50 && b[0] == 0x45 && b[9] == unix.IPPROTO_UDP:
+		o.src, o.dst, udp = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:])), b[20:]
+	case len(b) >= 70 && b[0]>>4 == 6 && b[6] == unix.IPPROTO_UDP:
+		o.src, o.dst, udp = netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:])), b[40:]
+	default:
+		return o, false
+	}
+	o.port = binary.BigEndian.Uint16(udp[2:])
+	o.vni = binary.BigEndian.Uint32(udp[12:]) >> 8
+	o.inner = binary.BigEndian.Uint16(udp[28:])
+	return o, o.port == DefaultPort
+}
+
+// TestPackets sends from pod to pod, over each underlay.
+func TestPackets(t *testing.T) {
+	const ip4, ip6 = unix.ETH_P_IP, unix.ETH_P_IPV6
+	for _, tt := range []struct {
+		name     string
+		mode     Mode
+		underlay []Family
+		device   [2]Family // by family of pods
+	}{
+		{"dual-stack underlay", VXLAN, []Family{IPv4, IPv6}, [2]Family{IPv4, IPv6}},
+		{"IPv4 underlay", VXLAN, []Family{IPv4}, [2]Family{IPv4, IPv4}},
+		{"IPv6 underlay", VXLAN, []Family{IPv6}, [2]Family{IPv6, IPv6}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true})
+			connect(t, c, Options{Config: Config{Mode: tt.mode}}, tt.underlay...)
+			client := labtest.Pod(t, c.Nodes[0], "client", 0)
+			server := labtest.Pod(t, c.Nodes[1], "server", 80, l4.TCP, l4.UDP)
+			for pods, addr := range server.Addrs() {
+				inner := [2]uint16{ip4, ip6}[pods]
+				next := capture(t, c.Nodes[0].Host, inner)
+				expect(t, client.Host, l4.Addr{IP: addr, Port: 80, Proto: l4.TCP}, client.Addrs()[pods])
+				want := outer{c.Nodes[0].Addrs()[tt.device[pods]], c.Nodes[1].Addrs()[tt.device[pods]], 8472, 1, inner}
+				if got := next(); got != want {
+					t.Errorf("outer packet %+v, want %+v", got, want)
+				}
+				expect(t, client.Host, l4.Addr{IP: addr, Port: 80, Proto: l4.UDP}, client.Addrs()[pods])
+				// The node itself is seen by its VTEP address.
+				expect(t, c.Nodes[0].Host, l4.Addr{IP: addr, Port: 80, Proto: l4.TCP}, c.Nodes[0].PodCIDRs[pods].Addr())
+			}
+		})
+	}
+}
+
+// TestDirect sends from pod to pod without a tunnel.
+func TestDirect(t *testing.T) {
+	for _, mode := range []Mode{Direct, HostGateway} {
+		t.Run(mode.String(), func(t *testing.T) {
+			c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true})
+			keepers := connect(t, c, Options{Config: Config{Mode: mode}}, IPv4, IPv6)
+			client := labtest.Pod(t, c.Nodes[0], "client", 0)
+			server := labtest.Pod(t, c.Nodes[1], "server", 80, l4.TCP)
+			for pods, addr := range server.Addrs() {
+				expect(t, client.Host, l4.Addr{IP: addr, Port: 80, Proto: l4.TCP}, client.Addrs()[pods])
+				expect(t, c.Nodes[0].Host, l4.Addr{IP: addr, Port: 80, Proto: l4.TCP}, c.Nodes[0].Addrs()[pods])
+			}
+			r, _, _, _ := keepers[0].last()
+			want := map[Mode]int{Direct: 1430, HostGateway: 1500}[mode]
+			if r.MTU != want {
+				t.Errorf("MTU %d, want %d", r.MTU, want)
+			}
+		})
+	}
+}
+
+// connect runs a Keeper on each node of a lab.
+func connect(t *testing.T, c *lab.Cluster, o Options, underlay ...Family) []*keeper {
+	t.Helper()
+	var all []Node
+	for _, n := range c.Nodes {
+		all = append(all, labNode(n, underlay...))
+	}
+	o.ClusterCIDRs = c.Config.ClusterCIDRs()
+	var keepers []*keeper
+	for i, n := range c.Nodes {
+		k := start(t, n.NS, o)
+		if r := k.sync(t, all[i], all...); !r.Ready || len(r.Problems) > 0 {
+			t.Fatalf("%s: %+v", n.Name, r)
+		}
+		keepers = append(keepers, k)
+	}
+	return keepers
+}
+
+func expect(t *testing.T, from *lab.Host, to l4.Addr, seenAs netip.Addr) {
+	t.Helper()
+	want := "server saw " + seenAs.String()
+	if got := from.Try(t.Context(), to); got != want {
+		t.Errorf("%s to %s: %s, want %s", from.Name, to, got, want)
+	}
+}

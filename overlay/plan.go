@@ -1,0 +1,220 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// Plan is what the kernel shall hold. It is a value and may be shared once made.
+type Plan struct {
+	Devices []Device // that for tunnels over IPv4 first
+	Entries Entries
+	// Protocol marks the routes.
+	Protocol uint8
+	// MTU is what pods can send to all nodes without being fragmented.
+	MTU int
+	// Tunnel is what a packet filter has to know.
+	Tunnel Tunnel
+	// Waits is set while the node itself has no pod CIDR or no underlay address
+	// yet, or no longer: what the kernel holds is then left as it is.
+	Waits bool
+
+	vteps []netip.Addr
+}
+
+// Tunnel describes packets of the overlay as they are seen on the underlay.
+type Tunnel struct {
+	Port uint16       // UDP; 0 without a tunnel
+	Own  []netip.Addr // source of what this node sends, destination of what it gets
+	// Nodes holds the underlay addresses of all nodes, this one included, in
+	// order: nobody else sends such packets.
+	Nodes []netip.Addr
+}
+
+// planner makes one Plan.
+type planner struct {
+	Plan
+	problems
+	cfg  Config
+	net  Underlay
+	self *Node
+	own  [2]netip.Addr // underlay addresses of self
+	mtu  [2]int        // of the devices
+	vtep [2]netip.Addr // own VTEP addresses, by family of pods
+	// carries says for each device which families of pods it carries.
+	carries [2][2]bool
+}
+
+// NewPlan returns what the kernel of node self shall hold so that its pods and
+// those of peers reach each other, and what stands in the way. It is a pure
+// function, and the order of peers does not matter.
+func NewPlan(cfg Config, net Underlay, self Node, peers []Node) (Plan, []Problem) {
+	p := &planner{cfg: cfg.WithDefaults(), net: net, self: &self}
+	p.Entries = make(Entries, 4*len(peers)+2)
+	p.Protocol = p.cfg.Protocol
+	nodes := inOrder(&self, peers)
+	book := newAddressBook(nodes)
+	p.Tunnel.Nodes = book
+	p.checkConfig()
+	if p.cfg.Mode == None || !p.ready() {
+		return p.Plan, p.sorted()
+	}
+	p.measure()
+	owners := newClaims(nodes)
+	for _, cidr := range p.podCIDRs(p.self, owners, book) {
+		p.attach(cidr)
+	}
+	if p.vtep == [2]netip.Addr{} {
+		p.Waits = true
+		return p.Plan, p.sorted()
+	}
+	for _, n := range nodes[1:] {
+		for _, cidr := range p.podCIDRs(n, owners, book) {
+			if p.vtep[familyOf(cidr.Addr())].IsValid() { // else nobody here could answer
+				p.reach(n, cidr)
+			}
+		}
+	}
+	p.finish()
+	return p.Plan, p.sorted()
+}
+
+// inOrder returns self and then the peers from the newest to the oldest, the
+// order in which they may claim addresses. A node never gives up its own, or
+// its pods would lose each other.
+func inOrder(self *Node, peers []Node) []*Node {
+	nodes := make([]*Node, 0, len(peers)+1)
+	for i := range peers {
+		if peers[i].Name != self.Name {
+			nodes = append(nodes, &peers[i])
+		}
+	}
+	slices.SortFunc(nodes, func(a, b *Node) int {
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Name, b.Name))
+	})
+	return slices.Insert(nodes, 0, self)
+}
+
+// ready notes what the node itself lacks.
+func (p *planner) ready() bool {
+	if len(p.self.PodCIDRs) == 0 {
+		p.add(p.self.Name, fieldPodCIDRs, "this node has none yet, so that its overlay waits")
+		p.Waits = true
+	}
+	for _, f := range families() {
+		p.own[f] = p.self.underlay(f)
+	}
+	if !p.own[IPv4].IsValid() && !p.own[IPv6].IsValid() {
+		p.add(p.self.Name, fieldUnderlay, "this node has no address yet, so that its overlay waits")
+		p.Waits = true
+	}
+	return !p.Waits
+}
+
+// attach gives the node a VTEP address: the first one of its pod CIDR, which no
+// pod gets.
+func (p *planner) attach(cidr netip.Prefix) {
+	f := familyOf(cidr.Addr())
+	p.vtep[f] = cidr.Addr()
+	p.vteps = append(p.vteps, cidr.Addr())
+	if p.cfg.Mode == HostGateway {
+		return
+	}
+	if !p.own[f].IsValid() {
+		f = f.other()
+	}
+	p.carry(f, cidr.Addr())
+}
+
+// carry makes a device carry the family of a pod address, for which it has the
+// VTEP address of that family.
+func (p *planner) carry(device Family, pod netip.Addr) bool {
+	pods := familyOf(pod)
+	if pods == IPv6 && p.mtu[device] < minMTU6 {
+		return false // said so by measure
+	}
+	if !p.carries[device][pods] {
+		p.carries[device][pods] = true
+		p.Entries.put(Entry{Kind: Address, Device: p.cfg.device(device), Dst: single(p.vtep[pods])})
+	}
+	return true
+}
+
+// reach makes a way to the pods of a peer.
+func (p *planner) reach(n *Node, cidr netip.Prefix) {
+	if p.cfg.Mode != VXLAN {
+		f := familyOf(cidr.Addr())
+		via := n.underlay(f)
+		if link := p.net.onLink(p.own[f], via); via.IsValid() && via != p.own[f] && link != nil {
+			p.Entries.put(Entry{Kind: Route, Device: link.Name, Dst: cidr, Via: via, Metric: metric(f)})
+			return
+		}
+		if p.cfg.Mode == HostGateway {
+			p.add(n.Name, fieldUnderlay, "%s is not reached: host-gw needs an %s address in a subnet of this node", cidr, f)
+			return
+		}
+	}
+	p.tunnel(n, cidr)
+}
+
+// tunnel prefers the underlay of the pods' own family, as flannel does.
+func (p *planner) tunnel(n *Node, cidr netip.Prefix) {
+	pods := familyOf(cidr.Addr())
+	for _, f := range [2]Family{pods, pods.other()} {
+		local, remote := p.own[f], n.underlay(f)
+		if !local.IsValid() || !remote.IsValid() {
+			continue
+		}
+		if local == remote {
+			p.add(n.Name, fieldUnderlay, "%s is this node's own address", remote)
+			return
+		}
+		mac := n.mac(f)
+		if mac == p.self.mac(f) || !mac.unicast() {
+			p.add(n.Name, fieldMAC, "%s is this node's own, or none that a node can have", mac)
+			return
+		}
+		fdb := Entry{Kind: FDB, Device: p.cfg.device(f), MAC: mac, Via: remote}
+		if other, taken := p.Entries[fdb.Key()]; taken && other.Via != remote {
+			p.add(n.Name, fieldMAC, "%s is also that of the node with address %s", mac, other.Via)
+			return
+		}
+		if !p.carry(f, cidr.Addr()) {
+			return
+		}
+		vtep := cidr.Addr()
+		p.Entries.put(fdb)
+		p.Entries.put(Entry{Kind: Neighbour, Device: fdb.Device, Dst: single(vtep), MAC: mac})
+		p.Entries.put(Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: vtep, OnLink: true, Metric: metric(pods)})
+		return
+	}
+	p.add(n.Name, fieldUnderlay, "%s is not reached: no address of a family that this node has, too", cidr)
+}
+
+// metric returns what the kernel gives to routes that are added without one.
+func metric(f Family) uint32 {
+	if f == IPv4 {
+		return 0
+	}
+	return 1024 // IP6_RT_PRIO_USER
+}
+
+// finish lists the devices that turned out to be needed.
+func (p *planner) finish() {
+	for _, f := range families() {
+		if p.carries[f] == [2]bool{} {
+			continue
+		}
+		p.Devices = append(p.Devices, Device{
+			Name: p.cfg.device(f), VNI: p.cfg.VNI, Port: p.cfg.Port,
+			Local: p.own[f], MAC: p.self.mac(f), MTU: p.mtu[f],
+		})
+		p.Tunnel.Port = p.cfg.Port
+		p.Tunnel.Own = append(p.Tunnel.Own, p.own[f])
+	}
+	p.setMTU()
+}

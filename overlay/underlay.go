@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import "net/netip"
+
+// Underlay is what the kernel says about the node's own network. Devices of
+// the overlay are not part of it.
+type Underlay struct{ Links []Link }
+
+// Link is a network device of the node.
+type Link struct {
+	Name     string
+	MTU      int
+	Up       bool
+	Loopback bool
+	Addrs    []netip.Prefix
+	// Default says for which families a default route leaves by this device.
+	Default [2]bool
+}
+
+// bearing returns the device that has an address, and the address's prefix.
+func (u Underlay) bearing(a netip.Addr) (*Link, netip.Prefix) {
+	if !a.IsValid() {
+		return nil, netip.Prefix{}
+	}
+	for i := range u.Links {
+		for _, p := range u.Links[i].Addrs {
+			if p.Addr() == a {
+				return &u.Links[i], p
+			}
+		}
+	}
+	return nil, netip.Prefix{}
+}
+
+// egress returns the device by which packets from an underlay address leave:
+// the one that has the address, or that of the default route where none has, as
+// behind a NAT, or where loopback has, as with routed hosts.
+func (u Underlay) egress(a netip.Addr) *Link {
+	if !a.IsValid() {
+		return nil
+	}
+	if l, _ := u.bearing(a); l != nil && !l.Loopback {
+		return l
+	}
+	for i := range u.Links {
+		if u.Links[i].Default[familyOf(a)] {
+			return &u.Links[i]
+		}
+	}
+	return nil
+}
+
+// onLink returns the device whose subnet both a node's own underlay address and
+// a peer's are in, or nil.
+func (u Underlay) onLink(own, peer netip.Addr) *Link {
+	l, p := u.bearing(own)
+	if l == nil || l.Loopback || !l.Up || !p.Masked().Contains(peer) {
+		return nil
+	}
+	return l
+}

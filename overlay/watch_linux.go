@@ -1,0 +1,138 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/netns"
+)
+
+// event is one thing that changed in the kernel, for all we know by our own
+// hand: the port number of the sender, by which one could tell, is missing from
+// notifications about FDB entries and about neighbours that are deleted.
+type event struct {
+	gone  bool
+	link  *kernelLink
+	entry *found
+	// route is set on a default route.
+	route bool
+}
+
+// interest says which events matter, so that a node with many pods, whose
+// devices and neighbours come and go, does not wake the loop.
+type interest struct {
+	protocol uint8
+	names    []string // of our devices
+	ours     []int32  // their indices
+	uplinks  []int32  // of the devices that carry underlay addresses
+	underlay []netip.Addr
+	defaults bool
+}
+
+const watchGroups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_NEIGH-1) |
+	1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1) |
+	1<<(unix.RTNLGRP_IPV4_ROUTE-1) | 1<<(unix.RTNLGRP_IPV6_ROUTE-1)
+
+// watchBuffer is asked for, so that the echoes of a first sync fit. An
+// unprivileged namespace gets less, and then reads everything once more.
+const watchBuffer = 8 << 20
+
+// watch passes events that matter to noted until ctx ends; lost says that some
+// were, or may have been.
+func watch(ctx context.Context, ns *netns.NS, matters func() *interest, noted func([]event), lost func()) error {
+	s, err := dial(ns, watchGroups)
+	if err != nil {
+		return fmt.Errorf("watch network: %w", err)
+	}
+	defer func() { _ = s.close() }()
+	if err := s.conn.SetReadBuffer(watchBuffer); err != nil && !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("watch network: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	lost() // whatever changed before now
+	for {
+		b, err := s.receive()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			lost()
+			continue
+		case err != nil:
+			return fmt.Errorf("watch network: %w", err)
+		}
+		in := matters()
+		var events []event
+		for m := range replies(b) {
+			if e, ok := in.event(m); ok {
+				events = append(events, e)
+			}
+		}
+		if len(events) > 0 {
+			noted(events)
+		}
+	}
+}
+
+func (in *interest) event(m reply) (event, bool) {
+	e := event{gone: m.kind == unix.RTM_DELLINK || m.kind == unix.RTM_DELADDR || m.kind == unix.RTM_DELNEIGH || m.kind == unix.RTM_DELROUTE}
+	if m.kind == unix.RTM_NEWLINK || m.kind == unix.RTM_DELLINK {
+		l, ok := decodeLink(m.body)
+		e.link = &l
+		return e, ok && (slices.Contains(in.names, l.name) || slices.Contains(in.ours, l.index) || slices.Contains(in.uplinks, l.index))
+	}
+	f, ok := decodeEntry(m, in.protocol)
+	e.entry = &f
+	switch {
+	case f.Kind == Route && !ok:
+		e.route = in.defaults && f.Dst.IsValid() && f.Dst.Bits() == 0
+		return e, e.route
+	case !ok:
+		return e, false
+	case f.Kind == Address && !slices.Contains(in.ours, f.index):
+		return e, slices.Contains(in.uplinks, f.index) || slices.Contains(in.underlay, f.Dst.Addr())
+	}
+	return e, f.Kind == Route || slices.Contains(in.ours, f.index)
+}
+
+// surprising reports whether an event is news: not what was written anyway.
+func (k *Keeper) surprising(e *event) bool {
+	switch {
+	case e.link != nil:
+		return k.surprisingLink(e)
+	case e.route:
+		return true
+	}
+	f := *e.entry
+	if f.Kind == Address && !k.owns(f.index) {
+		l := k.linkAt(f.index)
+		return l == nil || slices.Contains(l.Addrs, f.Dst) == e.gone
+	}
+	f.Device = k.names[f.index]
+	if ignored(&f.Entry) {
+		return false
+	}
+	have, exists := k.have[f.Key()]
+	if e.gone || f.transient {
+		return exists
+	}
+	return !exists || have != f.Entry
+}
+
+func (k *Keeper) surprisingLink(e *event) bool {
+	if d := k.device(e.link.name); d != nil {
+		return e.gone || !d.same(e.link)
+	}
+	l := k.linkAt(e.link.index)
+	return l == nil || e.gone || l.Name != e.link.name || l.MTU != e.link.mtu || l.Up != e.link.up()
+}
