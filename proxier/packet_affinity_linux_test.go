@@ -165,8 +165,11 @@ func TestPacketAffinitySwitched(t *testing.T) {
 			b.apply(t, step.svc)
 			for family := range ipFamilies {
 				for _, kind := range []string{"ClusterIP", "NodePort"} {
-					to := b.frontend(kind, 1, family)
-					step.want(t, to, b.endpointsOfClients(t, clients, to))
+					t.Run(kind+" "+ipFamilies[family], func(t *testing.T) {
+						t.Parallel()
+						to := b.frontend(kind, 1, family)
+						step.want(t, to, b.endpointsOfClients(t, clients, to))
+					})
 				}
 			}
 		})
