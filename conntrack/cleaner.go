@@ -33,6 +33,8 @@ type Cleaner struct {
 	ns    int
 	poked chan struct{}
 
+	answers answers // the worker's own
+
 	mu    sync.Mutex
 	view  *View
 	due   map[l4.Addr]struct{} // frontends whose flows are to be looked at
@@ -105,6 +107,11 @@ func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
 			return nil
 		case <-c.poked:
 		case <-retry:
+		case now := <-c.answers.next(time.Now()):
+			if err := c.sweepAnswers(now); err != nil {
+				report(Sweep{Err: err})
+			}
+			continue
 		}
 		retry = nil
 		done := c.sweep()
@@ -187,6 +194,7 @@ func (c *Cleaner) sweepWhere(t *table, v6 bool, only *l4.Addr, s *Sweep) error {
 			continue
 		}
 		s.Deleted++
+		c.answers.expect(f, time.Now())
 	}
 	return errors.Join(errs...)
 }

@@ -224,3 +224,17 @@ func BenchmarkSweep(b *testing.B) {
 		})
 	}
 }
+
+// TestLateAnswer has a server on the node answer a client just when the flow
+// between them is deleted.
+func TestLateAnswer(t *testing.T) {
+	f := newFlows(t)
+	f.add(t, l4.UDP, "10.0.0.1:1", nodeAddr+":30053", nodeAddr+":30053")
+	f.add(t, l4.UDP, nodeAddr+":30053", "10.0.0.2:1", "10.0.0.2:1") // another client of it, whose flow was not deleted
+	c := NewCleaner(f.ns.Fd())
+	c.Set(udp("0.0.0.0:30053"), []netip.AddrPort{ap("10.244.0.1:53")})
+	deleted := start(t, c)
+	eventually(t, "the flow is gone", func() bool { return deleted.Load() == 1 })
+	f.add(t, l4.UDP, nodeAddr+":30053", "10.0.0.1:1", "10.0.0.1:1")
+	eventually(t, "the flow of the answer is gone", func() bool { return len(f.list(t)) == 1 })
+}
