@@ -116,6 +116,9 @@ func (f *files) parse(name string) ([]item, error) {
 		return nil, fmt.Errorf("%w: %w", errUnread, pathless(err))
 	}
 	if len(bytes.TrimSpace(data)) == 0 && len(f.byName[name].items) > 0 {
+		if f.dir != f.path {
+			return nil, errors.New("is empty; an empty List takes its objects away")
+		}
 		return nil, errors.New("is empty; remove the file to take its objects away")
 	}
 	return parseManifest(data)

@@ -21,9 +21,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// documentStart separates YAML documents. What follows it on its line, a
-// comment as a rule, belongs to the document.
-var documentStart = regexp.MustCompile(`(?m)^---(?:[ \t\r]|$)`)
+// separator separates YAML documents: --- begins one, ... ends one. What follows
+// it on its line, a comment as a rule, belongs to the document.
+var separator = regexp.MustCompile(`(?m)^(?:---|\.\.\.)(?:[ \t\r]|$)`)
+
+// directives is what may stand before the --- of a document, such as %YAML 1.2:
+// with no effect on manifests.
+var directives = regexp.MustCompile(`^\x{feff}?(?:(?:[%#][^\n]*|[ \t\r]*)(?:\n|$))+$`)
 
 // parseManifest reads a file of YAML or JSON documents: ordinary manifests,
 // lists of one kind, and v1 Lists as kubectl prints them. Kinds that do not
@@ -36,10 +40,13 @@ func parseManifest(data []byte) ([]item, error) {
 	}
 	var out []item
 	start, skip := 0, 0
-	for _, end := range append(documentStart.FindAllIndex(data, -1), []int{len(data), len(data)}) {
+	for _, end := range append(separator.FindAllIndex(data, -1), []int{len(data), len(data)}) {
 		doc := data[start+skip : end[0]]
 		if skip > 0 {
 			doc = bytes.TrimLeft(doc, " \t") // before a comment, as a rule
+		}
+		if end[0] < len(data) && data[end[0]] == '-' && directives.Match(doc) {
+			doc = nil
 		}
 		items, err := parseYAML(doc)
 		if err != nil {

@@ -70,18 +70,24 @@ const (
 	// again is how often all files are looked at without any event: what links
 	// lead to may change, and so may files that the kernel does not watch.
 	again = 10 * time.Second
+	// sooner is the same while something cannot be read.
+	sooner = time.Second
 )
 
 // watch watches directories, as files are replaced by renaming. That holds for
 // a ConfigMap, too, whose files are links through a directory that is. A
-// directory itself may be replaced: so the one above it is watched, if it may
-// be. Watching what is watched already is harmless.
+// directory itself may be replaced: so the one above it is watched as well, or
+// while that is gone the next one that is there. Watching what is watched
+// already is harmless.
 func (f *files) watch(watcher *fsnotify.Watcher) error {
-	if err := watcher.Add(f.dir); err != nil {
-		return fmt.Errorf("watch %s: %w", f.dir, err)
+	err := watcher.Add(f.dir)
+	for dir := f.dir; dir != filepath.Dir(dir); {
+		if dir = filepath.Dir(dir); watcher.Add(dir) == nil {
+			break
+		}
 	}
-	if f.dir == f.path {
-		_ = watcher.Add(filepath.Dir(f.path))
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", f.dir, err)
 	}
 	return nil
 }
@@ -116,8 +122,11 @@ func (f *files) follow(ctx context.Context, watcher *fsnotify.Watcher) error {
 			timer.Reset(renamed)
 		case <-timer.C:
 			first, due = time.Time{}, time.Time{}
-			f.look(watcher)
-			timer.Reset(again)
+			if f.look(watcher) {
+				timer.Reset(again)
+			} else {
+				timer.Reset(sooner)
+			}
 		}
 	}
 }
@@ -129,15 +138,21 @@ func (f *files) wait(e fsnotify.Event) time.Duration {
 	switch {
 	case ours && (e.Has(fsnotify.Write) || e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename)):
 		return written
-	case ours, inside && !e.Has(fsnotify.Write), filepath.Clean(e.Name) == filepath.Clean(f.path):
+	case ours, inside && !e.Has(fsnotify.Write), above(e.Name, f.dir):
 		return renamed
 	}
 	return 0
 }
 
+// above reports whether dir is, or is below, path.
+func above(path, dir string) bool {
+	rel, err := filepath.Rel(path, dir)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
 // look is scan for a path that was there once. Should it be gone, its objects
-// stay: somebody is moving it about.
-func (f *files) look(watcher *fsnotify.Watcher) {
+// stay: somebody is moving it about. It reports whether all could be read.
+func (f *files) look(watcher *fsnotify.Watcher) bool {
 	var problems []Problem
 	err := f.watch(watcher)
 	if err == nil {
@@ -147,10 +162,19 @@ func (f *files) look(watcher *fsnotify.Watcher) {
 		r := newReport(kindFile, f.path)
 		r.add("", "%v; what it said before stays in force", err)
 		problems = r.problems
+		if file := f.byName[f.path]; file != nil {
+			file.version = version{} // to be read, and its problems set, once it is back
+		}
 	}
 	if f.dir == f.path || err != nil { // a file reports for itself
 		f.store.Update(func(tx *Tx) { tx.SetProblems(kindFile, f.path, problems) })
 	}
+	for _, file := range f.byName {
+		if file.err != nil && errors.Is(file.err, errUnread) {
+			return false
+		}
+	}
+	return err == nil
 }
 
 // isManifest tells by its name whether a file of the directory is one.
@@ -168,13 +192,10 @@ func (f *files) isManifest(name string) bool {
 	return false
 }
 
-// list returns the manifests, sorted by name. A file that was there once and is
-// gone is no manifest; a path that never was there is an error.
+// list returns the manifests, sorted by name. A path that is not there is an
+// error; in a directory that is there, there may be none.
 func (f *files) list() ([]string, error) {
 	info, err := os.Stat(f.path)
-	if errors.Is(err, fs.ErrNotExist) && f.dir != f.path {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}

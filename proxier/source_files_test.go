@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -123,6 +124,22 @@ func TestRunFilesWays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var store *Store
+	at := func(ip string) bool {
+		svc := store.Service(name("web"))
+		return svc != nil && svc.ClusterIPs[0].String() == ip
+	}
+	now := func(ip string) {
+		t.Helper()
+		soon(t, ip, func() bool { return at(ip) })
+	}
+	gone := func(path string) {
+		t.Helper()
+		soon(t, "report of "+path, func() bool {
+			ps := store.Problems()
+			return len(ps) == 1 && strings.HasPrefix(ps[0].Name, inside(path)) && strings.Contains(ps[0].Text, "no such file or directory; what it said before stays in force")
+		})
+	}
 	for _, tc := range []struct {
 		name, path string
 		before     func()
@@ -180,28 +197,95 @@ func TestRunFilesWays(t *testing.T) {
 				put(inside("f/web.yml"), manifest("web", "10.96.0.11"))
 			},
 		},
+		{
+			"directory made anew later", "g",
+			func() { put(inside("g/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() {
+				do(os.RemoveAll(inside("g")))
+				gone("g")
+				put(inside("g/web.yml"), manifest("web", "10.96.0.11"))
+			},
+		},
+		{
+			"directory moved away and another put in its place", "h",
+			func() { put(inside("h/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() {
+				put(inside("h~/web.yaml"), manifest("web", "10.96.0.12"))
+				do(os.Rename(inside("h"), inside("h.old")), os.Rename(inside("h~"), inside("h")))
+				now("10.96.0.12")
+				put(inside("h/web.yaml"), manifest("web", "10.96.0.11"))
+			},
+		},
+		{
+			"directory made anew with the one above", "i/j",
+			func() { put(inside("i/j/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() {
+				do(os.RemoveAll(inside("i")))
+				gone("i/j")
+				put(inside("i/j/web.yml"), manifest("web", "10.96.0.11"))
+			},
+		},
+		{
+			"directory of the file made anew", "k/web.yaml",
+			func() { put(inside("k/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() {
+				do(os.RemoveAll(inside("k")))
+				gone("k")
+				put(inside("k/web.yaml"), manifest("web", "10.96.0.11"))
+			},
+		},
+		{
+			"file gone for a while", "l.yaml",
+			func() { put(inside("l.yaml"), manifest("web", "10.96.0.10")) },
+			func() {
+				do(os.Remove(inside("l.yaml")))
+				gone("l.yaml")
+				now("10.96.0.10") // still
+				put(inside("l.yaml"), manifest("web", "10.96.0.11"))
+			},
+		},
+		{
+			"link that led nowhere for a while", "m",
+			func() {
+				put(inside("m.real/web.yaml"), manifest("web", "10.96.0.10"))
+				do(os.Mkdir(inside("m"), 0o700), os.Symlink("../m.real/web.yaml", inside("m/web.yaml")))
+			},
+			func() {
+				do(os.Rename(inside("m.real"), inside("m.old")), os.Symlink("x", inside("m/x")), os.Remove(inside("m/x")))
+				gone("m/web.yaml")
+				now("10.96.0.10") // still
+				put(inside("m.real/web.yaml"), manifest("web", "10.96.0.11"))
+			},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.before()
-			store := NewStore()
+			store = NewStore()
 			store.Expect(SourceFiles)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
 			go func() { done <- RunFiles(ctx, inside(tc.path), store) }()
 			eventually(t, "first read", store.Synced)
-			at := func(ip string) bool {
-				svc := store.Service(name("web"))
-				return svc != nil && svc.ClusterIPs[0].String() == ip
-			}
 			if !at("10.96.0.10") {
 				t.Errorf("first read: %v, %v", store.Service(name("web")), store.Problems())
 			}
 			tc.change()
-			eventually(t, "change", func() bool { return at("10.96.0.11") && len(store.Problems()) == 0 })
+			soon(t, "change", func() bool { return at("10.96.0.11") && len(store.Problems()) == 0 })
 			cancel()
 			if err := <-done; err != nil {
 				t.Errorf("RunFiles: %v", err)
 			}
 		})
+	}
+}
+
+// soon is eventually, but without waiting for files that are looked at again
+// without an event.
+func soon(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(again / 2); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", again/2, what)
+		}
 	}
 }
