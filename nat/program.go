@@ -122,9 +122,6 @@ func serviceRules() []rule {
 		)
 	}
 	for _, f := range families {
-		rules = append(rules, hostPortRules(f)...)
-	}
-	for _, f := range families {
 		load, _ := dialled(f, true)
 		text, notLoopback := notLoopback(f)
 		rules = append(rules, newRule(
@@ -132,6 +129,9 @@ func serviceRules() []rule {
 				setID{kNodePortAddrs, f}, dialledText(f, true), setID{kNodePorts, f}),
 			onlyFamily(f), notLoopback, daddr(f, reg1), inSet(setID{kNodePortAddrs, f}),
 			localAddress(false), load, vmap(setID{kNodePorts, f})))
+	}
+	for _, f := range families {
+		rules = append(rules, hostPortRules(f)...)
 	}
 	return rules
 }

@@ -13,7 +13,8 @@ import (
 // HostPort is a port of this node that one pod on it answers. It is a value.
 type HostPort struct {
 	// Addr is what is dialled; an unspecified IP stands for every address of
-	// this node of that family but loopback.
+	// this node of that family. Loopback is never served: after DNAT the packet
+	// would leave the node with a loopback source, which is a martian.
 	Addr l4.Addr
 	Pod  netip.AddrPort // of the same family
 	// Owner is the comment on the element: "namespace/pod".
@@ -40,7 +41,7 @@ func nodeElements(ips []netip.Addr) []element {
 }
 
 // SetHostPorts makes ports the host ports of this node. Of two with one Addr the
-// first counts. A frontend with the same Addr comes before a host port.
+// first counts. Frontends come before host ports, NodePorts too.
 func (s *State) SetHostPorts(ports []HostPort) {
 	ports = slices.Clone(ports)
 	s.share(hostPortElements(s.ports), hostPortElements(ports))
@@ -54,7 +55,7 @@ func hostPortElements(ports []HostPort) []element {
 	seen := map[l4.Addr]bool{}
 	for _, p := range ports {
 		fam := familyOf(p.Addr.IP)
-		if seen[p.Addr] || familyOf(p.Pod.Addr()) != fam {
+		if seen[p.Addr] || p.Addr.IP.IsLoopback() || familyOf(p.Pod.Addr()) != fam {
 			continue
 		}
 		seen[p.Addr] = true
