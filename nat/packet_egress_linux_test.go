@@ -143,4 +143,3 @@ func TestPacketEgressMulticast(t *testing.T) {
 		})
 	}
 }
-
