@@ -1,0 +1,70 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// TestServicesTable compares docs/services.md with the tests that it names, and
+// with the API: a field that a new version adds needs a line.
+func TestServicesTable(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "services.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, dir := range []string{"proxier", "nat", "conntrack", "cmd/fairlead", "internal/*"} {
+		files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			code, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(code)
+		}
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 50 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+	for _, m := range named {
+		if !strings.Contains(tests.String(), "\nfunc "+m[1]+"(t *testing.T)") {
+			t.Errorf("%s does not exist", m[1])
+		}
+	}
+	for prefix, typ := range map[string]reflect.Type{
+		"spec.":                          reflect.TypeFor[corev1.ServiceSpec](),
+		"spec.ports[].":                  reflect.TypeFor[corev1.ServicePort](),
+		"status.loadBalancer.ingress[].": reflect.TypeFor[corev1.LoadBalancerIngress](),
+		"spec.sessionAffinityConfig.":    reflect.TypeFor[corev1.SessionAffinityConfig](),
+		"":                               reflect.TypeFor[discoveryv1.EndpointSlice](),
+		"ports[].":                       reflect.TypeFor[discoveryv1.EndpointPort](),
+		"endpoints[].":                   reflect.TypeFor[discoveryv1.Endpoint](),
+		"endpoints[].conditions.":        reflect.TypeFor[discoveryv1.EndpointConditions](),
+		"endpoints[].hints.":             reflect.TypeFor[discoveryv1.EndpointHints](),
+	} {
+		for _, field := range reflect.VisibleFields(typ) {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if field.Anonymous || len(field.Index) > 1 || name == "metadata" {
+				continue
+			}
+			// Fields of a field may stand for it.
+			if !regexp.MustCompile("`" + regexp.QuoteMeta(prefix+name) + "[`.[]").Match(text) {
+				t.Errorf("%s%s is missing", prefix, name)
+			}
+		}
+	}
+}
