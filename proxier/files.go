@@ -216,14 +216,18 @@ func (f *files) release(key objectKey, name string) {
 func (f *files) settle(tx *Tx, key objectKey) {
 	names := f.holders[key]
 	if len(names) == 0 {
-		key.drop(tx)
+		tx.dropFile(key)
 		return
 	}
-	it := *f.byName[names[0]].items[key]
+	it := f.byName[names[0]].items[key]
+	if len(names) > 1 {
+		copied := *it
+		it = &copied
+	}
 	for _, other := range names[1:] {
 		it.problems = append(slices.Clip(it.problems), key.problem("is in %s, too, which is ignored in favour of %s", other, names[0]))
 	}
-	it.put(tx)
+	tx.putFile(it)
 }
 
 func (k objectKey) problem(format string, args ...any) Problem {

@@ -19,7 +19,6 @@ import (
 type mirror struct {
 	source string
 	store  *Store
-	seen   map[objectKey]struct{} // what is there, so that a list can tell what is not
 }
 
 // converted is an object that was converted while the list it belongs to is
@@ -50,8 +49,7 @@ func (m *mirror) Add(obj any) error {
 	if err != nil {
 		return err
 	}
-	m.seen[it.key] = struct{}{}
-	m.store.Update(it.put)
+	m.store.Update(func(tx *Tx) { tx.putAPI(m.source, &it) })
 	return nil
 }
 
@@ -64,8 +62,7 @@ func (m *mirror) Delete(obj any) error {
 	if err != nil {
 		return err
 	}
-	delete(m.seen, it.key)
-	m.store.Update(it.key.drop)
+	m.store.Update(func(tx *Tx) { tx.dropAPI(it.key) })
 	return nil
 }
 
@@ -82,16 +79,15 @@ func (m *mirror) Replace(list []any, _ string) error {
 		now[it.key] = struct{}{}
 	}
 	m.store.Update(func(tx *Tx) {
-		for key := range m.seen {
-			if _, still := now[key]; !still {
-				key.drop(tx)
+		for key, source := range m.store.inAPI {
+			if _, still := now[key]; source == m.source && !still {
+				tx.dropAPI(key)
 			}
 		}
 		for i := range items {
-			items[i].put(tx)
+			tx.putAPI(m.source, &items[i])
 		}
 	})
-	m.seen = now
 	m.store.Delivered(m.source)
 	return nil
 }

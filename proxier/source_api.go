@@ -71,7 +71,7 @@ func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store
 
 // runReflector follows one kind until ctx ends.
 func runReflector(ctx context.Context, source string, lw cache.ListerWatcher, kind runtime.Object, store *Store) {
-	s := &mirror{source: source, store: store, seen: map[objectKey]struct{}{}}
+	s := &mirror{source: source, store: store}
 	cache.NewReflectorWithOptions(lw, kind, s, cache.ReflectorOptions{Name: source}).RunWithContext(ctx)
 }
 

@@ -165,7 +165,7 @@ func TestMirrorReplace(t *testing.T) {
 	}
 	store := NewStore()
 	store.Update(func(tx *Tx) { tx.SetNode(&Node{Name: "of-another-source"}) })
-	m := &mirror{source: sourceNodes, store: store, seen: map[objectKey]struct{}{}}
+	m := &mirror{source: sourceNodes, store: store}
 	zones := func() string {
 		var out []string
 		for _, n := range store.Nodes() {

@@ -16,8 +16,7 @@ import (
 
 // Store is the edge between the sources of objects and the loop: sources put
 // slim objects in, the loop takes what became dirty. It is safe for concurrent
-// use; its lock is never held over I/O. Each object should come from one source:
-// of one that two have, what was said last counts.
+// use; its lock is never held over I/O.
 type Store struct {
 	poked chan struct{}
 
@@ -37,7 +36,9 @@ type Store struct {
 	dirtyReports bool
 	triggers     []time.Time // see Dirty.Triggers
 	since        time.Time
-	names        map[string]string // see Tx.intern
+	names        map[string]string    // see Tx.intern
+	inAPI        map[objectKey]string // which source has it; see Tx.putAPI
+	inFiles      map[objectKey]*item
 }
 
 // Dirty is what changed since the last TakeDirty.
@@ -70,6 +71,8 @@ func NewStore() *Store {
 		dirty:        map[types.NamespacedName]struct{}{},
 		names:        map[string]string{},
 		since:        time.Now(),
+		inAPI:        map[objectKey]string{},
+		inFiles:      map[objectKey]*item{},
 	}
 }
 

@@ -1,0 +1,61 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestSources has an API server and files say something of one object, in every
+// order: what counts does not depend on it.
+func TestSources(t *testing.T) {
+	key := objectKey{kindService, "default/web"}
+	says := func(ip string) item {
+		return item{key: key, service: &Service{Key: name("web"), ClusterIPs: []netip.Addr{netip.MustParseAddr(ip)}},
+			problems: []Problem{key.problem("is wrong in some way at %s", ip)}}
+	}
+	api := func(tx *Tx) { it := says("10.96.0.1"); tx.putAPI(sourceServices, &it) }
+	apiHeadless := func(tx *Tx) { tx.putAPI(sourceServices, &item{key: key}) }
+	apiGone := func(tx *Tx) { tx.dropAPI(key) }
+	file := func(tx *Tx) { it := says("10.96.0.2"); tx.putFile(&it) }
+	fileGone := func(tx *Tx) { tx.dropFile(key) }
+	const both = "Service default/web: is in a manifest, too, which is ignored in favour of the API server"
+	wrong := func(ip string) string { return "Service default/web: is wrong in some way at " + ip }
+	for _, tt := range []struct {
+		name   string
+		events []func(*Tx)
+		want   string
+		told   []string
+	}{
+		{"API server", []func(*Tx){api}, "10.96.0.1", []string{wrong("10.96.0.1")}},
+		{"file", []func(*Tx){file}, "10.96.0.2", []string{wrong("10.96.0.2")}},
+		{"API server, file", []func(*Tx){api, file}, "10.96.0.1", []string{both, wrong("10.96.0.1")}},
+		{"file, API server", []func(*Tx){file, api}, "10.96.0.1", []string{both, wrong("10.96.0.1")}},
+		{"both, file again", []func(*Tx){file, api, file}, "10.96.0.1", []string{both, wrong("10.96.0.1")}},
+		{"API server has no use for it", []func(*Tx){file, apiHeadless}, "", []string{both}},
+		{"the same, the other way round", []func(*Tx){apiHeadless, file}, "", []string{both}},
+		{"gone from the API server", []func(*Tx){file, api, apiGone}, "10.96.0.2", []string{wrong("10.96.0.2")}},
+		{"gone from the file", []func(*Tx){file, api, fileGone}, "10.96.0.1", []string{wrong("10.96.0.1")}},
+		{"gone from both", []func(*Tx){file, api, fileGone, apiGone}, "", nil},
+		{"gone from both, the other way round", []func(*Tx){file, api, apiGone, fileGone}, "", nil},
+	} {
+		store := NewStore()
+		for _, f := range tt.events {
+			store.Update(f)
+		}
+		got := ""
+		if svc := store.Service(name("web")); svc != nil {
+			got = svc.ClusterIPs[0].String()
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q is served, want %q", tt.name, got, tt.want)
+		}
+		if diff := cmp.Diff(tt.told, problemTexts(store.Problems())); diff != "" {
+			t.Errorf("%s: problems (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
