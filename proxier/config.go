@@ -43,6 +43,11 @@ type Config struct {
 	LocalMode           string
 	BridgeInterface     string
 	InterfaceNamePrefix string
+	// KeepInvalid is nat.Settings.KeepInvalid.
+	KeepInvalid bool
+	// Masquerade gives what this node's pods send out of the cluster the address
+	// of the node, and what they send to other nodes, unless KeepNodes is set.
+	Masquerade, KeepNodes bool
 	// ServiceCIDRs are used while there are no ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
 }

@@ -53,13 +53,14 @@ func (d *desired) update() {
 	d.triggers = d.triggers[:min(len(d.triggers), maxTriggers)]
 	keys := dirty.Services
 	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
-		node := d.store.Node(d.cfg.NodeName)
-		set, problems := settingsOf(d.cfg, node, d.store.ServiceCIDRs())
+		in := d.store.around(d.cfg.NodeName)
+		set, problems := settingsOf(d.cfg, &in)
 		d.state.Configure(set)
+		d.state.SetNodes(nodeAddrs(d.cfg, in.nodes))
 		d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
 		d.news = d.news || !slices.Equal(problems, d.settings)
 		d.settings = problems
-		self, zones := selfOf(d.cfg, node), zonesOf(d.store.Nodes())
+		self, zones := selfOf(d.cfg, in.node), zonesOf(d.store.Nodes())
 		if !reflect.DeepEqual(self, d.self) || !maps.Equal(zones, d.zones) {
 			d.self, d.zones = self, zones
 			keys = d.everything(keys)

@@ -10,20 +10,59 @@ import (
 	"fairlead/nat"
 )
 
-// settingsOf returns what does not belong to one Service: a pure function of
-// the configuration, this node (nil while it is not known) and the ServiceCIDRs.
-func settingsOf(cfg *Config, node *Node, cidrs []*ServiceCIDR) (nat.Settings, []Problem) {
-	s := nat.Settings{MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll, Cluster: cfg.ClusterCIDRs}
+// around is what the settings depend on, besides the configuration.
+type around struct {
+	node  *Node   // this one; nil while it is not known
+	nodes []*Node // all
+	cidrs []*ServiceCIDR
+	keep  []netip.Prefix // see Tx.SetNonMasquerade
+}
+
+func (s *Store) around(name string) around {
+	return around{node: s.Node(name), nodes: s.Nodes(), cidrs: s.ServiceCIDRs(), keep: s.nonMasquerade()}
+}
+
+// settingsOf returns what does not belong to one Service: a pure function.
+func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
+	s := nat.Settings{
+		MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll, KeepInvalid: cfg.KeepInvalid,
+		Cluster: clusterOf(cfg, in),
+	}
 	unknown := &report{kind: kindNode, name: cfg.NodeName}
-	s.Pods = detector(cfg, node, unknown)
-	s.NodePortAddrs = nodePortAddrs(cfg, node, unknown)
-	for _, c := range cidrs {
+	s.Pods = detector(cfg, in.node, unknown)
+	s.NodePortAddrs = nodePortAddrs(cfg, in.node, unknown)
+	s.Egress = egress(cfg, in, unknown)
+	for _, c := range in.cidrs {
 		s.ServiceCIDRs = append(s.ServiceCIDRs, c.CIDRs...)
 	}
-	if len(cidrs) == 0 {
+	if len(in.cidrs) == 0 {
 		s.ServiceCIDRs = cfg.ServiceCIDRs
 	}
 	return s, unknown.problems
+}
+
+// clusterOf returns where all pods are: what the configuration says, or the pod
+// CIDRs of all nodes where it says nothing and somebody asks.
+func clusterOf(cfg *Config, in *around) []netip.Prefix {
+	if len(cfg.ClusterCIDRs) > 0 || !cfg.Masquerade {
+		return cfg.ClusterCIDRs
+	}
+	var out []netip.Prefix
+	for _, n := range in.nodes {
+		out = append(out, n.PodCIDRs...)
+	}
+	return out
+}
+
+func egress(cfg *Config, in *around, r *report) nat.Egress {
+	switch {
+	case !cfg.Masquerade:
+		return nat.Egress{}
+	case in.node == nil || len(in.node.PodCIDRs) == 0:
+		r.add("spec.podCIDRs", "are not known, so nothing that pods send out of the cluster is masqueraded (--ip-masq)")
+		return nat.Egress{}
+	}
+	return nat.Egress{Sources: in.node.PodCIDRs, Keep: in.keep, KeepNodes: cfg.KeepNodes}
 }
 
 func detector(cfg *Config, node *Node, r *report) nat.Detector {
@@ -104,4 +143,16 @@ func selfOf(cfg *Config, node *Node) Self {
 		self.Zone, self.Addrs = node.Zone, node.Addresses
 	}
 	return self
+}
+
+// nodeAddrs returns the addresses of all nodes, where the table needs them.
+func nodeAddrs(cfg *Config, nodes []*Node) []netip.Addr {
+	if !cfg.Masquerade {
+		return nil
+	}
+	var out []netip.Addr
+	for _, n := range nodes {
+		out = append(out, n.Addresses...)
+	}
+	return out
 }

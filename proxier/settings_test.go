@@ -21,13 +21,16 @@ func TestSettings(t *testing.T) {
 	}
 	const noAddresses = "Node node-a: status.addresses: are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)"
 	const noPodCIDRs = "Node node-a: spec.podCIDRs: is not known, so pods cannot be told from other clients (--detect-local-mode=NodeCIDR)"
+	const noEgress = "Node node-a: spec.podCIDRs: are not known, so nothing that pods send out of the cluster is masqueraded (--ip-masq)"
 	for _, tt := range []struct {
-		name string
-		cfg  Config
-		node *Node
-		objs []*ServiceCIDR
-		want nat.Settings
-		told []string
+		name  string
+		cfg   Config
+		node  *Node
+		nodes []*Node
+		keep  []netip.Prefix
+		objs  []*ServiceCIDR
+		want  nat.Settings
+		told  []string
 	}{{
 		name: "pods by cluster CIDR, NodePorts everywhere", cfg: Config{ClusterCIDRs: pods}, node: node,
 		want: nat.Settings{Pods: nat.Detector{CIDRs: pods}, Cluster: pods, NodePortAddrs: all},
@@ -65,10 +68,26 @@ func TestSettings(t *testing.T) {
 	}, {
 		name: "masquerade", cfg: Config{MasqueradeMark: 0x8000, MasqueradeAll: true}, node: node,
 		want: nat.Settings{MasqueradeMark: 0x8000, MasqueradeAll: true, NodePortAddrs: all},
+	}, {
+		name: "egress", cfg: Config{ClusterCIDRs: pods, LocalMode: LocalNodeCIDR, Masquerade: true, KeepNodes: true}, node: node,
+		keep: mustPrefixes("10.0.0.0/8"),
+		want: nat.Settings{Pods: nat.Detector{CIDRs: node.PodCIDRs}, Cluster: pods, NodePortAddrs: all,
+			Egress: nat.Egress{Sources: node.PodCIDRs, Keep: mustPrefixes("10.0.0.0/8"), KeepNodes: true}},
+	}, {
+		name: "egress of a node that is not known", cfg: Config{ClusterCIDRs: pods, Masquerade: true},
+		want: nat.Settings{Pods: nat.Detector{CIDRs: pods}, Cluster: pods, NodePortAddrs: all}, told: []string{noEgress},
+	}, {
+		name: "egress without cluster CIDR", cfg: Config{Masquerade: true}, node: node,
+		nodes: []*Node{node, {Name: "node-b", PodCIDRs: mustPrefixes("10.244.2.0/24", "fd00:10:244:2::/64")}},
+		want: nat.Settings{Cluster: mustPrefixes("10.244.1.0/24", "10.244.2.0/24", "fd00:10:244:2::/64"), NodePortAddrs: all,
+			Egress: nat.Egress{Sources: node.PodCIDRs}},
+	}, {
+		name: "invalid packets", cfg: Config{KeepInvalid: true}, node: node,
+		want: nat.Settings{KeepInvalid: true, NodePortAddrs: all},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.cfg.NodeName = "node-a"
-			got, problems := settingsOf(&tt.cfg, tt.node, tt.objs)
+			got, problems := settingsOf(&tt.cfg, &around{node: tt.node, nodes: tt.nodes, cidrs: tt.objs, keep: tt.keep})
 			prefix := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 			if diff := cmp.Diff(tt.want, got, prefix); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)

@@ -6,6 +6,7 @@ package proxier
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type Store struct {
 	serviceCIDRs map[string]*ServiceCIDR
 	pods         map[types.NamespacedName]*Pod
 	problems     map[objectKey][]Problem
+	keep         []netip.Prefix // see Tx.SetNonMasquerade
 	expected     map[string]struct{} // sources that have not delivered yet
 	dirty        map[types.NamespacedName]struct{}
 	dirtyNodes   bool
@@ -195,6 +197,12 @@ func (s *Store) Pods(node string) []*Pod {
 	}
 	slices.SortFunc(out, func(a, b *Pod) int { return cmp.Or(a.Created.Compare(b.Created), compareNames(a.Key, b.Key)) })
 	return out
+}
+
+func (s *Store) nonMasquerade() []netip.Prefix {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keep
 }
 
 // Problems returns what the sources found wrong, sorted.

@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -130,6 +131,15 @@ func (tx *Tx) DeletePod(key types.NamespacedName) {
 	if _, ok := tx.s.pods[key]; ok {
 		delete(tx.s.pods, key)
 		tx.s.dirtyPods, tx.changed = true, true
+	}
+}
+
+// SetNonMasquerade says which destinations pods reach with their own address,
+// besides the pods of the cluster: the file of ip-masq-agent.
+func (tx *Tx) SetNonMasquerade(ps []netip.Prefix) {
+	if !slices.Equal(tx.s.keep, ps) {
+		tx.s.keep = ps
+		tx.s.dirtyNodes, tx.changed = true, true
 	}
 }
 
