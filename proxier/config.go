@@ -9,6 +9,8 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+
+	"fairlead/overlay"
 )
 
 // Modes of telling local traffic apart, as in kube-proxy's detectLocalMode.
@@ -48,6 +50,10 @@ type Config struct {
 	// Masquerade gives what this node's pods send out of the cluster the address
 	// of the node, and what they send to other nodes, unless KeepNodes is set.
 	Masquerade, KeepNodes bool
+	// Overlay carries packets to pods on other nodes; nil leaves that to others.
+	Overlay *overlay.Config
+	// PodInterfaces is nat.Overlay.PodInterfaces.
+	PodInterfaces []string
 	// ServiceCIDRs are used while there are no ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
 }
@@ -67,6 +73,11 @@ func (c *Config) Validate() error {
 		}
 		if _, err := netip.ParsePrefix(s); err != nil {
 			errs = append(errs, fmt.Errorf("--nodeport-addresses: %q is neither a CIDR nor %q", s, NodePortPrimary))
+		}
+	}
+	if c.Overlay != nil {
+		if err := c.Overlay.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("--overlay: %w", err))
 		}
 	}
 	switch c.LocalMode {

@@ -42,6 +42,9 @@ func convertNode(in *corev1.Node) (*Node, []Problem) {
 			}
 			out.Addresses = appendNew(out.Addresses, ip)
 		}
+		if out.Underlay == nil {
+			out.Underlay = slices.Clone(out.Addresses)
+		}
 	}
 	if len(in.Spec.PodCIDRs) > 0 {
 		out.PodCIDRs = r.prefixes("spec.podCIDRs", in.Spec.PodCIDRs)

@@ -131,6 +131,7 @@ func TestConvertNode(t *testing.T) {
 	want := &Node{
 		Name: "node-a", Zone: "z1", Leaving: true,
 		Addresses: mustAddrs("10.0.0.1", "fd00::1", "192.0.2.1"),
+		Underlay:  mustAddrs("10.0.0.1", "fd00::1"),
 		PodCIDRs:  mustPrefixes("10.244.1.0/24", "fd00::/64"),
 	}
 	if diff := cmp.Diff(want, got, values); diff != "" {

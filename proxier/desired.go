@@ -31,6 +31,7 @@ type desired struct {
 	hostPorts   map[l4.Addr]nat.HostPort
 	podProblems []Problem
 	started     bool
+	nodes       bool        // nodes may have changed
 	news        bool        // problems may have changed
 	triggers    []time.Time // of changes that the kernel does not have yet
 	// flows holds UDP frontends whose flows may be stale after the commit.
@@ -53,6 +54,7 @@ func (d *desired) update() {
 	d.triggers = d.triggers[:min(len(d.triggers), maxTriggers)]
 	keys := dirty.Services
 	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
+		d.nodes = d.nodes || !d.started || dirty.Nodes
 		in := d.store.around(d.cfg.NodeName)
 		set, problems := settingsOf(d.cfg, &in)
 		d.state.Configure(set)

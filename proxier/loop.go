@@ -86,6 +86,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 	start := time.Now()
 	p.behind.CompareAndSwap(0, start.UnixNano())
 	p.desired.update()
+	p.tellOverlay()
 	var err error
 	if p.distrusted {
 		err = p.reload(ctx)

@@ -83,8 +83,11 @@ type Node struct {
 	Name      string
 	Created   time.Time
 	Addresses []netip.Addr // InternalIPs, then ExternalIPs, in the order of the object
-	PodCIDRs  []netip.Prefix
-	Zone      string // label topology.kubernetes.io/zone
+	// Underlay are the InternalIPs, or the ExternalIPs of a node without any: by
+	// them nodes reach each other.
+	Underlay []netip.Addr
+	PodCIDRs []netip.Prefix
+	Zone     string // label topology.kubernetes.io/zone
 	// Leaving is set when the node is being deleted or carries the taint
 	// ToBeDeletedByClusterAutoscaler (KEP-3836).
 	Leaving bool

@@ -40,6 +40,7 @@ type Deps struct {
 	Table   Table
 	Flows   Flows   // nil leaves flows alone
 	Clients Clients // nil leaves sticky clients alone
+	Overlay Overlay // nil leaves routes alone
 	Health  Health  // nil answers no load balancer
 	Events  *Events // nil writes none
 	Metrics *Metrics
@@ -52,6 +53,7 @@ type Proxier struct {
 	table   Table
 	flows   Flows
 	clients Clients
+	overlay Overlay
 	health  Health
 	events  *Events
 	metrics *Metrics
@@ -73,7 +75,7 @@ type Proxier struct {
 // New returns a Proxier that does nothing until Run.
 func New(cfg Config, store *Store, deps Deps) *Proxier {
 	return &Proxier{
-		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients,
+		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
 		health: deps.Health, events: deps.Events, metrics: deps.Metrics,
 		drifted: make(chan struct{}, 1), distrusted: true,
 		refused: map[l4.Addr]Problem{}, reported: map[Problem]struct{}{},

@@ -23,6 +23,7 @@ const (
 	kindNode        = "Node"
 	kindServiceCIDR = "ServiceCIDR"
 	kindPod         = "Pod"
+	kindOverlay     = "Overlay"
 	kindFile        = "File"
 )
 

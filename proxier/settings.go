@@ -32,6 +32,7 @@ func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
 	s.Pods = detector(cfg, in.node, unknown)
 	s.NodePortAddrs = nodePortAddrs(cfg, in.node, unknown)
 	s.Egress = egress(cfg, in, unknown)
+	s.Overlay = tunnelGuard(cfg, in.node)
 	for _, c := range in.cidrs {
 		s.ServiceCIDRs = append(s.ServiceCIDRs, c.CIDRs...)
 	}
@@ -44,7 +45,7 @@ func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
 // clusterOf returns where all pods are: what the configuration says, or the pod
 // CIDRs of all nodes where it says nothing and somebody asks.
 func clusterOf(cfg *Config, in *around) []netip.Prefix {
-	if len(cfg.ClusterCIDRs) > 0 || !cfg.Masquerade {
+	if len(cfg.ClusterCIDRs) > 0 || !cfg.Masquerade && !cfg.tunnels() {
 		return cfg.ClusterCIDRs
 	}
 	var out []netip.Prefix
@@ -143,16 +144,4 @@ func selfOf(cfg *Config, node *Node) Self {
 		self.Zone, self.Addrs = node.Zone, node.Addresses
 	}
 	return self
-}
-
-// nodeAddrs returns the addresses of all nodes, where the table needs them.
-func nodeAddrs(cfg *Config, nodes []*Node) []netip.Addr {
-	if !cfg.Masquerade {
-		return nil
-	}
-	var out []netip.Addr
-	for _, n := range nodes {
-		out = append(out, n.Addresses...)
-	}
-	return out
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead/nat"
+	"fairlead/overlay"
 )
 
 func TestSettings(t *testing.T) {
 	all := mustPrefixes("0.0.0.0/0", "::/0")
 	pods := mustPrefixes("10.244.0.0/16", "fd00:10:244::/56")
 	node := &Node{
-		Name: "node-a", PodCIDRs: mustPrefixes("10.244.1.0/24"),
+		Name: "node-a", PodCIDRs: mustPrefixes("10.244.1.0/24"), Underlay: mustAddrs("192.0.2.1"),
 		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::1")},
 	}
 	const noAddresses = "Node node-a: status.addresses: are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)"
@@ -82,14 +83,20 @@ func TestSettings(t *testing.T) {
 		want: nat.Settings{Cluster: mustPrefixes("10.244.1.0/24", "10.244.2.0/24", "fd00:10:244:2::/64"), NodePortAddrs: all,
 			Egress: nat.Egress{Sources: node.PodCIDRs}},
 	}, {
+		name: "tunnels", cfg: Config{ClusterCIDRs: pods, Overlay: &overlay.Config{Mode: overlay.Direct}, PodInterfaces: []string{"veth*"}}, node: node,
+		want: nat.Settings{Pods: nat.Detector{CIDRs: pods}, Cluster: pods, NodePortAddrs: all,
+			Overlay: nat.Overlay{Port: 8472, Addrs: mustAddrs("192.0.2.1"), PodInterfaces: []string{"veth*"}}},
+	}, {
+		name: "routes without tunnels", cfg: Config{Overlay: &overlay.Config{Mode: overlay.HostGateway}}, node: node,
+		want: nat.Settings{NodePortAddrs: all},
+	}, {
 		name: "invalid packets", cfg: Config{KeepInvalid: true}, node: node,
 		want: nat.Settings{KeepInvalid: true, NodePortAddrs: all},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.cfg.NodeName = "node-a"
 			got, problems := settingsOf(&tt.cfg, &around{node: tt.node, nodes: tt.nodes, cidrs: tt.objs, keep: tt.keep})
-			prefix := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
-			if diff := cmp.Diff(tt.want, got, prefix); diff != "" {
+			if diff := cmp.Diff(tt.want, got, values); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tt.told, problemTexts(problems)); diff != "" {

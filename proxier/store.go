@@ -29,7 +29,7 @@ type Store struct {
 	serviceCIDRs map[string]*ServiceCIDR
 	pods         map[types.NamespacedName]*Pod
 	problems     map[objectKey][]Problem
-	keep         []netip.Prefix // see Tx.SetNonMasquerade
+	keep         []netip.Prefix      // see Tx.SetNonMasquerade
 	expected     map[string]struct{} // sources that have not delivered yet
 	dirty        map[types.NamespacedName]struct{}
 	dirtyNodes   bool

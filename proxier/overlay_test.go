@@ -1,0 +1,94 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead/internal/nstest"
+	"fairlead/overlay"
+)
+
+// seen is an Overlay that keeps what it was told last.
+type seen struct {
+	calls int
+	self  string
+	peers []string
+}
+
+func (s *seen) Set(self overlay.Node, peers []overlay.Node) {
+	s.calls++
+	s.self, s.peers = describeNode(&self), nil
+	for i := range peers {
+		s.peers = append(s.peers, describeNode(&peers[i]))
+	}
+}
+
+func describeNode(n *overlay.Node) string {
+	s := n.Name
+	for _, ip := range n.Underlay {
+		s += " " + ip.String()
+	}
+	for _, p := range n.PodCIDRs {
+		s += " " + p.String()
+	}
+	return s
+}
+
+// TestTellOverlay tells about nodes when they change, once this one is known, and
+// whether or not the kernel takes the table.
+func TestTellOverlay(t *testing.T) {
+	nstest.Need(t)
+	w, err := newWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	var got seen
+	w.p.overlay = &got
+	w.p.desired.cfg.Overlay = &overlay.Config{}
+	node := func(name, ip, cidr string) *Node {
+		return &Node{Name: name, Addresses: mustAddrs(ip), Underlay: mustAddrs(ip), PodCIDRs: mustPrefixes(cidr)}
+	}
+	step := func(name string, fails bool, want seen, f func(*Tx)) {
+		t.Helper()
+		w.store.Update(f)
+		if _, err := w.sync(); (err != nil) != fails {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(seen{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	self := w.p.desired.cfg.NodeName
+	step("only others", false, seen{}, func(tx *Tx) { tx.SetNode(node("other", "192.0.2.2", "10.244.2.0/24")) })
+	both := seen{calls: 1, self: self + " 192.0.2.1 10.244.1.0/24", peers: []string{"other 192.0.2.2 10.244.2.0/24"}}
+	step("this one", false, both, func(tx *Tx) { tx.SetNode(node(self, "192.0.2.1", "10.244.1.0/24")) })
+	step("nothing about nodes", false, both, func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "a", CIDRs: mustPrefixes("10.96.0.0/16")}) })
+	w.table.fault = 1
+	moved := both
+	moved.calls, moved.peers = 2, []string{"other 192.0.2.9 10.244.2.0/24"}
+	step("while the kernel refuses", true, moved, func(tx *Tx) { tx.SetNode(node("other", "192.0.2.9", "10.244.2.0/24")) })
+	step("this one is gone", false, moved, func(tx *Tx) { tx.DeleteNode(self) })
+}
+
+// TestOverlayReport shows problems of the overlay among all others, until they
+// are gone.
+func TestOverlayReport(t *testing.T) {
+	store := NewStore()
+	d := newDesired(&Config{NodeName: "node-a"}, store)
+	store.OverlayReport(&overlay.Report{Problems: []overlay.Problem{
+		{Node: "node-b", Field: "podCIDRs", Text: "overlap those of node-c"}, {Field: "MTU", Text: "is small"},
+	}})
+	want := []string{"Node node-b: podCIDRs: overlap those of node-c", "Overlay this node: MTU: is small"}
+	if diff := cmp.Diff(want, problemTexts(d.problems())); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	store.OverlayReport(&overlay.Report{})
+	if ps := d.problems(); len(ps) > 0 {
+		t.Errorf("problems stay: %v", ps)
+	}
+}
