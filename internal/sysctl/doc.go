@@ -13,9 +13,9 @@
 //
 // What is deliberately left alone:
 //
-//   - nf_conntrack_max, nf_conntrack_tcp_be_liberal and the timeouts: a matter of
-//     the node's size and of its networks. fairlead drops no packet for being
-//     INVALID, so that it does not need the kernel to be liberal.
+//   - nf_conntrack_max and the timeouts: a matter of the node's size.
+//   - nf_conntrack_tcp_be_liberal: a matter of the networks that the node is in;
+//     kube-proxy sets it only when told to (--conntrack-tcp-be-liberal).
 //   - route_localnet: it exposes what listens on 127.0.0.1 (CVE-2020-8558).
 //   - neigh/*/gc_thresh*: permanent entries do not count since Linux 5.0.
 //

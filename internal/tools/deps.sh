@@ -15,6 +15,7 @@ need() { # program package
 need nft nftables
 need conntrack conntrack
 need ip iproute2
+need iptables-nft iptables
 need tcpdump tcpdump
 need nsenter util-linux
 need strace strace

@@ -1,0 +1,114 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package firewall
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Config is what a node's pod traffic looks like. Devices may be left empty;
+// rules about them then match no packet.
+type Config struct {
+	PodCIDRs     []netip.Prefix // of this node
+	ClusterCIDRs []netip.Prefix // of all pods; PodCIDRs if empty
+	PodDevice    string         // a pod's device on the node, or the bridge: "veth0", "cni0"
+	Overlay      string         // "fairlead.1"
+	Uplink       string         // "eth0"
+	Own          string         // table that is not asked: "inet fairlead"
+}
+
+// Flow is a kind of pod traffic that a node forwards.
+type Flow string
+
+// The flows, by what starts them.
+const (
+	PodToPod     Flow = "pod to pod on this node"
+	PodToRemote  Flow = "pod to pod on another node"
+	RemoteToPod  Flow = "pod on another node to pod"
+	PodToOutside Flow = "pod to outside"
+	OutsideToPod Flow = "outside to pod (NodePort)"
+	Replies      Flow = "replies from outside to pod"
+)
+
+// packet is one packet of a flow. It has a value for everything that rules may
+// sensibly ask: ports that no rule names, marks of zero.
+type packet struct {
+	flow        Flow
+	src, dst    netip.Addr
+	iif, oif    string
+	established bool
+	dnat        bool
+}
+
+const (
+	protoTCP = 6
+	srcPort  = 54321
+	dstPort  = 43210
+)
+
+// outside are addresses for documentation (RFC 5737, RFC 3849).
+func outside(is4 bool) netip.Addr {
+	if is4 {
+		return netip.AddrFrom4([4]byte{203, 0, 113, 77})
+	}
+	return netip.MustParseAddr("2001:db8:77::77")
+}
+
+// packets returns one packet per flow and family.
+func (c Config) packets() []packet {
+	var out []packet
+	for _, cidr := range c.PodCIDRs {
+		cidr = cidr.Masked()
+		pod := cidr.Addr().Next().Next() // .1 is the gateway
+		near, remote := pod.Next(), c.remote(cidr)
+		far := outside(pod.Is4())
+		out = append(out,
+			packet{flow: PodToPod, src: pod, dst: near, iif: c.PodDevice, oif: c.PodDevice},
+			packet{flow: PodToOutside, src: pod, dst: far, iif: c.PodDevice, oif: c.Uplink},
+			packet{flow: Replies, src: far, dst: pod, iif: c.Uplink, oif: c.PodDevice, established: true},
+			packet{flow: OutsideToPod, src: far, dst: pod, iif: c.Uplink, oif: c.PodDevice, dnat: true},
+		)
+		if remote.IsValid() {
+			out = append(out,
+				packet{flow: PodToRemote, src: pod, dst: remote, iif: c.PodDevice, oif: c.Overlay},
+				packet{flow: RemoteToPod, src: remote, dst: pod, iif: c.Overlay, oif: c.PodDevice},
+			)
+		}
+	}
+	return out
+}
+
+// remote returns an address of a pod on another node: in the cluster CIDR, just
+// behind or before the node's range.
+func (c Config) remote(local netip.Prefix) netip.Addr {
+	for _, cluster := range c.ClusterCIDRs {
+		if cluster.Bits() >= local.Bits() || !cluster.Contains(local.Addr()) {
+			continue
+		}
+		b := local.Addr().AsSlice() // flip the last bit of the range's number
+		b[(local.Bits()-1)/8] ^= 0x80 >> ((local.Bits() - 1) % 8)
+		addr, _ := netip.AddrFromSlice(b)
+		return addr.Next().Next()
+	}
+	return netip.Addr{}
+}
+
+// allPods returns the ranges that Apply accepts: sorted, each once, none inside
+// another.
+func (c Config) allPods() []netip.Prefix {
+	all := slices.Concat(c.ClusterCIDRs, c.PodCIDRs)
+	for i := range all {
+		all[i] = all[i].Masked()
+	}
+	slices.SortFunc(all, netip.Prefix.Compare)
+	var out []netip.Prefix
+	for _, p := range all {
+		// Sorted by address, then length: what contains p came before it.
+		if n := len(out); n == 0 || !out[n-1].Overlaps(p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}

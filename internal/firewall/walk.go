@@ -1,0 +1,172 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package firewall
+
+import (
+	"fmt"
+	"strings"
+)
+
+// answer is what a rule says of a packet.
+type answer int
+
+const (
+	no answer = iota
+	maybe
+	yes
+)
+
+// verdict is what is to be done with a packet that a rule matches.
+type verdict struct {
+	kind  verdictKind
+	chain string // of jump and goto
+}
+
+type verdictKind int
+
+const (
+	goOn verdictKind = iota // the next rule
+	accept
+	drop
+	jump
+	leap // goto
+	back // return
+)
+
+// rule tells what it does with a packet.
+type rule struct {
+	number int    // in its chain, from 1
+	handle uint64 // 0 where there are none
+	eval   func(packet) (answer, verdict)
+}
+
+// chain is a base chain of the forward hook, or what one may jump to.
+type chain struct {
+	name   string
+	rules  []rule
+	base   bool
+	policy verdictKind
+}
+
+// table is the chains that can jump to each other.
+type table struct {
+	family string // "ip", "ip6", "inet"
+	name   string
+	legacy bool
+	chains map[string]*chain
+}
+
+func (t *table) String() string {
+	if t.legacy {
+		return map[string]string{"ip": "iptables-legacy", "ip6": "ip6tables-legacy"}[t.family] + " " + t.name
+	}
+	return t.family + " " + t.name
+}
+
+// sees reports whether the table's chains get a packet.
+func (t *table) sees(p packet) bool {
+	return t.family == "inet" || (t.family == "ip") == p.src.Is4()
+}
+
+// walk is one packet on its way through a base chain.
+type walk struct {
+	table  *table
+	packet packet
+	steps  int
+	unsure bool   // a rule behind which we are may have accepted the packet
+	where  string // the place of the drop
+}
+
+const (
+	deepest  = 16     // NFT_JUMP_STACK_SIZE
+	maxSteps = 100000 // a bound for rulesets that grow exponentially
+)
+
+// run returns accept or drop for a base chain.
+func (w *walk) run(c *chain) verdictKind {
+	switch kind := w.chain(c, 0, yes); kind {
+	case accept, drop:
+		return kind
+	}
+	w.where = "policy drop"
+	return c.policy
+}
+
+// chain returns accept, drop, or goOn for a packet that comes out at the end.
+// sure is how certain it is that the packet is in the chain at all.
+func (w *walk) chain(c *chain, depth int, sure answer) verdictKind {
+	if c == nil || depth > deepest {
+		return goOn
+	}
+	for _, r := range c.rules {
+		if w.steps++; w.steps > maxSteps {
+			w.unsure = true
+			return goOn
+		}
+		matched, v := r.eval(w.packet)
+		matched = min(matched, sure)
+		if matched == no {
+			continue
+		}
+		kind := v.kind
+		if kind == jump || kind == leap {
+			kind = w.chain(w.table.chains[v.chain], depth+1, matched)
+			if v.kind == leap && kind == goOn {
+				kind = back
+			}
+		}
+		if matched == maybe {
+			if kind == accept {
+				w.unsure = true
+			}
+			continue // what may drop a packet is not reported
+		}
+		switch kind {
+		case accept:
+			return accept
+		case drop:
+			if w.where == "" {
+				w.where = place(c, r)
+			}
+			return drop
+		case back:
+			// At the end of a base chain its policy counts.
+			return goOn
+		}
+	}
+	return goOn
+}
+
+func place(c *chain, r rule) string {
+	s := fmt.Sprintf("rule %d of chain %s", r.number, c.name)
+	if r.handle != 0 {
+		s += fmt.Sprintf(" (handle %d)", r.handle)
+	}
+	return s
+}
+
+// jumpsFirst reports whether base chain c hands a packet to another chain before
+// it does anything with it.
+func (t *table) jumpsFirst(c *chain, name string, p packet) bool {
+	for _, r := range c.rules {
+		matched, v := r.eval(p)
+		if matched == yes && v.kind == jump && v.chain == name {
+			return true
+		}
+		if matched != no && v.kind != goOn && v.kind != jump {
+			return false
+		}
+	}
+	return false
+}
+
+// has reports whether the table has a chain whose name begins like that.
+func (t *table) has(prefix string) bool {
+	for name := range t.chains {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
