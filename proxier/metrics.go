@@ -35,6 +35,8 @@ type Metrics struct {
 	flowsDeleted *metrics.Counter
 	sweepErrors  *metrics.Counter
 	forgotten    *metrics.Counter
+
+	overlay *overlayMetrics
 }
 
 // NewMetrics makes the series and registers them, for example with
@@ -80,6 +82,7 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.loads, m.refusals, m.problems, m.repairs)
 	m.registerServices(register)
 	m.registerFlows(register)
+	m.overlay = newOverlayMetrics(register)
 	return m
 }
 

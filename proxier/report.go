@@ -24,6 +24,7 @@ const (
 	kindServiceCIDR = "ServiceCIDR"
 	kindPod         = "Pod"
 	kindOverlay     = "Overlay"
+	kindMasqFile    = "MasqFile"
 	kindFile        = "File"
 )
 

@@ -57,8 +57,8 @@ func (f *conntrackFlags) validate() error {
 	return errors.Join(errs...)
 }
 
-// sysctl is a file below netfilter/ and what to write into it.
-type sysctl struct {
+// kernelLimit is a file below netfilter/ and what to write into it.
+type kernelLimit struct {
 	name  string
 	value int
 	raise bool // a higher value stays
@@ -66,11 +66,11 @@ type sysctl struct {
 
 // sysctls follows kube-proxy: the hash table gets a bucket for four flows. The
 // kernel lets a network namespace of its own have timeouts, but no limits.
-func (f *conntrackFlags) sysctls(cpus int) []sysctl {
-	var out []sysctl
+func (f *conntrackFlags) sysctls(cpus int) []kernelLimit {
+	var out []kernelLimit
 	if f.maxPerCore > 0 {
 		limit := int(min(math.MaxInt32, max(int64(f.min), int64(f.maxPerCore)*int64(cpus))))
-		out = append(out, sysctl{"nf_conntrack_buckets", limit / 4, true}, sysctl{"nf_conntrack_max", limit, true})
+		out = append(out, kernelLimit{"nf_conntrack_buckets", limit / 4, true}, kernelLimit{"nf_conntrack_max", limit, true})
 	}
 	for _, t := range []struct {
 		name string
@@ -82,11 +82,11 @@ func (f *conntrackFlags) sysctls(cpus int) []sysctl {
 		{"nf_conntrack_udp_timeout_stream", f.udpAssured},
 	} {
 		if t.d > 0 {
-			out = append(out, sysctl{t.name, int((t.d + time.Second - 1) / time.Second), false})
+			out = append(out, kernelLimit{t.name, int((t.d + time.Second - 1) / time.Second), false})
 		}
 	}
 	if f.beLiberal {
-		out = append(out, sysctl{"nf_conntrack_tcp_be_liberal", 1, false})
+		out = append(out, kernelLimit{"nf_conntrack_tcp_be_liberal", 1, false})
 	}
 	return out
 }
@@ -111,7 +111,7 @@ func (f *conntrackFlags) apply(cpus int) error {
 	return errors.Join(errs...)
 }
 
-func (s sysctl) write(dir string) error {
+func (s kernelLimit) write(dir string) error {
 	file := filepath.Join(dir, "netfilter", s.name)
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -15,12 +15,12 @@ import (
 
 func TestConntrackSysctls(t *testing.T) {
 	f := conntrackFlags{maxPerCore: 32768, min: 131072, established: 24 * time.Hour, udpTimeout: 1500 * time.Millisecond, beLiberal: true}
-	timeouts := []sysctl{
+	timeouts := []kernelLimit{
 		{"nf_conntrack_tcp_timeout_established", 86400, false}, {"nf_conntrack_udp_timeout", 2, false}, {"nf_conntrack_tcp_be_liberal", 1, false},
 	}
 	for cpus, limit := range map[int]int{2: 131072, 8: 262144, 1 << 20: 1<<31 - 1} {
-		want := append([]sysctl{{"nf_conntrack_buckets", limit / 4, true}, {"nf_conntrack_max", limit, true}}, timeouts...)
-		if diff := cmp.Diff(want, f.sysctls(cpus), cmp.AllowUnexported(sysctl{})); diff != "" {
+		want := append([]kernelLimit{{"nf_conntrack_buckets", limit / 4, true}, {"nf_conntrack_max", limit, true}}, timeouts...)
+		if diff := cmp.Diff(want, f.sysctls(cpus), cmp.AllowUnexported(kernelLimit{})); diff != "" {
 			t.Errorf("%d CPUs (-want +got):\n%s", cpus, diff)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 func newRenderCommand() *cobra.Command {
 	var flags nodeFlags
+	var network networkFlags
 	cmd := &cobra.Command{
 		Use:   "render --manifests PATH --node-name NAME",
 		Short: "Print the table that manifests ask for on a node",
@@ -25,6 +26,7 @@ a kernel nor privileges are needed. What is wrong with objects goes to stderr.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := flags.config()
+			err = errors.Join(err, network.apply(&cfg))
 			if flags.manifests == "" {
 				err = errors.Join(err, errors.New("--manifests: is missing"))
 			}
@@ -37,6 +39,7 @@ a kernel nor privileges are needed. What is wrong with objects goes to stderr.`,
 	var groups cliflag.NamedFlagSets
 	groups.FlagSet("Source").StringVar(&flags.manifests, "manifests", "", "file or directory of Kubernetes manifests")
 	flags.register(groups.FlagSet("Node"))
+	network.registerTable(groups.FlagSet("Pod network"))
 	sections(cmd, &groups)
 	return cmd
 }

@@ -32,6 +32,7 @@ import (
 type runFlags struct {
 	nodeFlags
 	kubeProxyFlags
+	network     networkFlags
 	kubeconfig  string
 	metricsAddr string
 	healthAddr  string
@@ -79,6 +80,7 @@ ends it leaves the data path as it is, so that an upgrade drops no traffic.`,
 	source.StringVar(&flags.manifests, "manifests", "", "file or directory of Kubernetes manifests, whose changes are followed")
 	node := groups.FlagSet("Node")
 	flags.nodeFlags.register(node)
+	flags.network.register(groups.FlagSet("Pod network"))
 	serve := groups.FlagSet("Serving")
 	serve.StringVar(&flags.metricsAddr, "metrics-bind-address", "127.0.0.1:10249", "address and port of /metrics, /proxyMode and /configz; empty for none")
 	serve.StringVar(&flags.healthAddr, "healthz-bind-address", "0.0.0.0:10256", "address and port of /healthz and /livez; empty for none")
@@ -98,8 +100,10 @@ func (f *runFlags) config(fs *pflag.FlagSet) (proxier.Config, error) {
 	if err := f.load(fs); err != nil {
 		return proxier.Config{}, err
 	}
+	f.network.adopt(f.netConf, func(flag string) bool { return fs.Lookup(flag).Changed })
 	cfg, err := f.nodeFlags.config()
-	errs := []error{err, f.kubeProxyFlags.validate(),
+	cfg.KeepInvalid = f.conntrack.beLiberal
+	errs := []error{err, f.network.apply(&cfg), f.kubeProxyFlags.validate(),
 		existing("--kubeconfig", f.kubeconfig),
 		listenAddress("--metrics-bind-address", f.metricsAddr),
 		listenAddress("--healthz-bind-address", f.healthAddr),
@@ -148,7 +152,14 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config, effective any) e
 	forgetter := nat.NewForgetter(nil)
 	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store, timeout: 2 * f.syncPeriod}
 	checks := healthcheck.New(healthcheck.Options{Healthy: h.keepsUp, Report: store.HealthCheck})
-	p := proxier.New(cfg, store, proxier.Deps{Table: table, Flows: cleaner, Clients: forgetter, Health: checks, Events: events, Metrics: metrics})
+	network, err := newNetwork(&f.network, &cfg, store, metrics)
+	if err != nil {
+		return err
+	}
+	network.sysctlDir = f.conntrack.dir
+	p := proxier.New(cfg, store, proxier.Deps{
+		Table: table, Flows: cleaner, Clients: forgetter, Overlay: network.deps(), Health: checks, Events: events, Metrics: metrics,
+	})
 	h.proxier = p
 	group, ctx := errgroup.WithContext(ctx)
 	// All sources are expected before the first delivers.
@@ -179,6 +190,7 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config, effective any) e
 			}
 		})
 	})
+	network.start(ctx, group, p.Ready)
 	group.Go(func() error { return checks.Run(ctx) })
 	group.Go(func() error { return f.serve(ctx, f.metricsAddr, metricsHandler(effective, f.profiling)) })
 	group.Go(func() error { return f.serve(ctx, f.healthAddr, h.handler()) })

@@ -1,0 +1,146 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"fairlead/internal/cni"
+	"fairlead/internal/flannel"
+	"fairlead/overlay"
+	"fairlead/proxier"
+)
+
+// networkFlags say what the agent does for the pods' network, beside Services:
+// nothing unless it is asked to, as on a node whose network is somebody else's.
+type networkFlags struct {
+	overlayMode string
+	vni         uint32
+	port        uint16
+	mtu         int
+	ipMasq      bool
+	ipMasqNodes bool
+	masqFile    string
+	setSysctls  bool
+	cni         cniFlags
+}
+
+// cniFlags say how the container runtime is told.
+type cniFlags struct {
+	confDir string
+	binDir  string
+	from    string
+	plugin  string
+}
+
+func (f *networkFlags) register(fs *pflag.FlagSet) {
+	f.registerTable(fs)
+	fs.Uint32Var(&f.vni, "overlay-vni", overlay.DefaultVNI, "VXLAN network identifier")
+	fs.IntVar(&f.mtu, "overlay-mtu", 0, "MTU of pods; 0 is that of the interface that leads to other nodes, less what the tunnel needs")
+	fs.StringVar(&f.masqFile, "ip-masq-config", "", "configuration file of ip-masq-agent, whose changes are followed")
+	fs.BoolVar(&f.setSysctls, "set-sysctls", true, "with --overlay or --cni-conf-dir, make the kernel settings that pods need; otherwise only report them")
+	fs.StringVar(&f.cni.binDir, "cni-bin-dir", cni.DefaultBinDir, "where the container runtime looks for CNI plugins")
+	fs.StringVar(&f.cni.from, "cni-plugins-from", "", "directory of CNI plugins to install in --cni-bin-dir, unless newer ones are there")
+}
+
+// registerTable adds the flags that the table depends on.
+func (f *networkFlags) registerTable(fs *pflag.FlagSet) {
+	fs.StringVar(&f.overlayMode, "overlay", "", "how packets get to pods on other nodes: vxlan, vxlan-direct (without tunnel inside a subnet), host-gw, or none, which removes what another mode left. By default that is somebody else's business")
+	fs.Uint16Var(&f.port, "overlay-port", overlay.DefaultPort, "UDP port of VXLAN")
+	fs.BoolVar(&f.ipMasq, "ip-masq", false, "give what this node's pods send out of the cluster the address of the node")
+	fs.BoolVar(&f.ipMasqNodes, "ip-masq-nodes", true, "with --ip-masq, what they send to other nodes, too")
+	fs.StringVar(&f.cni.confDir, "cni-conf-dir", "", "where the container runtime looks for its network, usually "+cni.DefaultDir+"; empty to leave that to others")
+	fs.StringVar(&f.cni.plugin, "cni-plugin", string(cni.PTP), "how pods are linked to the node: ptp or bridge")
+}
+
+// adopt takes from flannel's file what no flag has said.
+func (f *networkFlags) adopt(c *flannel.NetConf, given func(flag string) bool) {
+	if c == nil {
+		return
+	}
+	b := c.Backend
+	if !given("overlay") {
+		switch {
+		case b.Type == flannel.BackendVXLAN && b.DirectRouting:
+			f.overlayMode = overlay.Direct.String()
+		case b.Type == flannel.BackendVXLAN:
+			f.overlayMode = overlay.VXLAN.String()
+		case b.Type == flannel.BackendHostGW:
+			f.overlayMode = overlay.HostGateway.String()
+		}
+	}
+	if !given("overlay-vni") {
+		f.vni = b.VNI
+	}
+	if !given("overlay-port") && b.Port != 0 {
+		f.port = b.Port
+	}
+	// The MTU of flannel is that of the underlay.
+	const overhead = 50
+	if !given("overlay-mtu") && b.MTU > overhead {
+		f.mtu = b.MTU
+		if b.Type == flannel.BackendVXLAN {
+			f.mtu -= overhead
+		}
+	}
+}
+
+// apply completes the configuration and reports everything that is wrong.
+func (f *networkFlags) apply(cfg *proxier.Config) error {
+	var errs []error
+	if f.overlayMode != "" {
+		mode, err := overlay.ParseMode(f.overlayMode)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--overlay: %q is not vxlan, vxlan-direct, host-gw or none", f.overlayMode))
+		} else {
+			cfg.Overlay = &overlay.Config{
+				Mode: mode, VNI: f.vni, Port: f.port, MTU: f.mtu,
+				ClusterCIDRs: cfg.ClusterCIDRs, ServiceCIDRs: cfg.ServiceCIDRs,
+			}
+			if err := cfg.Overlay.Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("--overlay: %w", err))
+			}
+		}
+	}
+	cfg.Masquerade, cfg.KeepNodes = f.ipMasq, f.ipMasq && !f.ipMasqNodes
+	if f.cni.confDir != "" {
+		cfg.PodInterfaces = f.cni.podInterfaces()
+	}
+	return errors.Join(append(errs, f.cni.validate())...)
+}
+
+func (f *cniFlags) validate() error {
+	var errs []error
+	if !slices.Contains([]cni.Plugin{cni.PTP, cni.Bridge}, cni.Plugin(f.plugin)) {
+		errs = append(errs, fmt.Errorf("--cni-plugin: %q is not ptp or bridge", f.plugin))
+	}
+	for _, d := range []struct{ flag, dir string }{
+		{"--cni-conf-dir", f.confDir}, {"--cni-bin-dir", f.binDir}, {"--cni-plugins-from", f.from},
+	} {
+		if d.dir != "" && !filepath.IsAbs(d.dir) {
+			errs = append(errs, fmt.Errorf("%s: %q is not an absolute path", d.flag, d.dir))
+		}
+	}
+	return errors.Join(append(errs, existing("--cni-plugins-from", f.from))...)
+}
+
+// podInterfaces returns the names of devices that pods are behind, as the plugins
+// make them.
+func (f *cniFlags) podInterfaces() []string {
+	if cni.Plugin(f.plugin) == cni.Bridge {
+		return []string{cni.DefaultBridge}
+	}
+	return []string{"veth*"} // containernetworking/plugins, pkg/ip: RandomVethName
+}
+
+// active reports whether the pods' network is the agent's at all.
+func (f *networkFlags) active() bool {
+	return f.overlayMode != "" && !strings.EqualFold(f.overlayMode, overlay.None.String()) || f.cni.confDir != ""
+}

@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"k8s.io/component-base/metrics"
+
+	"fairlead/overlay"
+)
+
+// overlayMetrics are the series about the overlay.
+type overlayMetrics struct {
+	written, repaired, failures *metrics.Counter
+	ready, mtu, peers           *metrics.Gauge
+}
+
+func newOverlayMetrics(register func(...metrics.Registerable)) *overlayMetrics {
+	counter := func(name, help string) *metrics.Counter {
+		return metrics.NewCounter(&metrics.CounterOpts{Subsystem: "fairlead", Name: name, Help: help, StabilityLevel: metrics.ALPHA})
+	}
+	gauge := func(name, help string) *metrics.Gauge {
+		return metrics.NewGauge(&metrics.GaugeOpts{Subsystem: "fairlead", Name: name, Help: help, StabilityLevel: metrics.ALPHA})
+	}
+	m := &overlayMetrics{
+		written:  counter("overlay_written_total", "Devices and entries of the overlay that were added, changed or removed."),
+		repaired: counter("overlay_repairs_total", "Those among them that somebody else had changed."),
+		failures: counter("overlay_failures_total", "Passes over the overlay that had to be repeated."),
+		ready:    gauge("overlay_ready", "1 once packets to pods on all other nodes found their way."),
+		mtu:      gauge("overlay_mtu_bytes", "MTU of pods."),
+		peers:    gauge("overlay_nodes", "Nodes whose addresses are known, this one included."),
+	}
+	register(m.written, m.repaired, m.failures, m.ready, m.mtu, m.peers)
+	return m
+}
+
+// Overlay takes over what the overlay reports.
+func (m *Metrics) Overlay(r *overlay.Report) {
+	o := m.overlay
+	o.written.Add(float64(r.Written))
+	o.repaired.Add(float64(r.Repaired))
+	if r.Err != nil {
+		o.failures.Inc()
+	}
+	if r.Ready {
+		o.ready.Set(1)
+	}
+	o.mtu.Set(float64(r.MTU))
+	o.peers.Set(float64(len(r.Tunnel.Nodes)))
+}
