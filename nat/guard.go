@@ -51,8 +51,16 @@ func (e *Egress) rules() []rule {
 // incoming drops tunnel packets of pods, on their way to any node, and those of
 // strangers; the others need no entry in the connection tracking table, where
 // they would take one for each flow inside the tunnels.
+//
+// The kernel's VXLAN socket listens on all addresses (vxlan_create_sock), so
+// that whatever ends on this node is looked at: gateways of pods, broadcasts and
+// ff02::1 included.
 func (o *Overlay) incoming() []rule {
 	var rules []rule
+	for _, name := range o.PodInterfaces {
+		rules = append(rules, newRule(fmt.Sprintf("%s iifname %q fib daddr type != unicast drop", o.text(), name),
+			o.match(), interfaceName(expr.CmpOpEq, interfacePattern(name)), notUnicast(), drop()))
+	}
 	for _, f := range families {
 		cluster, nodes, vteps := setID{kCluster, f}, setID{kNodes, f}, setID{kVTEPs, f}
 		ip := ipWord(f)
@@ -65,8 +73,8 @@ func (o *Overlay) incoming() []rule {
 		rules = append(rules,
 			newRule(fmt.Sprintf("%s %s saddr @%s %s daddr @%s drop", o.text(), ip, cluster, ip, nodes),
 				o.match(), onlyFamily(f), saddr(f, reg1), inSet(cluster), daddr(f, reg1), inSet(nodes), drop()),
-			newRule(fmt.Sprintf("%s %s daddr @%s %s saddr != @%s drop", o.text(), ip, vteps, ip, nodes),
-				o.match(), onlyFamily(f), daddr(f, reg1), inSet(vteps), saddr(f, reg1), notInSet(nodes), drop()),
+			newRule(fmt.Sprintf("%s %s saddr != @%s fib daddr type != unicast drop", o.text(), ip, nodes),
+				o.match(), onlyFamily(f), saddr(f, reg1), notInSet(nodes), notUnicast(), drop()),
 			newRule(fmt.Sprintf("%s %s daddr @%s notrack", o.text(), ip, vteps),
 				o.match(), onlyFamily(f), daddr(f, reg1), inSet(vteps), one(&expr.Notrack{})))
 	}

@@ -155,6 +155,13 @@ func localAddress(source bool) []expr.Any {
 	return one(fib, &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)})
 }
 
+// notUnicast matches what does not only pass through this node: packets for one
+// of its addresses, for everybody and for groups.
+func notUnicast() []expr.Any {
+	return one(&expr.Fib{Register: reg1, ResultADDRTYPE: true, FlagDADDR: true},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_UNICAST)})
+}
+
 // setMarkBit sets one bit of the packet mark and leaves the others alone.
 func setMarkBit(mark uint32) []expr.Any { return changeMark(^mark, mark) }
 
