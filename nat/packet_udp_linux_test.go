@@ -53,7 +53,7 @@ func openSocket(t *testing.T, h *lab.Host, local netip.AddrPort, typ, proto int)
 		return err
 	}))
 	t.Cleanup(func() { check(t, unix.Close(fd)) })
-	if family == unix.AF_INET6 {
+	if family == unix.AF_INET6 && typ == unix.SOCK_DGRAM {
 		check(t, unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1))
 	}
 	check(t, unix.Bind(fd, sockaddr(local)))
