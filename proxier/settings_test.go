@@ -39,6 +39,9 @@ func TestSettings(t *testing.T) {
 		name: "primary addresses", cfg: Config{NodePortAddresses: []string{"primary"}}, node: node,
 		want: nat.Settings{NodePortAddrs: mustPrefixes("192.0.2.1/32", "2001:db8::1/128")},
 	}, {
+		name: "a primary address of --bind-address", cfg: Config{NodePortAddresses: []string{"primary"}, NodeAddress: netip.MustParseAddr("192.0.2.99")}, node: node,
+		want: nat.Settings{NodePortAddrs: mustPrefixes("192.0.2.99/32", "2001:db8::1/128")},
+	}, {
 		name: "primary addresses without a Node", cfg: Config{NodePortAddresses: []string{"primary"}},
 		want: nat.Settings{NodePortAddrs: all}, told: []string{noAddresses},
 	}, {
