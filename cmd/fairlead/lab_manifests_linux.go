@@ -4,12 +4,11 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"text/template"
+	"strings"
 
 	"fairlead/internal/lab"
 )
@@ -64,84 +63,101 @@ type labAddress struct {
 	Addr netip.Addr
 }
 
-// serviceManifest is written by hand rather than by an encoder, because people
-// edit it.
-const serviceManifest = `# Edit and save: the agents follow at once.
+// manifest is written by hand rather than by an encoder, because people edit it;
+// nor by text/template, which makes the linker keep every method of every type
+// of the API: 20 MB.
+func (s labService) manifest() string {
+	slices := s.Slices()
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Edit and save: the agents follow at once.
 apiVersion: v1
 kind: Service
 metadata:
-  name: {{.Name}}
+  name: %s
   namespace: default
 spec:
   type: NodePort
-  clusterIP: "{{index .ClusterIPs 0}}"
-  clusterIPs:{{range .ClusterIPs}}
-  - "{{.}}"{{end}}
-  ipFamilyPolicy: PreferDualStack
-  ipFamilies:{{range .Slices}}
-  - {{.Type}}{{end}}
-  ports:
+  clusterIP: "%s"
+  clusterIPs:
+`, s.Name, s.ClusterIPs[0])
+	for _, ip := range s.ClusterIPs {
+		fmt.Fprintf(&b, "  - \"%s\"\n", ip)
+	}
+	b.WriteString("  ipFamilyPolicy: PreferDualStack\n  ipFamilies:\n")
+	for _, slice := range slices {
+		fmt.Fprintf(&b, "  - %s\n", slice.Type)
+	}
+	fmt.Fprintf(&b, `  ports:
   - name: hello
     protocol: TCP
-    port: {{.Port}}
-    targetPort: {{.TargetPort}}
-    nodePort: {{.NodePort}}
-{{- range .Slices}}
----
+    port: %d
+    targetPort: %d
+    nodePort: %d
+`, s.Port, s.TargetPort, s.NodePort)
+	for _, slice := range slices {
+		slice.write(&b)
+	}
+	return b.String()
+}
+
+func (s labSlice) write(b *strings.Builder) {
+	fmt.Fprintf(b, `---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata:
-  name: {{.Service.Name}}-{{if eq .Type "IPv4"}}ipv4{{else}}ipv6{{end}}
+  name: %s-%s
   namespace: default
   labels:
-    kubernetes.io/service-name: {{.Service.Name}}
-addressType: {{.Type}}
+    kubernetes.io/service-name: %s
+addressType: %s
 ports:
 - name: hello
   protocol: TCP
-  port: {{.Service.TargetPort}}
-endpoints:{{if not .Endpoints}} []{{end}}
-{{- range .Endpoints}}
-- addresses: ["{{.Addr}}"]
-  nodeName: {{.Pod.Node.Name}}
-  targetRef: {kind: Pod, namespace: default, name: {{.Pod.Name}}}
-  conditions: {ready: {{not .Terminating}}, serving: true, terminating: {{.Terminating}}}
-{{- end}}
-{{- end}}
-`
+  port: %d
+endpoints:`, s.Service.Name, strings.ToLower(s.Type), s.Service.Name, s.Type, s.Service.TargetPort)
+	if len(s.Endpoints) == 0 {
+		b.WriteString(" []")
+	}
+	for _, e := range s.Endpoints {
+		fmt.Fprintf(b, `
+- addresses: ["%s"]
+  nodeName: %s
+  targetRef: {kind: Pod, namespace: default, name: %s}
+  conditions: {ready: %v, serving: true, terminating: %v}`, e.Addr, e.Pod.Node.Name, e.Pod.Name, !e.Terminating, e.Terminating)
+	}
+	b.WriteString("\n")
+}
 
-const nodesManifest = `apiVersion: v1
-kind: List
-items:
-{{- range .}}
-- apiVersion: v1
+// nodesManifest returns the Node objects of the lab.
+func nodesManifest(nodes []*lab.Node) string {
+	var b strings.Builder
+	b.WriteString("apiVersion: v1\nkind: List\nitems:\n")
+	for _, n := range nodes {
+		fmt.Fprintf(&b, `- apiVersion: v1
   kind: Node
   metadata:
-    name: {{.Name}}
+    name: %s
   spec:
-    podCIDR: "{{index .PodCIDRs 0}}"
-    podCIDRs:{{range .PodCIDRs}}
-    - "{{.}}"{{end}}
-  status:
-    addresses:{{range .Addrs}}
-    - {type: InternalIP, address: "{{.}}"}{{end}}
-    - {type: Hostname, address: {{.Name}}}
-{{- end}}
-`
+    podCIDR: "%s"
+    podCIDRs:
+`, n.Name, n.PodCIDRs[0])
+		for _, p := range n.PodCIDRs {
+			fmt.Fprintf(&b, "    - \"%s\"\n", p)
+		}
+		b.WriteString("  status:\n    addresses:\n")
+		for _, a := range n.Addrs() {
+			fmt.Fprintf(&b, "    - {type: InternalIP, address: \"%s\"}\n", a)
+		}
+		fmt.Fprintf(&b, "    - {type: Hostname, address: %s}\n", n.Name)
+	}
+	return b.String()
+}
 
-// writeManifest fills in a template and puts the result in place by a rename,
-// so that no agent ever reads half of it.
-func writeManifest(dir, name, text string, data any) error {
-	tmpl, err := template.New(name).Parse(text)
-	if err != nil {
-		return fmt.Errorf("parse template of %s: %w", name, err)
-	}
-	var out bytes.Buffer
-	if err := tmpl.Execute(&out, data); err != nil {
-		return fmt.Errorf("fill in %s: %w", name, err)
-	}
+// writeManifest puts text in place by a rename, so that no agent ever reads half
+// of it.
+func writeManifest(dir, name, text string) error {
 	temporary := filepath.Join(dir, "."+name+".tmp")
-	if err := os.WriteFile(temporary, out.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(temporary, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
 	if err := os.Rename(temporary, filepath.Join(dir, name)); err != nil {

@@ -80,12 +80,12 @@ func (w *world) addWebPod(name string, i int) (labEndpoint, error) {
 }
 
 func (w *world) writeNodes() error {
-	return writeManifest(w.manifests, "nodes.yaml", nodesManifest, w.cluster.Nodes)
+	return writeManifest(w.manifests, "nodes.yaml", nodesManifest(w.cluster.Nodes))
 }
 
 // write puts a Service with its EndpointSlices into its file.
 func (w *world) write(s labService) error {
-	return writeManifest(w.manifests, s.Name+".yaml", serviceManifest, s)
+	return writeManifest(w.manifests, s.Name+".yaml", s.manifest())
 }
 
 // waitAnswer dials until somebody answers.

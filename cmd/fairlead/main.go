@@ -41,7 +41,6 @@ nftables table, "inet fairlead". Look at what it does with
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.SetVersionTemplate("fairlead {{.Version}}\n")
 	root.AddCommand(
 		newRunCommand(),
 		newRenderCommand(),
