@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: The fairlead authors
 # SPDX-License-Identifier: Apache-2.0
 
-GO       ?= go
-FUZZTIME ?= 30s
-BENCH    ?= .
-PKG      ?= ./...
-VERSION  ?= v0.1.0-dev+$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
-LDFLAGS  := -X k8s.io/component-base/version.gitVersion=$(VERSION)
+GO        ?= go
+FUZZTIME  ?= 30s
+BENCH     ?= .
+PKG       ?= ./...
+PLATFORMS ?= linux/amd64,linux/arm64
+VERSION   ?= v0.1.0-dev+$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS   := -X k8s.io/component-base/version.gitVersion=$(VERSION)
 
 .DEFAULT_GOAL := help
 
@@ -32,9 +33,10 @@ fmt: # part of test and check
 	@bad=$$(gofmt -l .); test -z "$$bad" || { echo "not gofmt'ed: $$bad"; exit 1; }
 
 .PHONY: check
-check: fmt ## Check format, go.mod and lint
+check: fmt ## Check format, go.mod, lint, deploy/fairlead.yaml and the image
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
+	cd deploy/tools && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: skipped"; fi
 
 .PHONY: race
@@ -49,6 +51,10 @@ golden: ## Rewrite the expected output of script tests, and show what changed
 .PHONY: manifests
 manifests: ## Rewrite deploy/fairlead.yaml, which comes from deploy/chart
 	cd deploy/tools && $(GO) run ./manifests
+
+.PHONY: image
+image: ## Write the image for PLATFORMS to bin/fairlead.tar, an OCI archive
+	cd deploy/tools && $(GO) run ./image -version '$(VERSION)' -platforms $(PLATFORMS)
 
 .PHONY: fuzz
 fuzz: deps ## Run each fuzz test for FUZZTIME=30s

@@ -1,0 +1,80 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// write puts the images of all platforms into one OCI archive and returns the
+// digest of their index.
+func write(o options, images []platformImage, dir string) (v1.Hash, error) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, img := range images {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img.Image, Descriptor: v1.Descriptor{Platform: &img.platform}})
+	}
+	digest, err := index.Digest()
+	if err != nil {
+		return v1.Hash{}, fmt.Errorf("hash index: %w", err)
+	}
+	at := filepath.Join(dir, "layout")
+	l, err := layout.Write(at, empty.Index)
+	if err != nil {
+		return v1.Hash{}, fmt.Errorf("begin layout: %w", err)
+	}
+	// The first is for containerd, the second for everybody else.
+	names := map[string]string{
+		"io.containerd.image.name":          o.name + ":" + tag(o.version),
+		"org.opencontainers.image.ref.name": tag(o.version),
+	}
+	if err := l.AppendIndex(index, layout.WithAnnotations(names)); err != nil {
+		return v1.Hash{}, fmt.Errorf("write layout: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
+		return v1.Hash{}, err
+	}
+	out, err := os.Create(o.out)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	return digest, errors.Join(archive(out, at), out.Close())
+}
+
+// archive writes the files below dir, by name, with the one time.
+func archive(out io.Writer, dir string) error {
+	w := tar.NewWriter(out)
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, name)
+		if err != nil {
+			return err
+		}
+		h := header(filepath.ToSlash(rel), tar.TypeReg, int64(len(content)))
+		h.Mode = 0o444
+		if err := w.WriteHeader(h); err != nil {
+			return err
+		}
+		_, err = w.Write(content)
+		return err
+	})
+	return errors.Join(err, w.Close())
+}

@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"archive/tar"
+	"debug/elf"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+)
+
+// pretend returns files that look as if somebody else had made them at another time.
+func pretend(t *testing.T, mode os.FileMode, at time.Time) []file {
+	t.Helper()
+	dir := t.TempDir()
+	var out []file
+	for _, name := range []string{agentPath, pluginsDir + "/bridge", pluginsDir + "/ptp"} {
+		source := filepath.Join(dir, filepath.Base(name))
+		if err := errors.Join(os.WriteFile(source, []byte("I am "+name), mode), os.Chtimes(source, at, at)); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, file{name, source})
+	}
+	return out
+}
+
+// archiveOf writes an image of two platforms and returns the digest of the index
+// and the file's bytes.
+func archiveOf(t *testing.T, files []file) (v1.Hash, []byte) {
+	t.Helper()
+	o := options{out: filepath.Join(t.TempDir(), "image.tar"), name: "docker.io/library/fairlead", version: "v1.2.3+abc"}
+	var images []platformImage
+	for _, p := range []string{"linux/amd64", "linux/arm64"} {
+		img, err := assemble(p, o.version, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, img)
+	}
+	digest, err := write(o, images, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(o.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest, data
+}
+
+func TestSameTwice(t *testing.T) {
+	d1, a1 := archiveOf(t, pretend(t, 0o755, time.Unix(1e9, 0)))
+	d2, a2 := archiveOf(t, pretend(t, 0o600, time.Unix(1.5e9, 0)))
+	if d1 != d2 || !slices.Equal(a1, a2) {
+		t.Errorf("digests %s and %s, archives of %d and %d bytes", d1, d2, len(a1), len(a2))
+	}
+}
+
+// TestArchive unpacks an archive and looks at it as a runtime would.
+func TestArchive(t *testing.T) {
+	digest, data := archiveOf(t, pretend(t, 0o600, time.Now()))
+	dir := t.TempDir()
+	for r := tar.NewReader(strings.NewReader(string(data))); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		name := filepath.Join(dir, h.Name)
+		content, readErr := io.ReadAll(r)
+		if err := errors.Join(err, readErr, os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	top, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := top.IndexManifest()
+	if err != nil || len(names.Manifests) != 1 || names.Manifests[0].Annotations["io.containerd.image.name"] != "docker.io/library/fairlead:v1.2.3-abc" {
+		t.Fatalf("index.json: %+v, %v", names, err)
+	}
+	index, err := top.ImageIndex(digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Index(index); err != nil {
+		t.Error(err)
+	}
+	m, err := index.IndexManifest()
+	if err != nil || len(m.Manifests) != 2 || m.Manifests[1].Platform.String() != "linux/arm64/v8" {
+		t.Fatalf("index: %+v, %v", m, err)
+	}
+	img, err := index.Image(m.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil || !slices.Equal(config.Config.Entrypoint, []string{"/fairlead"}) || config.Architecture != "amd64" || !config.Created.Equal(epoch()) {
+		t.Errorf("config: %+v, %v", config, err)
+	}
+	checkFiles(t, img)
+}
+
+func checkFiles(t *testing.T, img v1.Image) {
+	t.Helper()
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range layers {
+		files, err := l.Uncompressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r := tar.NewReader(files); ; {
+			h, err := r.Next()
+			if err != nil {
+				break
+			}
+			got = append(got, h.Name)
+			if h.Mode&0o222 != 0 || h.Uid != 0 || h.Gid != 0 || !h.ModTime.Equal(epoch()) {
+				t.Errorf("%s: %+v", h.Name, h)
+			}
+		}
+	}
+	if want := []string{"opt/", "opt/cni/", "opt/cni/bin/", "opt/cni/bin/bridge", "opt/cni/bin/ptp", "fairlead"}; !slices.Equal(got, want) {
+		t.Errorf("files %q, want %q", got, want)
+	}
+}
+
+// TestBuild compiles for this machine, twice: the same bytes, static, stripped,
+// small enough, and they run.
+func TestBuild(t *testing.T) {
+	o := options{root: "../../..", version: "v9.9.9-test"}
+	platform := "linux/" + runtime.GOARCH
+	var digests [2]v1.Hash
+	for i := range digests {
+		files, err := build(t.Context(), o, platform, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := assemble(platform, o.version, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if digests[i], err = img.Digest(); err != nil {
+			t.Fatal(err)
+		}
+		if img.agent > maxAgent || len(files) != 5 {
+			t.Errorf("the agent has %d bytes; %d files", img.agent, len(files))
+		}
+		for _, f := range files {
+			checkStatic(t, f.source)
+		}
+		if out, err := exec.CommandContext(t.Context(), files[0].source, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "fairlead v9.9.9-test ") {
+			t.Errorf("fairlead version: %s, %v", out, err)
+		}
+	}
+	if digests[0] != digests[1] {
+		t.Errorf("digests %s and %s", digests[0], digests[1])
+	}
+}
+
+func checkStatic(t *testing.T, path string) {
+	t.Helper()
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) || f.Section(".symtab") != nil {
+		t.Errorf("%s is not static, or not stripped", path)
+	}
+}
