@@ -51,9 +51,10 @@ func (f Finding) String() string {
 // Check returns the base chains that drop, or may drop, pod traffic.
 func (r *Ruleset) Check(c Config) []Finding {
 	out := slices.Clone(r.unknown)
+	packets := c.packets(r.indexes)
 	for _, t := range r.tables {
 		for _, name := range sortedBases(t) {
-			if f, bad := t.check(t.chains[name], c); bad {
+			if f, bad := t.check(t.chains[name], c, packets); bad {
 				out = append(out, f)
 			}
 		}
@@ -73,10 +74,10 @@ func sortedBases(t *table) []string {
 }
 
 // check sends all packets through one base chain.
-func (t *table) check(c *chain, config Config) (f Finding, bad bool) {
+func (t *table) check(c *chain, config Config, packets []packet) (f Finding, bad bool) {
 	f = Finding{Table: t.String(), Chain: c.name, table: t}
 	var first packet
-	for _, p := range config.packets() {
+	for _, p := range packets {
 		if !t.sees(p) {
 			continue
 		}

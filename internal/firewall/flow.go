@@ -37,15 +37,22 @@ const (
 type packet struct {
 	flow        Flow
 	src, dst    netip.Addr
-	iif, oif    string
+	iif, oif    device
 	established bool
 	dnat        bool
+}
+
+// device is a network device as rules name it.
+type device struct {
+	name  string
+	index uint32
 }
 
 const (
 	protoTCP = 6
 	srcPort  = 54321
 	dstPort  = 43210
+	nowhere  = 1 << 30 // an index that no device has
 )
 
 // outside are addresses for documentation (RFC 5737, RFC 3849).
@@ -56,8 +63,16 @@ func outside(is4 bool) netip.Addr {
 	return netip.MustParseAddr("2001:db8:77::77")
 }
 
-// packets returns one packet per flow and family.
-func (c Config) packets() []packet {
+// packets returns one packet per flow and family. indexes are those of the
+// node's devices.
+func (c Config) packets(indexes map[string]uint32) []packet {
+	dev := func(name string) device {
+		if i, ok := indexes[name]; ok {
+			return device{name, i}
+		}
+		return device{name, nowhere}
+	}
+	pods, overlay, uplink := dev(c.PodDevice), dev(c.Overlay), dev(c.Uplink)
 	var out []packet
 	for _, cidr := range c.PodCIDRs {
 		cidr = cidr.Masked()
@@ -65,15 +80,15 @@ func (c Config) packets() []packet {
 		near, remote := pod.Next(), c.remote(cidr)
 		far := outside(pod.Is4())
 		out = append(out,
-			packet{flow: PodToPod, src: pod, dst: near, iif: c.PodDevice, oif: c.PodDevice},
-			packet{flow: PodToOutside, src: pod, dst: far, iif: c.PodDevice, oif: c.Uplink},
-			packet{flow: Replies, src: far, dst: pod, iif: c.Uplink, oif: c.PodDevice, established: true},
-			packet{flow: OutsideToPod, src: far, dst: pod, iif: c.Uplink, oif: c.PodDevice, dnat: true},
+			packet{flow: PodToPod, src: pod, dst: near, iif: pods, oif: pods},
+			packet{flow: PodToOutside, src: pod, dst: far, iif: pods, oif: uplink},
+			packet{flow: Replies, src: far, dst: pod, iif: uplink, oif: pods, established: true},
+			packet{flow: OutsideToPod, src: far, dst: pod, iif: uplink, oif: pods, dnat: true},
 		)
 		if remote.IsValid() {
 			out = append(out,
-				packet{flow: PodToRemote, src: pod, dst: remote, iif: c.PodDevice, oif: c.Overlay},
-				packet{flow: RemoteToPod, src: remote, dst: pod, iif: c.Overlay, oif: c.PodDevice},
+				packet{flow: PodToRemote, src: pod, dst: remote, iif: pods, oif: overlay},
+				packet{flow: RemoteToPod, src: remote, dst: pod, iif: overlay, oif: pods},
 			)
 		}
 	}

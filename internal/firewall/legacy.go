@@ -187,12 +187,11 @@ func (e entry) header(p packet) answer {
 		}
 		return sure(!inverted)
 	}
-	device := func(s string) []byte { return p.padded(s) }
 	out := min(
 		field(0, p.src.AsSlice(), 2*n, inv&invSrc != 0),
 		field(n, p.dst.AsSlice(), 3*n, inv&invDst != 0),
-		field(4*n, device(p.iif), 4*n+32, inv&invIn != 0),
-		field(4*n+16, device(p.oif), 4*n+48, inv&invOut != 0),
+		field(4*n, p.iif.padded(), 4*n+32, inv&invIn != 0),
+		field(4*n+16, p.oif.padded(), 4*n+48, inv&invOut != 0),
 	)
 	proto := e.raw[e.proto]
 	if proto != 0 && (e.protoFlag == 0 || e.raw[e.flags]&e.protoFlag != 0) {

@@ -12,6 +12,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
+	rtnl "github.com/vishvananda/netlink"
+	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/netns"
@@ -21,6 +23,7 @@ import (
 type Ruleset struct {
 	tables  []*table
 	unknown []Finding // tables that could not be read
+	indexes map[string]uint32
 }
 
 // loadTries bounds how often a dump is repeated that changes while it is read.
@@ -40,7 +43,32 @@ func Load(ns int, own string) (*Ruleset, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load firewall: %w", err)
 	}
+	if r.indexes, err = indexes(ns); err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
 	return r, inside(ns, func() error { r.loadLegacy(); return nil })
+}
+
+// indexes returns the devices by name: rules with "iif" have the number.
+func indexes(ns int) (map[string]uint32, error) {
+	at := vnetns.None()
+	if ns != 0 {
+		at = vnetns.NsHandle(ns)
+	}
+	h, err := rtnl.NewHandleAt(at, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	links, err := h.LinkList()
+	if err != nil && !errors.Is(err, rtnl.ErrDumpInterrupted) { // what came and went is no matter
+		return nil, err
+	}
+	out := make(map[string]uint32, len(links))
+	for _, l := range links {
+		out[l.Attrs().Name] = uint32(l.Attrs().Index)
+	}
+	return out, nil
 }
 
 func inside(ns int, f func() error) error {

@@ -103,15 +103,14 @@ func (p packet) payload(base expr.PayloadBase, offset, n int) datum {
 }
 
 // padded is the name of a device as rules have it.
-func (p packet) padded(name string) []byte {
+func (d device) padded() []byte {
 	b := make([]byte, unix.IFNAMSIZ)
-	copy(b, name)
+	copy(b, d.name)
 	return b
 }
 
 // meta returns what is known of the packet besides its bytes.
 func (p packet) meta(key expr.MetaKey) datum {
-	name := func(s string) datum { return known(p.padded(s)) }
 	switch key {
 	case expr.MetaKeyNFPROTO:
 		if p.src.Is4() {
@@ -126,19 +125,19 @@ func (p packet) meta(key expr.MetaKey) datum {
 	case expr.MetaKeyL4PROTO:
 		return known([]byte{protoTCP})
 	case expr.MetaKeyIIFNAME:
-		return name(p.iif)
+		return known(p.iif.padded())
 	case expr.MetaKeyOIFNAME:
-		return name(p.oif)
+		return known(p.oif.padded())
 	case expr.MetaKeyIIFTYPE, expr.MetaKeyOIFTYPE:
 		return known(binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_ETHER))
 	case expr.MetaKeyMARK, expr.MetaKeyIIFGROUP, expr.MetaKeyOIFGROUP, expr.MetaKeyPRIORITY, expr.MetaKeySECMARK:
 		return native(0)
 	case expr.MetaKeyPKTTYPE:
 		return known([]byte{unix.PACKET_HOST})
-	case expr.MetaKeyIIF, expr.MetaKeyOIF:
-		// A number that no device has: rules that name a device by its index are
-		// about the loopback device, as a rule.
-		return native(1 << 30)
+	case expr.MetaKeyIIF:
+		return native(p.iif.index)
+	case expr.MetaKeyOIF:
+		return native(p.oif.index)
 	}
 	return unknown(16)
 }

@@ -98,7 +98,7 @@ for t in iptables ip6tables; do
 done
 `
 
-// harmless lets pods pass, each line by another means.
+// harmless lets pods pass, each table by other means. POD is a pod's device.
 const harmless = `
 table ip a {
 	chain f {
@@ -134,6 +134,13 @@ table inet c {
 		limit rate over 1000000/second drop
 		ip saddr 203.0.113.0/24 ip daddr 203.0.113.0/24 drop
 		ct status and dnat == 0 ct state new iifname "wan" drop
+	}
+}
+table inet g {
+	chain f {
+		type filter hook forward priority 20; policy drop;
+		ct state established accept
+		iif { "POD", "eth0" } oif != "lo" accept
 	}
 }
 table ip d { chain f { type filter hook input priority 0; policy drop; }; }
