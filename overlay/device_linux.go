@@ -136,18 +136,13 @@ func (d Device) encodeQuiet(r *requests) {
 	})
 }
 
-// change makes a compatible device as d says, and writes what differs only: a
-// new address takes it down for a moment on some kernels.
+// change makes a compatible device as d says, and writes what differs only.
 func (d Device) change(s *socket, have *kernelLink) error {
-	err := s.request(func(r *requests, seq uint32) {
-		begin(r, seq, unix.RTM_NEWLINK, 0, have.index, unix.IFF_UP)
-		if have.mtu != d.MTU {
-			r.u32(unix.IFLA_MTU, uint32(d.MTU))
-		}
-		if have.mac != d.MAC {
-			r.attr(unix.IFLA_ADDRESS, d.MAC[:]...)
-		}
-		if have.vxlan.local != d.Local || have.vxlan.learning {
+	var err error
+	if have.vxlan.local != d.Local || have.vxlan.learning {
+		// By itself: with an MTU the kernel refuses it ("Cannot change mtu").
+		err = s.request(func(r *requests, seq uint32) {
+			begin(r, seq, unix.RTM_NEWLINK, 0, have.index, 0)
 			r.nest(unix.IFLA_LINKINFO, func() {
 				r.str(unix.IFLA_INFO_KIND, "vxlan")
 				r.nest(unix.IFLA_INFO_DATA, func() {
@@ -155,11 +150,20 @@ func (d Device) change(s *socket, have *kernelLink) error {
 					r.encodeLocal(d.Local)
 				})
 			})
+		})
+	}
+	err = errors.Join(err, s.request(func(r *requests, seq uint32) {
+		begin(r, seq, unix.RTM_NEWLINK, 0, have.index, unix.IFF_UP)
+		if have.mtu != d.MTU {
+			r.u32(unix.IFLA_MTU, uint32(d.MTU))
+		}
+		if have.mac != d.MAC {
+			r.attr(unix.IFLA_ADDRESS, d.MAC[:]...)
 		}
 		if have.speaksLL || have.alias != alias {
 			d.encodeQuiet(r)
 		}
-	})
+	}))
 	if err != nil {
 		return fmt.Errorf("change device %s: %w", d.Name, err)
 	}

@@ -24,7 +24,8 @@ func TestProgram(t *testing.T) {
 	}
 	for _, tt := range []struct{ command, want string }{
 		{"ip route show proto 102", "10.128.3.0/24 via 10.128.3.0 dev fairlead.1 onlink"},
-		{"ip -6 route show proto 102", "fd00:10:244:3::/64 via fd00:10:244:3:: dev fairlead-v6.1 metric 1024 onlink"},
+		{"ip -6 route show proto 102", "fd00:10:244:3::/64 via fe80::a8a2:9bff:fe50:89f0 dev fairlead-v6.1 metric 1024 pref medium"},
+		{"ip neigh show dev fairlead-v6.1", "fe80::a8a2:9bff:fe50:89f0 lladdr aa:a2:9b:50:89:f0 PERMANENT"},
 		{"ip neigh show dev fairlead.1", "10.128.3.0 lladdr " + deriveMAC("node-3", IPv4).String() + " PERMANENT"},
 		{"bridge fdb show dev fairlead.1", deriveMAC("node-3", IPv4).String() + " dst 192.168.50.3 self permanent"},
 		{"bridge fdb show dev fairlead-v6.1", deriveMAC("node-3", IPv6).String() + " dst fd00:50::3 self permanent"},

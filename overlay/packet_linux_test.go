@@ -5,6 +5,8 @@ package overlay
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -158,10 +160,15 @@ func connect(t *testing.T, c *lab.Cluster, o Options, underlay ...Family) []*kee
 	return keepers
 }
 
+// expect dials until it is answered as it should be: on a machine that is busy
+// the underlay may need a while to resolve its own neighbours.
 func expect(t *testing.T, from *lab.Host, to l4.Addr, seenAs netip.Addr) {
 	t.Helper()
 	want := "server saw " + seenAs.String()
-	if got := from.Try(t.Context(), to); got != want {
-		t.Errorf("%s to %s: %s, want %s", from.Name, to, got, want)
-	}
+	eventually(t, fmt.Sprintf("%s to %s: %s", from.Name, to, want), func() error {
+		if got := from.Try(t.Context(), to); got != want {
+			return errors.New(got)
+		}
+		return nil
+	})
 }

@@ -17,7 +17,7 @@ import (
 // pass leads the kernel to what is wanted. Without look it believes have, and
 // so costs nothing for what did not change; with look it reads the kernel.
 func (k *Keeper) pass(ctx context.Context, in input, look bool) (r Report) {
-	defer func() { r.Ready = k.ready }()
+	defer func() { r.Ready, r.version = k.ready, in.version }()
 	underlay := [2]netip.Addr{in.self.underlay(IPv4), in.self.underlay(IPv6)}
 	if look {
 		if err := k.look(underlay); err != nil {
@@ -81,34 +81,47 @@ func (k *Keeper) reread(ctx context.Context, plan *Plan, r *Report) Entries {
 	return want
 }
 
+// deviceTries bounds how often a device is looked at again after it was changed:
+// one whose MTU leaves the range of IPv6, for instance, forgets how it comes by
+// addresses.
+const deviceTries = 3
+
 // fixDevices leaves in k.devices those that are as planned.
 func (k *Keeper) fixDevices(want []Device, r *Report) {
 	before := k.devices
-	k.devices = nil
-	wrote := false
+	for range deviceTries {
+		k.devices = nil
+		wrote := k.dropDevices(want, r)
+		for _, d := range want {
+			changed, err := d.ensure(k.sock, k.ns, k.seen.link(d.Name))
+			wrote = wrote || changed
+			if changed || err != nil {
+				r.count(err, slices.Contains(before, d), "device "+d.Name)
+			}
+			if err == nil {
+				k.devices = append(k.devices, d)
+			}
+		}
+		if !wrote {
+			return
+		}
+		err := k.look(k.underlay)
+		if r.Err = errors.Join(r.Err, err); r.Err != nil {
+			return
+		}
+	}
+}
+
+// dropDevices deletes devices of ours that are not wanted.
+func (k *Keeper) dropDevices(want []Device, r *Report) (wrote bool) {
 	for i := range k.seen.links {
 		l := &k.seen.links[i]
-		if !k.ours(l) || slices.ContainsFunc(want, func(d Device) bool { return d.Name == l.name }) {
-			continue
-		}
-		wrote = true
-		r.count(deleteLink(k.sock, l), false, "device "+l.name)
-	}
-	for _, d := range want {
-		changed, err := d.ensure(k.sock, k.ns, k.seen.link(d.Name))
-		wrote = wrote || changed
-		if changed || err != nil {
-			r.count(err, slices.Contains(before, d), "device "+d.Name)
-		}
-		if err == nil {
-			k.devices = append(k.devices, d)
+		if k.ours(l) && !slices.ContainsFunc(want, func(d Device) bool { return d.Name == l.name }) {
+			wrote = true
+			r.count(deleteLink(k.sock, l), false, "device "+l.name)
 		}
 	}
-	if wrote {
-		if err := k.look(k.underlay); err != nil {
-			r.Err = errors.Join(r.Err, err)
-		}
-	}
+	return wrote
 }
 
 // count notes the outcome of one write.

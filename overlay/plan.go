@@ -186,13 +186,24 @@ func (p *planner) tunnel(n *Node, cidr netip.Prefix) {
 		if !p.carry(f, cidr.Addr()) {
 			return
 		}
-		vtep := cidr.Addr()
+		gateway := gateway(cidr, mac)
 		p.Entries.put(fdb)
-		p.Entries.put(Entry{Kind: Neighbour, Device: fdb.Device, Dst: single(vtep), MAC: mac})
-		p.Entries.put(Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: vtep, OnLink: true, Metric: metric(pods)})
+		p.Entries.put(Entry{Kind: Neighbour, Device: fdb.Device, Dst: single(gateway), MAC: mac})
+		p.Entries.put(Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: gateway, OnLink: pods == IPv4, Metric: metric(pods)})
 		return
 	}
 	p.add(n.Name, fieldUnderlay, "%s is not reached: no address of a family that this node has, too", cidr)
+}
+
+// gateway returns the address by which routes name a peer. It stays on this node.
+// In IPv4 it is the peer's VTEP address. In IPv6 it is a link-local address made
+// of the MAC (RFC 4291, appendix A): one with global scope is refused where any
+// other route, but the default route, covers it (ip6_route_check_nh_onlink).
+func gateway(cidr netip.Prefix, mac MAC) netip.Addr {
+	if cidr.Addr().Is4() {
+		return cidr.Addr()
+	}
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
 }
 
 // metric returns what the kernel gives to routes that are added without one.

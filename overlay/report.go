@@ -33,6 +33,8 @@ type Report struct {
 	Tunnel Tunnel
 	// Plan is what the kernel shall hold.
 	Plan Plan
+
+	version uint64 // of the input
 }
 
 func (r *Report) describe(p Plan) {
