@@ -84,10 +84,12 @@ func detector(cfg *Config, node *Node, r *report) nat.Detector {
 
 // nodePortAddrs returns the prefixes that the node's addresses must lie in. A
 // family that the configuration does not mention is served on all addresses, as
-// by kube-proxy. While the node is not known, "primary" cannot be: then
-// NodePorts are served on every address rather than on none.
+// by kube-proxy. While the node is not known, "primary" cannot be: then the
+// CIDRs of its family that stand beside it are served, and without any every
+// address rather than none.
 func nodePortAddrs(cfg *Config, node *Node, r *report) []netip.Prefix {
 	var out []netip.Prefix
+	missing := false
 	for _, s := range cfg.NodePortAddresses {
 		if p, err := netip.ParsePrefix(s); err == nil {
 			out = append(out, p)
@@ -95,12 +97,17 @@ func nodePortAddrs(cfg *Config, node *Node, r *report) []netip.Prefix {
 		}
 		primary := primaryAddrs(cfg.NodeAddress, node)
 		if len(primary) == 0 {
-			r.add("status.addresses", "are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)")
-			return everyAddr()
+			missing = true
 		}
 		for _, ip := range primary {
 			out = append(out, netip.PrefixFrom(ip, ip.BitLen()))
 		}
+	}
+	switch {
+	case missing && len(out) == 0:
+		r.add("status.addresses", "are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)")
+	case missing:
+		r.add("status.addresses", "are not known, so NodePorts are not served on them (--nodeport-addresses=primary)")
 	}
 	for _, all := range everyAddr() {
 		if !slices.ContainsFunc(out, func(p netip.Prefix) bool { return p.Addr().Is4() == all.Addr().Is4() }) {

@@ -21,6 +21,7 @@ func TestSettings(t *testing.T) {
 		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::1")},
 	}
 	const noAddresses = "Node node-a: status.addresses: are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)"
+	const notOnThem = "Node node-a: status.addresses: are not known, so NodePorts are not served on them (--nodeport-addresses=primary)"
 	const noPodCIDRs = "Node node-a: spec.podCIDRs: is not known, so pods cannot be told from other clients (--detect-local-mode=NodeCIDR)"
 	const noEgress = "Node node-a: spec.podCIDRs: are not known, so nothing that pods send out of the cluster is masqueraded (--ip-masq)"
 	for _, tt := range []struct {
@@ -47,6 +48,12 @@ func TestSettings(t *testing.T) {
 	}, {
 		name: "primary addresses and CIDRs", cfg: Config{NodePortAddresses: []string{"198.51.100.0/24", "primary"}}, node: node,
 		want: nat.Settings{NodePortAddrs: mustPrefixes("198.51.100.0/24", "192.0.2.1/32", "2001:db8::1/128")},
+	}, {
+		name: "primary addresses and CIDRs of both families without a Node", cfg: Config{NodePortAddresses: []string{"primary", "198.51.100.0/24", "2001:db8:1::/64"}},
+		want: nat.Settings{NodePortAddrs: mustPrefixes("198.51.100.0/24", "2001:db8:1::/64")}, told: []string{notOnThem},
+	}, {
+		name: "primary addresses and CIDRs of one family without a Node", cfg: Config{NodePortAddresses: []string{"198.51.100.0/24", "primary"}},
+		want: nat.Settings{NodePortAddrs: mustPrefixes("198.51.100.0/24", "::/0")}, told: []string{notOnThem},
 	}, {
 		name: "CIDRs of one family", cfg: Config{NodePortAddresses: []string{"198.51.100.0/24"}}, node: node,
 		want: nat.Settings{NodePortAddrs: mustPrefixes("198.51.100.0/24", "::/0")},

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,8 +23,8 @@ const SourceFiles = "files"
 
 // ReadFiles puts the objects of a manifest file, or of the manifests in a
 // directory (*.yaml, *.yml, *.json; not hidden, not in sub-directories), in the
-// store, once. Files that could not be read are in the error; the others are in
-// the store then.
+// store, once. Files and objects that could not be read are in the error; the
+// others are in the store then.
 func ReadFiles(path string, store *Store) error {
 	f := newFiles(path, store)
 	if err := f.scan(); err != nil {
@@ -34,7 +35,13 @@ func ReadFiles(path string, store *Store) error {
 		if file.err != nil {
 			errs = append(errs, fmt.Errorf("read %s: %w", name, file.err))
 		}
+		for key, it := range file.items {
+			if it.unread {
+				errs = append(errs, fmt.Errorf("read %s: %s %s cannot be decoded", name, key.kind, printable(key.name)))
+			}
+		}
 	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
 }
 

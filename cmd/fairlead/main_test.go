@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,6 +89,19 @@ func TestRender(t *testing.T) {
 	_, err = execute(t, "render", "--manifests", path, "--node-name", "node-a")
 	if err == nil || !strings.HasPrefix(err.Error(), "read "+path+": line ") {
 		t.Errorf("error %v, want one that names the file and the line", err)
+	}
+	for name, broken := range map[string]string{"file": "kind: [\n", "object": "apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec: {ports: [{port: x}]}\n"} {
+		other := filepath.Join(filepath.Dir(path), "broken.yaml")
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.WriteFile(other, []byte(broken), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		out, err := execute(t, "render", "--manifests", filepath.Dir(path), "--node-name", "node-a")
+		if err == nil || !strings.HasPrefix(err.Error(), "read "+other+": ") {
+			t.Errorf("broken %s: error %v, want one that names %s", name, err, other)
+		}
+		if !strings.Contains(out, `10.96.0.10 . tcp . 80 comment "default/web" : goto refuse`) {
+			t.Errorf("broken %s: the rest is not rendered:\n%s", name, out)
+		}
 	}
 	if _, err := execute(t, "render", "--node-name=a"); err == nil || err.Error() != "--manifests: is missing" {
 		t.Errorf("without --manifests: %v", err)

@@ -20,7 +20,8 @@ func newRenderCommand() *cobra.Command {
 		Use:   "render --manifests PATH --node-name NAME",
 		Short: "Print the table that manifests ask for on a node",
 		Long: `Print the table that manifests ask for on a node, as nft would list it. Neither
-a kernel nor privileges are needed. What is wrong with objects goes to stderr.`,
+a kernel nor privileges are needed. What is wrong with objects goes to stderr.
+A file or an object that cannot be read is left out, and the exit code is 1.`,
 		Example: `  kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml
   fairlead render --manifests cluster.yaml --node-name worker-1 --cluster-cidr 10.244.0.0/16`,
 		Args: cobra.NoArgs,
@@ -46,13 +47,11 @@ a kernel nor privileges are needed. What is wrong with objects goes to stderr.`,
 
 func render(cmd *cobra.Command, cfg proxier.Config, path string) error {
 	store := proxier.NewStore()
-	if err := proxier.ReadFiles(path, store); err != nil {
-		return err
-	}
+	unread := proxier.ReadFiles(path, store) // the rest is worth looking at
 	text, problems := proxier.Render(cfg, store)
 	for _, p := range problems {
 		fmt.Fprintln(cmd.ErrOrStderr(), "fairlead:", p)
 	}
 	_, err := fmt.Fprint(cmd.OutOrStdout(), text)
-	return err
+	return errors.Join(err, unread)
 }
