@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"syscall"
 	"time"
@@ -181,7 +180,7 @@ func (f *files) replace(name string, list []item, touched map[objectKey]struct{}
 	for key, it := range now {
 		if was := before[key]; was == nil {
 			f.hold(key, name)
-		} else if reflect.DeepEqual(was, it) {
+		} else if was.equal(it) {
 			now[key] = was // the copy that the store has
 			continue
 		}
@@ -219,15 +218,17 @@ func (f *files) settle(tx *Tx, key objectKey) {
 		tx.dropFile(key)
 		return
 	}
-	it := f.byName[names[0]].items[key]
+	first := f.byName[names[0]].items[key]
+	it := first
 	if len(names) > 1 {
-		copied := *it
+		copied := *first
 		it = &copied
 	}
 	for _, other := range names[1:] {
 		it.problems = append(slices.Clip(it.problems), key.problem("is in %s, too, which is ignored in favour of %s", other, names[0]))
 	}
 	tx.putFile(it)
+	first.given = true
 }
 
 func (k objectKey) problem(format string, args ...any) Problem {

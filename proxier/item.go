@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"reflect"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +28,9 @@ type item struct {
 	problems []Problem
 	// unread is set for an object that could not be decoded.
 	unread bool
+	// given is set once the store may have had the slice: the loop may be
+	// reading it, so the store is not to write to it again.
+	given bool
 }
 
 func namespaced(m *metav1.ObjectMeta) string {
@@ -41,7 +45,12 @@ func (it *item) put(tx *Tx) {
 	case it.service != nil:
 		tx.SetService(it.service)
 	case it.slice != nil:
-		tx.SetSlice(it.slice)
+		slice := it.slice
+		if it.given && tx.s.slices[slice.Key] != slice {
+			slice = slice.clone()
+		}
+		tx.SetSlice(slice)
+		it.given = true
 	case it.node != nil:
 		tx.SetNode(it.node)
 	case it.cidr != nil:
@@ -51,6 +60,13 @@ func (it *item) put(tx *Tx) {
 	default:
 		it.key.delete(tx)
 	}
+}
+
+// equal compares what is said.
+func (it *item) equal(other *item) bool {
+	a := *it
+	a.given = other.given
+	return reflect.DeepEqual(&a, other)
 }
 
 // split returns an empty namespace for kinds that have none.

@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -57,6 +58,17 @@ type Slice struct {
 	// Changed is the annotation endpoints.kubernetes.io/last-change-trigger-time,
 	// or zero.
 	Changed time.Time
+}
+
+// clone returns a copy that the store may write to.
+func (s *Slice) clone() *Slice {
+	out := *s
+	out.Endpoints = slices.Clone(s.Endpoints)
+	for i := range out.Endpoints {
+		ep := &out.Endpoints[i]
+		ep.ForZones, ep.ForNodes = slices.Clone(ep.ForZones), slices.Clone(ep.ForNodes)
+	}
+	return &out
 }
 
 // SlicePort is one port of a Slice.

@@ -10,6 +10,49 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestSourcesAgain gives the store a slice again that it had before, while
+// somebody reads it: only the race detector sees that the store wrote to it.
+func TestSourcesAgain(t *testing.T) {
+	key := objectKey{kindSlice, "default/web"}
+	says := func(eps string) *item {
+		s := testSlices(t, eps)[0]
+		s.Key, s.Service = name("web"), name("web")
+		return &item{key: key, slice: s}
+	}
+	store := NewStore()
+	file := says("a1/z1/na b2/z2/nb")
+	store.Update(func(tx *Tx) { tx.putFile(file) })
+	readers := make(chan struct{})
+	stop := make(chan struct{})
+	list := store.Slices(name("web"))
+	go func() {
+		defer close(readers)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if got := list[0].Endpoints[0]; got.Node+got.ForZones[0]+got.ForNodes[0] != "node-az1node-a" {
+					t.Error(got)
+					return
+				}
+			}
+		}
+	}()
+	for range 50 {
+		store.Update(func(tx *Tx) { tx.putAPI(sourceSlices, says("a1")) })
+		store.Update(func(tx *Tx) {
+			clear(tx.s.names) // as when there are too many
+			tx.dropAPI(key)
+		})
+		if got := len(store.Slices(name("web"))[0].Endpoints); got != 2 {
+			t.Fatalf("%d endpoints, want those of the file", got)
+		}
+	}
+	close(stop)
+	<-readers
+}
+
 // TestSources has an API server and files say something of one object, in every
 // order: what counts does not depend on it.
 func TestSources(t *testing.T) {
