@@ -42,7 +42,7 @@ func (h *Host) waitUp(name string) error {
 
 // poll waits until ok is true, or fails.
 func (h *Host) poll(what string, ok func() (bool, error)) error {
-	const interval, patience = time.Millisecond, 5 * time.Second
+	const interval, patience = time.Millisecond, 20 * time.Second
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for range int(patience / interval) {
