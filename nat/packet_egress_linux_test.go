@@ -99,8 +99,7 @@ func TestPacketEgressPorts(t *testing.T) {
 		const tries = 8
 		kept := 0
 		for range tries {
-			c, err := b.client.Open(t.Context(), at(b.Outside.Addrs()[family], hostPort, proto))
-			check(t, err)
+			c := open(t, b.client.Host, at(b.Outside.Addrs()[family], hostPort, proto))
 			if c.Source().Port() == c.Reply.Source.Port() {
 				kept++
 			}
@@ -135,8 +134,8 @@ func TestPacketEgressMulticast(t *testing.T) {
 				if group.IsMulticast() {
 					check(t, ear.join(b.other.NS, "eth0", group))
 				}
-				mouth.send(t, netip.AddrPortFrom(group, 5353), group.String())
-				if got := ear.wait(t, group.String()); got.Addr() != gateway {
+				got := ear.deliver(t, group.String(), func() error { return mouth.send(netip.AddrPortFrom(group, 5353), group.String()) })
+				if got.Addr() != gateway {
 					t.Errorf("to %s: seen as %s, want %s", group, got.Addr(), gateway)
 				}
 			}

@@ -142,6 +142,21 @@ func dial(t *testing.T, from *lab.Host, src netip.Addr, to l4.Addr, wait time.Du
 	return c.Reply.String()
 }
 
+// patient is a context for answers that must come.
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), answered)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// open makes a connection that must succeed.
+func open(t *testing.T, from *lab.Host, to l4.Addr) *lab.Conn {
+	t.Helper()
+	c, err := from.Open(patient(t), to)
+	check(t, err)
+	return c
+}
+
 // expect fails the test unless a connection goes as wanted: "web saw ADDRESS", or
 // one of the words of lab.Outcome.
 func expect(t *testing.T, from *lab.Host, src netip.Addr, to l4.Addr, want string) {

@@ -4,6 +4,7 @@
 package nat_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -67,9 +68,7 @@ func (b *tunnels) probe(t *testing.T, from *lab.Host, src, dst netip.Addr, to *l
 	b.sent++
 	text := fmt.Sprintf("%s to %s %d", from.Name, to.Name, b.sent)
 	mouth := speak(t, from, src)
-	mouth.send(t, netip.AddrPortFrom(dst, vxlan), text)
-	mouth.send(t, netip.AddrPortFrom(dst, control), text)
-	b.ears[ear{to, family, control}].wait(t, text)
+	b.ears[ear{to, family, control}].deliver(t, text, func() error { return mouth.sendBoth(dst, text) })
 	seen, ok := b.ears[ear{to, family, vxlan}].take(t, text)
 	if !ok {
 		return "dropped"
@@ -77,10 +76,19 @@ func (b *tunnels) probe(t *testing.T, from *lab.Host, src, dst netip.Addr, to *l
 	return seen.Addr().String()
 }
 
+// sendBoth sends to both ports, the one of the tunnels first.
+func (d *datagrams) sendBoth(to netip.Addr, text string) error {
+	return errors.Join(d.send(netip.AddrPortFrom(to, vxlan), text), d.send(netip.AddrPortFrom(to, control), text))
+}
+
 // expect fails the test unless a datagram is seen with the wanted source.
 func (b *tunnels) expect(t *testing.T, from *lab.Host, src, dst netip.Addr, to *lab.Host, want string) {
 	t.Helper()
-	if got := b.probe(t, from, src, dst, to); got != want {
+	got := b.probe(t, from, src, dst, to)
+	if got == "dropped" && want != got {
+		got = b.probe(t, from, src, dst, to) // lost for another reason?
+	}
+	if got != want {
 		t.Errorf("%s with source %s to %s: got %s, want %s", from.Name, src, dst, got, want)
 	}
 }
@@ -174,10 +182,7 @@ func TestPacketTunnelsBroadcast(t *testing.T) {
 	for family := range ipFamilies {
 		mouth := speak(t, b.client.Host, b.client.Addrs()[family])
 		check(t, mouth.via(b.client.NS, "eth0"))
-		for _, port := range []uint16{vxlan, control} {
-			mouth.send(t, netip.AddrPortFrom(groups[family], port), "all")
-		}
-		b.ears[ear{b.node.Host, family, control}].wait(t, "all")
+		b.ears[ear{b.node.Host, family, control}].deliver(t, "all", func() error { return mouth.sendBoth(groups[family], "all") })
 		if src, ok := b.ears[ear{b.node.Host, family, vxlan}].take(t, "all"); ok {
 			t.Errorf("to %s: arrived from %s, want dropped", groups[family], src)
 		}

@@ -5,6 +5,7 @@ package nat_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -103,23 +104,31 @@ func deviceIndex(ns *netns.NS, dev string) (index int, err error) {
 	return index, err
 }
 
-func (d *datagrams) send(t *testing.T, to netip.AddrPort, text string) {
-	t.Helper()
+func (d *datagrams) send(to netip.AddrPort, text string) error {
 	if err := unix.Sendto(d.fd, []byte(text), 0, sockaddr(to)); err != nil {
-		t.Fatalf("send to %s: %v", to, err)
+		return fmt.Errorf("send to %s: %w", to, err)
 	}
+	return nil
 }
 
-// wait returns the source of the datagram with that text, which must come.
-func (d *datagrams) wait(t *testing.T, text string) netip.AddrPort {
+// deliver sends with f until the datagram with that text arrives, and returns
+// its source. A datagram may get lost: all namespaces of a machine share one
+// neighbour table, of 1024 entries.
+func (d *datagrams) deliver(t *testing.T, text string, f func() error) netip.AddrPort {
 	t.Helper()
+	var err error
 	for deadline := time.Now().Add(answered); time.Now().Before(deadline); {
-		if src, ok := d.take(t, text); ok {
-			return src
+		if err = f(); err != nil {
+			time.Sleep(time.Millisecond)
+			continue
 		}
-		poll(t, d.fd)
+		for again := time.Now().Add(time.Second); time.Now().Before(again); poll(t, d.fd) {
+			if src, ok := d.take(t, text); ok {
+				return src
+			}
+		}
 	}
-	t.Fatalf("%q did not arrive", text)
+	t.Fatalf("%q did not arrive: %v", text, err)
 	return netip.AddrPort{}
 }
 
