@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command manifests renders deploy/chart with its default values into the plain
-// manifest deploy/fairlead.yaml, as `helm template` does but without the program,
-// so that there is one source for both. With -check it writes nothing, and says
-// whether the file is stale.
+// Command manifests renders deploy/chart into plain manifests, as `helm template`
+// does but without the program, so that there is one source for both:
+// fairlead.yaml is in place of kube-proxy, fairlead-network.yaml in place of flannel
+// as well. With -check it writes nothing, and says whether a file is stale.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/chart/loader"
@@ -29,7 +30,7 @@ const header = `# SPDX-FileCopyrightText: The fairlead authors
 
 func main() {
 	chart := flag.String("chart", "../chart", "directory of the chart")
-	out := flag.String("out", "../fairlead.yaml", "file to write")
+	out := flag.String("out", "..", "directory of the manifests")
 	check := flag.Bool("check", false, "compare instead of writing")
 	flag.Parse()
 	if err := run(*chart, *out, *check); err != nil {
@@ -38,11 +39,29 @@ func main() {
 	}
 }
 
-func run(dir, out string, check bool) error {
-	want, err := render(dir, nil)
-	if err != nil {
-		return err
+// manifests returns the values of each manifest, besides those of the chart. The
+// network is that of flannel's and kubeadm's manuals.
+func manifests() map[string]map[string]any {
+	vxlan := map[string]any{"Network": "10.244.0.0/16", "Backend": map[string]any{"Type": "vxlan"}}
+	return map[string]map[string]any{
+		"fairlead.yaml":         nil,
+		"fairlead-network.yaml": {"network": vxlan},
 	}
+}
+
+func run(chart, dir string, check bool) error {
+	var errs []error
+	for name, values := range manifests() {
+		text, err := render(chart, values)
+		if err == nil {
+			err = write(filepath.Join(dir, name), text, check)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func write(out string, want []byte, check bool) error {
 	if !check {
 		return os.WriteFile(out, want, 0o644)
 	}

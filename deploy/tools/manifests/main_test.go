@@ -56,11 +56,14 @@ func pick[T runtime.Object](t *testing.T, all []runtime.Object) T {
 
 // TestStale: the plain manifest is what the chart renders.
 func TestStale(t *testing.T) {
-	if err := run(chartDir, "../../fairlead.yaml", true); err != nil {
+	if err := run(chartDir, "../..", true); err != nil {
 		t.Error(err)
 	}
-	stale := filepath.Join(t.TempDir(), "stale.yaml")
-	if err := os.WriteFile(stale, []byte(header), 0o600); err != nil {
+	stale := t.TempDir()
+	if err := run(chartDir, stale, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(stale, "fairlead-network.yaml"), []byte(header), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := run(chartDir, stale, true); err == nil || !strings.Contains(err.Error(), "make manifests") {
@@ -90,6 +93,30 @@ func TestPrivileges(t *testing.T) {
 		writes := slices.ContainsFunc(rule.Verbs, func(v string) bool { return v != "get" && v != "list" && v != "watch" })
 		if writes && !slices.Equal(rule.APIGroups, []string{"events.k8s.io"}) {
 			t.Errorf("writes: %+v", rule)
+		}
+	}
+}
+
+// TestNetwork: in place of flannel there is more to mount, and no more privilege.
+func TestNetwork(t *testing.T) {
+	all := objects(t, manifests()["fairlead-network.yaml"])
+	if text := pick[*corev1.ConfigMap](t, all).Data["net-conf.json"]; !strings.Contains(text, `"Network": "10.244.0.0/16"`) {
+		t.Errorf("net-conf.json: %s", text)
+	}
+	pod := pick[*appsv1.DaemonSet](t, all).Spec.Template.Spec
+	mounts := map[string]string{}
+	for _, m := range pod.Containers[0].VolumeMounts {
+		mounts[m.Name] = m.MountPath
+	}
+	for _, v := range pod.Volumes {
+		if mounts[v.Name] == "" {
+			t.Errorf("volume %s is not mounted", v.Name)
+		}
+	}
+	for _, arg := range pod.Containers[0].Args {
+		path, ok := strings.CutPrefix(arg, "--cni-conf-dir=")
+		if ok && path != mounts["cni-conf"] {
+			t.Errorf("%s is not mounted: %v", path, mounts)
 		}
 	}
 }
