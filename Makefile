@@ -44,8 +44,9 @@ race: deps ## Run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race $(PKG)
 
 .PHONY: golden
-golden: ## Rewrite the expected output of script tests, and show what changed
+golden: ## Rewrite expected output of script tests and tables of docs, and show what changed
 	$(GO) test ./proxier -run Script -update
+	$(GO) test ./cmd/fairlead -run ConfigurationPage -update
 	git diff --stat
 
 .PHONY: manifests

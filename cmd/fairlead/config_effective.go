@@ -76,7 +76,7 @@ func flagValue(f *pflag.Flag) any {
 	switch f.Value.Type() {
 	case "bool":
 		return text == "true"
-	case "int", "int32", "float32", "Level":
+	case "int", "int32", "uint16", "uint32", "float32", "Level":
 		n, _ := strconv.ParseFloat(text, 64)
 		return n
 	case "stringSlice":
