@@ -4,10 +4,8 @@
 package overlay
 
 import (
-	"context"
 	"fmt"
 	"testing"
-	"time"
 )
 
 const many = 5000
@@ -19,31 +17,6 @@ func BenchmarkPlan(b *testing.B) {
 	for b.Loop() {
 		NewPlan(Config{}, net, node(1), peers)
 	}
-}
-
-// passes runs the loop's body in the benchmark's own goroutine.
-func passes(b *testing.B, h *host) *Keeper {
-	b.Helper()
-	k, err := New(h.ns, Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if k.sock, err = dial(h.ns, 0); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = k.sock.close() })
-	return k
-}
-
-func (k *Keeper) must(b *testing.B, in input, look bool) Report {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
-	defer cancel()
-	r := k.pass(ctx, in, look)
-	if r.Err != nil {
-		b.Fatal(r.Err)
-	}
-	return r
 }
 
 // BenchmarkFirst programs dual-stack nodes into an empty namespace.

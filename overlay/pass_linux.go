@@ -152,6 +152,7 @@ func (k *Keeper) reconnect(err error) error {
 	if again != nil {
 		return errors.Join(err, again)
 	}
+	s.before, s.batch = k.sock.before, k.sock.batch
 	_ = k.sock.close()
 	k.sock = s
 	return err
@@ -186,12 +187,12 @@ func (w *writer) add(s Step, repair bool) {
 const maxErrors = 10
 
 func (w *writer) flush(ctx context.Context) {
-	for from := 0; from < len(w.steps) && w.lost == nil; from += batchSize {
+	for from := 0; from < len(w.steps) && w.lost == nil; from += w.k.sock.batch {
 		if ctx.Err() != nil {
 			w.lost = context.Cause(ctx)
 			break
 		}
-		w.batch(from, min(from+batchSize, len(w.steps)))
+		w.batch(from, min(from+w.k.sock.batch, len(w.steps)))
 	}
 	if w.errs > maxErrors {
 		w.r.Err = errors.Join(w.r.Err, fmt.Errorf("%d more entries were not written", w.errs-maxErrors))

@@ -22,6 +22,10 @@ type socket struct {
 	raw  syscall.RawConn
 	seq  uint32
 	buf  []byte
+	// before, if set, is called before each write and may make it fail: tests
+	// use it to stop at any point.
+	before func() error
+	batch  int // how many requests go out at once
 }
 
 // receiveSize makes the kernel fill pieces of 32 KiB when it dumps.
@@ -36,7 +40,7 @@ func dial(ns *netns.NS, groups uint32) (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open rtnetlink socket: %w", err)
 	}
-	s := &socket{conn: conn, buf: make([]byte, receiveSize)}
+	s := &socket{conn: conn, buf: make([]byte, receiveSize), batch: batchSize}
 	// Strict checking makes the kernel filter dumps (4.20); one that does not know
 	// it dumps more, which costs time only.
 	for _, o := range []netlink.ConnOption{netlink.GetStrictCheck, netlink.ExtendedAcknowledge, netlink.CapAcknowledge} {
@@ -93,6 +97,11 @@ const batchSize = 100
 func (s *socket) write(n int, encode func(i int, r *requests, seq uint32), refused func(i int, err error)) error {
 	if n == 0 {
 		return nil
+	}
+	if s.before != nil {
+		if err := s.before(); err != nil {
+			return err
+		}
 	}
 	first := s.seq + 1
 	s.seq += uint32(n)

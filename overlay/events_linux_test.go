@@ -1,0 +1,203 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// passes runs the loop's body in the test's own goroutine, one at a time.
+func passes(t testing.TB, h *host) *Keeper {
+	t.Helper()
+	k, err := New(h.ns, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.sock, err = dial(h.ns, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.sock.close() })
+	return k
+}
+
+func (k *Keeper) must(t testing.TB, in input, look bool) Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r := k.pass(ctx, in, look)
+	if r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	return r
+}
+
+// checkKernel compares the kernel with a plan made from scratch.
+func (h *host) checkKernel(t testing.TB, in input) {
+	t.Helper()
+	want, _ := NewPlan(Config{}, h.underlay(t), in.self, in.peers)
+	if diff := cmp.Diff(text(want), h.kernel(t, Config{})); diff != "" {
+		t.Errorf("kernel (-plan +kernel):\n%s", diff)
+	}
+}
+
+var errKilled = errors.New("killed by the test")
+
+// TestKilled stops an agent at every point of its work, and has another one
+// finish it.
+func TestKilled(t *testing.T) {
+	old := input{self: node(1), peers: nodes(2, 5), version: 1}
+	now := input{self: node(1), peers: nodes(4, 7), version: 1}
+	now.peers[0].Underlay = node(90).Underlay
+	now.self.PodCIDRs = node(91).PodCIDRs
+	finished := false
+	for point := 0; !finished; point++ {
+		h := newHost(t)
+		if point%2 == 0 { // else it starts with nothing
+			passes(t, h).must(t, old, true)
+		}
+		k := passes(t, h)
+		k.sock.batch = 1
+		left := point
+		k.sock.before = func() error {
+			if left--; left < 0 {
+				return errKilled
+			}
+			return nil
+		}
+		r := k.pass(t.Context(), now, true)
+		finished = r.Err == nil
+		if !finished && !errors.Is(r.Err, errKilled) {
+			t.Fatal(r.Err)
+		}
+		passes(t, h).must(t, now, true)
+		h.checkKernel(t, now)
+		if t.Failed() {
+			t.Fatalf("killed before write %d", point)
+		}
+	}
+}
+
+// FuzzEvents plays any sequence of events, with writes that fail, restarts and
+// somebody who interferes. In the end the kernel holds what a plan from scratch
+// says, and nobody has anything left to do.
+func FuzzEvents(f *testing.F) {
+	for seed := range uint64(12) {
+		script := make([]byte, 40)
+		_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(script)
+		f.Add(script)
+	}
+	f.Fuzz(func(t *testing.T, script []byte) {
+		h := newHost(t)
+		w := &world{host: h, k: passes(t, h), self: node(1), nodes: map[int]Node{}}
+		for event := range slices.Chunk(script[:min(len(script), 64)], 2) {
+			w.play(t, event[0], int(event[len(event)-1]))
+			w.pass(t)
+		}
+		w.failing = 0
+		w.k.distrust = true
+		for range 2 {
+			if err := w.pass(t); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.checkKernel(t, w.input())
+		if r := w.k.pass(t.Context(), w.input(), true); r.Written != 0 {
+			t.Errorf("wrote %d once all was done", r.Written)
+		}
+	})
+}
+
+// world is a host, its Keeper and the cluster.
+type world struct {
+	*host
+	k       *Keeper
+	self    Node
+	nodes   map[int]Node
+	version uint64
+	failing int // every so many writes fail
+}
+
+func (w *world) input() input {
+	in := input{self: w.self, version: w.version}
+	for _, i := range slices.Sorted(maps.Keys(w.nodes)) {
+		in.peers = append(in.peers, w.nodes[i])
+	}
+	return in
+}
+
+func (w *world) pass(t *testing.T) error {
+	writes := 0
+	w.k.sock.before = func() error {
+		if writes++; w.failing > 0 && writes%w.failing == 0 {
+			return errKilled
+		}
+		return nil
+	}
+	w.version++
+	r := w.k.pass(t.Context(), w.input(), w.k.distrust)
+	if r.Err != nil {
+		w.k.distrust = true // as the loop does when it tries again
+	}
+	return r.Err
+}
+
+func (w *world) play(t *testing.T, event byte, arg int) {
+	i := 2 + arg%6
+	n, known := w.nodes[i]
+	switch event % 10 {
+	case 2:
+		delete(w.nodes, i)
+		return
+	case 3:
+		n.Underlay = node(100 + arg).Underlay
+	case 4:
+		n.PodCIDRs = node(2 + (arg+1)%6).PodCIDRs
+	case 5:
+		n.Underlay = n.Underlay[:min(1, len(n.Underlay))]
+	case 6:
+		w.failing = arg % 8
+		return
+	case 7:
+		w.k = passes(t, w.host)
+		w.k.distrust = true
+		return
+	case 8:
+		for _, k := range slices.Collect(maps.Keys(w.k.have)) { // any one
+			s := Step{Remove, w.k.have[k]}
+			s.encodeAndSend(t, w)
+			break
+		}
+		w.k.distrust = true
+		return
+	case 9:
+		n.VTEPs[arg%2] = MAC{2, byte(arg)}
+	default:
+		n, known = node(i), true
+	}
+	if known {
+		w.nodes[i] = n
+	}
+}
+
+// encodeAndSend works behind the Keeper's back.
+func (s *Step) encodeAndSend(t *testing.T, w *world) {
+	t.Helper()
+	other, err := dial(w.ns, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.close() }()
+	err = other.request(func(r *requests, seq uint32) { s.encode(r, seq, w.k.index[s.Device], DefaultProtocol) })
+	if err != nil && !gone(err) {
+		t.Fatal(err)
+	}
+}
