@@ -7,13 +7,16 @@
 // a frontend is one element of a verdict map, a backend one element of a data
 // map:
 //
+//	tunnels (raw, -300)       pods and strangers ──► drop; nodes ──► notrack
+//	invalid (mangle, -150)    lost TCP segments of backends ──► drop
 //	prerouting, output (nat, -100)
 //	        │
 //	    services ── daddr . proto . port  vmap @vips4 ──► cluster4-8 ──► pick4-8
-//	        └────── proto . port     vmap @nodeports4 ──► node-external4-8 ──► node-pick4-8
-//	                                                        (masquerade?)      dnat to … random mod 8 map @backends4
+//	        ├────── proto . port     vmap @nodeports4 ──► node-external4-8 ──► node-pick4-8
+//	        │                                               (masquerade?)      dnat to … random mod 8 map @backends4
+//	        └────── proto . port     dnat to … map @hostports4
 //	postrouting (nat, 100)
-//	        mark bit or hairpin ──► masquerade
+//	        mark bit, hairpin, or from pods to the world ──► masquerade
 //
 // A frontend with N backends keeps them in slots 0 to N-1 of a size class
 // 2^k >= N. The pick chain of the class draws a slot from 0 to 2^k-1; an empty

@@ -23,8 +23,8 @@ type datagrams struct{ fd int }
 // listen opens one port on all addresses of a host, as a VXLAN device does.
 func listen(t *testing.T, h *lab.Host, family int, port uint16) *datagrams {
 	t.Helper()
-	any := [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}[family]
-	return openDatagrams(t, h, netip.AddrPortFrom(any, port))
+	all := [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}[family]
+	return openDatagrams(t, h, netip.AddrPortFrom(all, port))
 }
 
 // speak opens any port on one address of a host.
