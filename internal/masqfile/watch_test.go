@@ -105,6 +105,16 @@ func TestWatch(t *testing.T) {
 			w.do(os.Rename(w.path("config"), w.path("old")))
 			w.write("config/ip-masq-agent", cidrs("10.9.0.0/16"))
 		}, "[10.9.0.0/16]"},
+		{"directory is a link", func() {
+			w.write("a/ip-masq-agent", cidrs("10.10.0.0/16"))
+			w.write("b/ip-masq-agent", cidrs("10.11.0.0/16"))
+			w.do(os.RemoveAll(w.path("config")))
+			w.do(os.Symlink("a", w.path("config")))
+		}, "[10.10.0.0/16]"},
+		{"which leads elsewhere", func() {
+			w.do(os.Symlink("b", w.path("link")))
+			w.do(os.Rename(w.path("link"), w.path("config")))
+		}, "[10.11.0.0/16]"},
 		{"written in the new one", func() { w.write("config/ip-masq-agent", cidrs("")) }, "[]"},
 	} {
 		step.change()
