@@ -100,24 +100,28 @@ func listWatch[List runtime.Object](client any, of api[List], only selector) cac
 	}, client)
 }
 
-// absentRetry is how often an API server that does not let a kind be read is
-// asked again.
-const absentRetry = 5 * time.Minute
+// An API server that does not let a kind be read is asked again, less and less
+// often. The first answer proves little: one that has just started forbids, for
+// a moment, what its roles allow.
+const (
+	absentRetryFirst = time.Second
+	absentRetryMost  = 5 * time.Minute
+)
 
 // await returns true once the server lets a kind be read that Services can do
 // without, and false when ctx ended before: ServiceCIDRs, which are there since
 // Kubernetes 1.33, and Pods. skip is called while the server does not.
 func await[List runtime.Object](ctx context.Context, of api[List], only selector, instead string, skip func()) bool {
 	log := klog.FromContext(ctx)
-	for {
+	for retry := absentRetryFirst; ; retry = min(2*retry, absentRetryMost) {
 		_, err := of.List(ctx, only.in(metav1.ListOptions{Limit: 1}))
 		switch {
 		case ctx.Err() != nil:
 			return false
 		case apierrors.IsNotFound(err):
-			log.V(2).Info("The API server does not have what was asked for; "+instead, "err", err, "retryIn", absentRetry)
+			log.V(2).Info("The API server does not have what was asked for; "+instead, "err", err, "retryIn", retry)
 		case apierrors.IsForbidden(err):
-			log.Error(err, "The API server refuses; "+instead, "retryIn", absentRetry)
+			log.Error(err, "The API server refuses; "+instead, "retryIn", retry)
 		default:
 			return true // the reflector deals with all other errors
 		}
@@ -125,7 +129,7 @@ func await[List runtime.Object](ctx context.Context, of api[List], only selector
 		select {
 		case <-ctx.Done():
 			return false
-		case <-time.After(absentRetry):
+		case <-time.After(retry):
 		}
 	}
 }

@@ -140,6 +140,20 @@ func TestRunAPIWithout(t *testing.T) {
 	}
 }
 
+// TestRunAPIForbiddenAtFirst: an API server that has just started forbids what
+// it allows a second later.
+func TestRunAPIForbiddenAtFirst(t *testing.T) {
+	client := fake.NewClientset(&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/16"}}})
+	gr := schema.GroupResource{Group: "networking.k8s.io", Resource: "servicecidrs"}
+	var once sync.Once
+	client.PrependReactor("list", "servicecidrs", func(k8stesting.Action) (refuse bool, _ runtime.Object, err error) {
+		once.Do(func() { refuse, err = true, apierrors.NewForbidden(gr, "", errors.New("roles are not read yet")) })
+		return refuse, nil, err
+	})
+	store := startAPI(t, client)
+	eventually(t, "the ServiceCIDR", func() bool { return len(store.ServiceCIDRs()) == 1 })
+}
+
 // startAPI runs RunAPI until the test ends and waits for the first lists.
 func startAPI(t *testing.T, client kubernetes.Interface) *Store {
 	t.Helper()

@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+)
+
+// Compact makes etcd forget all revisions but the newest, as kube-apiserver has
+// it do every five minutes. It returns the newest.
+func (p *Plane) Compact(ctx context.Context) (revision int64, err error) {
+	endpoint := "127.0.0.1:" + etcdPort
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{"http://" + endpoint},
+		Context:   ctx,
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return p.dial(ctx, endpoint)
+		})},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("reach etcd: %w", err)
+	}
+	defer func() { _ = client.Close() }()
+	got, err := client.Get(ctx, "/registry/none")
+	if err != nil {
+		return 0, fmt.Errorf("ask etcd for its revision: %w", err)
+	}
+	revision = got.Header.Revision
+	if _, err := client.Compact(ctx, revision, clientv3.WithCompactPhysical()); err != nil {
+		return 0, fmt.Errorf("compact etcd: %w", err)
+	}
+	return revision, nil
+}
