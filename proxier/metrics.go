@@ -36,6 +36,10 @@ type Metrics struct {
 	sweepErrors  *metrics.Counter
 	forgotten    *metrics.Counter
 
+	healthz *metrics.CounterVec
+	livez   *metrics.CounterVec
+
+	changes *changeMetrics
 	overlay *overlayMetrics
 }
 
@@ -82,6 +86,8 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.loads, m.refusals, m.problems, m.repairs)
 	m.registerServices(register)
 	m.registerFlows(register)
+	m.registerHealth(register)
+	m.changes = newChangeMetrics(register)
 	m.overlay = newOverlayMetrics(register)
 	return m
 }

@@ -74,6 +74,7 @@ type Proxier struct {
 
 // New returns a Proxier that does nothing until Run.
 func New(cfg Config, store *Store, deps Deps) *Proxier {
+	deps.Metrics.changes.store.Store(store)
 	return &Proxier{
 		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
 		health: deps.Health, events: deps.Events, metrics: deps.Metrics,

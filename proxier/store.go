@@ -38,6 +38,8 @@ type Store struct {
 	dirtyReports bool
 	triggers     []time.Time // see Dirty.Triggers
 	since        time.Time
+	changes      changes              // all
+	taken, done  changes              // those that the loop has taken, and that the kernel has
 	names        map[string]string    // see Tx.intern
 	inAPI        map[objectKey]string // which source has it; see Tx.putAPI
 	inFiles      map[objectKey]*item
@@ -113,6 +115,9 @@ func (s *Store) Update(f func(*Tx)) {
 	s.mu.Lock()
 	f(&tx)
 	synced := len(s.expected) == 0
+	if tx.changed {
+		s.changes.last = time.Now()
+	}
 	s.mu.Unlock()
 	if tx.changed && synced {
 		s.poke()
@@ -135,6 +140,7 @@ func (s *Store) TakeDirty() Dirty {
 	}
 	d := Dirty{Nodes: s.dirtyNodes, ServiceCIDRs: s.dirtyCIDRs, Pods: s.dirtyPods, Problems: s.dirtyReports, Triggers: s.triggers}
 	s.triggers = nil
+	s.taken = s.changes
 	if len(s.dirty) > 0 {
 		d.Services = slices.SortedFunc(maps.Keys(s.dirty), compareNames)
 	}

@@ -23,6 +23,7 @@ type Tx struct {
 func (tx *Tx) SetService(svc *Service) {
 	if old := tx.s.services[svc.Key]; !same(old, svc) {
 		tx.s.services[svc.Key] = svc
+		tx.s.changes.services++
 		tx.markService(svc.Key)
 	}
 }
@@ -31,6 +32,7 @@ func (tx *Tx) SetService(svc *Service) {
 func (tx *Tx) DeleteService(key types.NamespacedName) {
 	if _, ok := tx.s.services[key]; ok {
 		delete(tx.s.services, key)
+		tx.s.changes.services++
 		tx.markService(key)
 	}
 }
@@ -47,8 +49,9 @@ func (tx *Tx) SetSlice(slice *Slice) {
 		if same(&was, slice) {
 			return
 		}
-		tx.DeleteSlice(slice.Key)
+		tx.deleteSlice(old)
 	}
+	tx.s.changes.slices++
 	tx.trigger(old, slice)
 	tx.intern(slice)
 	tx.s.slices[slice.Key] = slice
@@ -69,13 +72,16 @@ func (tx *Tx) trigger(old, now *Slice) {
 
 // DeleteSlice takes a slice out, if it is there.
 func (tx *Tx) DeleteSlice(key types.NamespacedName) {
-	old, ok := tx.s.slices[key]
-	if !ok {
-		return
+	if old, ok := tx.s.slices[key]; ok {
+		tx.deleteSlice(old)
+		tx.s.changes.slices++
 	}
-	delete(tx.s.slices, key)
+}
+
+func (tx *Tx) deleteSlice(old *Slice) {
+	delete(tx.s.slices, old.Key)
 	of := tx.s.byService[old.Service]
-	if i, ok := slices.BinarySearchFunc(of, key, compareSlice); ok {
+	if i, ok := slices.BinarySearchFunc(of, old.Key, compareSlice); ok {
 		of = slices.Delete(of, i, i+1)
 	}
 	if len(of) > 0 {

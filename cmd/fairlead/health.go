@@ -19,6 +19,10 @@ type health struct {
 	// timeout is how long a change may wait for the kernel before the agent
 	// counts as unhealthy: twice the sync period, as in kube-proxy.
 	timeout time.Duration
+	answers interface {
+		Healthz(code int)
+		Livez(code int)
+	}
 	proxier interface {
 		LastSync() time.Time
 		Behind() time.Duration
@@ -40,9 +44,9 @@ func (h *health) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		eligible := h.eligible()
-		h.answer(w, &eligible)
+		h.answers.Healthz(h.answer(w, &eligible))
 	})
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { h.answer(w, nil) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { h.answers.Livez(h.answer(w, nil)) })
 	return mux
 }
 
@@ -57,7 +61,8 @@ func (h *health) eligible() bool {
 // keepsUp reports whether the kernel has what the API says, more or less.
 func (h *health) keepsUp() bool { return h.proxier.Behind() < h.timeout }
 
-func (h *health) answer(w http.ResponseWriter, eligible *bool) {
+// answer returns the HTTP status.
+func (h *health) answer(w http.ResponseWriter, eligible *bool) int {
 	now := time.Now()
 	a := healthAnswer{LastUpdated: now, CurrentTime: now, NodeEligible: eligible, Healthy: h.keepsUp()}
 	if !a.Healthy {
@@ -68,6 +73,7 @@ func (h *health) answer(w http.ResponseWriter, eligible *bool) {
 		code = http.StatusServiceUnavailable
 	}
 	writeJSON(w, code, a)
+	return code
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -19,6 +20,12 @@ type progress time.Duration
 
 func (p progress) Behind() time.Duration { return time.Duration(p) }
 func (p progress) LastSync() time.Time   { return time.Unix(100, 0) }
+
+// counted counts answers.
+type counted map[string]int
+
+func (c counted) Healthz(code int) { c[fmt.Sprint("/healthz ", code)]++ }
+func (c counted) Livez(code int)   { c[fmt.Sprint("/livez ", code)]++ }
 
 func TestHealth(t *testing.T) {
 	const ok, unavailable = http.StatusOK, http.StatusServiceUnavailable
@@ -44,7 +51,8 @@ func TestHealth(t *testing.T) {
 		if tc.node != nil {
 			store.Update(func(tx *proxier.Tx) { tx.SetNode(tc.node) })
 		}
-		handler := (&health{node: "node-a", needsNode: tc.api, store: store, proxier: progress(tc.behind), timeout: time.Minute}).handler()
+		answers := map[string]int{}
+		handler := (&health{node: "node-a", answers: counted(answers), needsNode: tc.api, store: store, proxier: progress(tc.behind), timeout: time.Minute}).handler()
 		for path, want := range map[string]int{"/healthz": tc.healthz, "/livez": tc.livez, "/": http.StatusNotFound} {
 			r := httptest.NewRecorder()
 			handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))
@@ -53,6 +61,9 @@ func TestHealth(t *testing.T) {
 			}
 			if path == "/" {
 				continue
+			}
+			if answers[fmt.Sprint(path, " ", want)] != 1 {
+				t.Errorf("%s: %s was not counted: %v", tc.name, path, answers)
 			}
 			var a struct {
 				LastUpdated, CurrentTime time.Time

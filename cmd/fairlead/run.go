@@ -150,7 +150,7 @@ func (f *runFlags) run(ctx context.Context, cfg proxier.Config, effective any) e
 	metrics := proxier.NewMetrics(legacyregistry.MustRegister)
 	cleaner := conntrack.NewCleaner(0)
 	forgetter := nat.NewForgetter(nil)
-	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store, timeout: 2 * f.syncPeriod}
+	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store, answers: metrics, timeout: 2 * f.syncPeriod}
 	checks := healthcheck.New(healthcheck.Options{Healthy: h.keepsUp, Report: store.HealthCheck})
 	network, err := newNetwork(&f.network, &cfg, store, metrics)
 	if err != nil {

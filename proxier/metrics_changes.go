@@ -1,0 +1,118 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/blang/semver/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/component-base/metrics"
+)
+
+// changes counts what sources changed in a store.
+type changes struct {
+	services, slices int
+	last             time.Time
+}
+
+// changeMetrics are the series about changes on their way to the kernel. They
+// are read from the store when they are asked for: a loop that hangs would not
+// set them.
+type changeMetrics struct{ store atomic.Pointer[Store] }
+
+func newChangeMetrics(register func(...metrics.Registerable)) *changeMetrics {
+	m := &changeMetrics{}
+	of := func(name, help string, typ prometheus.ValueType, read func(total, done changes) float64) *reading {
+		return &reading{"kubeproxy_sync_proxy_rules_" + name, help, typ, func() float64 {
+			if s := m.store.Load(); s != nil {
+				return read(s.changeCounts())
+			}
+			return 0
+		}}
+	}
+	register(
+		of("endpoint_changes_total", "Changes of EndpointSlices.", prometheus.CounterValue,
+			func(total, _ changes) float64 { return float64(total.slices) }),
+		of("endpoint_changes_pending", "Changes of EndpointSlices that the kernel does not have yet.", prometheus.GaugeValue,
+			func(total, done changes) float64 { return float64(total.slices - done.slices) }),
+		of("service_changes_total", "Changes of Services.", prometheus.CounterValue,
+			func(total, _ changes) float64 { return float64(total.services) }),
+		of("service_changes_pending", "Changes of Services that the kernel does not have yet.", prometheus.GaugeValue,
+			func(total, done changes) float64 { return float64(total.services - done.services) }),
+		of("last_queued_timestamp_seconds", "Unix time of the last change that asked for a sync.", prometheus.GaugeValue,
+			func(total, _ changes) float64 {
+				if total.last.IsZero() {
+					return 0
+				}
+				return float64(total.last.UnixNano()) / 1e9
+			}),
+	)
+	return m
+}
+
+// changeCounts returns all changes that there were, and those among them that
+// the kernel has.
+func (s *Store) changeCounts() (total, done changes) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changes, s.done
+}
+
+// programmed notes that the kernel has the changes that were taken.
+func (s *Store) programmed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done = s.taken
+}
+
+// reading is a series that is read when it is asked for. It is a
+// metrics.Registerable.
+type reading struct {
+	name, help string
+	typ        prometheus.ValueType
+	read       func() float64
+}
+
+func (r *reading) desc() *prometheus.Desc {
+	return prometheus.NewDesc(r.name, "[ALPHA] "+r.help, nil, nil)
+}
+
+// Describe is for the registry.
+func (r *reading) Describe(ch chan<- *prometheus.Desc) { ch <- r.desc() }
+
+// Collect is for the registry.
+func (r *reading) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(r.desc(), r.typ, r.read())
+}
+
+// Create says that the series is not hidden in any version.
+func (r *reading) Create(*semver.Version) bool { return true }
+
+// ClearState has nothing to do.
+func (r *reading) ClearState() {}
+
+// FQName returns the name of the series.
+func (r *reading) FQName() string { return r.name }
+
+// registerHealth makes the series about answers to health checks.
+func (m *Metrics) registerHealth(register func(...metrics.Registerable)) {
+	m.healthz = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem: "kubeproxy", Name: "proxy_healthz_total",
+		Help: "Answers of /healthz, by HTTP status.", StabilityLevel: metrics.ALPHA,
+	}, []string{"code"})
+	m.livez = metrics.NewCounterVec(&metrics.CounterOpts{
+		Subsystem: "kubeproxy", Name: "proxy_livez_total",
+		Help: "Answers of /livez, by HTTP status.", StabilityLevel: metrics.ALPHA,
+	}, []string{"code"})
+	register(m.healthz, m.livez)
+}
+
+// Healthz counts an answer of /healthz.
+func (m *Metrics) Healthz(code int) { m.healthz.WithLabelValues(strconv.Itoa(code)).Inc() }
+
+// Livez counts an answer of /livez.
+func (m *Metrics) Livez(code int) { m.livez.WithLabelValues(strconv.Itoa(code)).Inc() }
