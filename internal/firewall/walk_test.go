@@ -59,7 +59,7 @@ func TestWalk(t *testing.T) {
 func TestFind(t *testing.T) {
 	at := func(b ...byte) nftables.SetElement { return nftables.SetElement{Key: b} }
 	end := func(b ...byte) nftables.SetElement { return nftables.SetElement{Key: b, IntervalEnd: true} }
-	ranges := &set{interval: true, elements: []nftables.SetElement{end(9), at(5), end(5), at(2), end(0), at(200)}} // 2-4, 5-8, 200-
+	ranges := &set{interval: true, elements: []nftables.SetElement{end(9), end(5), at(5), at(2), end(0), at(200)}} // 2-4, 5-8, 200-
 	values := &set{elements: []nftables.SetElement{at(5), at(2)}}
 	fields := &set{interval: true, elements: []nftables.SetElement{{Key: []byte{1, 1}, KeyEnd: []byte{1, 9}}, {Key: []byte{7, 7}, KeyEnd: []byte{7, 7}}}}
 	tests := []struct {

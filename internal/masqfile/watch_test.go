@@ -129,6 +129,36 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestWatchLink: the directory is a link from the beginning, so that nothing but
+// the directory above tells when it leads elsewhere.
+func TestWatchLink(t *testing.T) {
+	w := world{t, t.TempDir()}
+	w.write("a/ip-masq-agent", "nonMasqueradeCIDRs: [10.1.0.0/16]\n")
+	w.write("b/ip-masq-agent", "nonMasqueradeCIDRs: [10.2.0.0/16]\n")
+	w.do(os.Symlink("a", w.path("config")))
+	states := make(chan State, 100)
+	done := make(chan error)
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { done <- Watch(ctx, w.path("config/ip-masq-agent"), func(s State) { states <- s }) }()
+	if got := summary(<-states, w.dir); got != "[10.1.0.0/16]" {
+		t.Errorf("got %s", got)
+	}
+	w.do(os.Symlink("b", w.path("link")))
+	w.do(os.Rename(w.path("link"), w.path("config")))
+	select {
+	case s := <-states:
+		if got := summary(s, w.dir); got != "[10.2.0.0/16]" {
+			t.Errorf("got %s", got)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nothing was noticed")
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWatchResync: a change that no event tells of is found by the interval.
 func TestWatchResync(t *testing.T) {
 	w := world{t, t.TempDir()}
