@@ -6,6 +6,7 @@ package proxier
 import (
 	"context"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,9 @@ type bed struct {
 	store *Store
 	agent *Proxier
 	stop  func()
+
+	cleaner *conntrack.Cleaner
+	sweeps  atomic.Int64 // how often it looked for stale flows
 }
 
 // targetPort is where the pods here and there answer, over each protocol.
@@ -87,18 +91,19 @@ func (b *bed) start(t *testing.T, cfg Config) {
 	t.Helper()
 	table, err := nat.Open(b.node.NS)
 	check(t, err)
-	cleaner, forgetter := conntrack.NewCleaner(b.node.NS.Fd()), nat.NewForgetter(b.node.NS)
+	forgetter := nat.NewForgetter(b.node.NS)
+	b.cleaner = conntrack.NewCleaner(b.node.NS.Fd())
 	b.store = NewStore()
 	b.store.Update(func(tx *Tx) {
 		for _, it := range b.items {
 			it.put(tx)
 		}
 	})
-	b.agent = New(cfg, b.store, Deps{Table: table, Flows: cleaner, Clients: forgetter, Metrics: NewMetrics(func(...metrics.Registerable) {})})
+	b.agent = New(cfg, b.store, Deps{Table: table, Flows: b.cleaner, Clients: forgetter, Metrics: NewMetrics(func(...metrics.Registerable) {})})
 	ctx, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(t.Context()), klog.Logger{}))
 	ended := make(chan error, 3)
 	go func() { ended <- b.agent.Run(ctx) }()
-	go func() { ended <- cleaner.Run(ctx, func(conntrack.Sweep) {}) }()
+	go func() { ended <- b.cleaner.Run(ctx, func(conntrack.Sweep) { b.sweeps.Add(1) }) }()
 	go func() { ended <- forgetter.Run(ctx, func(int, error) {}) }()
 	b.stop = func() {
 		cancel()

@@ -24,6 +24,16 @@ type row struct {
 // TestInternalExternalMasquerade, and external IPs. m is masqueraded, - is not.
 func TestPacketMatrix(t *testing.T) {
 	t.Parallel()
+	for name, link := range map[string]lab.PodLink{"ptp": lab.PTP, "bridge": lab.Bridge} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testMatrix(t, newBed(t, defaults(), link))
+		})
+	}
+}
+
+func testMatrix(t *testing.T, b *bed) {
+	t.Helper()
 	matrix := []row{
 		//                          svc1      svc2: eTP Local  svc3: iTP Local
 		{"pod", "ClusterIP", [3]string{"both -", "both -", "here -"}},
@@ -52,7 +62,6 @@ func TestPacketMatrix(t *testing.T) {
 	}
 	all := []row{{"pod", "ClusterIP", [3]string{"both m", "both m", "here m"}}}
 
-	b := newBed(t, defaults(), lab.PTP)
 	for n, svc := range []any{serviceObject(1), serviceObject(2, externalLocal), serviceObject(3, internalLocal)} {
 		b.apply(t, svc)
 		b.apply(t, sliceObjects(n+1, ready(b.here), ready(b.there))...)
