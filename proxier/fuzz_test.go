@@ -6,8 +6,6 @@ package proxier
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +32,7 @@ func FuzzIncremental(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer w.close()
-		for len(script) >= 2 && len(script) < 400 {
+		for script = script[:min(len(script), 400)]; len(script) >= 2; {
 			w.event(t, script[0], script[1])
 			script = script[2:]
 		}
@@ -52,8 +50,15 @@ func FuzzIncremental(f *testing.F) {
 		if _, err := scratch.sync(); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(scratch.normalised(t), w.normalised(t)); diff != "" {
+		want, got := scratch.listing(t), w.listing(t)
+		if diff := cmp.Diff(want.normalised(), got.normalised()); diff != "" {
 			t.Errorf("incremental differs from scratch (-scratch +incremental):\n%s", diff)
+		}
+		if diff := cmp.Diff(want.chainsOf(got), got.chainsOf(want)); diff != "" {
+			t.Errorf("chains differ from scratch (-scratch +incremental):\n%s", diff)
+		}
+		for _, wrong := range append(got.holes(), got.idle()...) {
+			t.Error(wrong)
 		}
 		if ops, _ := w.sync(); ops != "" {
 			t.Errorf("still something to do after a clean sync:\n%s", ops)
@@ -134,42 +139,4 @@ func randomSlice(service types.NamespacedName, a, b byte) *Slice {
 		})
 	}
 	return s
-}
-
-var (
-	slotNumber = regexp.MustCompile(`(backends|locals)([46] .*) \. \d+( comment)`)
-	sizes      = regexp.MustCompile(`-\d+(-\d+)?$`)
-)
-
-// normalised is nft's listing without what depends on history: which slot an
-// endpoint is in, and a size class that is larger than it must be.
-func (w *world) normalised(t *testing.T) []string {
-	t.Helper()
-	out, err := nstest.Command(t, w.ns, "nft", "list", "table", "inet", "fairlead").Output()
-	if err != nil {
-		t.Fatalf("nft list: %v", err)
-	}
-	var lines []string
-	set := ""
-	for _, line := range strings.Split(string(out), "\n") {
-		line = strings.TrimSpace(line)
-		if f := strings.Fields(line); len(f) == 3 && f[2] == "{" {
-			set = f[1]
-			if f[0] == "chain" {
-				set = "" // which chains there are follows from the elements
-			}
-			continue
-		}
-		rest, ok := strings.CutPrefix(line, "elements = { ")
-		if set == "" || !ok && !strings.Contains(line, " . ") {
-			continue
-		}
-		for _, el := range strings.Split(strings.TrimSuffix(rest, " }"), ", ") {
-			el = set + " " + strings.TrimSuffix(strings.TrimSuffix(el, " }"), ",")
-			el = slotNumber.ReplaceAllString(el, "$1$2$3")
-			lines = append(lines, sizes.ReplaceAllString(el, ""))
-		}
-	}
-	slices.Sort(lines)
-	return lines
 }

@@ -1,0 +1,191 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"fairlead/internal/nstest"
+)
+
+// listing is what nft lists, in parts.
+type listing struct {
+	elements []string            // "set element", in the order of the listing
+	chains   map[string][]string // lines
+}
+
+// listing runs nft.
+func (w *world) listing(t *testing.T) listing {
+	t.Helper()
+	out, err := nstest.Command(t, w.ns, "nft", "list", "table", "inet", "fairlead").Output()
+	if err != nil {
+		t.Fatalf("nft list: %v", err)
+	}
+	return parseListing(string(out))
+}
+
+func parseListing(text string) listing {
+	l := listing{chains: map[string][]string{}}
+	set, chain, inside := "", "", false // of its elements
+	for _, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if f := strings.Fields(line); len(f) == 3 && f[2] == "{" {
+			set, chain = f[1], ""
+			if f[0] == "chain" {
+				set, chain = "", f[1]
+				l.chains[chain] = nil
+			}
+			continue
+		}
+		switch {
+		case chain != "" && line != "" && line != "}":
+			l.chains[chain] = append(l.chains[chain], line)
+			continue
+		case line == "}":
+			chain = ""
+		}
+		rest, ok := strings.CutPrefix(line, "elements = { ")
+		if inside = set != "" && (inside || ok); !inside {
+			continue
+		}
+		for _, el := range strings.Split(strings.TrimSuffix(rest, " }"), ", ") {
+			l.elements = append(l.elements, set+" "+strings.TrimSuffix(el, ","))
+		}
+		inside = !strings.HasSuffix(line, " }")
+	}
+	return l
+}
+
+var (
+	slotNumber = regexp.MustCompile(`^(\S*(?:backends|locals)[46] .*) \. (\d+)( comment .*)$`)
+	sizes      = regexp.MustCompile(`-\d+(-\d+)?$`)
+	goesTo     = regexp.MustCompile(`(?:goto|jump) (\S+)`)
+)
+
+// normalised leaves out what depends on history: which slot an endpoint is in,
+// and a size class that is larger than it must be.
+func (l listing) normalised() []string {
+	var out []string
+	for _, el := range l.elements {
+		out = append(out, sizes.ReplaceAllString(slotNumber.ReplaceAllString(el, "$1$3"), ""))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// holes returns frontends whose slots are not 0 to N-1, each once.
+func (l listing) holes() []string {
+	slots := map[string][]int{}
+	for _, el := range l.elements {
+		if m := slotNumber.FindStringSubmatch(el); m != nil {
+			n, err := strconv.Atoi(m[2])
+			if err != nil {
+				return []string{err.Error()}
+			}
+			slots[m[1]] = append(slots[m[1]], n)
+		}
+	}
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(slots)) {
+		slices.Sort(slots[key])
+		for want, got := range slots[key] {
+			if got != want {
+				out = append(out, fmt.Sprintf("%s has slots %v", key, slots[key]))
+				break
+			}
+		}
+	}
+	return out
+}
+
+// idle returns chains that no packet can come to.
+func (l listing) idle() []string {
+	reached := map[string]bool{}
+	var walk func(lines []string)
+	walk = func(lines []string) {
+		for _, line := range lines {
+			for _, m := range goesTo.FindAllStringSubmatch(line, -1) {
+				if name := strings.TrimSuffix(m[1], ","); !reached[name] {
+					reached[name] = true
+					walk(l.chains[name])
+				}
+			}
+		}
+	}
+	walk(l.elements)
+	for name, lines := range l.chains {
+		if slices.ContainsFunc(lines, func(s string) bool { return strings.HasPrefix(s, "type ") }) {
+			reached[name] = true // by the kernel
+			walk(lines)
+		}
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(l.chains)) {
+		if !reached[name] {
+			out = append(out, "no packet comes to chain "+name)
+		}
+	}
+	return out
+}
+
+// chainsOf returns those chains that another listing has, too: of the others
+// history decides, by the size of a class.
+func (l listing) chainsOf(other listing) map[string][]string {
+	out := map[string][]string{}
+	for name, lines := range l.chains {
+		if _, both := other.chains[name]; both {
+			out[name] = lines
+		}
+	}
+	return out
+}
+
+// TestListing makes sure that what the fuzz test looks for is found.
+func TestListing(t *testing.T) {
+	const good = `table inet fairlead {
+	map vips4 {
+		type ipv4_addr . inet_proto . inet_service : verdict
+		elements = { 10.96.0.1 . tcp . 80 comment "default/a" : goto cluster4-4 }
+	}
+	map backends4 {
+		typeof ip daddr . meta l4proto . tcp dport . numgen random mod 2 : ip daddr . tcp dport
+		elements = { 10.96.0.1 . tcp . 80 . 1 comment "default/a" : 10.244.0.2 . 80,
+			     10.96.0.1 . tcp . 80 . 0 comment "default/a" : 10.244.0.1 . 80 }
+	}
+	chain prerouting {
+		type nat hook prerouting priority dstnat; policy accept;
+		ip daddr . meta l4proto . th dport vmap @vips4
+	}
+	chain pick4-4 {
+		dnat ip to x
+	}
+	chain cluster4-4 {
+		goto pick4-4
+	}
+}
+`
+	for _, tt := range []struct {
+		name, old, now string
+		want           string
+	}{
+		{name: "good"},
+		{name: "a hole", old: "80 . 1", now: "80 . 2", want: "backends4 10.96.0.1 . tcp . 80 has slots [0 2]"},
+		{name: "a slot twice", old: "80 . 1", now: "80 . 0", want: "backends4 10.96.0.1 . tcp . 80 has slots [0 0]"},
+		{name: "an idle chain", old: "goto pick4-4", now: "accept", want: "no packet comes to chain pick4-4"},
+	} {
+		l := parseListing(strings.Replace(good, tt.old, tt.now, 1))
+		if got := strings.Join(append(l.holes(), l.idle()...), ", "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+		if len(l.elements) != 3 || len(l.chains) != 3 {
+			t.Errorf("%s: %d elements and %d chains, want 3 of each", tt.name, len(l.elements), len(l.chains))
+		}
+	}
+}
