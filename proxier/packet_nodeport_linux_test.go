@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"fairlead/internal/l4"
 	"fairlead/internal/lab"
 )
@@ -93,5 +95,26 @@ func TestPacketNodePortNewNode(t *testing.T) {
 	for family, ip := range second {
 		b.expect(t, b.external(), tcp(ip, nodePort(1)), "here there m")
 		b.expect(t, b.external(), b.frontend("NodePort", 1, family), "refused")
+	}
+}
+
+// TestPacketSingleStack takes a Service's family away: its node port and its
+// other addresses of that family are nobody's then.
+func TestPacketSingleStack(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	_, err := b.node.ServeAs("host", l4.TCP, nodePort(1), b.node.Addrs()...)
+	check(t, err)
+	b.apply(t, sliceObjects(1, ready(b.here))...)
+	for family := range ipFamilies {
+		only := func(svc *corev1.Service) { svc.Spec.ClusterIPs = svc.Spec.ClusterIPs[family : family+1] }
+		b.apply(t, serviceObject(1, only))
+		b.expectAll(t,
+			try{b.pod(), b.frontend("ClusterIP", 1, family), "here -"},
+			try{b.pod(), b.frontend("ClusterIP", 1, 1-family), "timeout"},
+			try{b.external(), b.frontend("NodePort", 1, family), "here m"},
+			try{b.external(), b.frontend("NodePort", 1, 1-family), "host -"},
+			try{b.external(), b.frontend("LB VIP", 1, family), "here m"},
+			try{b.external(), b.frontend("LB VIP", 1, 1-family), "unreachable"}) // it loops between node and fabric
 	}
 }
