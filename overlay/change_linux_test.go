@@ -106,8 +106,9 @@ func TestWrongDevice(t *testing.T) {
 				h.run(t, "ip", "link", "set", "former.1", "alias", alias)
 			}
 			before := h.index(DefaultDevice4)
-			r := start(t, h.ns, Options{}).sync(t, node(1), nodes(2, 4)...)
-			if diff := cmp.Diff(text(r.Plan), h.kernel(t, Config{})); diff != "" {
+			k := start(t, h.ns, Options{})
+			k.sync(t, node(1), nodes(2, 4)...)
+			if diff := cmp.Diff(text(k.want()), h.kernel(t, Config{})); diff != "" {
 				t.Errorf("kernel (-plan +kernel):\n%s", diff)
 			}
 			if kept := h.index(DefaultDevice4) == before; kept != (name == "fits") {

@@ -18,7 +18,7 @@ func (p *planner) checkConfig() {
 
 // podCIDRs returns those pod CIDRs of a node that are its own to have, one per
 // family, and notes what is wrong with the others.
-func (p *planner) podCIDRs(n *Node, owners *claims, book addressBook) []netip.Prefix {
+func (p *planner) podCIDRs(n *Node) []netip.Prefix {
 	if len(n.PodCIDRs) == 0 {
 		p.add(n.Name, fieldPodCIDRs, "the node has none yet")
 	}
@@ -41,11 +41,11 @@ func (p *planner) podCIDRs(n *Node, owners *claims, book addressBook) []netip.Pr
 			continue
 		}
 		// A route to it would lead the tunnel's own packets back into the tunnel.
-		if a, bad := book.within(cidr); bad {
+		if a, bad := p.book.within(cidr); bad {
 			p.add(n.Name, fieldPodCIDRs, "%s contains node address %s", cidr, a)
 			continue
 		}
-		if owner, ok := owners.claim(cidr, n.Name); !ok {
+		if owner, ok := p.owners.claim(cidr, n.Name); !ok {
 			p.contested(n, cidr, owner)
 			continue
 		}

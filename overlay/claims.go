@@ -53,7 +53,8 @@ func (c *claims) claim(p netip.Prefix, node string) (owner string, ok bool) {
 	return node, true
 }
 
-// addressBook holds the underlay addresses of all nodes in order.
+// addressBook holds the underlay addresses of all nodes in order, those that
+// several nodes have several times.
 type addressBook []netip.Addr
 
 func newAddressBook(nodes []*Node) addressBook {
@@ -66,7 +67,21 @@ func newAddressBook(nodes []*Node) addressBook {
 		}
 	}
 	slices.SortFunc(book, netip.Addr.Compare)
-	return slices.Compact(book)
+	return book
+}
+
+// addresses returns each address once.
+func (b addressBook) addresses() []netip.Addr { return slices.Compact(slices.Clone(b)) }
+
+func (b *addressBook) insert(a netip.Addr) {
+	i, _ := slices.BinarySearchFunc(*b, a, netip.Addr.Compare)
+	*b = slices.Insert(*b, i, a)
+}
+
+func (b *addressBook) remove(a netip.Addr) {
+	if i, found := slices.BinarySearchFunc(*b, a, netip.Addr.Compare); found {
+		*b = slices.Delete(*b, i, i+1)
+	}
 }
 
 // within returns an address that lies in p, if there is one.

@@ -24,22 +24,36 @@ type Step struct {
 // the order of kinds, so that a route leads nowhere at no time and a peer that
 // changes its MAC or its address is not cut off; then removals in reverse.
 func Diff(have, want Entries) []Step {
-	var steps, removals []Step
-	for k, w := range want {
-		h, exists := have[k]
-		switch {
-		case !exists:
-			steps = append(steps, Step{Add, w})
-		case h != w:
-			steps = append(steps, Step{Replace, w})
-		}
+	var d differ
+	for k := range want {
+		d.compare(k, have, want)
 	}
-	for k, h := range have {
+	for k := range have {
 		if _, wanted := want[k]; !wanted {
-			removals = append(removals, Step{Remove, h})
+			d.compare(k, have, want)
 		}
 	}
-	slices.SortFunc(steps, func(a, b Step) int { return a.Entry.compare(&b.Entry) })
-	slices.SortFunc(removals, func(a, b Step) int { return b.Entry.compare(&a.Entry) })
-	return append(steps, removals...)
+	return d.steps()
+}
+
+// differ collects steps.
+type differ struct{ additions, removals []Step }
+
+func (d *differ) compare(k Key, have, want Entries) {
+	h, exists := have[k]
+	w, wanted := want[k]
+	switch {
+	case wanted && !exists:
+		d.additions = append(d.additions, Step{Add, w})
+	case wanted && h != w:
+		d.additions = append(d.additions, Step{Replace, w})
+	case exists && !wanted:
+		d.removals = append(d.removals, Step{Remove, h})
+	}
+}
+
+func (d *differ) steps() []Step {
+	slices.SortFunc(d.additions, func(a, b Step) int { return a.Entry.compare(&b.Entry) })
+	slices.SortFunc(d.removals, func(a, b Step) int { return b.Entry.compare(&a.Entry) })
+	return append(d.additions, d.removals...)
 }

@@ -64,7 +64,8 @@ func TestDrift(t *testing.T) {
 func drift(t *testing.T, commands string) {
 	h := newHost(t)
 	k := start(t, h.ns, Options{Resync: time.Hour})
-	plan := k.sync(t, node(1), nodes(2, 4)...).Plan
+	k.sync(t, node(1), nodes(2, 4)...)
+	plan := k.want()
 	k.quiet(t)
 	t.Cleanup(func() {
 		if r, _, _, _ := k.last(); t.Failed() {
@@ -139,7 +140,7 @@ func TestOthers(t *testing.T) {
 		t.Errorf("%d routes of 5", n)
 	}
 	h.run(t, "ip", "route", "del", "10.128.3.0/24", "proto", "static")
-	h.becomes(t, Config{}, r.Plan)
+	h.becomes(t, Config{}, k.want())
 	k.stop()
 	start(t, h.ns, Options{Config: Config{Mode: None}}).sync(t, node(1))
 	if got := h.kernel(t, Config{}); got != "" {
@@ -177,5 +178,5 @@ func TestForeignDevice(t *testing.T) {
 		t.Error("the foreign device is gone")
 	}
 	h.must(t, h.links.LinkDel(bridge))
-	h.becomes(t, Config{}, r.Plan)
+	h.becomes(t, Config{}, k.want())
 }

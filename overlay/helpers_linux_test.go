@@ -187,6 +187,12 @@ func (k *keeper) last() (last Report, written, repaired, passes int) {
 	return last, written, repaired, len(k.reports)
 }
 
+// want is what the Keeper plans.
+func (k *keeper) want() Plan {
+	p, _ := k.Plan()
+	return p
+}
+
 // settle waits for a report about plan that has no error.
 func (k *keeper) settle(t testing.TB, passes int) Report {
 	t.Helper()

@@ -36,6 +36,7 @@ type Keeper struct {
 	input  input
 	events []event
 	lost   bool // events were lost: the kernel has to be read
+	net    *Underlay
 
 	interest atomic.Pointer[interest]
 
@@ -71,6 +72,18 @@ func (k *Keeper) Set(self Node, peers []Node) {
 	k.input = input{self, peers, k.input.version + 1}
 	k.mu.Unlock()
 	k.poke()
+}
+
+// Plan returns what the kernel shall hold for what was Set last, for people to
+// look at; it is empty before the first pass. It may be called at any time.
+func (k *Keeper) Plan() (Plan, []Problem) {
+	k.mu.Lock()
+	in, net := k.input, k.net
+	k.mu.Unlock()
+	if in.version == 0 || net == nil {
+		return Plan{}, nil
+	}
+	return NewPlan(k.cfg, *net, in.self, in.peers)
 }
 
 func (k *Keeper) poke() {

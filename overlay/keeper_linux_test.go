@@ -19,7 +19,7 @@ func TestProgram(t *testing.T) {
 	if !r.Ready || r.Written != 2+2+3*6 || r.Repaired != 0 || r.MTU != 1430 || len(r.Problems) > 0 {
 		t.Errorf("report: %+v", r)
 	}
-	if diff := cmp.Diff(text(r.Plan), h.kernel(t, Config{})); diff != "" {
+	if diff := cmp.Diff(text(k.want()), h.kernel(t, Config{})); diff != "" {
 		t.Errorf("kernel (-plan +kernel):\n%s", diff)
 	}
 	for _, tt := range []struct{ command, want string }{
@@ -43,7 +43,8 @@ func TestProgram(t *testing.T) {
 func TestByHand(t *testing.T) {
 	h := newHost(t)
 	k := start(t, h.ns, Options{})
-	plan := k.sync(t, node(1), nodes(2, 4)...).Plan
+	k.sync(t, node(1), nodes(2, 4)...)
+	plan := k.want()
 	k.stop()
 
 	other := newHost(t)
@@ -78,7 +79,7 @@ func TestRestart(t *testing.T) {
 	if r.Written != 6+6+2 || r.Repaired != 0 {
 		t.Errorf("wrote %d, repaired %d", r.Written, r.Repaired)
 	}
-	if diff := cmp.Diff(text(r.Plan), h.kernel(t, Config{})); diff != "" {
+	if diff := cmp.Diff(text(third.want()), h.kernel(t, Config{})); diff != "" {
 		t.Errorf("kernel (-plan +kernel):\n%s", diff)
 	}
 }

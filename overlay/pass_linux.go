@@ -25,34 +25,58 @@ func (k *Keeper) pass(ctx context.Context, in input, look bool) (r Report) {
 			return r
 		}
 	}
-	if k.seen == nil || underlay != k.underlay {
+	if !look && (k.seen == nil || k.have == nil || underlay != k.underlay) {
 		return k.pass(ctx, in, true)
 	}
-	plan, problems := NewPlan(k.cfg, k.seen.net, in.self, in.peers)
-	if !look && !plan.Waits && !slices.Equal(plan.Devices, k.devices) {
+	p, updated := k.plan, false
+	if p != nil {
+		updated = p.update(&in.self, in.peers)
+	}
+	if !updated {
+		p = newPlanner(k.cfg, k.seen.net, in.self, in.peers)
+	}
+	if !look && !p.Waits && !slices.Equal(p.Devices, k.devices) {
 		return k.pass(ctx, in, true)
 	}
-	k.version = in.version
-	r.describe(plan)
-	r.Problems = problems
-	if plan.Waits {
-		return r
+	k.version, k.plan = in.version, nil
+	r.describe(&p.Plan)
+	r.Problems = slices.Clone(p.problems)
+	if !p.Waits {
+		k.carryOut(ctx, p, in.peers, look, updated, &r)
 	}
-	want, before := plan.Entries, k.have
+	return r
+}
+
+// carryOut makes the kernel as planned: all of it, or what the last update of
+// the plan changed.
+func (k *Keeper) carryOut(ctx context.Context, p *planner, peers []Node, look, updated bool, r *Report) {
+	want, before := p.Entries, k.have
 	if look {
 		r.Resynced = true
-		want = k.reread(ctx, &plan, &r)
-		if r.Err != nil && k.have == nil {
-			return r
+		if want = k.reread(ctx, &p.Plan, r); want == nil {
+			return
 		}
 	}
-	w := writer{k: k, r: &r}
-	for _, s := range Diff(k.have, want) {
+	var steps []Step
+	if updated {
+		steps = p.diff(k.have)
+	} else {
+		p.remember(peers)
+		steps = Diff(k.have, want)
+	}
+	w := writer{k: k, r: r}
+	for _, s := range steps {
 		w.add(s, look && before != nil && repairs(&s, before))
 	}
 	w.flush(ctx)
-	k.ready = k.ready || len(k.devices) == len(plan.Devices) && w.lost == nil && ctx.Err() == nil
-	return r
+	k.ready = k.ready || len(k.devices) == len(p.Devices) && w.lost == nil && ctx.Err() == nil
+	switch {
+	case !k.seen.net.equal(p.net): // it changed while devices were made
+		k.distrust = true
+		k.poke()
+	case r.Err == nil: // else the next pass compares everything
+		k.plan = p
+	}
 }
 
 // reread makes the devices as planned, and have what the kernel holds. It

@@ -47,40 +47,71 @@ type planner struct {
 	vtep [2]netip.Addr // own VTEP addresses, by family of pods
 	// carries says for each device which families of pods it carries.
 	carries [2][2]bool
+
+	// What update needs to go on from here.
+	owners   *claims
+	book     addressBook
+	known    map[string]*knownNode // peers
+	pass     uint64
+	attached [2][2]bool // what is carried whatever the peers
+	touched  map[Key]struct{}
 }
 
 // NewPlan returns what the kernel of node self shall hold so that its pods and
 // those of peers reach each other, and what stands in the way. It is a pure
 // function, and the order of peers does not matter.
 func NewPlan(cfg Config, net Underlay, self Node, peers []Node) (Plan, []Problem) {
+	p := newPlanner(cfg, net, self, peers)
+	return p.Plan, p.problems
+}
+
+func newPlanner(cfg Config, net Underlay, self Node, peers []Node) *planner {
 	p := &planner{cfg: cfg.WithDefaults(), net: net, self: &self}
 	p.Entries = make(Entries, 4*len(peers)+2)
 	p.Protocol = p.cfg.Protocol
 	nodes := inOrder(&self, peers)
-	book := newAddressBook(nodes)
-	p.Tunnel.Nodes = book
+	p.book = newAddressBook(nodes)
+	p.Tunnel.Nodes = p.book.addresses()
 	p.checkConfig()
-	if p.cfg.Mode == None || !p.ready() {
-		return p.Plan, p.sorted()
+	if p.cfg.Mode != None && p.ready() {
+		p.build(nodes)
 	}
+	p.problems = p.sorted()
+	return p
+}
+
+func (p *planner) build(nodes []*Node) {
 	p.measure()
-	owners := newClaims(nodes)
-	for _, cidr := range p.podCIDRs(p.self, owners, book) {
+	p.owners = newClaims(nodes)
+	for _, cidr := range p.podCIDRs(p.self) {
 		p.attach(cidr)
 	}
 	if p.vtep == [2]netip.Addr{} {
 		p.Waits = true
-		return p.Plan, p.sorted()
+		return
 	}
+	p.attached = p.carries
 	for _, n := range nodes[1:] {
-		for _, cidr := range p.podCIDRs(n, owners, book) {
-			if p.vtep[familyOf(cidr.Addr())].IsValid() { // else nobody here could answer
-				p.reach(n, cidr)
-			}
-		}
+		p.join(n)
 	}
 	p.finish()
-	return p.Plan, p.sorted()
+}
+
+// join makes ways to all pods of a peer that belong to it.
+func (p *planner) join(n *Node) {
+	for _, cidr := range p.podCIDRs(n) {
+		if p.vtep[familyOf(cidr.Addr())].IsValid() { // else nobody here could answer
+			p.reach(n, cidr)
+		}
+	}
+}
+
+// put notes what update has to compare.
+func (p *planner) put(e Entry) {
+	p.Entries.put(e)
+	if p.touched != nil {
+		p.touched[e.Key()] = struct{}{}
+	}
 }
 
 // inOrder returns self and then the peers from the newest to the oldest, the
@@ -139,7 +170,7 @@ func (p *planner) carry(device Family, pod netip.Addr) bool {
 	}
 	if !p.carries[device][pods] {
 		p.carries[device][pods] = true
-		p.Entries.put(Entry{Kind: Address, Device: p.cfg.device(device), Dst: single(p.vtep[pods])})
+		p.put(Entry{Kind: Address, Device: p.cfg.device(device), Dst: single(p.vtep[pods])})
 	}
 	return true
 }
@@ -150,7 +181,7 @@ func (p *planner) reach(n *Node, cidr netip.Prefix) {
 		f := familyOf(cidr.Addr())
 		via := n.underlay(f)
 		if link := p.net.onLink(p.own[f], via); via.IsValid() && via != p.own[f] && link != nil {
-			p.Entries.put(Entry{Kind: Route, Device: link.Name, Dst: cidr, Via: via, Metric: metric(f)})
+			p.put(Entry{Kind: Route, Device: link.Name, Dst: cidr, Via: via, Metric: metric(f)})
 			return
 		}
 		if p.cfg.Mode == HostGateway {
@@ -187,9 +218,9 @@ func (p *planner) tunnel(n *Node, cidr netip.Prefix) {
 			return
 		}
 		gateway := gateway(cidr, mac)
-		p.Entries.put(fdb)
-		p.Entries.put(Entry{Kind: Neighbour, Device: fdb.Device, Dst: single(gateway), MAC: mac})
-		p.Entries.put(Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: gateway, OnLink: pods == IPv4, Metric: metric(pods)})
+		p.put(fdb)
+		p.put(Entry{Kind: Neighbour, Device: fdb.Device, Dst: single(gateway), MAC: mac})
+		p.put(Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: gateway, OnLink: pods == IPv4, Metric: metric(pods)})
 		return
 	}
 	p.add(n.Name, fieldUnderlay, "%s is not reached: no address of a family that this node has, too", cidr)

@@ -31,14 +31,12 @@ type Report struct {
 	VTEPs []netip.Addr
 	// Tunnel is what a packet filter has to know.
 	Tunnel Tunnel
-	// Plan is what the kernel shall hold.
-	Plan Plan
 
 	version uint64 // of the input
 }
 
-func (r *Report) describe(p Plan) {
-	r.Plan, r.MTU, r.Tunnel = p, p.MTU, p.Tunnel
+func (r *Report) describe(p *Plan) {
+	r.MTU, r.Tunnel = p.MTU, p.Tunnel
 	for _, d := range p.Devices {
 		r.Devices = append(r.Devices, d.Name)
 	}

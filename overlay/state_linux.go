@@ -22,6 +22,7 @@ type state struct {
 	index    map[string]int32
 	owned    map[int32]string // our devices
 
+	plan    *planner // of the last pass, nil if it cannot be built upon
 	devices []Device // that are in place
 	have    Entries  // acknowledged by the kernel, or read from it
 	ready   bool
@@ -51,6 +52,10 @@ func (k *Keeper) look(underlay [2]netip.Addr) error {
 		}
 	}
 	k.setInterest()
+	k.plan = nil // it was made for another underlay, maybe
+	k.mu.Lock()
+	k.net = &view.net
+	k.mu.Unlock()
 	return nil
 }
 

@@ -3,7 +3,10 @@
 
 package overlay
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Underlay is what the kernel says about the node's own network. Devices of
 // the overlay are not part of it.
@@ -18,6 +21,13 @@ type Link struct {
 	Addrs    []netip.Prefix
 	// Default says for which families a default route leaves by this device.
 	Default [2]bool
+}
+
+func (u Underlay) equal(o Underlay) bool {
+	return slices.EqualFunc(u.Links, o.Links, func(a, b Link) bool {
+		return a.Name == b.Name && a.MTU == b.MTU && a.Up == b.Up && a.Loopback == b.Loopback &&
+			a.Default == b.Default && slices.Equal(a.Addrs, b.Addrs)
+	})
 }
 
 // bearing returns the device that has an address, and the address's prefix.

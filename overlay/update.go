@@ -1,0 +1,176 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// knownNode is a peer that is part of a plan.
+type knownNode struct {
+	Node
+	pass uint64 // of the last update that saw it
+}
+
+// maxUpdate is how many changes at once are worth more than a plan from scratch.
+const maxUpdate = 256
+
+// update makes p the plan for a list of nodes that differs from the last one in
+// a few peers, at a cost that depends on these alone, but for a glance at each
+// node. touched then holds the keys of all entries that may have changed.
+//
+// It does so only while peers do not depend on each other: none contested, no
+// problem, no device that only some of them need. Else it returns false, and p
+// must not be used any more. So update needs no rules of its own, and agrees
+// with a plan from scratch (FuzzEvents).
+func (p *planner) update(self *Node, peers []Node) bool {
+	if !p.independent() || !p.self.equal(self) {
+		return false
+	}
+	gone, came, ok := p.changes(self, peers)
+	if !ok || len(gone)+len(came) > maxUpdate {
+		return false
+	}
+	p.touched = map[Key]struct{}{}
+	before := p.book
+	if len(gone)+len(came) > 0 {
+		p.book = slices.Clone(before)
+	}
+	for _, n := range gone {
+		if !p.leave(n) {
+			return false
+		}
+		delete(p.known, n.Name)
+	}
+	problems, carries := len(p.problems), p.carries
+	for _, n := range came {
+		if !p.fits(n) {
+			return false
+		}
+		p.join(n)
+		p.known[n.Name] = &knownNode{*n, p.pass}
+	}
+	p.Tunnel.Nodes = p.book.addresses()
+	return len(p.problems) == problems && p.carries == carries
+}
+
+// independent reports whether each peer's entries follow from that peer alone.
+func (p *planner) independent() bool {
+	if p.Waits || p.owners == nil || len(p.owners.lengths[IPv4]) > 1 || len(p.owners.lengths[IPv6]) > 1 || p.carries != p.attached {
+		return false
+	}
+	return !slices.ContainsFunc(p.problems, func(q Problem) bool { return q.Node != "" && q.Node != p.self.Name })
+}
+
+// remember notes the peers of a plan from scratch, for update.
+func (p *planner) remember(peers []Node) {
+	p.known = make(map[string]*knownNode, len(peers))
+	for i := range peers {
+		if peers[i].Name != p.self.Name {
+			p.known[peers[i].Name] = &knownNode{Node: peers[i]}
+		}
+	}
+}
+
+// changes returns the peers that are no more and those that are new; one that
+// changed is both.
+func (p *planner) changes(self *Node, peers []Node) (gone, came []*Node, ok bool) {
+	p.pass++
+	seen := 0
+	for i := range peers {
+		n := &peers[i]
+		if n.Name == self.Name {
+			continue
+		}
+		old, known := p.known[n.Name]
+		if known {
+			if old.pass == p.pass {
+				return nil, nil, false // named twice
+			}
+			old.pass = p.pass
+			seen++
+			if old.equal(n) {
+				continue
+			}
+			gone = append(gone, &old.Node)
+		}
+		came = append(came, n)
+	}
+	if seen < len(p.known) {
+		for _, old := range p.known {
+			if old.pass != p.pass {
+				gone = append(gone, &old.Node)
+			}
+		}
+	}
+	return gone, came, true
+}
+
+func (n *Node) equal(o *Node) bool {
+	return n.Name == o.Name && n.Created.Equal(o.Created) && n.VTEPs == o.VTEPs &&
+		slices.Equal(n.PodCIDRs, o.PodCIDRs) && slices.Equal(n.Underlay, o.Underlay)
+}
+
+// leave takes a peer out, by planning it once more.
+func (p *planner) leave(n *Node) bool {
+	if n.VTEPs != [2]MAC{} {
+		return false // two nodes may have the same one, and the same entry
+	}
+	alone := *p
+	alone.Entries, alone.problems, alone.carries = Entries{}, nil, p.attached
+	alone.owners = newClaims(nil)
+	alone.book = nil
+	alone.join(n)
+	if alone.carries != p.attached || len(alone.problems) > 0 {
+		return false
+	}
+	for k := range alone.Entries {
+		delete(p.Entries, k)
+		p.touched[k] = struct{}{}
+	}
+	for _, cidr := range n.PodCIDRs {
+		delete(p.owners.owner, cidr.Masked())
+	}
+	for _, a := range n.Underlay {
+		if a.IsValid() {
+			p.book.remove(a.Unmap())
+		}
+	}
+	return true
+}
+
+// fits adds a peer's addresses to the book, unless that, or the length of its
+// pod CIDRs, is of consequence to others.
+func (p *planner) fits(n *Node) bool {
+	if n.VTEPs != [2]MAC{} {
+		return false
+	}
+	for _, cidr := range n.PodCIDRs {
+		if !cidr.IsValid() || !slices.Contains(p.owners.lengths[familyOf(cidr.Addr())], cidr.Bits()) {
+			return false
+		}
+	}
+	for _, a := range n.Underlay {
+		if a = a.Unmap(); !a.IsValid() {
+			continue
+		}
+		for _, bits := range p.owners.lengths[familyOf(a)] {
+			if _, inside := p.owners.owner[netip.PrefixFrom(a, bits).Masked()]; inside {
+				return false
+			}
+		}
+		p.book.insert(a)
+	}
+	return true
+}
+
+// diff returns the steps that the last update made necessary.
+func (p *planner) diff(have Entries) []Step {
+	var d differ
+	for k := range p.touched {
+		d.compare(k, have, p.Entries)
+	}
+	return d.steps()
+}
