@@ -1,0 +1,120 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestModes restarts a node in one mode after the other: nothing stays of the
+// one before.
+func TestModes(t *testing.T) {
+	h := newHost(t)
+	peers := nodes(2, 4)
+	peers[2].Underlay = addrs("10.1.2.3", "fd01::3") // in another subnet
+	for _, mode := range []Mode{VXLAN, Direct, HostGateway, Direct, None, HostGateway, VXLAN} {
+		cfg := Config{Mode: mode}
+		k := start(t, h.ns, Options{Config: cfg})
+		r := k.sync(t, node(1), peers...)
+		if diff := cmp.Diff(text(k.want()), h.kernel(t, cfg)); diff != "" || !r.Ready {
+			t.Errorf("%s: ready %v (-plan +kernel):\n%s", mode, r.Ready, diff)
+		}
+		if n := h.index(DefaultDevice4); (n != 0) != (mode <= Direct) {
+			t.Errorf("%s: device %d", mode, n)
+		}
+		k.stop()
+	}
+}
+
+// TestUplink takes the card down, with which the kernel drops routes without a
+// word, and gives the node's addresses to another card.
+func TestUplink(t *testing.T) {
+	h := newHost(t)
+	cfg := Config{Mode: HostGateway}
+	k := start(t, h.ns, Options{Config: cfg, Resync: time.Hour})
+	k.sync(t, node(1), nodes(2, 4)...)
+	plan := k.want()
+	h.run(t, "ip", "link", "set", uplink, "down")
+	eventually(t, "the routes cannot be had", func() error {
+		if r, _, _, _ := k.last(); len(r.Problems) == 0 {
+			return fmt.Errorf("no problem")
+		}
+		return nil
+	})
+	h.run(t, "ip", "link", "set", uplink, "up")
+	h.run(t, "ip", "addr", "replace", "fd00:50::1/64", "dev", uplink, "nodad")
+	h.becomes(t, cfg, plan)
+
+	// Addresses on loopback: packets leave by the default route.
+	k.stop()
+	h.run(t, "ip", "link", "set", "lo", "up")
+	h.run(t, "ip", "addr", "flush", "dev", uplink)
+	h.run(t, "ip", "addr", "add", "10.0.0.1/24", "dev", uplink)
+	h.run(t, "ip", "addr", "add", "192.168.50.1/32", "dev", "lo")
+	h.run(t, "ip", "link", "set", uplink, "mtu", "1400")
+	k = start(t, h.ns, Options{Resync: time.Hour})
+	self := node(1)
+	self.Underlay, self.PodCIDRs = self.Underlay[:1], self.PodCIDRs[:1]
+	k.Set(self, nodes(2, 4))
+	mtu := func(want int) {
+		t.Helper()
+		eventually(t, "MTU", func() error {
+			if r, _, _, _ := k.last(); r.MTU != want || r.Err != nil {
+				return fmt.Errorf("%d, want %d: %v", r.MTU, want, r.Err)
+			}
+			return nil
+		})
+		h.becomes(t, Config{}, k.want())
+	}
+	mtu(1450) // a guess
+	h.run(t, "ip", "route", "add", "default", "via", "10.0.0.2")
+	mtu(1350)
+}
+
+// TestEcho makes sure that what a Keeper writes does not make it look again and
+// again, however much it is.
+func TestEcho(t *testing.T) {
+	h := newHost(t)
+	k := start(t, h.ns, Options{Resync: time.Hour})
+	peers := nodes(2, 1000)
+	k.sync(t, node(1), peers...)
+	k.quiet(t)
+	_, written, repaired, passes := k.last()
+	if repaired != 0 || written != 4+999*6 || passes > 5 {
+		t.Errorf("wrote %d, repaired %d in %d passes", written, repaired, passes)
+	}
+	moved := append([]Node(nil), peers...)
+	moved[500].Underlay = node(2000).Underlay
+	if r := k.sync(t, node(1), moved...); r.Written != 2 || r.Resynced {
+		t.Errorf("one node moved: wrote %d, read the kernel: %v", r.Written, r.Resynced)
+	}
+	k.quiet(t)
+	if _, written, repaired, after := k.last(); written != 4+999*6+2 || repaired != 0 || after > passes+1 {
+		t.Errorf("one node moved: %d passes, %d repaired", after-passes, repaired)
+	}
+	want := k.want()
+	h.becomes(t, Config{}, want)
+}
+
+// TestWaits keeps what there is while the node itself is not known.
+func TestWaits(t *testing.T) {
+	h := newHost(t)
+	k := start(t, h.ns, Options{})
+	k.sync(t, node(1), nodes(2, 4)...)
+	before := h.kernel(t, Config{})
+	self := node(1)
+	self.PodCIDRs = nil
+	if r := k.sync(t, self); r.Written != 0 || len(r.Problems) != 1 || !r.Ready {
+		t.Errorf("without pod CIDR: wrote %d, ready %v, %v", r.Written, r.Ready, r.Problems)
+	}
+	if diff := cmp.Diff(before, h.kernel(t, Config{})); diff != "" {
+		t.Errorf("without pod CIDR (-before +after):\n%s", diff)
+	}
+	k.sync(t, node(1), nodes(2, 3)...)
+	h.becomes(t, Config{}, k.want())
+}
