@@ -23,18 +23,20 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// shipped returns the objects of deploy/*.yaml.
+// shipped returns the objects of deploy/fairlead.yaml; deploy/fairlead-network.yaml
+// has the same account and role.
 func shipped(t *testing.T) (out []runtime.Object) {
 	t.Helper()
-	for _, doc := range documents(t) {
+	for _, doc := range documents(t, "fairlead.yaml") {
 		out = append(out, typed(t, doc))
 	}
 	return out
 }
 
-func documents(t *testing.T) (out []*unstructured.Unstructured) {
+// documents returns those of the files in deploy/ of that name.
+func documents(t *testing.T, name string) (out []*unstructured.Unstructured) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "..", "deploy", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join("..", "..", "deploy", name))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no manifests in deploy/: %v", err)
 	}
@@ -75,7 +77,7 @@ func manifests(t *testing.T, r *run) {
 	}
 	mapper := restmapper.NewDiscoveryRESTMapper(groups)
 	options := metav1.ApplyOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: "e2e", Force: true}
-	for _, doc := range documents(t) {
+	for _, doc := range documents(t, "*.yaml") {
 		gvk := doc.GroupVersionKind()
 		m, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 		if err != nil {
