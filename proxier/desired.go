@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"time"
@@ -25,7 +26,8 @@ type desired struct {
 	remarks  *remarks
 	health   *healthPorts
 	self     Self
-	zones    map[string]struct{} // that nodes are in
+	zones    map[string]struct{}   // that nodes are in
+	others   map[netip.Addr]string // addresses of other nodes
 	settings []Problem
 	// hostPorts are those of this node's Pods.
 	hostPorts   map[l4.Addr]nat.HostPort
@@ -62,6 +64,9 @@ func (d *desired) update() {
 		d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
 		d.news = d.news || !slices.Equal(problems, d.settings)
 		d.settings = problems
+		others := addrsOf(d.store.Nodes(), d.cfg.NodeName)
+		d.news = d.news || !maps.Equal(others, d.others)
+		d.others = others
 		self, zones := selfOf(d.cfg, in.node), zonesOf(d.store.Nodes())
 		if !reflect.DeepEqual(self, d.self) || !maps.Equal(zones, d.zones) {
 			d.self, d.zones = self, zones
@@ -111,6 +116,7 @@ func (d *desired) resolve(key types.NamespacedName) {
 func (d *desired) problems() []Problem {
 	out := append(d.store.Problems(), d.claims.problems()...)
 	out = append(out, d.remarks.problems()...)
+	out = append(out, d.remarks.onNodes(d.others)...)
 	out = append(out, d.health.problems()...)
 	out = append(out, d.settings...)
 	out = append(out, d.podProblems...)

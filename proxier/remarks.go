@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -21,6 +22,14 @@ type remarks struct {
 	fallbacks map[fallbackReason]int // Services
 	news      bool                   // problems may have changed
 	turns     []turn                 // of topology, not logged yet
+	// written are the addresses that are not allocated by the API server.
+	written map[types.NamespacedName][]writtenAddr
+}
+
+// writtenAddr is an address that somebody wrote down, and where.
+type writtenAddr struct {
+	ip    netip.Addr
+	field string
 }
 
 // remark is about one Service.
@@ -40,7 +49,7 @@ type turn struct {
 }
 
 func newRemarks() *remarks {
-	return &remarks{byService: map[types.NamespacedName]remark{}, fallbacks: map[fallbackReason]int{}}
+	return &remarks{byService: map[types.NamespacedName]remark{}, fallbacks: map[fallbackReason]int{}, written: map[types.NamespacedName][]writtenAddr{}}
 }
 
 // maxTurns bounds what waits to be logged.
@@ -59,11 +68,44 @@ func (r *remarks) set(key types.NamespacedName, list []claim, from []*Slice, sel
 	if old.fallback.fallbackReason != now.fallback.fallbackReason && len(list) > 0 && len(r.turns) < maxTurns {
 		r.turns = append(r.turns, turn{key, now.fallback})
 	}
+	r.write(key, list)
 	if now.empty() {
 		delete(r.byService, key)
 	} else {
 		r.byService[key] = now
 	}
+}
+
+// write notes the addresses that a Service has from a load balancer or a user.
+func (r *remarks) write(key types.NamespacedName, list []claim) {
+	var now []writtenAddr
+	for i := range list {
+		if c := &list[i]; c.use == useLoadBalancer || c.use == useExternalIP {
+			now = appendNew(now, writtenAddr{c.key.IP, c.field})
+		}
+	}
+	r.news = r.news || !slices.Equal(now, r.written[key])
+	if len(now) > 0 {
+		r.written[key] = now
+	} else {
+		delete(r.written, key)
+	}
+}
+
+// onNodes reports addresses that belong to other nodes, by their names.
+func (r *remarks) onNodes(others map[netip.Addr]string) []Problem {
+	var out []Problem
+	for key, list := range r.written {
+		for _, w := range list {
+			if node, ok := others[w.ip]; ok {
+				out = append(out, Problem{
+					Kind: kindService, Name: key.String(), Field: w.field,
+					Text: fmt.Sprintf("%s is an address of Node %s, whose own ports of these numbers are out of reach", w.ip, node),
+				})
+			}
+		}
+	}
+	return out
 }
 
 func (m *remark) empty() bool {

@@ -152,3 +152,17 @@ func selfOf(cfg *Config, node *Node) Self {
 	}
 	return self
 }
+
+// addrsOf returns the addresses of nodes but for one; of two that claim the same
+// the first has it.
+func addrsOf(nodes []*Node, except string) map[netip.Addr]string {
+	out := map[netip.Addr]string{}
+	for _, n := range nodes {
+		for _, ip := range n.Addresses {
+			if _, taken := out[ip]; !taken && n.Name != except {
+				out[ip] = n.Name
+			}
+		}
+	}
+	return out
+}
