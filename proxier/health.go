@@ -6,7 +6,6 @@ package proxier
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -124,7 +123,7 @@ func (h *healthPorts) tell(to Health, programmed bool) {
 		return
 	}
 	to.Serve(h.on)
-	for key := range maps.Keys(h.dirty) {
+	for key := range h.dirty {
 		name := healthcheck.Name(key)
 		p := h.byService[key]
 		if p.port == 0 || h.byPort[p.port][0].service != key {

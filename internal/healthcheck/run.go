@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -162,7 +161,7 @@ func (s *Server) report() {
 		}
 	}
 	s.mu.RUnlock()
-	for name := range maps.Keys(s.told) {
+	for name := range s.told {
 		if wrong[name] == nil {
 			delete(s.told, name)
 			s.opts.Report(name, nil)
