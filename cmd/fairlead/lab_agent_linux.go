@@ -37,6 +37,8 @@ func (w *world) startAgent(node *lab.Node) error {
 		"--manifests", w.manifests,
 		"--node-name", node.Name,
 		"--cluster-cidr", joinPrefixes(w.cluster.Config.ClusterCIDRs()),
+		"--overlay", w.overlay,
+		"--ip-masq",
 		"--metrics-bind-address", "",
 		"-v", "2",
 	)

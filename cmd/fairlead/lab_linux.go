@@ -10,12 +10,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"fairlead/internal/lab"
+	"fairlead/overlay"
 )
 
 // labOptions are the flags of fairlead lab.
@@ -24,6 +26,7 @@ type labOptions struct {
 	replicas int
 	ipv4Only bool
 	bridge   bool
+	overlay  string
 	demo     bool
 	pace     time.Duration
 }
@@ -55,6 +58,7 @@ host's network nor its nftables.`,
 	f.IntVar(&o.replicas, "replicas", 4, "How many pods the Service default/web has.")
 	f.BoolVar(&o.ipv4Only, "ipv4-only", false, "Leave out IPv6.")
 	f.BoolVar(&o.bridge, "bridge", false, "Join the pods of a node by a bridge instead of routing to each.")
+	f.StringVar(&o.overlay, "overlay", overlay.VXLAN.String(), `How packets get to pods on other nodes: "vxlan" and "vxlan-direct" with nodes in different subnets, "host-gw" with all in one, or "" for plain routes that are there from the start.`)
 	f.BoolVar(&o.demo, "demo", false, "Run a scenario, print what is done and seen, and end. The exit code is 1 when a check failed.")
 	f.DurationVar(&o.pace, "pace", time.Second, "How long the demo waits between its steps, for those who read along.")
 	return cmd
@@ -88,11 +92,14 @@ func (o labOptions) run(ctx context.Context, out io.Writer) error {
 func (o labOptions) runInside(ctx context.Context, out io.Writer, dir string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	cfg := lab.Config{Nodes: o.nodes, IPv6: !o.ipv4Only}
+	cfg := lab.Config{
+		Nodes: o.nodes, IPv6: !o.ipv4Only, NoPodRoutes: o.overlay != "",
+		Subnets: strings.HasPrefix(o.overlay, overlay.VXLAN.String()),
+	}
 	if o.bridge {
 		cfg.PodLink = lab.Bridge
 	}
-	w, err := newWorld(ctx, dir, cfg, o.replicas)
+	w, err := newWorld(ctx, dir, cfg, o.replicas, o.overlay)
 	if err != nil {
 		return err
 	}

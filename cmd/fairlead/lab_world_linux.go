@@ -21,6 +21,7 @@ type world struct {
 	cluster   *lab.Cluster
 	manifests string // directory that all agents watch
 	logs      string // directory of the agents' logs
+	overlay   string // flag of the agents
 	agents    map[string]*labAgent
 	client    *lab.Pod
 	web       labService
@@ -31,10 +32,11 @@ const webPort = 8080
 
 // newWorld builds the cluster, its pods and their Service; the agents are not
 // started yet.
-func newWorld(ctx context.Context, dir string, cfg lab.Config, replicas int) (w *world, err error) {
+func newWorld(ctx context.Context, dir string, cfg lab.Config, replicas int, overlay string) (w *world, err error) {
 	w = &world{
 		manifests: filepath.Join(dir, "manifests"),
 		logs:      filepath.Join(dir, "logs"),
+		overlay:   overlay,
 		agents:    map[string]*labAgent{},
 		web: labService{
 			Name: "web", Port: 80, NodePort: 30080, TargetPort: webPort,

@@ -31,8 +31,20 @@ func (c Config) families(v4, v6 netip.Prefix) []netip.Prefix {
 	return []netip.Prefix{v4}
 }
 
-func nodePrefixes(n int) (v4, v6 netip.Prefix) {
+// nodePrefixes returns the addresses of a node, with the length of its subnet.
+func (c Config) nodePrefixes(n int) (v4, v6 netip.Prefix) {
+	if c.Subnets {
+		return netip.MustParsePrefix(fmt.Sprintf("192.168.%d.10/24", n)), netip.MustParsePrefix(fmt.Sprintf("fd00:50:%x::10/64", n))
+	}
 	return netip.MustParsePrefix(fmt.Sprintf("192.168.50.%d/24", n)), netip.MustParsePrefix(fmt.Sprintf("fd00:50::%x/64", n))
+}
+
+// routers returns the addresses of a node's router.
+func (c Config) routers(n int) (v4, v6 netip.Prefix) {
+	if c.Subnets {
+		return netip.MustParsePrefix(fmt.Sprintf("192.168.%d.254/24", n)), netip.MustParsePrefix(fmt.Sprintf("fd00:50:%x::fffe/64", n))
+	}
+	return underlayRouter4, underlayRouter6
 }
 
 func podCIDRs(n int) (v4, v6 netip.Prefix) {

@@ -76,7 +76,11 @@ func (c *Cluster) addOutside() (err error) {
 // RouteVIPs makes the fabric send packets for dst to node, as a router in front
 // of a cluster does for ClusterIPs and load balancer addresses.
 func (c *Cluster) RouteVIPs(dst netip.Prefix, node *Node) error {
-	return c.fabric.SetRoute(dst, node.addrLike(dst.Addr()), switchName)
+	port := switchName
+	if c.Config.Subnets {
+		port = node.Name
+	}
+	return c.fabric.SetRoute(dst, node.addrLike(dst.Addr()), port)
 }
 
 // Close removes the cluster with everything in it.

@@ -3,7 +3,10 @@
 
 package lab
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // PodLink says how pods are attached to their node.
 type PodLink uint8
@@ -27,6 +30,9 @@ type Config struct {
 	// NoPodRoutes leaves out the plain routes to the other nodes' pod CIDRs, for
 	// those who bring an overlay.
 	NoPodRoutes bool
+	// Subnets gives each node a subnet of its own behind the router, where plain
+	// routes to pods cannot work: it needs NoPodRoutes.
+	Subnets bool
 }
 
 // maxNodes keeps the node number inside one byte of its addresses, below those
@@ -36,6 +42,9 @@ const maxNodes = 250
 func (c Config) validate() error {
 	if c.Nodes < 0 || c.Nodes > maxNodes {
 		return fmt.Errorf("nodes %d is not in 0..%d", c.Nodes, maxNodes)
+	}
+	if c.Subnets && !c.NoPodRoutes {
+		return errors.New("subnets: pods have no plain routes through the router; NoPodRoutes is not set")
 	}
 	if c.PodLink > Bridge {
 		return fmt.Errorf("pod link %d is unknown", c.PodLink)

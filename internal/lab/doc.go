@@ -15,6 +15,9 @@
 //	10.244.1.0/24  10.244.2.0/24
 //	fd00:10:244:1::/64 ...
 //
+// With Subnets the switch is not there, and each node has a subnet of its own:
+// 192.168.N.10 and fd00:50:N::10 behind the router.
+//
 // Node N has underlay address N, pod CIDRs numbered N and a default route to the
 // fabric, so that packets to a ClusterIP have a route before they meet NAT.
 // Outside is a client beyond the router.

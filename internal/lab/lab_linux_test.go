@@ -54,6 +54,35 @@ func TestReach(t *testing.T) {
 	}
 }
 
+// TestSubnets puts each node behind the router: nodes, and pods with the client
+// of their own node, reach each other; pods of different nodes do not, before
+// somebody brings an overlay.
+func TestSubnets(t *testing.T) {
+	c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true, Subnets: true})
+	a, b := c.Nodes[0], c.Nodes[1]
+	for _, h := range []*lab.Host{a.Host, b.Host, c.Outside} {
+		labtest.Serve(t, h, 80, l4.TCP)
+	}
+	pod := labtest.Pod(t, a, "pod-node-1-1", 80, l4.TCP)
+	far := labtest.Pod(t, b, "pod-node-2-1", 80, l4.TCP)
+	for i, at := range b.Addrs() {
+		want := fmt.Sprintf("node-2 saw %s", a.Addrs()[i])
+		if got := a.Try(t.Context(), l4.Addr{IP: at, Port: 80, Proto: l4.TCP}); got != want {
+			t.Errorf("node-1 to node-2: got %q, want %q", got, want)
+		}
+		if got := c.Outside.Try(t.Context(), l4.Addr{IP: at, Port: 80, Proto: l4.TCP}); got != fmt.Sprintf("node-2 saw %s", c.Outside.Addrs()[i]) {
+			t.Errorf("outside to node-2: got %q", got)
+		}
+		if got := pod.Try(t.Context(), l4.Addr{IP: far.Addrs()[i], Port: 80, Proto: l4.TCP}); got != "unreachable" && got != "timeout" {
+			t.Errorf("pod to pod behind the router: got %q, want no way", got)
+		}
+	}
+	vip := netip.MustParsePrefix("203.0.113.0/24")
+	if err := c.RouteVIPs(vip, b); err != nil {
+		t.Errorf("route of VIPs to a node behind the router: %v", err)
+	}
+}
+
 func reach(t *testing.T, from, to *lab.Host) {
 	t.Helper()
 	for _, proto := range protos {

@@ -68,10 +68,17 @@ func (n *Node) wire() error {
 	if err := veth(fabric, n.Name, n.Host, uplink); err != nil {
 		return err
 	}
-	if err := fabric.enslave(n.Name, switchName, false); err != nil {
+	routers := cfg.families(cfg.routers(n.Number))
+	var err error
+	if cfg.Subnets {
+		err = fabric.addAddrs(n.Name, routers)
+	} else {
+		err = fabric.enslave(n.Name, switchName, false)
+	}
+	if err != nil {
 		return err
 	}
-	if err := n.connect(cfg.families(nodePrefixes(n.Number)), cfg.families(underlayRouter4, underlayRouter6)); err != nil {
+	if err := n.connect(cfg.families(cfg.nodePrefixes(n.Number)), routers); err != nil {
 		return err
 	}
 	if cfg.PodLink == Bridge {
