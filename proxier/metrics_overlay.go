@@ -28,7 +28,7 @@ func newOverlayMetrics(register func(...metrics.Registerable)) *overlayMetrics {
 		failures: counter("overlay_failures_total", "Passes over the overlay that had to be repeated."),
 		ready:    gauge("overlay_ready", "1 once packets to pods on all other nodes found their way."),
 		mtu:      gauge("overlay_mtu_bytes", "MTU of pods."),
-		peers:    gauge("overlay_nodes", "Nodes whose addresses are known, this one included."),
+		peers:    gauge("overlay_node_addresses", "Addresses that tunnels may come from: those of all nodes."),
 	}
 	register(m.written, m.repaired, m.failures, m.ready, m.mtu, m.peers)
 	return m

@@ -22,6 +22,7 @@ func scenario() []step {
 	return []step{
 		{"A cluster comes up: nodes, pods and a client outside, each in a namespace of its own", stepCluster},
 		{"An agent starts on each node and finds the Service web in a YAML file", stepAgents},
+		{"Packets between nodes travel in tunnels, those to the world under the node's address", stepTunnel},
 		{"The Service answers under every address, from everywhere", stepReach},
 		{"Connections spread evenly over the pods", stepSpread},
 		{"A pod joins the Service", stepJoin},

@@ -83,7 +83,7 @@ func (n *network) tell(ctx context.Context, r *overlay.Report) {
 		log.Info("Somebody had changed the overlay; repaired", "count", r.Repaired)
 	}
 	if r.Ready && (last == nil || !last.Ready) {
-		log.Info("The overlay is ready", "devices", r.Devices, "mtu", r.MTU, "peers", max(len(r.Tunnel.Nodes)-1, 0))
+		log.Info("The overlay is ready", "devices", r.Devices, "mtu", r.MTU)
 	}
 }
 
