@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"fairlead/internal/lab"
 )
 
 // soon is how long a change may take at most to reach the first connection. It
@@ -44,7 +46,14 @@ func (d *demo) join(ctx context.Context) error {
 }
 
 // newPod starts the next pod of web, on the nodes in turn.
-func (d *demo) newPod() (labEndpoint, error) {
+func (d *demo) newPod() (labEndpoint, error) { return d.newPodOn(nil) }
+
+// newPodOn starts it on a node of choice, nil for the next one.
+func (d *demo) newPodOn(node *lab.Node) (labEndpoint, error) {
 	d.podsMade++
-	return d.addWebPod(fmt.Sprintf("web-%d", d.podsMade), d.podsMade-1)
+	name := fmt.Sprintf("web-%d", d.podsMade)
+	if node == nil {
+		return d.addWebPod(name, d.podsMade-1)
+	}
+	return addPodOn(node, name)
 }

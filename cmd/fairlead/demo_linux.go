@@ -27,6 +27,8 @@ func scenario() []step {
 		{"Connections spread evenly over the pods", stepSpread},
 		{"A pod joins the Service", stepJoin},
 		{"All pods are replaced, one after the other, under load", stepRollout},
+		{"A UDP client and a sticky client outlive their pods", stepClients},
+		{"A node leaves and another joins, under load", stepNodes},
 		{"An agent is killed and started again", stepRestart},
 		{"Somebody flushes all of nftables", stepRepair},
 		{"A Service without pods refuses", stepRefuse},

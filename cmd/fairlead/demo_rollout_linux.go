@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"fairlead/internal/lab"
 )
 
 // stepRollout replaces every pod while clients keep connecting, in the order in
@@ -45,7 +47,12 @@ func stepRollout(ctx context.Context, d *demo) error {
 // replace puts a new pod into the place of old. drain is called when old gets no
 // new connections any more.
 func (d *demo) replace(ctx context.Context, old labEndpoint, drain func() error) error {
-	e, err := d.newPod()
+	return d.replaceOn(ctx, nil, old, drain)
+}
+
+// replaceOn does the same with the new pod on a node of choice.
+func (d *demo) replaceOn(ctx context.Context, node *lab.Node, old labEndpoint, drain func() error) error {
+	e, err := d.newPodOn(node)
 	if err != nil {
 		return err
 	}

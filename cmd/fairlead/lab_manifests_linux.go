@@ -4,22 +4,26 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"fairlead/internal/l4"
 	"fairlead/internal/lab"
 )
 
 // labService is a Service of the lab with its endpoints. It becomes one file.
 type labService struct {
 	Name       string
+	Proto      l4.Proto // TCP unless set
 	ClusterIPs []netip.Addr
 	Port       uint16
-	NodePort   uint16
+	NodePort   uint16 // 0 for none
 	TargetPort uint16
+	Sticky     bool // sessionAffinity: ClientIP
 	Endpoints  []labEndpoint
 }
 
@@ -29,6 +33,21 @@ type labEndpoint struct {
 	Server      *lab.Server
 	Terminating bool // out of use for new connections, alive for old ones
 }
+
+// at returns a VIP of the Service with its port.
+func (s labService) at(vip netip.Addr) l4.Addr {
+	return l4.Addr{IP: vip, Port: s.Port, Proto: cmp.Or(s.Proto, l4.TCP)}
+}
+
+func (s labService) typ() string {
+	if s.NodePort == 0 {
+		return "ClusterIP"
+	}
+	return "NodePort"
+}
+
+// protocol returns the protocol as the API spells it.
+func (s labService) protocol() string { return strings.ToUpper(s.at(netip.Addr{}).Proto.String()) }
 
 // Slices returns the endpoints once per family, as the API has them.
 func (s labService) Slices() []labSlice {
@@ -76,10 +95,10 @@ metadata:
   name: %s
   namespace: default
 spec:
-  type: NodePort
+  type: %s
   clusterIP: "%s"
   clusterIPs:
-`, s.Name, s.ClusterIPs[0])
+`, s.Name, s.typ(), s.ClusterIPs[0])
 	for _, ip := range s.ClusterIPs {
 		fmt.Fprintf(&b, "  - \"%s\"\n", ip)
 	}
@@ -87,13 +106,18 @@ spec:
 	for _, slice := range slices {
 		fmt.Fprintf(&b, "  - %s\n", slice.Type)
 	}
+	if s.Sticky {
+		b.WriteString("  sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 10800}}\n")
+	}
 	fmt.Fprintf(&b, `  ports:
   - name: hello
-    protocol: TCP
+    protocol: %s
     port: %d
     targetPort: %d
-    nodePort: %d
-`, s.Port, s.TargetPort, s.NodePort)
+`, s.protocol(), s.Port, s.TargetPort)
+	if s.NodePort != 0 {
+		fmt.Fprintf(&b, "    nodePort: %d\n", s.NodePort)
+	}
 	for _, slice := range slices {
 		slice.write(&b)
 	}
@@ -112,9 +136,9 @@ metadata:
 addressType: %s
 ports:
 - name: hello
-  protocol: TCP
+  protocol: %s
   port: %d
-endpoints:`, s.Service.Name, strings.ToLower(s.Type), s.Service.Name, s.Type, s.Service.TargetPort)
+endpoints:`, s.Service.Name, strings.ToLower(s.Type), s.Service.Name, s.Type, s.Service.protocol(), s.Service.TargetPort)
 	if len(s.Endpoints) == 0 {
 		b.WriteString(" []")
 	}

@@ -73,7 +73,11 @@ func (w *world) populate(replicas int) (err error) {
 
 // addWebPod adds a pod with a server to the i-th node, counted round and round.
 func (w *world) addWebPod(name string, i int) (labEndpoint, error) {
-	pod, err := w.cluster.Nodes[i%len(w.cluster.Nodes)].AddPod(name)
+	return addPodOn(w.cluster.Nodes[i%len(w.cluster.Nodes)], name)
+}
+
+func addPodOn(node *lab.Node, name string) (labEndpoint, error) {
+	pod, err := node.AddPod(name)
 	if err != nil {
 		return labEndpoint{}, err
 	}
@@ -115,9 +119,6 @@ func (w *world) waitAnswer(ctx context.Context, node *lab.Node, at l4.Addr) erro
 		}
 	}
 }
-
-// at returns a VIP of the Service with its port.
-func (s labService) at(vip netip.Addr) l4.Addr { return l4.Addr{IP: vip, Port: s.Port, Proto: l4.TCP} }
 
 // vips returns the n-th ClusterIP of each family.
 func vips(cfg lab.Config, n int) []netip.Addr {

@@ -83,7 +83,8 @@ func (h *Host) Open(ctx context.Context, to l4.Addr) (*Conn, error) {
 func (c *Conn) Ask(ctx context.Context) (Reply, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
-	return c.Reply, c.exchange(ctx, false)
+	err := c.exchange(ctx, false)
+	return c.Reply, err
 }
 
 // Source returns the client's own address.
