@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"cmp"
 	"net/netip"
 
 	"fairlead/nat"
@@ -70,14 +71,12 @@ func nodeAddrs(cfg *Config, nodes []*Node) []netip.Addr {
 	return out
 }
 
-// OverlayReport takes over what keeps parts of the overlay from working.
-func (s *Store) OverlayReport(r *overlay.Report) {
+// OverlayReport takes over what keeps parts of the overlay of a node from
+// working.
+func (s *Store) OverlayReport(node string, r *overlay.Report) {
 	problems := make([]Problem, len(r.Problems))
 	for i, p := range r.Problems {
-		problems[i] = Problem{Kind: kindOverlay, Name: "this node", Field: p.Field, Text: p.Text}
-		if p.Node != "" {
-			problems[i].Kind, problems[i].Name = kindNode, p.Node
-		}
+		problems[i] = Problem{Kind: kindNode, Name: cmp.Or(p.Node, node), Field: p.Field, Text: p.Text}
 	}
-	s.Update(func(tx *Tx) { tx.SetProblems(kindOverlay, "", problems) })
+	s.Update(func(tx *Tx) { tx.SetProblems(kindOverlay, node, problems) })
 }

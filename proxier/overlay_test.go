@@ -80,14 +80,14 @@ func TestTellOverlay(t *testing.T) {
 func TestOverlayReport(t *testing.T) {
 	store := NewStore()
 	d := newDesired(&Config{NodeName: "node-a"}, store)
-	store.OverlayReport(&overlay.Report{Problems: []overlay.Problem{
+	store.OverlayReport("node-a", &overlay.Report{Problems: []overlay.Problem{
 		{Node: "node-b", Field: "podCIDRs", Text: "overlap those of node-c"}, {Field: "MTU", Text: "is small"},
 	}})
-	want := []string{"Node node-b: podCIDRs: overlap those of node-c", "Overlay this node: MTU: is small"}
+	want := []string{"Node node-a: MTU: is small", "Node node-b: podCIDRs: overlap those of node-c"}
 	if diff := cmp.Diff(want, problemTexts(d.problems())); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
-	store.OverlayReport(&overlay.Report{})
+	store.OverlayReport("node-a", &overlay.Report{})
 	if ps := d.problems(); len(ps) > 0 {
 		t.Errorf("problems stay: %v", ps)
 	}

@@ -29,11 +29,12 @@ type network struct {
 
 	sysctlDir string // where /proc/sys/net is writable
 
-	report atomic.Pointer[overlay.Report] // the last one
+	report  atomic.Pointer[overlay.Report] // the last one
+	devices chan struct{}                  // poked when the overlay has new ones
 }
 
 func newNetwork(flags *networkFlags, cfg *proxier.Config, store *proxier.Store, metrics *proxier.Metrics) (*network, error) {
-	n := &network{flags: flags, cfg: cfg, store: store, metrics: metrics}
+	n := &network{flags: flags, cfg: cfg, store: store, metrics: metrics, devices: make(chan struct{}, 1)}
 	if cfg.Overlay == nil {
 		return n, nil
 	}
@@ -63,9 +64,11 @@ func (n *network) start(ctx context.Context, group *errgroup.Group, ready func()
 	}
 	if n.flags.active() {
 		group.Go(func() error { return n.keepSysctls(ctx) })
+		group.Go(func() error { return n.keepFirewall(ctx, ready) })
 	}
 	if n.flags.cni.confDir != "" {
 		w := newCNIWriter(&n.flags.cni, func() (podNetwork, bool) { return n.pods(ready) })
+		w.report = func(texts []string) { n.store.NodeReport(n.cfg.NodeName, "CNI", texts) }
 		group.Go(func() error { return w.run(ctx) })
 	}
 }
@@ -74,13 +77,19 @@ func (n *network) start(ctx context.Context, group *errgroup.Group, ready func()
 func (n *network) tell(ctx context.Context, r *overlay.Report) {
 	last := n.report.Swap(r)
 	n.metrics.Overlay(r)
-	n.store.OverlayReport(r)
+	n.store.OverlayReport(n.cfg.NodeName, r)
 	log := klog.FromContext(ctx)
 	if r.Err != nil {
 		log.Error(r.Err, "The overlay is not complete; trying again")
 	}
 	if r.Repaired > 0 {
 		log.Info("Somebody had changed the overlay; repaired", "count", r.Repaired)
+	}
+	if last == nil || !slices.Equal(last.Devices, r.Devices) {
+		select {
+		case n.devices <- struct{}{}:
+		default:
+		}
 	}
 	if r.Ready && (last == nil || !last.Ready) {
 		log.Info("The overlay is ready", "devices", r.Devices, "mtu", r.MTU)

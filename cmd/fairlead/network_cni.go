@@ -5,7 +5,10 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -24,12 +27,12 @@ type cniWriter struct {
 	flags *cniFlags
 	pods  func() (podNetwork, bool)
 
-	installed bool            // plugins are
-	said      map[string]bool // what the log has
+	report    func(texts []string)
+	installed bool // plugins are
 }
 
 func newCNIWriter(flags *cniFlags, pods func() (podNetwork, bool)) *cniWriter {
-	return &cniWriter{flags: flags, pods: pods, said: map[string]bool{}}
+	return &cniWriter{flags: flags, pods: pods, report: func([]string) {}}
 }
 
 // run keeps the conflist until ctx ends.
@@ -49,8 +52,8 @@ func (w *cniWriter) run(ctx context.Context) error {
 	}
 }
 
-// write makes plugins and conflist what they should be and reports whether they
-// are.
+// write makes plugins and conflist what they should be, reports what keeps pods
+// from being connected by them, and returns whether they are in place.
 func (w *cniWriter) write(ctx context.Context) bool {
 	pods, ready := w.pods()
 	if !ready {
@@ -60,67 +63,53 @@ func (w *cniWriter) write(ctx context.Context) bool {
 	if cfg.Plugin == cni.Bridge {
 		cfg.Bridge = cni.DefaultBridge
 	}
-	if !w.installPlugins(ctx, cfg.Plugins()) {
-		return false
-	}
-	text, err := cfg.Conflist()
-	if err != nil {
-		w.say(ctx, err, "The CNI configuration cannot be written")
+	if err := w.installPlugins(ctx, cfg.Plugins()); err != nil {
+		w.report([]string{err.Error()})
 		return false
 	}
 	file := filepath.Join(w.flags.confDir, cni.DefaultFile)
-	written, err := cni.Install(file, text)
+	text, err := cfg.Conflist()
+	written := false
+	if err == nil {
+		written, err = cni.Install(file, text)
+	}
 	if err != nil {
-		w.say(ctx, err, "The CNI configuration cannot be written")
+		w.report([]string{err.Error()})
 		return false
 	}
 	if written {
 		klog.FromContext(ctx).Info("Wrote the CNI configuration: pods may start", "file", file, "podCIDRs", pods.cidrs, "mtu", pods.mtu)
 	}
-	rivals, err := cni.Rivals(file)
-	if err != nil {
-		w.say(ctx, err, "Looking for other CNI configurations")
-	}
-	for _, r := range rivals {
-		w.say(ctx, nil, r.String())
-	}
+	w.report(rivals(file))
 	return true
+}
+
+// rivals returns what is wrong with other configurations beside ours.
+func rivals(file string) []string {
+	found, err := cni.Rivals(file)
+	var texts []string
+	for _, r := range found {
+		texts = append(texts, r.String())
+	}
+	if err != nil {
+		texts = append(texts, err.Error())
+	}
+	return texts
 }
 
 // installPlugins does it once. A plugin that is missing in the end would make
 // every pod fail, so that the conflist has to wait.
-func (w *cniWriter) installPlugins(ctx context.Context, plugins []string) bool {
-	log := klog.FromContext(ctx)
+func (w *cniWriter) installPlugins(ctx context.Context, plugins []string) error {
+	var failed error
 	if w.flags.from != "" && !w.installed {
 		results, err := cni.InstallPlugins(w.flags.from, w.flags.binDir, plugins)
 		for _, r := range results {
-			log.Info("CNI plugin", "name", r.Plugin, "outcome", r.Outcome, "ours", r.Ours, "theirs", r.Theirs)
+			klog.FromContext(ctx).Info("CNI plugin", "name", r.Plugin, "outcome", r.Outcome, "ours", r.Ours, "theirs", r.Theirs)
 		}
-		if err != nil {
-			w.say(ctx, err, "Not all CNI plugins could be installed")
-		}
-		w.installed = err == nil
+		w.installed, failed = err == nil, err
 	}
 	if missing := cni.Missing(w.flags.binDir, plugins); len(missing) > 0 {
-		w.say(ctx, nil, "CNI plugins are missing, so that pods cannot start", "dir", w.flags.binDir, "plugins", missing)
-		return false
+		return errors.Join(failed, fmt.Errorf("pods cannot start: %s has no CNI plugin %s", w.flags.binDir, strings.Join(missing, ", ")))
 	}
-	return true
-}
-
-// say logs what was not said before.
-func (w *cniWriter) say(ctx context.Context, err error, msg string, kv ...any) {
-	key := msg
-	if err != nil {
-		key += err.Error()
-	}
-	if w.said[key] {
-		return
-	}
-	w.said[key] = true
-	if err != nil {
-		klog.FromContext(ctx).Error(err, msg, kv...)
-	} else {
-		klog.FromContext(ctx).Info(msg, kv...)
-	}
+	return nil // what could not be upgraded works as it is
 }

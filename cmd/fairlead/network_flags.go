@@ -21,15 +21,16 @@ import (
 // networkFlags say what the agent does for the pods' network, beside Services:
 // nothing unless it is asked to, as on a node whose network is somebody else's.
 type networkFlags struct {
-	overlayMode string
-	vni         uint32
-	port        uint16
-	mtu         int
-	ipMasq      bool
-	ipMasqNodes bool
-	masqFile    string
-	setSysctls  bool
-	cni         cniFlags
+	overlayMode  string
+	vni          uint32
+	port         uint16
+	mtu          int
+	ipMasq       bool
+	ipMasqNodes  bool
+	masqFile     string
+	setSysctls   bool
+	openFirewall bool
+	cni          cniFlags
 }
 
 // cniFlags say how the container runtime is told.
@@ -46,6 +47,7 @@ func (f *networkFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.mtu, "overlay-mtu", 0, "MTU of pods; 0 is that of the interface that leads to other nodes, less what the tunnel needs")
 	fs.StringVar(&f.masqFile, "ip-masq-config", "", "configuration file of ip-masq-agent, whose changes are followed")
 	fs.BoolVar(&f.setSysctls, "set-sysctls", true, "with --overlay or --cni-conf-dir, make the kernel settings that pods need; otherwise only report them")
+	fs.BoolVar(&f.openFirewall, "open-firewall", false, "with --overlay or --cni-conf-dir, add rules to other firewalls of the node that drop what pods send or get (Docker, firewalld, ufw); otherwise only report them")
 	fs.StringVar(&f.cni.binDir, "cni-bin-dir", cni.DefaultBinDir, "where the container runtime looks for CNI plugins")
 	fs.StringVar(&f.cni.from, "cni-plugins-from", "", "directory of CNI plugins to install in --cni-bin-dir, unless newer ones are there")
 }

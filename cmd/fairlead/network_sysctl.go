@@ -17,51 +17,40 @@ import (
 // change them, and devices come.
 const sysctlInterval = 10 * time.Second
 
-// keepSysctls makes the settings that pods need, or reports them, until ctx ends.
-// What is said once is not said again before it changes.
+// keepSysctls makes the settings that pods need, and reports those that are left
+// to somebody else, until ctx ends.
 func (n *network) keepSysctls(ctx context.Context) error {
 	tick := time.NewTicker(sysctlInterval)
 	defer tick.Stop()
-	said := map[string]bool{}
 	for {
-		n.applySysctls(ctx, said)
+		n.applySysctls(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-n.devices: // the overlay's is new
 		}
 	}
 }
 
-func (n *network) applySysctls(ctx context.Context, said map[string]bool) {
+func (n *network) applySysctls(ctx context.Context) {
 	log := klog.FromContext(ctx)
 	cfg := n.sysctls()
-	devices, err := sysctl.RouterAdvertised(0)
-	if err != nil {
+	var err error
+	if cfg.RouterAdvertised, err = sysctl.RouterAdvertised(0); err != nil {
 		log.Error(err, "Looking for routers' advertisements")
 	}
-	cfg.RouterAdvertised = devices
 	needed := sysctl.Needed(cfg)
-	if !n.flags.setSysctls {
-		for i := range needed {
-			needed[i].Report = true
-		}
+	for i := range needed {
+		needed[i].Report = needed[i].Report || !n.flags.setSysctls
 	}
-	tree := sysctl.Tree{Root: filepath.Dir(n.sysctlDir)}
-	set, left := tree.Apply(needed)
+	set, left := sysctl.Tree{Root: filepath.Dir(n.sysctlDir)}.Apply(needed)
 	for _, f := range set {
 		log.Info("Set a kernel setting", "name", f.Name(), "was", f.Have, "is", f.Want, "why", f.Why)
 	}
-	now := map[string]bool{}
-	for _, f := range left {
-		text := f.String()
-		now[text] = true
-		if !said[text] {
-			log.Info("A kernel setting is not as pods need it", "what", text)
-		}
+	texts := make([]string, len(left))
+	for i, f := range left {
+		texts[i] = f.String()
 	}
-	clear(said)
-	for text := range now {
-		said[text] = true
-	}
+	n.store.NodeReport(n.cfg.NodeName, "sysctl", texts)
 }
