@@ -139,6 +139,18 @@ func TestOthers(t *testing.T) {
 	if n := strings.Count(h.kernel(t, Config{}), "route"); n != 5 {
 		t.Errorf("%d routes of 5", n)
 	}
+	for last := 5; last < 7; last++ { // another event does not make it forgotten
+		k.Set(node(1), nodes(2, last))
+		eventually(t, "the next pass", func() error {
+			if r, _, _, _ = k.last(); r.version != k.version() {
+				return fmt.Errorf("version %d, want %d", r.version, k.version())
+			}
+			return nil
+		})
+		if r.Err == nil || len(r.Problems) != 1 {
+			t.Errorf("error %v, problems %v", r.Err, r.Problems)
+		}
+	}
 	h.run(t, "ip", "route", "del", "10.128.3.0/24", "proto", "static")
 	h.becomes(t, Config{}, k.want())
 	k.stop()

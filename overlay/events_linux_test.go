@@ -144,7 +144,13 @@ func (w *world) pass(t *testing.T) error {
 	}
 	w.version++
 	r := w.k.pass(t.Context(), w.input(), w.k.distrust)
-	if r.Err != nil && w.version%2 == 0 {
+	switch {
+	case r.Err == nil:
+		want, _ := NewPlan(Config{}, w.k.seen.net, w.self, w.input().peers)
+		if diff := cmp.Diff(want.Entries.String(), w.k.have.String()); diff != "" {
+			t.Errorf("after a pass without error (-plan +have):\n%s", diff)
+		}
+	case w.version%2 == 0:
 		w.k.distrust = true // as the loop does when it tries again
 	}
 	return r.Err
