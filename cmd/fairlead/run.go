@@ -18,13 +18,9 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
-	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
-	"fairlead/conntrack"
 	"fairlead/internal/flannel"
-	"fairlead/internal/healthcheck"
-	"fairlead/nat"
 	"fairlead/proxier"
 )
 
@@ -124,79 +120,22 @@ func (f *runFlags) warn(ctx context.Context) {
 	}
 }
 
-// run starts every goroutine of the agent but those of libraries, and of
-// proxier.Run, which watches the table. It serves effective as /configz.
+// run runs the agent until ctx ends. It serves effective as /configz.
 func (f *runFlags) run(ctx context.Context, cfg proxier.Config, effective any) error {
 	log := klog.FromContext(ctx)
-	client, err := f.client()
-	if err != nil {
-		return err
-	}
 	log.Info("Starting", "version", versionText(), "node", cfg.NodeName)
 	if cfg.LocalMode == proxier.LocalClusterCIDR && len(cfg.ClusterCIDRs) == 0 {
 		log.Info("Pods cannot be told from other clients without --cluster-cidr, so nobody is masqueraded on the way to a ClusterIP")
 	}
-	events, err := newEvents(ctx, client, cfg.NodeName)
+	a, err := newAgent(ctx, f, cfg)
 	if err != nil {
 		return err
 	}
-	table, err := nat.Open(nil)
-	if err != nil {
-		return fmt.Errorf("open table: %w", err)
-	}
-	defer func() { _ = table.Close() }()
-
-	store := proxier.NewStore()
-	metrics := proxier.NewMetrics(legacyregistry.MustRegister)
-	cleaner := conntrack.NewCleaner(0)
-	forgetter := nat.NewForgetter(nil)
-	h := &health{node: cfg.NodeName, needsNode: client != nil, store: store, answers: metrics, timeout: 2 * f.syncPeriod}
-	checks := healthcheck.New(healthcheck.Options{Healthy: h.keepsUp, Report: store.HealthCheck})
-	network, err := newNetwork(&f.network, &cfg, store, metrics)
-	if err != nil {
-		return err
-	}
-	network.sysctlDir = f.conntrack.dir
-	p := proxier.New(cfg, store, proxier.Deps{
-		Table: table, Flows: cleaner, Clients: forgetter, Overlay: network.deps(), Health: checks, Events: events, Metrics: metrics,
-	})
-	h.proxier = p
+	defer a.close()
 	group, ctx := errgroup.WithContext(ctx)
-	// All sources are expected before the first delivers.
-	if f.manifests != "" {
-		store.Expect(proxier.SourceFiles)
-	}
-	if client != nil {
-		proxier.ExpectAPI(store)
-		group.Go(func() error { return proxier.RunAPI(ctx, client, cfg.NodeName, store) })
-	}
-	if f.manifests != "" {
-		group.Go(func() error { return proxier.RunFiles(ctx, f.manifests, store) })
-	}
-	group.Go(func() error { return p.Run(ctx) })
-	group.Go(func() error {
-		return cleaner.Run(ctx, func(s conntrack.Sweep) {
-			metrics.Swept(s)
-			if s.Err != nil {
-				log.Error(s.Err, "Stale flows are not all gone; trying again")
-			}
-		})
-	})
-	group.Go(func() error {
-		return forgetter.Run(ctx, func(clients int, err error) {
-			metrics.Forgot(clients)
-			if err != nil {
-				log.Error(err, "Sticky clients of endpoints that are gone are not all forgotten; trying again")
-			}
-		})
-	})
-	network.start(ctx, group, p.Ready)
-	group.Go(func() error { return checks.Run(ctx) })
-	group.Go(func() error { return f.serve(ctx, f.metricsAddr, metricsHandler(effective, f.profiling)) })
-	group.Go(func() error { return f.serve(ctx, f.healthAddr, h.handler()) })
-	group.Go(func() error { return saveMemory(ctx, p.Ready) })
-	group.Go(func() error { return watchConfig(ctx, f.files) })
-	group.Go(func() error { return f.conntrack.run(ctx, p.Ready) })
+	a.follow(ctx, group)
+	a.work(ctx, group)
+	a.serve(ctx, group, effective)
 	err = group.Wait()
 	log.Info("Ending; the data path stays as it is")
 	return err
