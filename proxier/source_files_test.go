@@ -283,9 +283,9 @@ func TestRunFilesWays(t *testing.T) {
 // without an event.
 func soon(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(again / 2); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(again * 9 / 10); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", again/2, what)
+			t.Fatalf("not within %v: %s", again*9/10, what)
 		}
 	}
 }
