@@ -57,6 +57,7 @@ func (d Device) ensure(s *socket, ns *netns.NS, have *kernelLink) (wrote bool, e
 	if err := s.request(func(r *requests, seq uint32) {
 		begin(r, seq, unix.RTM_NEWLINK, 0, 0, unix.IFF_UP)
 		r.str(unix.IFLA_IFNAME, d.Name)
+		r.str(unix.IFLA_IFALIAS, alias)
 	}); err != nil {
 		return true, fmt.Errorf("set device %s up: %w", d.Name, err)
 	}
@@ -103,9 +104,13 @@ func (r *requests) encodeLocal(a netip.Addr) {
 // silence keeps the device from speaking IPv6 by itself, which nobody would
 // hear, and from believing routers.
 func (d Device) silence(s *socket, ns *netns.NS) error {
-	err := s.request(func(r *requests, seq uint32) { begin(r, seq, unix.RTM_NEWLINK, 0, 0, 0); d.encodeQuiet(r) })
-	if err != nil {
-		return fmt.Errorf("set device %s: %w", d.Name, err)
+	err := s.request(func(r *requests, seq uint32) {
+		begin(r, seq, unix.RTM_NEWLINK, 0, 0, 0)
+		r.str(unix.IFLA_IFNAME, d.Name)
+		r.encodeNoAddress()
+	})
+	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // ipv6.disable=1
+		return fmt.Errorf("silence device %s: %w", d.Name, err)
 	}
 	refuse := func() error {
 		err := os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", d.Name, "accept_ra"), []byte("0"), 0)
@@ -127,10 +132,7 @@ func (d Device) silence(s *socket, ns *netns.NS) error {
 	return nil
 }
 
-// encodeQuiet finds the device by its name unless the message has its index.
-func (d Device) encodeQuiet(r *requests) {
-	r.str(unix.IFLA_IFNAME, d.Name)
-	r.str(unix.IFLA_IFALIAS, alias)
+func (r *requests) encodeNoAddress() {
 	r.nest(unix.IFLA_AF_SPEC, func() {
 		r.nest(unix.AF_INET6, func() { r.attr(addrGenMode, addrGenModeNone) })
 	})
@@ -160,8 +162,11 @@ func (d Device) change(s *socket, have *kernelLink) error {
 		if have.mac != d.MAC {
 			r.attr(unix.IFLA_ADDRESS, d.MAC[:]...)
 		}
-		if have.speaksLL || have.alias != alias {
-			d.encodeQuiet(r)
+		if have.alias != alias {
+			r.str(unix.IFLA_IFALIAS, alias)
+		}
+		if have.speaksLL {
+			r.encodeNoAddress()
 		}
 	}))
 	if err != nil {
