@@ -29,6 +29,10 @@ type Cluster struct {
 
 	mu   sync.Mutex
 	last int // number of the newest node
+
+	// plugins is the context of New, which never ends here: pods are removed by
+	// programs, and Close comes after the end of everything else.
+	plugins context.Context
 }
 
 // New builds a cluster. The caller needs CAP_SYS_ADMIN and CAP_NET_ADMIN in its
@@ -37,7 +41,7 @@ func New(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("build lab: %w", err)
 	}
-	c := &Cluster{Config: cfg}
+	c := &Cluster{Config: cfg, plugins: context.WithoutCancel(ctx)}
 	build := []func() error{c.addFabric, c.addOutside}
 	for range cfg.Nodes {
 		build = append(build, func() error { _, err := c.AddNode(); return err })

@@ -6,6 +6,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 )
 
 // PodLink says how pods are attached to their node.
@@ -17,6 +18,9 @@ const (
 	// Bridge joins the pods of a node by cni0 with hairpin ports, as the bridge
 	// CNI plugin does.
 	Bridge
+	// CNI leaves pods to the plugins of CNIBinDir and to the conflist that somebody
+	// puts into the CNIConfDir of their node. A container runtime does the same.
+	CNI
 )
 
 // Config describes a cluster. The zero value is a fabric and a client outside.
@@ -27,6 +31,9 @@ type Config struct {
 	IPv6 bool
 	// PodLink is PTP unless set.
 	PodLink PodLink
+	// CNIDir gets, with PodLink CNI, a directory for each node; CNIBinDir has the
+	// programs. Both are absolute.
+	CNIDir, CNIBinDir string
 	// NoPodRoutes leaves out the plain routes to the other nodes' pod CIDRs, for
 	// those who bring an overlay.
 	NoPodRoutes bool
@@ -46,8 +53,11 @@ func (c Config) validate() error {
 	if c.Subnets && !c.NoPodRoutes {
 		return errors.New("subnets: pods have no plain routes through the router; NoPodRoutes is not set")
 	}
-	if c.PodLink > Bridge {
+	if c.PodLink > CNI {
 		return fmt.Errorf("pod link %d is unknown", c.PodLink)
+	}
+	if c.PodLink == CNI && !(filepath.IsAbs(c.CNIDir) && filepath.IsAbs(c.CNIBinDir)) {
+		return fmt.Errorf("directories of CNI: %q and %q are not absolute", c.CNIDir, c.CNIBinDir)
 	}
 	return nil
 }

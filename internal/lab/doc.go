@@ -38,6 +38,9 @@
 // underlay address. Pods must be masqueraded to leave the cluster: the fabric
 // has no routes to them.
 //
+// With CNI the plugins of a container runtime make the pods' links, by the
+// conflist that an agent on the node wrote: ADD connects a pod, DEL removes it.
+//
 // # Talking
 //
 // Servers answer with their name and the source address they saw; Dial returns

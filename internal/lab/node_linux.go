@@ -81,8 +81,11 @@ func (n *Node) wire() error {
 	if err := n.connect(cfg.families(cfg.nodePrefixes(n.Number)), routers); err != nil {
 		return err
 	}
-	if cfg.PodLink == Bridge {
+	switch cfg.PodLink {
+	case Bridge:
 		return n.addPodBridge()
+	case CNI:
+		return n.makeCNIDirs()
 	}
 	return n.guardPodCIDRs()
 }

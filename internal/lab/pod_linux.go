@@ -14,11 +14,13 @@ type Pod struct {
 	*Host
 	Node *Node
 
-	device string // the node's end of its veth
+	device string      // the node's end of its veth
+	cni    *attachment // nil unless plugins made it
 }
 
 // AddPod makes a pod with the next free addresses of the node's pod CIDRs.
-// Addresses are never handed out twice.
+// Addresses are never handed out twice. With PodLink CNI it waits for a conflist,
+// and the address is what the plugins say.
 func (n *Node) AddPod(name string) (*Pod, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -43,6 +45,9 @@ func (n *Node) AddPod(name string) (*Pod, error) {
 
 // wire attaches the pod to its node; i is the host part of its addresses.
 func (p *Pod) wire(i int) error {
+	if p.Node.cluster.Config.PodLink == CNI {
+		return p.wireCNI()
+	}
 	if err := veth(p.Node.Host, p.device, p.Host, uplink); err != nil {
 		return err
 	}
@@ -97,6 +102,9 @@ func (p *Pod) Close() error {
 	p.mu.Unlock()
 	if gone {
 		return nil
+	}
+	if p.cni != nil {
+		return errors.Join(p.unwireCNI(), p.Host.Close())
 	}
 	// A namespace without descriptors is taken apart some time later; the device
 	// is removed now, so that the address is unreachable from here on.

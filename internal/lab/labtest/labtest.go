@@ -50,3 +50,13 @@ func Serve(t testing.TB, h *lab.Host, port uint16, protos ...l4.Proto) {
 		}
 	}
 }
+
+// Plugins returns a directory of CNI plugins, or skips the test without them.
+func Plugins(t testing.TB, plugins ...string) string {
+	t.Helper()
+	dir, err := lab.FindPlugins(plugins...)
+	if err != nil {
+		nstest.Skip(t, err.Error())
+	}
+	return dir
+}
