@@ -64,6 +64,7 @@ func newAgent(ctx context.Context, f *runFlags, cfg proxier.Config) (*agent, err
 		Health: a.checks, Events: events, Metrics: a.metrics,
 	})
 	a.health.proxier = a.proxier
+	a.health.ready = func() bool { return a.network.up(a.proxier.Ready) }
 	return a, nil
 }
 
@@ -105,7 +106,7 @@ func (a *agent) work(ctx context.Context, group *errgroup.Group) {
 			}
 		})
 	})
-	a.network.start(ctx, group, a.proxier.Ready)
+	a.network.start(ctx, group, a.client, a.proxier.Ready)
 	group.Go(func() error { return a.flags.conntrack.run(ctx, a.proxier.Ready) })
 }
 

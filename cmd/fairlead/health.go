@@ -19,6 +19,8 @@ type health struct {
 	// timeout is how long a change may wait for the kernel before the agent
 	// counts as unhealthy: twice the sync period, as in kube-proxy.
 	timeout time.Duration
+	// ready reports whether everything was in place once.
+	ready   func() bool
 	answers interface {
 		Healthz(code int)
 		Livez(code int)
@@ -39,7 +41,9 @@ type healthAnswer struct {
 }
 
 // handler serves /healthz, which says whether load balancers should send
-// traffic, and /livez, which says whether to leave the agent alone.
+// traffic, /livez, which says whether to leave the agent alone, and /readyz, which
+// says whether Services, and the pods' network if it is ours, were once there: a
+// rolling update waits for that.
 func (h *health) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -47,6 +51,13 @@ func (h *health) handler() http.Handler {
 		h.answers.Healthz(h.answer(w, &eligible))
 	})
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { h.answers.Livez(h.answer(w, nil)) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		code := http.StatusOK
+		if !h.ready() {
+			code = http.StatusServiceUnavailable
+		}
+		writeJSON(w, code, map[string]bool{"ready": code == http.StatusOK})
+	})
 	return mux
 }
 

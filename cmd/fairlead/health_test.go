@@ -121,3 +121,17 @@ func TestServe(t *testing.T) {
 	}
 	cancel()
 }
+
+// TestReadyz has nothing to do with being behind: it is about the first sync.
+func TestReadyz(t *testing.T) {
+	ready := false
+	handler := (&health{store: proxier.NewStore(), answers: counted{}, proxier: progress(time.Hour), ready: func() bool { return ready }}).handler()
+	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
+		r := httptest.NewRecorder()
+		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		if r.Code != want {
+			t.Errorf("ready %v: /readyz answers %d, want %d", ready, r.Code, want)
+		}
+		ready = true
+	}
+}

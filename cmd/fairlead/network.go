@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/masqfile"
@@ -55,7 +56,7 @@ func (n *network) deps() proxier.Overlay {
 
 // start adds the network's goroutines to the group. ready reports whether the
 // table was brought up to date.
-func (n *network) start(ctx context.Context, group *errgroup.Group, ready func() bool) {
+func (n *network) start(ctx context.Context, group *errgroup.Group, client kubernetes.Interface, ready func() bool) {
 	if n.keeper != nil {
 		group.Go(func() error { return n.keeper.Run(ctx, func(r overlay.Report) { n.tell(ctx, &r) }) })
 	}
@@ -65,6 +66,10 @@ func (n *network) start(ctx context.Context, group *errgroup.Group, ready func()
 	if n.flags.active() {
 		group.Go(func() error { return n.keepSysctls(ctx) })
 		group.Go(func() error { return n.keepFirewall(ctx, ready) })
+	}
+	if n.flags.setCondition && n.flags.active() && client != nil {
+		there := func() bool { _, ok := n.pods(ready); return ok }
+		group.Go(func() error { return sayAvailable(ctx, client, n.cfg.NodeName, there) })
 	}
 	if n.flags.cni.confDir != "" {
 		w := newCNIWriter(&n.flags.cni, func() (podNetwork, bool) { return n.pods(ready) })
@@ -126,6 +131,15 @@ func (n *network) pods(ready func() bool) (podNetwork, bool) {
 	}
 	out.mtu = r.MTU
 	return out, true
+}
+
+// up reports whether Services and, if it is ours, the pods' network are in place.
+func (n *network) up(ready func() bool) bool {
+	if !n.flags.active() {
+		return ready()
+	}
+	_, ok := n.pods(ready)
+	return ok
 }
 
 // sysctls returns what the settings of the kernel depend on.

@@ -30,6 +30,7 @@ type networkFlags struct {
 	masqFile     string
 	setSysctls   bool
 	openFirewall bool
+	setCondition bool
 	cni          cniFlags
 }
 
@@ -48,6 +49,7 @@ func (f *networkFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.masqFile, "ip-masq-config", "", "configuration file of ip-masq-agent, whose changes are followed")
 	fs.BoolVar(&f.setSysctls, "set-sysctls", true, "with --overlay or --cni-conf-dir, make the kernel settings that pods need; otherwise only report them")
 	fs.BoolVar(&f.openFirewall, "open-firewall", false, "with --overlay or --cni-conf-dir, add rules to other firewalls of the node that drop what pods send or get (Docker, firewalld, ufw); otherwise only report them")
+	fs.BoolVar(&f.setCondition, "set-node-network-available", false, "with --overlay or --cni-conf-dir, take the Node's condition NetworkUnavailable back once the network is there; needs the verb patch on nodes/status")
 	fs.StringVar(&f.cni.binDir, "cni-bin-dir", cni.DefaultBinDir, "where the container runtime looks for CNI plugins")
 	fs.StringVar(&f.cni.from, "cni-plugins-from", "", "directory of CNI plugins to install in --cni-bin-dir, unless newer ones are there")
 }

@@ -79,7 +79,7 @@ ends it leaves the data path as it is, so that an upgrade drops no traffic.`,
 	flags.network.register(groups.FlagSet("Pod network"))
 	serve := groups.FlagSet("Serving")
 	serve.StringVar(&flags.metricsAddr, "metrics-bind-address", "127.0.0.1:10249", "address and port of /metrics, /proxyMode and /configz; empty for none")
-	serve.StringVar(&flags.healthAddr, "healthz-bind-address", "0.0.0.0:10256", "address and port of /healthz and /livez; empty for none")
+	serve.StringVar(&flags.healthAddr, "healthz-bind-address", "0.0.0.0:10256", "address and port of /healthz, /livez and /readyz; empty for none")
 	flags.kubeProxyFlags.register(source, node, serve, groups.FlagSet("Kernel"))
 	logsapi.AddFlags(flags.logging, groups.FlagSet("Logs"))
 	groups.FlagSet("Logs").VisitAll(func(f *pflag.Flag) {
