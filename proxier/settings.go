@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -39,7 +40,22 @@ func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
 	if len(in.cidrs) == 0 {
 		s.ServiceCIDRs = cfg.ServiceCIDRs
 	}
-	return s, unknown.problems
+	return s, append(unknown.problems, overlaps(s.Cluster, in.cidrs)...)
+}
+
+// overlaps reports ServiceCIDRs in which there are pods, too: nobody can tell a
+// ClusterIP from a pod there, and packets to unallocated ClusterIPs are dropped.
+func overlaps(cluster []netip.Prefix, cidrs []*ServiceCIDR) []Problem {
+	var out []Problem
+	for _, c := range cidrs {
+		for _, p := range c.CIDRs {
+			i := slices.IndexFunc(cluster, p.Overlaps)
+			if i >= 0 {
+				out = append(out, Problem{Kind: kindServiceCIDR, Name: c.Name, Field: "spec.cidrs", Text: fmt.Sprintf("%s overlaps %s, where pods are", p, cluster[i])})
+			}
+		}
+	}
+	return out
 }
 
 // clusterOf returns where all pods are: what the configuration says, or the pod

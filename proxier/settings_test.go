@@ -77,6 +77,11 @@ func TestSettings(t *testing.T) {
 		objs: []*ServiceCIDR{{Name: "a", CIDRs: mustPrefixes("10.97.0.0/16")}, {Name: "b", CIDRs: mustPrefixes("10.97.0.0/16", "fd00:10:97::/112")}},
 		want: nat.Settings{NodePortAddrs: all, ServiceCIDRs: mustPrefixes("10.97.0.0/16", "10.97.0.0/16", "fd00:10:97::/112")},
 	}, {
+		name: "service CIDR among pods", cfg: Config{ClusterCIDRs: pods, LocalMode: LocalNodeCIDR}, node: node,
+		objs: []*ServiceCIDR{{Name: "a", CIDRs: mustPrefixes("10.244.128.0/20")}, {Name: "b", CIDRs: mustPrefixes("10.96.0.0/16")}},
+		want: nat.Settings{Pods: nat.Detector{CIDRs: node.PodCIDRs}, Cluster: pods, NodePortAddrs: all, ServiceCIDRs: mustPrefixes("10.244.128.0/20", "10.96.0.0/16")},
+		told: []string{"ServiceCIDR a: spec.cidrs: 10.244.128.0/20 overlaps 10.244.0.0/16, where pods are"},
+	}, {
 		name: "masquerade", cfg: Config{MasqueradeMark: 0x8000, MasqueradeAll: true}, node: node,
 		want: nat.Settings{MasqueradeMark: 0x8000, MasqueradeAll: true, NodePortAddrs: all},
 	}, {
