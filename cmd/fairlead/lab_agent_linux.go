@@ -23,6 +23,16 @@ type labAgent struct {
 	log string
 }
 
+// startAgents starts an agent on each node.
+func (w *world) startAgents() error {
+	for _, node := range w.cluster.Nodes {
+		if err := w.startAgent(node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // startAgent runs this very program as the agent of a node. Its log is appended
 // to a file of its own.
 func (w *world) startAgent(node *lab.Node) error {
@@ -33,7 +43,8 @@ func (w *world) startAgent(node *lab.Node) error {
 	}
 	defer func() { _ = out.Close() }() // the agent has a copy
 
-	cmd := exec.Command("/proc/self/exe", "run",
+	args := []string{
+		"run",
 		"--manifests", w.manifests,
 		"--node-name", node.Name,
 		"--cluster-cidr", joinPrefixes(w.cluster.Config.ClusterCIDRs()),
@@ -41,7 +52,11 @@ func (w *world) startAgent(node *lab.Node) error {
 		"--ip-masq",
 		"--metrics-bind-address", "",
 		"-v", "2",
-	)
+	}
+	if cfg := w.cluster.Config; cfg.PodLink == lab.CNI {
+		args = append(args, "--cni-conf-dir", node.CNIConfDir(), "--cni-data-dir", node.CNIDataDir(), "--cni-bin-dir", cfg.CNIBinDir)
+	}
+	cmd := exec.Command("/proc/self/exe", append(args, w.flags...)...)
 	cmd.Args[0] = "fairlead"
 	cmd.Stdout, cmd.Stderr = out, out
 	// Ctrl-C is for the lab, which ends the agents in its own time.

@@ -19,9 +19,10 @@ import (
 // world is a lab with agents on its nodes and Services in files.
 type world struct {
 	cluster   *lab.Cluster
-	manifests string // directory that all agents watch
-	logs      string // directory of the agents' logs
-	overlay   string // flag of the agents
+	manifests string   // directory that all agents watch
+	logs      string   // directory of the agents' logs
+	overlay   string   // flag of the agents
+	flags     []string // more of them
 	agents    map[string]*labAgent
 	client    *lab.Pod
 	web       labService
@@ -30,13 +31,32 @@ type world struct {
 // webPort is what the pods of the lab listen on.
 const webPort = 8080
 
-// newWorld builds the cluster, its pods and their Service; the agents are not
-// started yet.
-func newWorld(ctx context.Context, dir string, cfg lab.Config, replicas int, overlay string) (w *world, err error) {
+// newWorld builds the cluster, its pods and their Service. The agents are not
+// started yet, unless pods need them: then they are.
+func newWorld(ctx context.Context, dir string, cfg lab.Config, replicas int, overlay string, flags ...string) (*world, error) {
+	w, err := newEmptyWorld(ctx, dir, cfg, overlay, flags...)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.PodLink == lab.CNI {
+		err = errors.Join(w.writeNodes(), w.startAgents())
+	}
+	if err == nil {
+		err = w.populate(replicas)
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.cluster.Close())
+	}
+	return w, nil
+}
+
+// newEmptyWorld builds a cluster without pods and without manifests.
+func newEmptyWorld(ctx context.Context, dir string, cfg lab.Config, overlay string, flags ...string) (w *world, err error) {
 	w = &world{
 		manifests: filepath.Join(dir, "manifests"),
 		logs:      filepath.Join(dir, "logs"),
 		overlay:   overlay,
+		flags:     flags,
 		agents:    map[string]*labAgent{},
 		web: labService{
 			Name: "web", Port: 80, NodePort: 30080, TargetPort: webPort,
@@ -48,13 +68,8 @@ func newWorld(ctx context.Context, dir string, cfg lab.Config, replicas int, ove
 			return nil, fmt.Errorf("make directory of the lab: %w", err)
 		}
 	}
-	if w.cluster, err = lab.New(ctx, cfg); err != nil {
-		return nil, err
-	}
-	if err := w.populate(replicas); err != nil {
-		return nil, errors.Join(err, w.cluster.Close())
-	}
-	return w, nil
+	w.cluster, err = lab.New(ctx, cfg)
+	return w, err
 }
 
 func (w *world) populate(replicas int) (err error) {

@@ -59,7 +59,7 @@ func (w *cniWriter) write(ctx context.Context) bool {
 	if !ready {
 		return false
 	}
-	cfg := cni.Config{Plugin: cni.Plugin(w.flags.plugin), PodCIDRs: pods.cidrs, MTU: pods.mtu}
+	cfg := cni.Config{Plugin: cni.Plugin(w.flags.plugin), PodCIDRs: pods.cidrs, MTU: pods.mtu, DataDir: w.flags.dataDir}
 	if cfg.Plugin == cni.Bridge {
 		cfg.Bridge = cni.DefaultBridge
 	}

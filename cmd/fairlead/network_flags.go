@@ -40,6 +40,7 @@ type cniFlags struct {
 	binDir  string
 	from    string
 	plugin  string
+	dataDir string
 }
 
 func (f *networkFlags) register(fs *pflag.FlagSet) {
@@ -51,6 +52,7 @@ func (f *networkFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.openFirewall, "open-firewall", false, "with --overlay or --cni-conf-dir, add rules to other firewalls of the node that drop what pods send or get (Docker, firewalld, ufw); otherwise only report them")
 	fs.BoolVar(&f.setCondition, "set-node-network-available", false, "with --overlay or --cni-conf-dir, take the Node's condition NetworkUnavailable back once the network is there; needs the verb patch on nodes/status")
 	fs.StringVar(&f.cni.binDir, "cni-bin-dir", cni.DefaultBinDir, "where the container runtime looks for CNI plugins")
+	fs.StringVar(&f.cni.dataDir, "cni-data-dir", cni.DefaultDataDir, "where the host-local plugin notes which addresses pods have; with another one it forgets those that it gave")
 	fs.StringVar(&f.cni.from, "cni-plugins-from", "", "directory of CNI plugins to install in --cni-bin-dir, unless newer ones are there")
 }
 
@@ -126,7 +128,7 @@ func (f *cniFlags) validate() error {
 		errs = append(errs, fmt.Errorf("--cni-plugin: %q is not ptp or bridge", f.plugin))
 	}
 	for _, d := range []struct{ flag, dir string }{
-		{"--cni-conf-dir", f.confDir}, {"--cni-bin-dir", f.binDir}, {"--cni-plugins-from", f.from},
+		{"--cni-conf-dir", f.confDir}, {"--cni-bin-dir", f.binDir}, {"--cni-plugins-from", f.from}, {"--cni-data-dir", f.dataDir},
 	} {
 		if d.dir != "" && !filepath.IsAbs(d.dir) {
 			errs = append(errs, fmt.Errorf("%s: %q is not an absolute path", d.flag, d.dir))

@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"fairlead/internal/l4"
+	"fairlead/internal/lab"
+	"fairlead/internal/nstest"
+)
+
+// TestMain lets the test binary be the agent as well: the lab runs its own
+// program on each node.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "run" {
+		main()
+		return
+	}
+	if nstest.Available() {
+		if err := loopbackUp(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	nstest.Main(m)
+}
+
+// loopbackUp is for tests that listen on 127.0.0.1 of the test's own namespace.
+func loopbackUp() error {
+	lo, err := netlink.LinkByName("lo")
+	return errors.Join(err, netlink.LinkSetUp(lo))
+}
+
+// testWorld is a world that ends with the test. The logs of its agents are shown
+// when that fails.
+func testWorld(t testing.TB, w *world, err error) *world {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.cluster.Close(); err != nil {
+			t.Error(err)
+		}
+		for name, a := range w.agents {
+			if t.Failed() {
+				t.Logf("the log of %s ends with:\n%s", name, a.tail())
+			}
+		}
+	})
+	return w
+}
+
+func eventually(t testing.TB, what string, f func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if err = f(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("not within 30 s: %s: %v", what, err)
+}
+
+// expect dials until the answer is the right one.
+func expect(t testing.TB, from *lab.Host, ip netip.Addr, port uint16, want string) {
+	t.Helper()
+	at := l4.Addr{IP: ip, Port: port, Proto: l4.TCP}
+	eventually(t, fmt.Sprintf("%s to %s: %s", from.Name, at, want), func() error {
+		if got := from.Try(t.Context(), at); got != want {
+			return errors.New(got)
+		}
+		return nil
+	})
+}
