@@ -103,7 +103,7 @@ func TestWrongDevice(t *testing.T) {
 			h := newHost(t)
 			h.run(t, strings.Fields(link)...)
 			if name == "other name" {
-				h.run(t, "ip", "link", "set", "former.1", "alias", alias)
+				h.run(t, "ip", "link", "set", "former.1", "alias", Alias)
 			}
 			before := h.index(DefaultDevice4)
 			k := start(t, h.ns, Options{})

@@ -29,7 +29,7 @@ func (d Device) compatible(l *kernelLink) bool {
 // same reports whether a device is as d says in all that can be changed.
 func (d Device) same(l *kernelLink) bool {
 	return d.compatible(l) && l.vxlan.local == d.Local && !l.vxlan.learning && l.mtu == d.MTU && l.mac == d.MAC &&
-		l.up() && !l.speaksLL && l.alias == alias
+		l.up() && !l.speaksLL && l.alias == Alias
 }
 
 // ensure makes the device exist as d says, and reports whether it wrote. have is
@@ -57,7 +57,7 @@ func (d Device) ensure(s *socket, ns *netns.NS, have *kernelLink) (wrote bool, e
 	if err := s.request(func(r *requests, seq uint32) {
 		begin(r, seq, unix.RTM_NEWLINK, 0, 0, unix.IFF_UP)
 		r.str(unix.IFLA_IFNAME, d.Name)
-		r.str(unix.IFLA_IFALIAS, alias)
+		r.str(unix.IFLA_IFALIAS, Alias)
 	}); err != nil {
 		return true, fmt.Errorf("set device %s up: %w", d.Name, err)
 	}
@@ -162,8 +162,8 @@ func (d Device) change(s *socket, have *kernelLink) error {
 		if have.mac != d.MAC {
 			r.attr(unix.IFLA_ADDRESS, d.MAC[:]...)
 		}
-		if have.alias != alias {
-			r.str(unix.IFLA_IFALIAS, alias)
+		if have.alias != Alias {
+			r.str(unix.IFLA_IFALIAS, Alias)
 		}
 		if have.speaksLL {
 			r.encodeNoAddress()

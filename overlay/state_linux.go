@@ -31,7 +31,7 @@ type state struct {
 // ours reports whether we may do with a device what we like. The alias finds
 // those that an earlier Config named otherwise.
 func (k *Keeper) ours(l *kernelLink) bool {
-	return l.kind == "vxlan" && (l.name == k.cfg.Device4 || l.name == k.cfg.Device6 || l.alias == alias)
+	return l.kind == "vxlan" && (l.name == k.cfg.Device4 || l.name == k.cfg.Device6 || l.alias == Alias)
 }
 
 // look reads links and addresses, and tells the watch which of them matter.

@@ -29,12 +29,12 @@ func (p Plan) String() string {
 func (d Device) String() string {
 	return fmt.Sprintf("ip link add %s address %s mtu %d type vxlan id %d dstport %d local %s nolearning\n"+
 		"ip link set %s addrgenmode none\n"+
-		"ip link set %s alias %s up", d.Name, d.MAC, d.MTU, d.VNI, d.Port, d.Local, d.Name, d.Name, alias)
+		"ip link set %s alias %s up", d.Name, d.MAC, d.MTU, d.VNI, d.Port, d.Local, d.Name, d.Name, Alias)
 }
 
-// alias marks devices that we made. It shows in ip link, and finds a device that
+// Alias marks devices that we made. It shows in ip link, and finds a device that
 // an earlier Config named otherwise.
-const alias = "fairlead"
+const Alias = "fairlead"
 
 // String returns the step as a command.
 func (s Step) String() string {

@@ -44,6 +44,7 @@ nftables table, "inet fairlead". Look at what it does with
 	root.AddCommand(
 		newRunCommand(),
 		newRenderCommand(),
+		newCleanupCommand(),
 		newLabCommand(),
 		newVersionCommand(),
 	)

@@ -1,0 +1,98 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package leftovers
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// podBridge is the bridge that flannel's conflist names.
+const podBridge = "cni0"
+
+// ownsDevice reports whether l was made by the owner and is of use to nobody
+// else.
+func (p *planner) ownsDevice(l *Link) bool {
+	ours := l.Kind == "vxlan" && l.Alias == p.Alias && p.Alias != ""
+	switch {
+	case p.owner == Fairlead:
+		return ours
+	case ours: // fairlead has taken it over
+		return false
+	case p.names.devices[l.Name] != "":
+		return p.names.devices[l.Name] == l.Kind
+	case p.owner == Flannel && l.Kind == "vxlan":
+		return flannelVXLAN(l.Name)
+	}
+	return false
+}
+
+// flannelVXLAN reports whether a device is named as flannel's backend does:
+// after its VNI.
+func flannelVXLAN(name string) bool {
+	for _, prefix := range []string{"flannel.", "flannel-v6."} {
+		if vni, ok := strings.CutPrefix(name, prefix); ok {
+			_, err := strconv.ParseUint(vni, 10, 24)
+			return err == nil
+		}
+	}
+	return false
+}
+
+func (p *planner) devices() {
+	for i := range p.state.Links {
+		l := &p.state.Links[i]
+		if p.ownsDevice(l) {
+			p.remove(Removal{Kind: KindDevice, Name: l.Name, index: l.Index})
+		}
+		if p.owner != Flannel || l.Name != podBridge || l.Kind != "bridge" {
+			continue
+		}
+		if l.Ports == 0 {
+			p.remove(Removal{Kind: KindDevice, Name: l.Name, index: l.Index})
+		} else {
+			p.leave("device "+podBridge, fmt.Sprintf("%d pods hang on it", l.Ports), "ip link delete "+podBridge+", once they are gone")
+		}
+	}
+	if p.owner == KubeProxy && p.state.Virtual && slices.ContainsFunc(p.state.Links, p.isIPVS) {
+		p.leave("services of IPVS", "they are unreachable without kube-ipvs0, and could be others'", "ipvsadm --clear")
+	}
+}
+
+func (p *planner) isIPVS(l Link) bool { return p.ownsDevice(&l) }
+
+// legacy tells what only the old iptables can remove.
+func (p *planner) legacy() {
+	for i := range p.state.Legacy {
+		t := &p.state.Legacy[i]
+		n := 0
+		for _, c := range t.Chains {
+			if p.names.ownsChain(c.Name) {
+				n++
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		tool := "iptables-legacy"
+		if t.Family == "ip6" {
+			tool = "ip6tables-legacy"
+		}
+		p.leave(fmt.Sprintf("table %s of %s, with %d chains of %s", t.Name, tool, n, p.owner), "legacy iptables cannot be changed over netlink",
+			fmt.Sprintf("%s-save -t %s | grep -vE '%s' | %s-restore -T %s", tool, t.Name, p.pattern(), tool, t.Name))
+	}
+}
+
+// pattern matches the lines of iptables-save that are about the owner's chains
+// or jump to them.
+func (p *planner) pattern() string {
+	names := slices.Clone(p.names.chains)
+	for _, prefix := range p.names.prefixes {
+		names = append(names, prefix+"[A-Z0-9]+")
+	}
+	all := "(" + strings.Join(names, "|") + ")"
+	return "(^:|-A |-[jg] )" + all + "( |$)"
+}

@@ -1,0 +1,100 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package leftovers
+
+import (
+	"net/netip"
+	"path/filepath"
+)
+
+// Options say where to look.
+type Options struct {
+	// CNIDir is where the container runtime looks for conflists.
+	CNIDir string
+	// SubnetFile is what flannel tells its CNI plugin.
+	SubnetFile string
+	// Table, Alias and Protocol are what fairlead's table is called, what its
+	// devices bear, and what its routes are marked with.
+	Table    string
+	Alias    string
+	Protocol uint8
+}
+
+// Where flannel's manifest puts files.
+const (
+	DefaultSubnetFile = "/run/flannel/subnet.env"
+	flannelConflist   = "10-flannel.conflist"
+	fairleadConflist  = "10-fairlead.conflist"
+)
+
+func (o *Options) conflist(owner Owner) string {
+	switch {
+	case o.CNIDir == "":
+		return ""
+	case owner == Flannel:
+		return filepath.Join(o.CNIDir, flannelConflist)
+	case owner == Fairlead:
+		return filepath.Join(o.CNIDir, fairleadConflist)
+	}
+	return ""
+}
+
+// State is what a machine holds, as far as it could be somebody's leftovers.
+type State struct {
+	Tables []Table  // of nftables
+	Legacy []Table  // of legacy iptables, with those chains that could be somebody's
+	Sets   []string // of ipset
+	Links  []Link
+	Routes []Route  // of the main table
+	Files  []string // that exist, of those looked for
+	// Subnets and Networks are FLANNEL_SUBNET and FLANNEL_NETWORK of the subnet
+	// file.
+	Subnets, Networks []netip.Prefix
+	// Virtual says that IPVS has services.
+	Virtual bool
+}
+
+// Table is a table of nftables. Chains are known only where somebody's could be
+// among them.
+type Table struct {
+	Family string // "ip", "ip6", "inet"
+	Name   string
+	Chains []Chain
+}
+
+// String returns the name as nft takes it.
+func (t *Table) String() string { return t.Family + " " + t.Name }
+
+// Chain is a chain and what in it leads to others.
+type Chain struct {
+	Name  string
+	Base  bool // the kernel calls it
+	Rules []Rule
+}
+
+// Rule is a rule that leads to another chain.
+type Rule struct {
+	Handle uint64
+	Target string
+}
+
+// Link is a network device.
+type Link struct {
+	Index int
+	Name  string
+	Kind  string // "vxlan", "bridge", …
+	Alias string
+	// Ports is how many devices a bridge has.
+	Ports int
+}
+
+// Route is a route of the main table.
+type Route struct {
+	Dst       netip.Prefix
+	Via       netip.Addr
+	Device    int // 0 for a blackhole
+	Protocol  uint8
+	Metric    int
+	Blackhole bool
+}
