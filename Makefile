@@ -16,7 +16,7 @@ KUBELDFLAGS := -X k8s.io/component-base/version.gitVersion=v1.36.3
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the static binary bin/fairlead
@@ -30,6 +30,15 @@ demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (a
 e2e: deps build controlplane ## Test agents against a real control plane (first build: 5 min)
 	cd bench && CGO_ENABLED=0 $(GO) vet ./...
 	cd bench && CGO_ENABLED=0 $(GO) test -timeout 20m ./...
+
+SERVICES ?= 1000
+BACKENDS ?= 10
+UPDATES  ?= 20
+
+.PHONY: compare
+compare: deps build controlplane ## Measure beside kube-proxy, with SERVICES=1000 BACKENDS=10 UPDATES=20
+	cd bench && CGO_ENABLED=0 $(GO) test ./compare -run Compare -v -count=1 -timeout 60m \
+		-services $(SERVICES) -backends $(BACKENDS) -updates $(UPDATES) $(if $(REPORT),-report $(abspath $(REPORT)))
 
 .PHONY: controlplane
 controlplane: # etcd, kube-apiserver, kube-controller-manager and kube-proxy

@@ -52,19 +52,22 @@ const controllers = "endpointslice-controller,node-ipam-controller,namespace-con
 	"serviceaccount-controller,root-ca-certificate-publisher-controller,service-cidr-controller"
 
 func (p *Plane) controllerFlags() []string {
-	return []string{
+	flags := []string{
 		"--kubeconfig=" + p.path("admin.kubeconfig"),
 		"--controllers=" + controllers,
 		"--leader-elect=false",
 		"--bind-address=127.0.0.1", "--secure-port=" + controllerPort,
 		"--tls-cert-file=" + p.path("apiserver.crt"), "--tls-private-key-file=" + p.path("apiserver.key"),
 		"--allocate-node-cidrs", "--cluster-cidr=" + join(p.cfg.PodCIDRs),
-		"--node-cidr-mask-size-ipv4=24", "--node-cidr-mask-size-ipv6=64",
 		"--service-cluster-ip-range=" + join(p.cfg.ServiceCIDRs),
 		"--root-ca-file=" + p.path("ca.crt"),
 		"--service-account-private-key-file=" + p.path("serviceaccounts.key"),
 		"--kube-api-qps=200", "--kube-api-burst=400", // a test waits for what others put up with
 	}
+	if len(p.cfg.PodCIDRs) == 1 { // else a size per family must be given, or none
+		return flags
+	}
+	return append(flags, "--node-cidr-mask-size-ipv4=24", "--node-cidr-mask-size-ipv6=64")
 }
 
 // auditPolicy logs who asked for what, twice for a watch: when it begins and when

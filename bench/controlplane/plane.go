@@ -42,8 +42,8 @@ type Plane struct {
 // machine it is some seconds.
 const ReadyTimeout = 3 * time.Minute
 
-// Start makes the keys, starts all programs and returns when they are ready.
-// They end with the host.
+// Start makes the keys, starts etcd and the API server and returns when they are
+// ready. They end with the host.
 func Start(ctx context.Context, cfg Config) (*Plane, error) {
 	p := &Plane{cfg: cfg}
 	if err := p.prepare(); err != nil {
@@ -55,10 +55,7 @@ func Start(ctx context.Context, cfg Config) (*Plane, error) {
 	if err := p.etcd.start(); err != nil {
 		return nil, err
 	}
-	if err := p.StartAPIServer(ctx); err != nil {
-		return nil, err
-	}
-	return p, p.StartControllers(ctx)
+	return p, p.StartAPIServer(ctx)
 }
 
 // prepare writes keys, certificates, the audit policy and the kubeconfig of the

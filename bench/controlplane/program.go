@@ -124,7 +124,12 @@ func (p *Plane) StopControllers() error { return p.controller.stop() }
 // APIServerPid is the process of the API server, for measurements.
 func (p *Plane) APIServerPid() int { return p.apiserver.process.Pid() }
 
-// Logs are the paths of what the programs print.
-func (p *Plane) Logs() []string {
-	return []string{p.etcd.log, p.apiserver.log, p.controller.log}
+// Logs are the paths of what the programs that were started have printed.
+func (p *Plane) Logs() (paths []string) {
+	for _, g := range []*program{p.etcd, p.apiserver, p.controller} {
+		if _, err := os.Stat(g.log); err == nil {
+			paths = append(paths, g.log)
+		}
+	}
+	return paths
 }

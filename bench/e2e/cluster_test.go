@@ -44,6 +44,9 @@ func newCluster(t *testing.T, nodes int) *cluster {
 	}
 	t.Cleanup(func() { c.showLogs(t) })
 	c.plane, c.api = plane, plane.Client()
+	if err := plane.StartControllers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	// Node 0, where no pods run, has the allocator's first pod CIDRs; so the lab's
 	// node N gets those that the lab gave it.
 	c.addNode(t, "control-plane", c.Outside)

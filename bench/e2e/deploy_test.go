@@ -8,11 +8,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,44 +24,34 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// shipped returns the objects of deploy/fairlead.yaml; deploy/fairlead-network.yaml
-// has the same account and role.
-func shipped(t *testing.T) (out []runtime.Object) {
-	t.Helper()
-	for _, doc := range documents(t, "fairlead.yaml") {
-		out = append(out, typed(t, doc))
-	}
-	return out
-}
+// The manifests that deploy/ ships: the agent in place of kube-proxy and
+// flannel, as it runs in these tests, and in place of kube-proxy alone.
+const (
+	withNetwork = "fairlead-network.yaml"
+	proxyOnly   = "fairlead.yaml"
+)
 
-// documents returns those of the files in deploy/ of that name.
-func documents(t *testing.T, name string) (out []*unstructured.Unstructured) {
+// documents returns the objects of a manifest.
+func documents(t *testing.T, manifest string) (out []*unstructured.Unstructured) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "..", "deploy", name))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no manifests in deploy/: %v", err)
+	f, err := os.Open(filepath.Join("..", "..", "deploy", manifest))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, file := range files {
-		f, err := os.Open(file)
+	defer func() { _ = f.Close() }()
+	for in := utilyaml.NewYAMLOrJSONDecoder(f, 4096); ; {
+		var doc unstructured.Unstructured
+		err := in.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return out
+		}
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", manifest, err)
 		}
-		defer func() { _ = f.Close() }()
-		for in := utilyaml.NewYAMLOrJSONDecoder(f, 4096); ; {
-			var doc unstructured.Unstructured
-			err := in.Decode(&doc)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
-			if len(doc.Object) > 0 { // else comments alone
-				out = append(out, &doc)
-			}
+		if len(doc.Object) > 0 { // else comments alone
+			out = append(out, &doc)
 		}
 	}
-	return out
 }
 
 // manifests has the API server judge what deploy/ ships, without keeping it.
@@ -77,7 +68,7 @@ func manifests(t *testing.T, r *run) {
 	}
 	mapper := restmapper.NewDiscoveryRESTMapper(groups)
 	options := metav1.ApplyOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: "e2e", Force: true}
-	for _, doc := range documents(t, "*.yaml") {
+	for _, doc := range slices.Concat(documents(t, withNetwork), documents(t, proxyOnly)) {
 		gvk := doc.GroupVersionKind()
 		m, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 		if err != nil {
@@ -114,28 +105,38 @@ func typed(t *testing.T, doc *unstructured.Unstructured) runtime.Object {
 
 // install writes the service account and role that the agent runs under, and
 // returns the role's rules.
-func (c *cluster) install(t *testing.T) (rules []rbacv1.PolicyRule) {
+func (c *cluster) install(t *testing.T) []rbacv1.PolicyRule {
 	t.Helper()
-	accounts, bindings := 0, 0
-	for _, object := range shipped(t) {
+	for _, doc := range documents(t, withNetwork) {
 		var err error
-		switch o := object.(type) {
+		switch o := typed(t, doc).(type) {
 		case *corev1.ServiceAccount:
-			accounts++
 			_, err = c.api.CoreV1().ServiceAccounts(o.Namespace).Create(t.Context(), o, metav1.CreateOptions{})
 		case *rbacv1.ClusterRole:
-			rules = append(rules, o.Rules...)
 			_, err = c.api.RbacV1().ClusterRoles().Create(t.Context(), o, metav1.CreateOptions{})
 		case *rbacv1.ClusterRoleBinding:
-			bindings++
 			_, err = c.api.RbacV1().ClusterRoleBindings().Create(t.Context(), o, metav1.CreateOptions{})
 		}
-		if err != nil && !apierrors.IsAlreadyExists(err) {
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if accounts != 1 || bindings != 1 || len(rules) == 0 {
-		t.Fatalf("deploy/ has %d service accounts, %d bindings and %d rules", accounts, bindings, len(rules))
+	rules := roleRules(t, withNetwork)
+	if diff := cmp.Diff(rules, roleRules(t, proxyOnly)); diff != "" {
+		t.Errorf("%s has another role (-%s +%s):\n%s", proxyOnly, withNetwork, proxyOnly, diff)
+	}
+	return rules
+}
+
+func roleRules(t *testing.T, manifest string) (rules []rbacv1.PolicyRule) {
+	t.Helper()
+	for _, doc := range documents(t, manifest) {
+		switch o := typed(t, doc).(type) {
+		case *rbacv1.ClusterRole:
+			rules = append(rules, o.Rules...)
+		case *rbacv1.Role:
+			t.Errorf("%s has Role %s, which this test does not know", manifest, o.Name)
+		}
 	}
 	return rules
 }

@@ -28,6 +28,26 @@ const child = "FAIRLEAD_NSTEST_CHILD"
 // Where the host forbids user namespaces the tests run in place and those that
 // need the kernel skip, unless CI is set.
 func Main(m *testing.M) {
+	main(m, &syscall.SysProcAttr{
+		Cloneflags:                 syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
+		UidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		GidMappingsEnableSetgroups: false,
+	})
+}
+
+// MainAsRoot is Main, but root keeps its user namespace. Programs such as nft
+// can then make the buffers of their sockets as large as they need
+// (SO_SNDBUFFORCE), as they do outside of tests.
+func MainAsRoot(m *testing.M) {
+	if os.Getuid() != 0 {
+		Main(m)
+		return
+	}
+	main(m, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS})
+}
+
+func main(m *testing.M, attr *syscall.SysProcAttr) {
 	if Available() {
 		os.Exit(m.Run())
 	}
@@ -35,16 +55,11 @@ func Main(m *testing.M) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), child+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:                 syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
-		UidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		GidMappingsEnableSetgroups: false,
-		Pdeathsig:                  syscall.SIGKILL,
-	}
+	attr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil {
 		if inCI() {
-			fmt.Fprintln(os.Stderr, "nstest: start in a user namespace:", err)
+			fmt.Fprintln(os.Stderr, "nstest: start in namespaces:", err)
 			os.Exit(1)
 		}
 		os.Exit(m.Run())
