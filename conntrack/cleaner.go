@@ -15,6 +15,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"fairlead/internal/l4"
 )
@@ -203,10 +204,12 @@ func (c *Cleaner) sweepWhere(t *table, v6 bool, only *l4.Addr, s *Sweep) error {
 func localAddrs(ns int) (map[netip.Addr]struct{}, error) {
 	handle := &netlink.Handle{}
 	var err error
+	// Without a family the library opens sockets of all that it knows, of which
+	// a kernel may lack XFRM.
 	if ns == 0 {
-		handle, err = netlink.NewHandle()
+		handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 	} else {
-		handle, err = netlink.NewHandleAt(netns.NsHandle(ns))
+		handle, err = netlink.NewHandleAt(netns.NsHandle(ns), unix.NETLINK_ROUTE)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)

@@ -19,6 +19,7 @@ import (
 	"github.com/ti-mo/conntrack"
 	vnetlink "github.com/vishvananda/netlink"
 	vnetns "github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"fairlead/internal/l4"
 	"fairlead/internal/netns"
@@ -39,7 +40,7 @@ func newFlows(t testing.TB) *flows {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	h, err := vnetlink.NewHandleAt(vnetns.NsHandle(ns.Fd()))
+	h, err := vnetlink.NewHandleAt(vnetns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}

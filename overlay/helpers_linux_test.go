@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	vnetns "github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
@@ -35,7 +36,7 @@ const uplink = "eth0"
 func newHost(t testing.TB) *host {
 	t.Helper()
 	h := &host{ns: nstest.New(t)}
-	links, err := netlink.NewHandleAt(vnetns.NsHandle(h.ns.Fd()))
+	links, err := netlink.NewHandleAt(vnetns.NsHandle(h.ns.Fd()), unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}
