@@ -57,6 +57,7 @@ fmt: # part of test and check
 check: fmt ## Check format, go.mod, lint, deploy/fairlead.yaml and the image
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
+	cd bench && $(GO) mod tidy -diff
 	cd deploy/tools && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: skipped"; fi
 

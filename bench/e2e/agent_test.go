@@ -6,6 +6,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -161,6 +162,20 @@ func (a *agent) metric(ctx context.Context, series string) (float64, error) {
 		}
 	}
 	return 0, nil
+}
+
+// awaitSync waits for the agent's first sync. Who dials a VIP before that leaves
+// a flow without translation, which conntrack keeps for two minutes (SYN_SENT);
+// a connection that has its source port again is not translated either.
+func (a *agent) awaitSync(t *testing.T) {
+	t.Helper()
+	eventually(t, "first sync of "+a.node.Name, func(ctx context.Context) error {
+		at, err := a.metric(ctx, "kubeproxy_sync_proxy_rules_last_timestamp_seconds")
+		if err == nil && at == 0 {
+			err = errors.New("there was none")
+		}
+		return err
+	})
 }
 
 // deletes is how many elements, chains and rules the agent has deleted.

@@ -40,7 +40,11 @@ func TestAgents(t *testing.T) {
 	}
 	r.steady = c.expose(t, "steady", "steady")
 	r.ways = c.paths(t, r.steady)
+	c.awaitSlices(t, r.steady.Name, len(r.pods))
 	c.startAgents(t)
+	for _, a := range c.agents {
+		a.awaitSync(t)
+	}
 	for _, p := range r.pods {
 		meets(t, r.ways, p.Name)
 	}

@@ -5,9 +5,11 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -106,4 +108,25 @@ func (c *cluster) expose(t *testing.T, name, app string) *corev1.Service {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// awaitSlices waits until the controller has put all pods of a Service into
+// slices of both families.
+func (c *cluster) awaitSlices(t *testing.T, service string, pods int) {
+	t.Helper()
+	only := metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service}
+	eventually(t, "slices of "+service, func(ctx context.Context) error {
+		list, err := c.api.DiscoveryV1().EndpointSlices(namespace).List(ctx, only)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for _, s := range list.Items {
+			n += len(s.Endpoints)
+		}
+		if n != 2*pods {
+			return fmt.Errorf("they have %d endpoints", n)
+		}
+		return nil
+	})
 }
