@@ -115,6 +115,9 @@ func (f *networkFlags) apply(cfg *proxier.Config) error {
 			}
 		}
 	}
+	if f.masqFile != "" && !f.ipMasq {
+		errs = append(errs, errors.New("--ip-masq-config: nothing is masqueraded without --ip-masq"))
+	}
 	cfg.Masquerade, cfg.KeepNodes = f.ipMasq, f.ipMasq && !f.ipMasqNodes
 	if f.cni.confDir != "" {
 		cfg.PodInterfaces = f.cni.podInterfaces()
