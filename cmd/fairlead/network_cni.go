@@ -41,7 +41,9 @@ func (w *cniWriter) run(ctx context.Context) error {
 	tick := time.NewTicker(first)
 	defer tick.Stop()
 	for {
-		if w.write(ctx) {
+		if pods, ready := w.pods(); ready {
+			err := w.write(ctx, pods)
+			w.report(append(texts(err), rivals(w.file())...))
 			tick.Reset(cniInterval)
 		}
 		select {
@@ -52,49 +54,44 @@ func (w *cniWriter) run(ctx context.Context) error {
 	}
 }
 
-// write makes plugins and conflist what they should be, reports what keeps pods
-// from being connected by them, and returns whether they are in place.
-func (w *cniWriter) write(ctx context.Context) bool {
-	pods, ready := w.pods()
-	if !ready {
-		return false
-	}
+func (w *cniWriter) file() string { return filepath.Join(w.flags.confDir, cni.DefaultFile) }
+
+// write makes plugins and conflist what they should be.
+func (w *cniWriter) write(ctx context.Context, pods podNetwork) error {
 	cfg := cni.Config{Plugin: cni.Plugin(w.flags.plugin), PodCIDRs: pods.cidrs, MTU: pods.mtu, DataDir: w.flags.dataDir}
 	if cfg.Plugin == cni.Bridge {
 		cfg.Bridge = cni.DefaultBridge
 	}
 	if err := w.installPlugins(ctx, cfg.Plugins()); err != nil {
-		w.report([]string{err.Error()})
-		return false
+		return err
 	}
-	file := filepath.Join(w.flags.confDir, cni.DefaultFile)
 	text, err := cfg.Conflist()
-	written := false
-	if err == nil {
-		written, err = cni.Install(file, text)
-	}
 	if err != nil {
-		w.report([]string{err.Error()})
-		return false
+		return err
 	}
+	written, err := cni.Install(w.file(), text)
 	if written {
-		klog.FromContext(ctx).Info("Wrote the CNI configuration: pods may start", "file", file, "podCIDRs", pods.cidrs, "mtu", pods.mtu)
+		klog.FromContext(ctx).Info("Wrote the CNI configuration: pods may start", "file", w.file(), "podCIDRs", pods.cidrs, "mtu", pods.mtu)
 	}
-	w.report(rivals(file))
-	return true
+	return err
 }
 
 // rivals returns what is wrong with other configurations beside ours.
 func rivals(file string) []string {
 	found, err := cni.Rivals(file)
-	var texts []string
+	out := texts(err)
 	for _, r := range found {
-		texts = append(texts, r.String())
+		out = append(out, r.String())
 	}
-	if err != nil {
-		texts = append(texts, err.Error())
+	return out
+}
+
+// texts returns what an error says, and nothing for none.
+func texts(err error) []string {
+	if err == nil {
+		return nil
 	}
-	return texts
+	return []string{err.Error()}
 }
 
 // installPlugins does it once. A plugin that is missing in the end would make

@@ -60,14 +60,11 @@ func (n *network) checkFirewall(ctx context.Context, ns int) {
 		findings, again = lookAtFirewall(ns, cfg)
 		err = errors.Join(err, again)
 	}
-	var texts []string
+	found := texts(err)
 	for _, f := range findings {
-		texts = append(texts, f.String())
+		found = append(found, f.String())
 	}
-	if err != nil {
-		texts = append(texts, err.Error())
-	}
-	n.store.NodeReport(n.cfg.NodeName, "firewall", texts)
+	n.store.NodeReport(n.cfg.NodeName, "firewall", found)
 }
 
 func lookAtFirewall(ns int, cfg firewall.Config) ([]firewall.Finding, error) {
