@@ -31,7 +31,6 @@ type result struct {
 	latency   []time.Duration // from an update to the first connection, sorted
 	resident  int64           // bytes, after the updates
 	peak      int64           // bytes
-	cpuSync   time.Duration   // until the first sync was done
 	cpuUpdate time.Duration   // of one update, child processes included
 }
 
@@ -59,7 +58,6 @@ func (b *bench) measure(t *testing.T, s subject, node *lab.Node) (r result) {
 	}()
 	check(t, b.allAnswer(t.Context(), site))
 	r.firstSync = time.Since(start)
-	r.cpuSync = processor(t, p.Pid())
 	for i := range *updates + 1 {
 		time.Sleep(pause)
 		if i == 1 { // the first shows what the first sync has left to do

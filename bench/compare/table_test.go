@@ -34,7 +34,6 @@ func table(services, backends int, watch []time.Duration, subjects []subject, re
 	row("the same, p95", func(r result) string { return short(percentile(r.latency, 95)) })
 	row("processor time of one update", func(r result) string { return short(r.cpuUpdate) })
 	row("start of the process to all Services reached", func(r result) string { return short(r.firstSync) })
-	row("processor time of that", func(r result) string { return short(r.cpuSync) })
 	row("resident memory", func(r result) string { return fmt.Sprintf("%d MB", r.resident>>20) })
 	row("its peak", func(r result) string { return fmt.Sprintf("%d MB", r.peak>>20) })
 	return out.String()
@@ -81,7 +80,6 @@ func TestTable(t *testing.T) {
 | the same, p95 | 4.0 ms | 20 s |
 | processor time of one update | 0.0 ms | 12 ms |
 | start of the process to all Services reached | 1.5 s | 24 s |
-| processor time of that | 0.0 ms | 0.0 ms |
 | resident memory | 50 MB | 0 MB |
 | its peak | 0 MB | 1024 MB |
 `, runtime.NumCPU())
