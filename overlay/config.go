@@ -68,6 +68,11 @@ type Config struct {
 	// Device4 and Device6 name the devices whose tunnels run over IPv4 and IPv6:
 	// fairlead.1 and fairlead-v6.1. Both carry pods of both families.
 	Device4, Device6 string
+	// TakeOver keeps a device that somebody else made, if it does the same as
+	// ours would: with a lower link, or with routes through it that have another
+	// protocol. They are replaced in place, so that no packet is lost. It is for
+	// nodes that come from flannel, with its names of devices.
+	TakeOver bool
 	// MTU is what pods get, instead of that of the egress interface less what
 	// the tunnel needs.
 	MTU int

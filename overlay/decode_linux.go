@@ -17,6 +17,8 @@ type found struct {
 	// transient marks a neighbour that the kernel resolves by itself: nothing to
 	// remove, but not what we want in its place either.
 	transient bool
+	// protocol is set on a route of the main table that is not ours by that.
+	protocol uint8
 }
 
 // decodeEntry reads a message about an entry. Those that cannot be ours, or
@@ -121,5 +123,9 @@ func decodeRoute(b []byte, protocol uint8) (f found, ok bool) {
 		}
 	}
 	f.Dst = netip.PrefixFrom(dst, bits)
-	return f, proto == protocol && table == unix.RT_TABLE_MAIN && f.Dst.IsValid()
+	ok = table == unix.RT_TABLE_MAIN && f.Dst.IsValid()
+	if ok && proto != protocol {
+		f.protocol = proto
+	}
+	return f, ok && proto == protocol
 }

@@ -23,7 +23,7 @@ var ErrForeignDevice = errors.New("device is not VXLAN, and somebody else's")
 // compatible reports whether a device can be made into d without losing it.
 func (d Device) compatible(l *kernelLink) bool {
 	x := &l.vxlan
-	return x.vni == d.VNI && x.port == d.Port && !x.odd && x.local.IsValid() && familyOf(x.local) == familyOf(d.Local)
+	return x.vni == d.VNI && x.port == d.Port && !x.odd && (d.Lower || !x.lower) && x.local.IsValid() && familyOf(x.local) == familyOf(d.Local)
 }
 
 // same reports whether a device is as d says in all that can be changed.

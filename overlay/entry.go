@@ -96,4 +96,6 @@ type Device struct {
 	Local netip.Addr
 	MAC   MAC
 	MTU   int
+	// Lower allows a lower link: see Config.TakeOver.
+	Lower bool
 }

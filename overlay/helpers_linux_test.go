@@ -110,14 +110,14 @@ func kernel(t testing.TB, ns *netns.NS, cfg Config) string {
 	if err := k.look([2]netip.Addr{}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := load(k.sock, k.cfg.Protocol, k.owned, func(i int32) string { return k.names[i] })
+	l, err := load(k.sock, &k.cfg, k.owned, func(i int32) string { return k.names[i] })
 	if err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
 	for _, l := range k.seen.links {
 		if _, ours := k.owned[l.index]; ours {
-			d := Device{Name: l.name, VNI: l.vxlan.vni, Port: l.vxlan.port, Local: l.vxlan.local, MAC: l.mac, MTU: l.mtu}
+			d := Device{Name: l.name, VNI: l.vxlan.vni, Port: l.vxlan.port, Local: l.vxlan.local, MAC: l.mac, MTU: l.mtu, Lower: cfg.TakeOver}
 			lines = append(lines, d.String()+when(!d.same(&l), " (odd)"))
 		}
 	}

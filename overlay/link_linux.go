@@ -30,8 +30,9 @@ type vxlanInfo struct {
 	port     uint16
 	local    netip.Addr
 	learning bool
+	lower    bool // has a lower link, with which it goes
 	// odd is set by what we never ask for and what cannot be changed later: a
-	// lower link or a default destination, metadata mode, extensions.
+	// default destination, metadata mode, extensions.
 	odd bool
 }
 
@@ -109,7 +110,7 @@ func decodeVXLAN(b []byte) (x vxlanInfo) {
 		case unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6, unix.IFLA_VXLAN_GBP, unix.IFLA_VXLAN_GPE:
 			x.odd = true
 		case unix.IFLA_VXLAN_LINK:
-			x.odd = x.odd || u32(v) != 0
+			x.lower = u32(v) != 0
 		case unix.IFLA_VXLAN_COLLECT_METADATA, unix.IFLA_VXLAN_PROXY, unix.IFLA_VXLAN_RSC, unix.IFLA_VXLAN_L2MISS, unix.IFLA_VXLAN_L3MISS:
 			x.odd = x.odd || u8(v) != 0
 		}

@@ -164,18 +164,21 @@ type loaded struct {
 
 // load reads all entries that are ours: those on our devices, by index, and the
 // routes with our protocol.
-func load(s *socket, protocol uint8, devices map[int32]string, names func(int32) string) (*loaded, error) {
+func load(s *socket, cfg *Config, devices map[int32]string, names func(int32) string) (*loaded, error) {
 	l := &loaded{}
 	err := insist("entries", func() error {
 		*l = loaded{Entries: make(Entries, len(l.Entries))}
-		return l.read(s, protocol, devices, names)
+		return l.read(s, cfg, devices, names)
 	})
 	return l, err
 }
 
-func (l *loaded) read(s *socket, protocol uint8, devices map[int32]string, names func(int32) string) error {
+func (l *loaded) read(s *socket, cfg *Config, devices map[int32]string, names func(int32) string) error {
 	note := func(m reply) {
-		f, ok := decodeEntry(m, protocol)
+		f, ok := decodeEntry(m, cfg.Protocol)
+		if !ok && cfg.TakeOver && f.inherited(devices) {
+			f.Odd, ok = true, true
+		}
 		if !ok || f.transient {
 			return
 		}
@@ -202,10 +205,21 @@ func (l *loaded) read(s *socket, protocol uint8, devices map[int32]string, names
 	if len(devices) > 0 {
 		errs = append(errs, s.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), nil, note))
 	}
+	protocol := cfg.Protocol
+	if cfg.TakeOver {
+		protocol = 0
+	}
 	for _, f := range families() {
 		errs = append(errs, dumpRoutes(s, f, protocol, note))
 	}
 	return errors.Join(errs...)
+}
+
+// inherited reports whether f is a route through one of our devices that
+// somebody made before the device was ours; the kernel makes its own.
+func (f *found) inherited(devices map[int32]string) bool {
+	_, ours := devices[f.index]
+	return ours && f.Kind == Route && f.protocol > unix.RTPROT_KERNEL
 }
 
 // ignored are addresses that a device gives itself.

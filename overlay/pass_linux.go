@@ -83,7 +83,7 @@ func (k *Keeper) carryOut(ctx context.Context, p *planner, peers []Node, look, u
 // returns the entries that can be written: those on devices that are there.
 func (k *Keeper) reread(ctx context.Context, plan *Plan, r *Report) Entries {
 	k.fixDevices(plan.Devices, r)
-	l, err := load(k.sock, k.cfg.Protocol, k.owned, func(i int32) string { return k.names[i] })
+	l, err := load(k.sock, &k.cfg, k.owned, func(i int32) string { return k.names[i] })
 	if err != nil {
 		r.Err = errors.Join(r.Err, k.reconnect(err))
 		k.have = nil
@@ -204,6 +204,9 @@ func (w *writer) add(s Step, repair bool) {
 		}
 		return
 	}
+	if w.k.cfg.TakeOver && s.Kind == Route && s.Op == Add {
+		s.Op = Replace // what led there so far, through a device that is not ours
+	}
 	w.steps, w.repair = append(w.steps, s), append(w.repair, repair)
 }
 
@@ -231,7 +234,11 @@ func (w *writer) batch(from, to int) {
 	var refused [batchSize]error
 	steps := w.steps[from:to]
 	err := w.k.sock.write(len(steps), func(i int, r *requests, seq uint32) {
-		steps[i].encode(r, seq, w.k.index[steps[i].Device], w.k.cfg.Protocol)
+		protocol := w.k.cfg.Protocol
+		if w.k.cfg.TakeOver && steps[i].Op == Remove && steps[i].Odd {
+			protocol = 0 // of any
+		}
+		steps[i].encode(r, seq, w.k.index[steps[i].Device], protocol)
 	}, func(i int, err error) { refused[i] = err })
 	if err != nil {
 		w.lost = w.k.reconnect(err)

@@ -253,7 +253,7 @@ func (p *planner) finish() {
 		}
 		p.Devices = append(p.Devices, Device{
 			Name: p.cfg.device(f), VNI: p.cfg.VNI, Port: p.cfg.Port,
-			Local: p.own[f], MAC: p.self.mac(f), MTU: p.mtu[f],
+			Local: p.own[f], MAC: p.self.mac(f), MTU: p.mtu[f], Lower: p.cfg.TakeOver,
 		})
 		p.Tunnel.Port = p.cfg.Port
 		p.Tunnel.Own = append(p.Tunnel.Own, p.own[f])
