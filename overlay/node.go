@@ -73,6 +73,9 @@ func (n *Node) underlay(f Family) netip.Addr {
 	return netip.Addr{}
 }
 
+// VTEP returns the MAC of the node's device of a family.
+func (n *Node) VTEP(f Family) MAC { return n.mac(f) }
+
 // mac returns the MAC of the node's device of a family. It is a function of the
 // name alone, so every node knows it without being told, and a node that is made
 // anew under its old name keeps it.

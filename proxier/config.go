@@ -52,6 +52,9 @@ type Config struct {
 	Masquerade, KeepNodes bool
 	// Overlay carries packets to pods on other nodes; nil leaves that to others.
 	Overlay *overlay.Config
+	// FlannelCompat has nodes that run flannel, or a fairlead that takes its place,
+	// reached as the annotations of their Nodes say.
+	FlannelCompat bool
 	// PodInterfaces is nat.Overlay.PodInterfaces.
 	PodInterfaces []string
 	// ServiceCIDRs are used while there are no ServiceCIDR objects.

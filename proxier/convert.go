@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"fairlead/internal/flannel"
 )
 
 // The convert functions are pure. Each returns the slim form of an object and
@@ -50,6 +52,10 @@ func convertNode(in *corev1.Node) (*Node, []Problem) {
 		out.PodCIDRs = r.prefixes("spec.podCIDRs", in.Spec.PodCIDRs)
 	} else if in.Spec.PodCIDR != "" {
 		out.PodCIDRs = r.prefixes("spec.podCIDR", []string{in.Spec.PodCIDR})
+	}
+	var err error
+	if out.Flannel, err = flannel.ParseLease(in.Annotations); err != nil {
+		r.add("metadata.annotations", "%v", err)
 	}
 	out.Leaving = out.Leaving || slices.ContainsFunc(in.Spec.Taints, func(t corev1.Taint) bool { return t.Key == taintAutoscaler })
 	return out, r.problems

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"fairlead/internal/flannel"
 	"fairlead/internal/l4"
 )
 
@@ -100,6 +101,9 @@ type Node struct {
 	Underlay []netip.Addr
 	PodCIDRs []netip.Prefix
 	Zone     string // label topology.kubernetes.io/zone
+	// Flannel is what flannel says of the node in annotations, nil for nothing.
+	// It counts with Config.FlannelCompat only.
+	Flannel *flannel.Lease
 	// Leaving is set when the node is being deleted or carries the taint
 	// ToBeDeletedByClusterAutoscaler (KEP-3836).
 	Leaving bool

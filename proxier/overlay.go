@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"net/netip"
 
+	"fairlead/internal/flannel"
 	"fairlead/nat"
 	"fairlead/overlay"
 )
@@ -30,14 +31,54 @@ func (p *Proxier) tellOverlay() {
 	var peers []overlay.Node
 	for _, n := range p.store.Nodes() {
 		if n.Name != self.Name {
-			peers = append(peers, overlayNode(n))
+			peers = append(peers, p.desired.cfg.peer(n))
 		}
 	}
-	p.overlay.Set(overlayNode(self), peers)
+	p.overlay.Set(p.desired.cfg.OverlaySelf(self), peers)
 }
 
-func overlayNode(n *Node) overlay.Node {
-	return overlay.Node{Name: n.Name, Created: n.Created, PodCIDRs: n.PodCIDRs, Underlay: n.Underlay}
+// OverlaySelf returns this node as its own overlay knows it. The MACs of its
+// devices stay those that flannel has given and told to peers. The addresses are
+// the node's own: that which flannel tells to peers may be in front of a NAT.
+func (c *Config) OverlaySelf(n *Node) overlay.Node {
+	out := overlay.Node{Name: n.Name, Created: n.Created, PodCIDRs: n.PodCIDRs, Underlay: n.Underlay}
+	if l := c.lease(n); l != nil {
+		out.VTEPs = [2]overlay.MAC{l.MACs[0], l.MACs[1]}
+	}
+	return out
+}
+
+// peer returns another node as peers reach it.
+func (c *Config) peer(n *Node) overlay.Node {
+	out := c.OverlaySelf(n)
+	out.Underlay = c.underlay(n)
+	return out
+}
+
+func (c *Config) lease(n *Node) *flannel.Lease {
+	if !c.FlannelCompat {
+		return nil
+	}
+	return n.Flannel
+}
+
+// underlay returns the addresses by which peers reach a node, and its own: behind
+// a NAT it may send from either. The first of each family counts for the overlay.
+func (c *Config) underlay(n *Node) []netip.Addr {
+	l := c.lease(n)
+	if l == nil {
+		return n.Underlay
+	}
+	var out []netip.Addr
+	for f := range l.Public {
+		if a := l.Address(f); a.IsValid() {
+			out = append(out, a)
+		}
+	}
+	for _, a := range n.Underlay {
+		out = appendNew(out, a)
+	}
+	return out
 }
 
 // tunnels reports whether packets to other nodes' pods travel inside others.
@@ -62,7 +103,7 @@ func nodeAddrs(cfg *Config, nodes []*Node) []netip.Addr {
 	var out []netip.Addr
 	for _, n := range nodes {
 		if cfg.tunnels() {
-			out = append(out, n.Underlay...)
+			out = append(out, cfg.underlay(n)...)
 		}
 		if cfg.Masquerade && cfg.KeepNodes {
 			out = append(out, n.Addresses...)

@@ -108,6 +108,9 @@ func (a *agent) work(ctx context.Context, group *errgroup.Group) {
 	})
 	a.network.start(ctx, group, a.client, a.proxier.Ready)
 	group.Go(func() error { return a.flags.conntrack.run(ctx, a.proxier.Ready) })
+	if r := a.flags.newReplacer(a.health.ready); r != nil {
+		group.Go(func() error { return r.run(ctx) })
+	}
 }
 
 // serve starts what answers on ports, and what looks after the process itself.

@@ -3,7 +3,11 @@
 
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"fairlead/proxier"
+)
 
 func TestCleanupFlags(t *testing.T) {
 	for want, args := range map[string][]string{
@@ -12,6 +16,49 @@ func TestCleanupFlags(t *testing.T) {
 	} {
 		if _, err := execute(t, args...); err == nil || err.Error() != want {
 			t.Errorf("%v: %v, want %s", args, err, want)
+		}
+	}
+}
+
+func TestReplaceFlags(t *testing.T) {
+	ours, compat := &networkFlags{overlayMode: "vxlan"}, &networkFlags{overlayMode: "vxlan", flannel: true}
+	for _, tt := range []struct {
+		names   []string
+		network *networkFlags
+		want    string
+	}{
+		{nil, ours, ""},
+		{[]string{"kube-proxy"}, ours, ""},
+		{[]string{"kube-proxy", "flannel"}, compat, ""},
+		{[]string{"flannel"}, &networkFlags{}, ""},
+		{[]string{"flannel"}, ours, "flannel's devices and routes are in the way of --overlay; give --flannel-compat, which takes them over"},
+		{[]string{"fairlead"}, ours, "fairlead does not replace itself"},
+		{[]string{"x"}, ours, `"x" is not kube-proxy, flannel or fairlead`},
+	} {
+		got := ""
+		if _, err := replaceable(tt.names, tt.network); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%v: error %q, want %q", tt.names, got, tt.want)
+		}
+	}
+}
+
+func TestFlannelCompatFlag(t *testing.T) {
+	for mode, want := range map[string]string{
+		"":        "--flannel-compat: needs --overlay=vxlan or vxlan-direct",
+		"host-gw": "--flannel-compat: needs --overlay=vxlan or vxlan-direct, not host-gw",
+		"vxlan":   "",
+	} {
+		f := networkFlags{overlayMode: mode, flannel: true, vni: 7, cni: cniFlags{plugin: "ptp"}}
+		cfg := proxier.Config{}
+		err := f.apply(&cfg)
+		if err == nil && want != "" || err != nil && err.Error() != want {
+			t.Errorf("--overlay=%s: %v, want %q", mode, err, want)
+		}
+		if o := cfg.Overlay; err == nil && (!cfg.FlannelCompat || !o.TakeOver || o.Device4 != "flannel.7" || o.Device6 != "flannel-v6.7") {
+			t.Errorf("--overlay=%s: overlay %+v", mode, o)
 		}
 	}
 }

@@ -71,6 +71,9 @@ func (n *network) start(ctx context.Context, group *errgroup.Group, client kuber
 		there := func() bool { _, ok := n.pods(ready); return ok }
 		group.Go(func() error { return sayAvailable(ctx, client, n.cfg.NodeName, there) })
 	}
+	if n.flags.flannel && client != nil {
+		group.Go(func() error { return n.publishLease(ctx, client, ready) })
+	}
 	if n.flags.cni.confDir != "" {
 		w := newCNIWriter(&n.flags.cni, func() (podNetwork, bool) { return n.pods(ready) })
 		w.report = func(texts []string) { n.store.NodeReport(n.cfg.NodeName, "CNI", texts) }

@@ -28,6 +28,7 @@ type networkFlags struct {
 	ipMasq       bool
 	ipMasqNodes  bool
 	masqFile     string
+	flannel      bool
 	setSysctls   bool
 	openFirewall bool
 	setCondition bool
@@ -59,6 +60,7 @@ func (f *networkFlags) register(fs *pflag.FlagSet) {
 // registerTable adds the flags that the table depends on.
 func (f *networkFlags) registerTable(fs *pflag.FlagSet) {
 	fs.StringVar(&f.overlayMode, "overlay", "", "how packets get to pods on other nodes: vxlan, vxlan-direct (without tunnel inside a subnet), host-gw, or none, which removes what another mode left. By default that is somebody else's business")
+	fs.BoolVar(&f.flannel, "flannel-compat", false, "share the overlay with nodes that run flannel: use its device names and take over its devices, follow its annotations of Nodes, and write those of this one; needs --overlay=vxlan or vxlan-direct, and the verb patch on nodes/status")
 	fs.Uint16Var(&f.port, "overlay-port", overlay.DefaultPort, "UDP port of VXLAN")
 	fs.BoolVar(&f.ipMasq, "ip-masq", false, "give what this node's pods send out of the cluster the address of the node")
 	fs.BoolVar(&f.ipMasqNodes, "ip-masq-nodes", true, "with --ip-masq, what they send to other nodes, too")
@@ -110,6 +112,7 @@ func (f *networkFlags) apply(cfg *proxier.Config) error {
 				Mode: mode, VNI: f.vni, Port: f.port, MTU: f.mtu,
 				ClusterCIDRs: cfg.ClusterCIDRs, ServiceCIDRs: cfg.ServiceCIDRs,
 			}
+			errs = append(errs, f.takeOver(cfg))
 			if err := cfg.Overlay.Validate(); err != nil {
 				errs = append(errs, fmt.Errorf("--overlay: %w", err))
 			}
@@ -118,11 +121,27 @@ func (f *networkFlags) apply(cfg *proxier.Config) error {
 	if f.masqFile != "" && !f.ipMasq {
 		errs = append(errs, errors.New("--ip-masq-config: nothing is masqueraded without --ip-masq"))
 	}
+	if f.flannel && cfg.Overlay == nil {
+		errs = append(errs, errors.New("--flannel-compat: needs --overlay=vxlan or vxlan-direct"))
+	}
 	cfg.Masquerade, cfg.KeepNodes = f.ipMasq, f.ipMasq && !f.ipMasqNodes
 	if f.cni.confDir != "" {
 		cfg.PodInterfaces = f.cni.podInterfaces()
 	}
 	return errors.Join(append(errs, f.cni.validate())...)
+}
+
+// takeOver has the overlay be flannel's.
+func (f *networkFlags) takeOver(cfg *proxier.Config) error {
+	if !f.flannel {
+		return nil
+	}
+	if m := cfg.Overlay.Mode; m != overlay.VXLAN && m != overlay.Direct {
+		return fmt.Errorf("--flannel-compat: needs --overlay=vxlan or vxlan-direct, not %s", m)
+	}
+	cfg.FlannelCompat, cfg.Overlay.TakeOver = true, true
+	cfg.Overlay.Device4, cfg.Overlay.Device6 = fmt.Sprintf("flannel.%d", f.vni), fmt.Sprintf("flannel-v6.%d", f.vni)
+	return nil
 }
 
 func (f *cniFlags) validate() error {

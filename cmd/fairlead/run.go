@@ -21,6 +21,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/flannel"
+	"fairlead/internal/leftovers"
 	"fairlead/proxier"
 )
 
@@ -32,7 +33,10 @@ type runFlags struct {
 	kubeconfig  string
 	metricsAddr string
 	healthAddr  string
+	replace     []string
 	logging     *logsapi.LoggingConfiguration
+
+	replaceOwners []leftovers.Owner // that replace names
 
 	ignored  []*ignored        // flags that are accepted in vain
 	warnings []warning         // about those, and fields of files
@@ -76,6 +80,7 @@ ends it leaves the data path as it is, so that an upgrade drops no traffic.`,
 	source.StringVar(&flags.manifests, "manifests", "", "file or directory of Kubernetes manifests, whose changes are followed")
 	node := groups.FlagSet("Node")
 	flags.nodeFlags.register(node)
+	node.StringSliceVar(&flags.replace, "replace", nil, "kube-proxy, flannel, or both: when Services and the pods' network are in place, remove what those left on this node, unless they still run")
 	flags.network.register(groups.FlagSet("Pod network"))
 	serve := groups.FlagSet("Serving")
 	serve.StringVar(&flags.metricsAddr, "metrics-bind-address", "127.0.0.1:10249", "address and port of /metrics, /proxyMode and /configz; empty for none")
@@ -103,6 +108,9 @@ func (f *runFlags) config(fs *pflag.FlagSet) (proxier.Config, error) {
 		existing("--kubeconfig", f.kubeconfig),
 		listenAddress("--metrics-bind-address", f.metricsAddr),
 		listenAddress("--healthz-bind-address", f.healthAddr),
+	}
+	if f.replaceOwners, err = replaceable(f.replace, &f.network); err != nil {
+		errs = append(errs, fmt.Errorf("--replace: %w", err))
 	}
 	gates, err := f.gates()
 	if err != nil {

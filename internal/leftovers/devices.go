@@ -16,11 +16,11 @@ const podBridge = "cni0"
 // ownsDevice reports whether l was made by the owner and is of use to nobody
 // else.
 func (p *planner) ownsDevice(l *Link) bool {
-	ours := l.Kind == "vxlan" && l.Alias == p.Alias && p.Alias != ""
+	ours := p.aliased(l)
 	switch {
 	case p.owner == Fairlead:
-		return ours
-	case ours: // fairlead has taken it over
+		return ours && (!flannelVXLAN(l.Name) || slices.Contains(p.all, Flannel))
+	case ours:
 		return false
 	case p.names.devices[l.Name] != "":
 		return p.names.devices[l.Name] == l.Kind
@@ -28,6 +28,12 @@ func (p *planner) ownsDevice(l *Link) bool {
 		return flannelVXLAN(l.Name)
 	}
 	return false
+}
+
+// aliased reports whether fairlead runs l, or did. Under the name of flannel it
+// may have been flannel's before, and again after.
+func (p *planner) aliased(l *Link) bool {
+	return l.Kind == "vxlan" && l.Alias == p.Alias && p.Alias != ""
 }
 
 // flannelVXLAN reports whether a device is named as flannel's backend does:
@@ -47,6 +53,9 @@ func (p *planner) devices() {
 		l := &p.state.Links[i]
 		if p.ownsDevice(l) {
 			p.remove(Removal{Kind: KindDevice, Name: l.Name, index: l.Index})
+		}
+		if p.owner == Fairlead && p.aliased(l) && !p.ownsDevice(l) {
+			p.leave("device "+l.Name, "flannel may use it again", "fairlead cleanup --of=fairlead,flannel")
 		}
 		if p.owner != Flannel || l.Name != podBridge || l.Kind != "bridge" {
 			continue

@@ -86,11 +86,20 @@ func TestTakenOver(t *testing.T) {
 			t.Errorf("plan for flannel has %s", text)
 		}
 	}
-	want := []string{"fairlead: route 10.244.5.0/24 via 10.244.5.0 proto 102", "fairlead: device flannel.1"}
+	route := "fairlead: route 10.244.5.0/24 via 10.244.5.0 proto 102"
+	want := []string{route, "fairlead: left in place: device flannel.1: flannel may use it again; to remove it: fairlead cleanup --of=fairlead,flannel"}
 	if diff := cmp.Diff(want, texts(n.plan(t, leftovers.Fairlead))); diff != "" {
 		t.Errorf("plan for fairlead (-want +got):\n%s", diff)
 	}
-	n.clean(t, leftovers.Fairlead)
+	var both []string
+	for _, text := range texts(n.plan(t, leftovers.Fairlead, leftovers.Flannel)) {
+		if strings.HasPrefix(text, "fairlead: ") {
+			both = append(both, text)
+		}
+	}
+	if diff := cmp.Diff([]string{route, "fairlead: device flannel.1"}, both); diff != "" {
+		t.Errorf("plan for both (-want +got):\n%s", diff)
+	}
 }
 
 func TestFairlead(t *testing.T) {

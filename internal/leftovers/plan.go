@@ -141,7 +141,7 @@ func NewPlan(o Options, owners []Owner, s *State) Plan {
 	var out Plan
 	for kind := KindConflist; kind <= KindFile; kind++ {
 		for _, owner := range owners {
-			p := planner{Options: o, owner: owner, names: namesOf(owner), state: s}
+			p := planner{Options: o, owner: owner, all: owners, names: namesOf(owner), state: s}
 			p.plan(kind)
 			out.Removals = append(out.Removals, p.Removals...)
 			out.Left = append(out.Left, p.Left...)
@@ -155,6 +155,7 @@ type planner struct {
 	Options
 	Plan
 	owner Owner
+	all   []Owner // whose leftovers go
 	names names
 	state *State
 }

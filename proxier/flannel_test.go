@@ -1,0 +1,52 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead/internal/flannel"
+	"fairlead/overlay"
+)
+
+// TestFlannelCompat: flannel's annotations say where peers are, and how both ends
+// are called; only if asked to.
+func TestFlannelCompat(t *testing.T) {
+	mac := func(b byte) overlay.MAC { return overlay.MAC{2, 0, 0, 0, 0, b} }
+	lease := &flannel.Lease{MACs: [2][6]byte{mac(4), mac(6)}}
+	lease.Public[0], lease.Public[1] = mustAddrs("192.168.50.2")[0], mustAddrs("fd00:50::2")[0]
+	n := &Node{Name: "b", Underlay: mustAddrs("192.168.50.2", "192.168.60.2"), Flannel: lease}
+	behindNAT := &Node{Name: "c", Underlay: mustAddrs("192.168.50.3"), Flannel: &flannel.Lease{}}
+	behindNAT.Flannel.Overwrite[0] = mustAddrs("203.0.113.3")[0]
+	plain := &Node{Name: "d", Underlay: mustAddrs("192.168.50.4")}
+
+	vteps := [2]overlay.MAC{mac(4), mac(6)}
+	for _, tt := range []struct {
+		name       string
+		on         bool
+		node       *Node
+		self, peer overlay.Node
+	}{
+		{"off", false, n, overlay.Node{Name: "b", Underlay: n.Underlay}, overlay.Node{Name: "b", Underlay: n.Underlay}},
+		{"flannel's", true, n, overlay.Node{Name: "b", Underlay: n.Underlay, VTEPs: vteps},
+			overlay.Node{Name: "b", Underlay: mustAddrs("192.168.50.2", "fd00:50::2", "192.168.60.2"), VTEPs: vteps}},
+		{"behind a NAT", true, behindNAT, overlay.Node{Name: "c", Underlay: behindNAT.Underlay}, // nobody has the other one
+			overlay.Node{Name: "c", Underlay: mustAddrs("203.0.113.3", "192.168.50.3")}},
+		{"not flannel's", true, plain, overlay.Node{Name: "d", Underlay: plain.Underlay}, overlay.Node{Name: "d", Underlay: plain.Underlay}},
+	} {
+		cfg := Config{FlannelCompat: tt.on, Overlay: &overlay.Config{}}
+		if diff := cmp.Diff(tt.self, cfg.OverlaySelf(tt.node), values); diff != "" {
+			t.Errorf("%s: this node (-want +got):\n%s", tt.name, diff)
+		}
+		if diff := cmp.Diff(tt.peer, cfg.peer(tt.node), values); diff != "" {
+			t.Errorf("%s: peer (-want +got):\n%s", tt.name, diff)
+		}
+		// The guard lets them in.
+		if diff := cmp.Diff(tt.peer.Underlay, nodeAddrs(&cfg, []*Node{tt.node}), values); diff != "" {
+			t.Errorf("%s: addresses of nodes (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
