@@ -5,15 +5,11 @@ package cni
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
@@ -30,7 +26,7 @@ func BenchmarkPlugin(b *testing.B) {
 	for _, plugin := range []Plugin{PTP, Bridge} {
 		r := newEngine(b, Config{Plugin: plugin, PodCIDRs: prefixes("10.244.1.0/24", "fd00:10:244:1::/64"), MTU: 1450})
 		client, server := r.add(b.Context(), b, "client"), r.add(b.Context(), b, "server")
-		sink(b, server.NS)
+		nstest.Sink(b, server.NS)
 		vips := service(b, r, server)
 		ways[plugin] = &way{client.NS, map[string]netip.Addr{
 			"pod4": server.addrs[0], "pod6": server.addrs[1], "service4": vips[0], "service6": vips[1],
@@ -102,92 +98,6 @@ func service(b *testing.B, r *engine, server *pod) []netip.Addr {
 	return vips
 }
 
-// sink greets every connection with a byte and reads until its end.
-func sink(b *testing.B, ns *netns.NS) {
-	b.Helper()
-	for _, network := range []string{"tcp4", "tcp6"} {
-		var l net.Listener
-		if err := ns.Do(func() (err error) { l, err = net.Listen(network, ":80"); return err }); err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					_, _ = c.Write([]byte{'.'})
-					buf := make([]byte, 1<<18)
-					for err == nil {
-						_, err = c.Read(buf)
-					}
-					_ = c.Close()
-				}()
-			}
-		}()
-	}
-}
+func connects(to netip.AddrPort) (time.Duration, error) { return nstest.Connects(to, perTurn) }
 
-// open is connect(2) without Go's scheduler in the way, up to the first byte.
-func open(to netip.AddrPort) (int, error) {
-	family, sa := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())})
-	if to.Addr().Is4() {
-		family, sa = unix.AF_INET, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	// No TIME_WAIT: ports would run out.
-	err = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	if err == nil {
-		err = unix.Connect(fd, sa)
-	}
-	if err == nil {
-		_, err = unix.Read(fd, make([]byte, 1))
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return -1, os.NewSyscallError("connect", err)
-	}
-	return fd, nil
-}
-
-// connects makes connections, one after the other.
-func connects(to netip.AddrPort) (time.Duration, error) {
-	begin := time.Now()
-	for range perTurn {
-		fd, err := open(to)
-		if err != nil {
-			return 0, err
-		}
-		_ = unix.Close(fd)
-	}
-	return time.Since(begin), nil
-}
-
-// stream sends to one connection, and waits until all of it is acknowledged.
-func stream(to netip.AddrPort) (time.Duration, error) {
-	fd, err := open(to)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	buf := make([]byte, 1<<18)
-	begin := time.Now()
-	for left := turnBytes; left > 0; {
-		n, err := unix.Write(fd, buf[:min(len(buf), left)])
-		if err != nil {
-			return 0, err
-		}
-		left -= n
-	}
-	for { // until the queue of the socket is empty
-		n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-		if err != nil || n == 0 {
-			return time.Since(begin), err
-		}
-	}
-}
+func stream(to netip.AddrPort) (time.Duration, error) { return nstest.Stream(to, turnBytes) }
