@@ -21,11 +21,17 @@ func invalidRules() []rule {
 		for _, k := range []kind{kCluster, kOutside} {
 			set := setID{k, f}
 			rules = append(rules, newRule(
-				fmt.Sprintf("ct state invalid meta l4proto tcp %s saddr @%s drop", ipWord(f), set),
-				ctState(stateInvalid), protocol(unix.IPPROTO_TCP), onlyFamily(f), saddr(f, reg1), inSet(set), drop()))
+				fmt.Sprintf("%s saddr @%s drop", ipWord(f), set),
+				onlyFamily(f), saddr(f, reg1), inSet(set), drop()))
 		}
 	}
 	return rules
+}
+
+// gotoInvalid has invalidRules look at the packets that they are for.
+func gotoInvalid() rule {
+	return newRule("ct state invalid meta l4proto tcp goto "+chainInvalidSource,
+		ctState(stateInvalid), protocol(unix.IPPROTO_TCP), gotoChain(chainInvalidSource))
 }
 
 // rules masquerade what leaves the cluster. They stand behind those of Services,
@@ -58,8 +64,8 @@ func (e *Egress) rules() []rule {
 func (o *Overlay) incoming() []rule {
 	var rules []rule
 	for _, name := range o.PodInterfaces {
-		rules = append(rules, newRule(fmt.Sprintf("%s iifname %q fib daddr type != unicast drop", o.text(), name),
-			o.match(), interfaceName(expr.CmpOpEq, interfacePattern(name)), notUnicast(), drop()))
+		rules = append(rules, newRule(fmt.Sprintf("iifname %q fib daddr type != unicast drop", name),
+			interfaceName(expr.CmpOpEq, interfacePattern(name)), notUnicast(), drop()))
 	}
 	for _, f := range families {
 		cluster, nodes, vteps := setID{kCluster, f}, setID{kNodes, f}, setID{kVTEPs, f}
@@ -67,16 +73,16 @@ func (o *Overlay) incoming() []rule {
 		toNode := append(append(onlyFamily(f), daddr(f, reg1)...), inSet(nodes)...)
 		for _, name := range o.PodInterfaces {
 			rules = append(rules, newRule(
-				fmt.Sprintf("%s iifname %q %s daddr @%s drop", o.text(), name, ip, nodes),
-				o.match(), interfaceName(expr.CmpOpEq, interfacePattern(name)), toNode, drop()))
+				fmt.Sprintf("iifname %q %s daddr @%s drop", name, ip, nodes),
+				interfaceName(expr.CmpOpEq, interfacePattern(name)), toNode, drop()))
 		}
 		rules = append(rules,
-			newRule(fmt.Sprintf("%s %s saddr @%s %s daddr @%s drop", o.text(), ip, cluster, ip, nodes),
-				o.match(), onlyFamily(f), saddr(f, reg1), inSet(cluster), daddr(f, reg1), inSet(nodes), drop()),
-			newRule(fmt.Sprintf("%s %s saddr != @%s fib daddr type != unicast drop", o.text(), ip, nodes),
-				o.match(), onlyFamily(f), saddr(f, reg1), notInSet(nodes), notUnicast(), drop()),
-			newRule(fmt.Sprintf("%s %s daddr @%s notrack", o.text(), ip, vteps),
-				o.match(), onlyFamily(f), daddr(f, reg1), inSet(vteps), one(&expr.Notrack{})))
+			newRule(fmt.Sprintf("%s saddr @%s %s daddr @%s drop", ip, cluster, ip, nodes),
+				onlyFamily(f), saddr(f, reg1), inSet(cluster), daddr(f, reg1), inSet(nodes), drop()),
+			newRule(fmt.Sprintf("%s saddr != @%s fib daddr type != unicast drop", ip, nodes),
+				onlyFamily(f), saddr(f, reg1), notInSet(nodes), notUnicast(), drop()),
+			newRule(fmt.Sprintf("%s daddr @%s notrack", ip, vteps),
+				onlyFamily(f), daddr(f, reg1), inSet(vteps), one(&expr.Notrack{})))
 	}
 	return rules
 }
@@ -88,17 +94,16 @@ func (o *Overlay) outgoing() []rule {
 	for _, f := range families {
 		nodes, vteps := setID{kNodes, f}, setID{kVTEPs, f}
 		rules = append(rules, newRule(
-			fmt.Sprintf("%s %s saddr @%s %s daddr @%s notrack", o.text(), ipWord(f), vteps, ipWord(f), nodes),
-			o.match(), onlyFamily(f), saddr(f, reg1), inSet(vteps), daddr(f, reg1), inSet(nodes), one(&expr.Notrack{})))
+			fmt.Sprintf("%s saddr @%s %s daddr @%s notrack", ipWord(f), vteps, ipWord(f), nodes),
+			onlyFamily(f), saddr(f, reg1), inSet(vteps), daddr(f, reg1), inSet(nodes), one(&expr.Notrack{})))
 	}
 	return rules
 }
 
-func (o *Overlay) text() string { return fmt.Sprintf("udp dport %d", o.Port) }
-
-func (o *Overlay) match() []expr.Any {
-	return append(append(protocol(unix.IPPROTO_UDP), dport(reg1)...),
-		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binary.BigEndian.AppendUint16(nil, o.Port)})
+// gotoChain has rules of the chain look at tunnel packets alone.
+func (o *Overlay) gotoChain(name string) rule {
+	port := append(dport(reg1), &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binary.BigEndian.AppendUint16(nil, o.Port)})
+	return newRule(fmt.Sprintf("udp dport %d goto %s", o.Port, name), protocol(unix.IPPROTO_UDP), port, gotoChain(name))
 }
 
 // protocol matches the transport protocol.

@@ -78,11 +78,16 @@ func stickyRules() []rule {
 			}
 			load, _ := originalKey(f, node)
 			rules = append(rules, newRule(
-				fmt.Sprintf("ct state new ct status dnat meta nfproto %s %s vmap @%s", nfprotoWord(f), originalText(f, node), set),
-				ctState(stateNew), ctStatusDNAT(), onlyFamily(f), load, vmap(set)))
+				fmt.Sprintf("meta nfproto %s %s vmap @%s", nfprotoWord(f), originalText(f, node), set),
+				onlyFamily(f), load, vmap(set)))
 		}
 	}
 	return rules
+}
+
+// gotoSticky has stickyRules look at the packets that they are for.
+func gotoSticky() rule {
+	return newRule("ct state new ct status dnat goto "+chainRememberNew, ctState(stateNew), ctStatusDNAT(), gotoChain(chainRememberNew))
 }
 
 func nfprotoWord(f family) string {

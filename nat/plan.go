@@ -233,10 +233,13 @@ func compareMembers(a, b element) int {
 	return cmp.Or(compareSets(a.set, b.set), a.key.Compare(b.key), a.client.Compare(b.client), a.data.Compare(b.data), cmp.Compare(a.comment, b.comment))
 }
 
-// compareDrops puts shapes before sticky picks and these before picks.
+// compareDrops puts base chains before what they refer to, and shapes before
+// sticky picks and these before picks.
 func compareDrops(a, b string) int {
 	rank := func(name string) int {
 		switch {
+		case hooks[name] != nil:
+			return -1
 		case strings.Contains(name, "sticky-") && strings.Contains(name, "pick"):
 			return 1
 		case strings.Contains(name, "pick"):

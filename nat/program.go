@@ -23,6 +23,12 @@ const (
 	chainTunnels     = "tunnels"
 	chainTunnelsOut  = "tunnels-output"
 	chainReject      = "refuse" // "reject" is a word of nft's
+
+	// What base chains pass packets on to, so that all others cost one rule.
+	chainRememberNew   = "remember-new"
+	chainInvalidSource = "invalid-source"
+	chainTunnelIn      = "tunnel-in"
+	chainTunnelOut     = "tunnel-out"
 )
 
 // chain is a chain with its rules.
@@ -87,18 +93,23 @@ func program(s *Settings) []chain {
 		{name: chainReject, rules: []rule{newRule("reject", reject())}},
 		{name: chainServices, rules: serviceRules()},
 		{name: chainPostrouting, base: hooks[chainPostrouting], rules: masqueradeRules(s)},
-		{name: chainRemember, base: hooks[chainRemember], rules: stickyRules()},
-		{name: chainRememberOut, base: hooks[chainRememberOut], rules: stickyRules()},
+		{name: chainRememberNew, rules: stickyRules()},
+		{name: chainRemember, base: hooks[chainRemember], rules: []rule{gotoSticky()}},
+		{name: chainRememberOut, base: hooks[chainRememberOut], rules: []rule{gotoSticky()}},
 		{name: chainPrerouting, base: hooks[chainPrerouting], rules: []rule{jumpServices()}},
 		{name: chainOutput, base: hooks[chainOutput], rules: []rule{jumpServices()}},
 	}
 	if !s.KeepInvalid {
-		chains = append(chains, chain{name: chainInvalid, base: hooks[chainInvalid], rules: invalidRules()})
+		chains = append(chains,
+			chain{name: chainInvalidSource, rules: invalidRules()},
+			chain{name: chainInvalid, base: hooks[chainInvalid], rules: []rule{gotoInvalid()}})
 	}
 	if s.Overlay.Port != 0 {
 		chains = append(chains,
-			chain{name: chainTunnels, base: hooks[chainTunnels], rules: s.Overlay.incoming()},
-			chain{name: chainTunnelsOut, base: hooks[chainTunnelsOut], rules: s.Overlay.outgoing()})
+			chain{name: chainTunnelIn, rules: s.Overlay.incoming()},
+			chain{name: chainTunnels, base: hooks[chainTunnels], rules: []rule{s.Overlay.gotoChain(chainTunnelIn)}},
+			chain{name: chainTunnelOut, rules: s.Overlay.outgoing()},
+			chain{name: chainTunnelsOut, base: hooks[chainTunnelsOut], rules: []rule{s.Overlay.gotoChain(chainTunnelOut)}})
 	}
 	return chains
 }
