@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -73,9 +74,9 @@ func benchTurns(b *testing.B, ways []*benchWay, family int, unit string, units f
 	for _, w := range ways {
 		w.took = nil
 	}
-	for turn := 0; b.Loop(); turn++ {
-		for i := range ways {
-			w := ways[(i+turn)%len(ways)] // who begins changes
+	for b.Loop() {
+		for _, i := range rand.Perm(len(ways)) { // who comes after whom matters
+			w := ways[i]
 			err := w.client.NS.Do(func() error {
 				d, err := work(netip.AddrPortFrom(w.server.Addrs()[family], 80))
 				w.took = append(w.took, d.Seconds())
