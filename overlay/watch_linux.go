@@ -122,6 +122,11 @@ func (k *Keeper) surprising(e *event) bool {
 	if ignored(&f.Entry) {
 		return false
 	}
+	// Older kernels tell of an FDB entry twice: the driver, and the core, which
+	// knows no destination. Seen on 6.1, not on 6.18.
+	if f.Kind == FDB && !f.Via.IsValid() && !e.gone {
+		return false
+	}
 	have, exists := k.have[f.Key()]
 	if e.gone || f.transient {
 		return exists
