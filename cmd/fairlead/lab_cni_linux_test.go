@@ -159,6 +159,7 @@ func TestPodsByCNI(t *testing.T) {
 }
 
 func testPodsByCNI(t *testing.T, plugin cni.Plugin) {
+	t.Helper()
 	w, err := newWorld(t.Context(), t.TempDir(), cniConfig(t, plugin), 2, "vxlan", "--cni-plugin", string(plugin))
 	testWorld(t, w, err)
 	first, second := w.cluster.Nodes[0], w.cluster.Nodes[1]
@@ -202,6 +203,7 @@ status:
 
 // conflistReturns: who removes the file gets the same one again.
 func conflistReturns(t *testing.T, n *lab.Node) {
+	t.Helper()
 	before, err := os.ReadFile(conflistFile(n))
 	if err := errors.Join(err, os.Remove(conflistFile(n))); err != nil {
 		t.Fatal(err)
@@ -217,6 +219,7 @@ func conflistReturns(t *testing.T, n *lab.Node) {
 
 // mtuChanges: new pods get what fits into the node's link now.
 func mtuChanges(t *testing.T, n *lab.Node) {
+	t.Helper()
 	link, err := n.Netlink().LinkByName("eth0")
 	if err := errors.Join(err, n.Netlink().LinkSetMTU(link, 1400)); err != nil {
 		t.Fatal(err)
@@ -235,6 +238,7 @@ func mtuChanges(t *testing.T, n *lab.Node) {
 
 // podCIDRChanges: new pods get addresses of the new range, and are reached.
 func podCIDRChanges(t *testing.T, w *world, n *lab.Node) {
+	t.Helper()
 	n.PodCIDRs = []netip.Prefix{netip.MustParsePrefix("10.244.77.0/24"), netip.MustParsePrefix("fd00:10:244:77::/64")}
 	if err := w.writeNodes(); err != nil {
 		t.Fatal(err)
@@ -259,6 +263,7 @@ func podCIDRChanges(t *testing.T, w *world, n *lab.Node) {
 // podsWithoutAgent: an agent that ends, for an upgrade, say, takes nothing away.
 // Pods start, are reached, and are removed.
 func podsWithoutAgent(t *testing.T, w *world, n *lab.Node) {
+	t.Helper()
 	agent := w.agents[n.Name]
 	if err := agent.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
