@@ -27,7 +27,7 @@ demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (a
 	@bin/fairlead lab --demo
 
 .PHONY: e2e
-e2e: deps build controlplane ## Test agents against a real control plane (first build: 5 min)
+e2e: deps build controlplane flanneld ## Test agents against a real control plane (first build: 5 min)
 	cd bench && CGO_ENABLED=0 $(GO) vet ./...
 	cd bench && CGO_ENABLED=0 $(GO) test -timeout 20m ./...
 
@@ -43,6 +43,10 @@ compare: deps build controlplane ## Measure beside kube-proxy, with SERVICES=100
 .PHONY: controlplane
 controlplane: # etcd, kube-apiserver, kube-controller-manager and kube-proxy
 	cd bench && CGO_ENABLED=0 $(GO) build -ldflags '-s -w $(KUBELDFLAGS)' -o ../bin/controlplane ./cmd/controlplane
+
+.PHONY: flanneld
+flanneld: # the real one, whose backend udp needs a C compiler
+	cd bench/flannel && CGO_ENABLED=1 $(GO) build -ldflags '-s -w' -o ../../bin/flanneld github.com/flannel-io/flannel
 
 .PHONY: test
 test: deps fmt ## Check format, run go vet and all tests, those on the real kernel too

@@ -38,6 +38,7 @@ type agent struct {
 	kubeconfig string
 	binary     string
 	cidrs      string
+	more       []string // flags
 
 	process *lab.Process
 }
@@ -46,23 +47,32 @@ type agent struct {
 func (c *cluster) startAgents(t *testing.T) {
 	t.Helper()
 	for _, n := range c.Nodes {
-		gate, err := c.plane.Gate()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = gate.Close() })
-		a := &agent{node: n, gate: gate, log: filepath.Join(c.dir, n.Name+".log"), token: filepath.Join(c.dir, n.Name+".token"), binary: binary(t, "fairlead")}
-		for _, p := range c.Config.ClusterCIDRs() {
-			a.cidrs += "," + p.String()
-		}
-		a.writeToken(t, c.token(t))
-		a.kubeconfig, err = c.plane.Kubeconfig(n.Name+".kubeconfig", gate.URL(), controlplane.TokenFile(a.token))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.start(t)
-		c.agents = append(c.agents, a)
+		c.newAgent(t, n).start(t)
 	}
+}
+
+// newAgent returns an agent for a node that does not run yet; more are flags.
+func (c *cluster) newAgent(t *testing.T, n *lab.Node, more ...string) *agent {
+	t.Helper()
+	gate, err := c.plane.Gate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = gate.Close() })
+	a := &agent{
+		node: n, gate: gate, log: filepath.Join(c.dir, n.Name+".log"), token: filepath.Join(c.dir, n.Name+".token"),
+		binary: binary(t, "fairlead"), more: more,
+	}
+	for _, p := range c.Config.ClusterCIDRs() {
+		a.cidrs += "," + p.String()
+	}
+	a.writeToken(t, c.token(t))
+	a.kubeconfig, err = c.plane.Kubeconfig(n.Name+".kubeconfig", gate.URL(), controlplane.TokenFile(a.token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.agents = append(c.agents, a)
+	return a
 }
 
 func (c *cluster) token(t *testing.T) string {
@@ -92,8 +102,10 @@ func (a *agent) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = out.Close() }() // the agent has a copy
-	cmd := exec.Command(a.binary, "run", "--kubeconfig", a.kubeconfig, "--node-name", a.node.Name,
-		"--cluster-cidr", a.cidrs[1:], "--overlay", "vxlan", "-v=4")
+	cmd := exec.Command(a.binary, append([]string{
+		"run", "--kubeconfig", a.kubeconfig, "--node-name", a.node.Name,
+		"--cluster-cidr", a.cidrs[1:], "--overlay", "vxlan", "-v=4",
+	}, a.more...)...)
 	// client-go notices a connection that is dead but open after 30 s + 15 s.
 	cmd.Env = append(os.Environ(), "HTTP2_READ_IDLE_TIMEOUT_SECONDS=3", "HTTP2_PING_TIMEOUT_SECONDS=5")
 	cmd.Stdout, cmd.Stderr = out, out

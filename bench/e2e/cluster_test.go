@@ -83,7 +83,11 @@ func (c *cluster) showLogs(t *testing.T) {
 func (c *cluster) addNode(t *testing.T, name string, host *lab.Host) (cidrs []string) {
 	t.Helper()
 	node := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Labels: map[string]string{corev1.LabelHostname: name},
+			// flannel 0.28.4 panics on a Node without any.
+			Annotations: map[string]string{"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+		},
 	}
 	for _, ip := range host.Addrs() {
 		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip.String()})

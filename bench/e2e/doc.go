@@ -13,5 +13,8 @@
 // Slices and pod CIDRs come from the controllers. Connections run all the time;
 // none may fail, whatever happens to API server, watches and tokens.
 //
-// "make e2e" builds the two binaries that the tests start.
+// TestMigration has nodes with the real kube-proxy and the real flannel, which it
+// moves to the agent, and one of them back.
+//
+// "make e2e" builds the binaries that the tests start.
 package e2e
