@@ -27,9 +27,10 @@ func (s *State) planFrontend(b *Batch, key l4.Addr, limit int) bool {
 	} else {
 		done = p.remove()
 	}
-	now := &p.now
-	if !wanted && done {
-		now = nil
+	var now *frontend
+	if wanted || !done {
+		now = new(frontend) // not &p.now, which would keep all of p, and so the batch
+		*now = p.now
 	}
 	b.after = append(b.after, change{key: key, now: now, done: done})
 	b.forget = append(b.forget, p.forgotten(have, &want)...)
@@ -116,7 +117,7 @@ func (p *planner) putSlots(set setID, slots *[]netip.AddrPort, want []netip.Addr
 	if slices.Equal(*slots, to) {
 		return true
 	}
-	*slots = slices.Clone(*slots)
+	*slots = append(make([]netip.AddrPort, 0, max(len(*slots), len(to))), *slots...)
 	for i, b := range to {
 		if i < len(*slots) && (*slots)[i] == b {
 			continue

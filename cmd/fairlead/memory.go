@@ -12,15 +12,15 @@ import (
 
 // gcPercent trades a little CPU for memory, which nodes have less of: after the
 // first sync the agent allocates next to nothing.
-const gcPercent = 40
+const gcPercent = 25
 
 // saveMemory makes the garbage collector save memory, unless GOGC says
 // otherwise, and gives back what the first sync needed once it is over.
 func saveMemory(ctx context.Context, ready func() bool) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	if await(ctx, ready) {
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(gcPercent) // not before: the first sync is in a hurry
+		}
 		debug.FreeOSMemory()
 	}
 	return nil
