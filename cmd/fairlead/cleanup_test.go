@@ -62,3 +62,18 @@ func TestFlannelCompatFlag(t *testing.T) {
 		}
 	}
 }
+
+// TestFlannelCompatPods: pods of flannel keep their bridge and their addresses.
+func TestFlannelCompatPods(t *testing.T) {
+	for given, want := range map[string]cniFlags{
+		"":             {name: "cbr0", plugin: "bridge", dataDir: "/var/lib/cni/networks"},
+		"cni-plugin":   {name: "cbr0", plugin: "ptp", dataDir: "/var/lib/cni/networks"},
+		"cni-data-dir": {name: "cbr0", plugin: "bridge", dataDir: "/run/fairlead/ipam"},
+	} {
+		f := networkFlags{flannel: true, cni: cniFlags{plugin: "ptp", dataDir: "/run/fairlead/ipam"}}
+		f.adopt(nil, func(flag string) bool { return flag == given })
+		if f.cni != want {
+			t.Errorf("with --%s: %+v, want %+v", given, f.cni, want)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (w *cniWriter) file() string { return filepath.Join(w.flags.confDir, cni.De
 
 // write makes plugins and conflist what they should be.
 func (w *cniWriter) write(ctx context.Context, pods podNetwork) error {
-	cfg := cni.Config{Plugin: cni.Plugin(w.flags.plugin), PodCIDRs: pods.cidrs, MTU: pods.mtu, DataDir: w.flags.dataDir}
+	cfg := cni.Config{Name: w.flags.name, Plugin: cni.Plugin(w.flags.plugin), PodCIDRs: pods.cidrs, MTU: pods.mtu, DataDir: w.flags.dataDir}
 	if cfg.Plugin == cni.Bridge {
 		cfg.Bridge = cni.DefaultBridge
 	}

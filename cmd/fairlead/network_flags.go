@@ -42,6 +42,7 @@ type cniFlags struct {
 	from    string
 	plugin  string
 	dataDir string
+	name    string // of the network; empty for the usual one
 }
 
 func (f *networkFlags) register(fs *pflag.FlagSet) {
@@ -60,7 +61,7 @@ func (f *networkFlags) register(fs *pflag.FlagSet) {
 // registerTable adds the flags that the table depends on.
 func (f *networkFlags) registerTable(fs *pflag.FlagSet) {
 	fs.StringVar(&f.overlayMode, "overlay", "", "how packets get to pods on other nodes: vxlan, vxlan-direct (without tunnel inside a subnet), host-gw, or none, which removes what another mode left. By default that is somebody else's business")
-	fs.BoolVar(&f.flannel, "flannel-compat", false, "share the overlay with nodes that run flannel: use its device names and take over its devices, follow its annotations of Nodes, and write those of this one; needs --overlay=vxlan or vxlan-direct, and the verb patch on nodes/status")
+	fs.BoolVar(&f.flannel, "flannel-compat", false, "share the overlay with nodes that run flannel: use its device names and take over its devices, follow its annotations of Nodes, and write those of this one, and go on with its bridge and addresses (--cni-plugin=bridge, --cni-data-dir="+cni.FlannelDataDir+"); needs --overlay=vxlan or vxlan-direct, and the verb patch on nodes/status")
 	fs.Uint16Var(&f.port, "overlay-port", overlay.DefaultPort, "UDP port of VXLAN")
 	fs.BoolVar(&f.ipMasq, "ip-masq", false, "give what this node's pods send out of the cluster the address of the node")
 	fs.BoolVar(&f.ipMasqNodes, "ip-masq-nodes", true, "with --ip-masq, what they send to other nodes, too")
@@ -70,6 +71,9 @@ func (f *networkFlags) registerTable(fs *pflag.FlagSet) {
 
 // adopt takes from flannel's file what no flag has said.
 func (f *networkFlags) adopt(c *flannel.NetConf, given func(flag string) bool) {
+	if f.flannel {
+		f.cni.adopt(given)
+	}
 	if c == nil {
 		return
 	}
@@ -142,6 +146,18 @@ func (f *networkFlags) takeOver(cfg *proxier.Config) error {
 	cfg.FlannelCompat, cfg.Overlay.TakeOver = true, true
 	cfg.Overlay.Device4, cfg.Overlay.Device6 = fmt.Sprintf("flannel.%d", f.vni), fmt.Sprintf("flannel-v6.%d", f.vni)
 	return nil
+}
+
+// adopt goes on with the pods' network that flannel's plugin made: the same bridge,
+// and the same notes of addresses, so that its pods can stay.
+func (f *cniFlags) adopt(given func(flag string) bool) {
+	f.name = cni.FlannelName
+	if !given("cni-plugin") {
+		f.plugin = string(cni.Bridge)
+	}
+	if !given("cni-data-dir") {
+		f.dataDir = cni.FlannelDataDir
+	}
 }
 
 func (f *cniFlags) validate() error {

@@ -30,6 +30,11 @@ const (
 	// of pods that died with the machine are never free again
 	// (kubernetes/kubernetes#57280, containernetworking/plugins#252).
 	DefaultDataDir = "/run/fairlead/ipam"
+	// FlannelName and FlannelDataDir are those of flannel's conflist, with
+	// DefaultBridge. On a node that comes from flannel they keep addresses of its
+	// pods from being given again, and pods of both reach each other.
+	FlannelName    = "cbr0"
+	FlannelDataDir = "/var/lib/cni/networks" // host-local's own default
 )
 
 // version of the CNI specification that the conflist follows; containerd 1.6

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,6 +119,29 @@ func TestNetwork(t *testing.T) {
 		if ok && path != mounts["cni-conf"] {
 			t.Errorf("%s is not mounted: %v", path, mounts)
 		}
+	}
+}
+
+// TestMigration: nodes that come from flannel write to the status of Nodes, and see
+// what flannel left.
+func TestMigration(t *testing.T) {
+	values := maps.Clone(manifests()["fairlead-network.yaml"])
+	values["flannelCompat"], values["replace"] = true, []any{"kube-proxy", "flannel"}
+	all := objects(t, values)
+	c := pick[*appsv1.DaemonSet](t, all).Spec.Template.Spec.Containers[0]
+	for _, arg := range []string{"--flannel-compat", "--replace=kube-proxy,flannel"} {
+		if !slices.Contains(c.Args, arg) {
+			t.Errorf("%s is missing: %v", arg, c.Args)
+		}
+	}
+	if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == "/run/flannel" }) {
+		t.Errorf("flannel's file is not mounted: %v", c.VolumeMounts)
+	}
+	rules := pick[*rbacv1.ClusterRole](t, all).Rules
+	if !slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
+		return slices.Equal(r.Resources, []string{"nodes/status"}) && slices.Equal(r.Verbs, []string{"patch"})
+	}) {
+		t.Errorf("rules: %+v", rules)
 	}
 }
 
