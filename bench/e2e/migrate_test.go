@@ -54,12 +54,28 @@ func TestMigration(t *testing.T) {
 	r.load = startLoad(t, r.ways)
 	r.load.goesOn(t)
 
-	agents := make([]*agent, len(old))
-	for i, o := range old {
-		agents[i] = c.newAgent(t, o.node, replace...)
-		r.scene(t, o.node.Name+" comes to fairlead", func(t *testing.T) { o.toFairlead(t, agents[i]) })
-	}
-	r.scene(t, old[0].node.Name+" goes back", func(t *testing.T) { old[0].fromFairlead(t, agents[0]) })
+	first, second := c.newAgent(t, c.Nodes[0], replace...), c.newAgent(t, c.Nodes[1], replace...)
+	r.scene(t, "node-1 comes to fairlead", func(t *testing.T) {
+		old[0].toFairlead(t, func() {
+			old[0].stop(t)
+			first.start(t)
+		})
+	})
+	r.scene(t, "node-2 comes to fairlead, which starts first", func(t *testing.T) {
+		old[1].toFairlead(t, func() {
+			second.start(t)
+			for _, who := range []string{"kube-proxy", "flannel"} {
+				second.logged(t, 0, `"It still runs on this node, so that what it made stays" of="`+who+`"`)
+			}
+			second.logged(t, 0, `"The overlay is ready"`)
+			if left := old[1].leftovers(t); !strings.Contains(left, "KUBE-SERVICES") || !strings.Contains(left, "FLANNEL") {
+				t.Errorf("what still runs has lost its rules; left are:\n%s", left)
+			}
+			r.load.goesOn(t) // beside each other
+			old[1].stop(t)
+		})
+	})
+	r.scene(t, "node-1 goes back", func(t *testing.T) { old[0].fromFairlead(t, first) })
 	r.load.stop(t)
 }
 
@@ -70,14 +86,13 @@ func (r *run) scene(t *testing.T, name string, f func(*testing.T)) {
 }
 
 // toFairlead is section "A node comes to fairlead" of docs/migration.md.
-func (o *others) toFairlead(t *testing.T, a *agent) {
+// move ends flannel and kube-proxy and starts the agent.
+func (o *others) toFairlead(t *testing.T, move func()) {
 	v4, v6 := o.index(t, "flannel.1"), o.index(t, "flannel-v6.1")
 	if left := o.leftovers(t); !strings.Contains(left, "flannel") && !strings.Contains(left, "FLANNEL") || !strings.Contains(left, "kube-proxy") && !strings.Contains(left, "KUBE-SERVICES") {
 		t.Fatalf("flannel and kube-proxy have done nothing: %s", left)
 	}
-	o.stop(t)
-	a.start(t)
-	a.awaitSync(t)
+	move()
 	eventually(t, "nothing is left of flannel and kube-proxy", func(context.Context) error {
 		if left := o.leftovers(t); left != "" {
 			return fmt.Errorf("left: %s", left)

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"fairlead/internal/cni"
+	"fairlead/internal/firewall"
 	"fairlead/internal/leftovers"
 	"fairlead/nat"
 	"fairlead/overlay"
@@ -89,8 +91,26 @@ func (f *cleanupFlags) run(ctx context.Context, out io.Writer) error {
 		l := &plan.Left[i]
 		_, _ = fmt.Fprintf(out, "%s: %s\n", l.Owner, l)
 	}
-	if plan.Empty() {
+	opened := 0
+	if slices.Contains(owners, leftovers.Fairlead) {
+		opened, err = f.closeFirewall(out)
+		errs = append(errs, err)
+	}
+	if plan.Empty() && opened == 0 {
 		_, _ = fmt.Fprintln(out, "nothing is left")
 	}
 	return errors.Join(errs...)
+}
+
+// closeFirewall takes back what --open-firewall did.
+func (f *cleanupFlags) closeFirewall(out io.Writer) (int, error) {
+	what, remove := "removed", firewall.Remove
+	if f.dryRun {
+		what, remove = "would remove", firewall.Count
+	}
+	n, err := remove(0)
+	if n > 0 {
+		_, _ = fmt.Fprintf(out, "%s: %s rules in firewalls of others (%d, comment %q)\n", leftovers.Fairlead, what, n, firewall.Comment)
+	}
+	return n, err
 }

@@ -84,6 +84,8 @@ func (r *replacer) run(ctx context.Context) error {
 		switch again := r.once(ctx); {
 		case again:
 			quiet, wait = 0, replaceWait
+		case quiet == 0:
+			quiet, wait = 1, replaceWait
 		default:
 			quiet++
 		}

@@ -110,6 +110,15 @@ func acceptRule(p netip.Prefix, source, both bool) []expr.Any {
 // Remove takes back what Apply did in any table, and returns how many rules that
 // were.
 func Remove(ns int) (int, error) {
+	return each(ns, func(l *loader, r *nftables.Rule) error { return l.conn.DelRule(r) })
+}
+
+// Count returns how many rules Remove would take back.
+func Count(ns int) (int, error) { return each(ns, func(*loader, *nftables.Rule) error { return nil }) }
+
+// each calls f for each rule of Apply, and counts them; what f queues is done at
+// once.
+func each(ns int, f func(*loader, *nftables.Rule) error) (int, error) {
 	l, err := dial(ns)
 	if err != nil {
 		return 0, err
@@ -130,7 +139,7 @@ func Remove(ns int) (int, error) {
 				if r.comment != Comment {
 					continue
 				}
-				if err := l.conn.DelRule(&nftables.Rule{Table: t, Chain: &nftables.Chain{Name: name}, Handle: r.handle}); err != nil {
+				if err := f(l, &nftables.Rule{Table: t, Chain: &nftables.Chain{Name: name}, Handle: r.handle}); err != nil {
 					return 0, fmt.Errorf("remove rule of table %s: %w", t.Name, err)
 				}
 				n++

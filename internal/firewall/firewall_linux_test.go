@@ -167,6 +167,9 @@ func TestForeign(t *testing.T) {
 					t.Errorf("after Apply: %v", got)
 				}
 			}
+			if n, err := firewall.Count(w.node.NS.Fd()); err != nil || n != 2*len(before) {
+				t.Errorf("Count: %d, %v, want %d", n, err, 2*len(before))
+			}
 			if n, err := firewall.Remove(w.node.NS.Fd()); err != nil || n != 2*len(before) {
 				t.Errorf("removed %d rules, %v, want %d", n, err, 2*len(before))
 			}

@@ -41,37 +41,83 @@ func (s *State) lookTables(ns *netns.NS) error {
 			return err
 		}
 		defer func() { _ = raw.Close() }()
-		tables, err := conn.ListTables()
-		if err != nil {
-			return err
-		}
-		chains, err := conn.ListChains()
-		if err != nil {
-			return err
-		}
-		s.Tables = nil
-		for _, kt := range tables {
-			t := Table{Family: families()[kt.Family], Name: kt.Name}
-			if t.iptables() {
-				rules, err := dumpRules(raw, kt)
-				if errors.Is(err, unix.ENOENT) {
-					continue // gone meanwhile
-				}
-				if err != nil {
-					return fmt.Errorf("rules of table %s: %w", &t, err)
-				}
-				for _, c := range chains {
-					if c.Table.Family == kt.Family && c.Table.Name == kt.Name {
-						t.Chains = append(t.Chains, Chain{Name: c.Name, Base: c.Hooknum != nil, Rules: rules[c.Name]})
-					}
-				}
+		// What is listed while somebody commits may lack things that were there
+		// all the time. Where that never ends, what was seen last has to do.
+		for range tries {
+			before, err := generation(raw)
+			if err != nil {
+				return err
 			}
-			if t.Family != "" {
-				s.Tables = append(s.Tables, t)
+			if err := s.readTables(conn, raw); err != nil {
+				return err
+			}
+			after, err := generation(raw)
+			if err != nil || after == before {
+				return err
 			}
 		}
 		return nil
 	})
+}
+
+// generation is the number of commits that there have been.
+func generation(conn *netlink.Conn) (id uint32, err error) {
+	msgs, err := conn.Execute(netlink.Message{
+		Header: netlink.Header{
+			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN),
+			Flags: netlink.Request,
+		},
+		Data: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read generation: %w", err)
+	}
+	for _, m := range msgs {
+		ad, err := netlink.NewAttributeDecoder(m.Data[min(4, len(m.Data)):])
+		if err != nil {
+			return 0, err
+		}
+		ad.ByteOrder = binary.BigEndian
+		for ad.Next() {
+			if ad.Type() == unix.NFTA_GEN_ID {
+				id = ad.Uint32()
+			}
+		}
+	}
+	return id, nil
+}
+
+func (s *State) readTables(conn *nftables.Conn, raw *netlink.Conn) error {
+	tables, err := conn.ListTables()
+	if err != nil {
+		return err
+	}
+	chains, err := conn.ListChains()
+	if err != nil {
+		return err
+	}
+	s.Tables = nil
+	for _, kt := range tables {
+		t := Table{Family: families()[kt.Family], Name: kt.Name}
+		if t.iptables() {
+			rules, err := dumpRules(raw, kt)
+			if errors.Is(err, unix.ENOENT) {
+				continue // gone meanwhile
+			}
+			if err != nil {
+				return fmt.Errorf("rules of table %s: %w", &t, err)
+			}
+			for _, c := range chains {
+				if c.Table.Family == kt.Family && c.Table.Name == kt.Name {
+					t.Chains = append(t.Chains, Chain{Name: c.Name, Base: c.Hooknum != nil, Rules: rules[c.Name]})
+				}
+			}
+		}
+		if t.Family != "" {
+			s.Tables = append(s.Tables, t)
+		}
+	}
+	return nil
 }
 
 // dumpRules returns, by chain, the rules of a table that lead to other chains.
