@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -113,5 +114,48 @@ func TestLargeFrontend(t *testing.T) {
 	settle(t, s, table)
 	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
 		t.Errorf("after it is gone (-text +nft):\n%s", diff)
+	}
+}
+
+// TestRememberOnDemand: the chains that see every packet for the sake of sticky
+// clients come with the first sticky frontend and go with the last.
+func TestRememberOnDemand(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := NewState()
+	s.Configure(testSettings())
+	key, other := addr("10.96.0.1:80", l4.TCP), addr("10.96.0.2:80", l4.TCP)
+	plain := Frontend{Policy: Internal, Owner: "d/web", Backends: pods(2)}
+	sticky := plain
+	sticky.Affinity = time.Minute
+	expect := func(what string, want bool) {
+		t.Helper()
+		settle(t, s, table)
+		listing := list(t, ns)
+		if got := strings.Contains(listing, "chain remember"); got != want {
+			t.Errorf("%s: chains that remember: %v, want %v", what, got, want)
+		}
+		if diff := cmp.Diff(sorted(s.Text()), sorted(listing)); diff != "" {
+			t.Errorf("%s (-text +nft):\n%s", what, diff)
+		}
+	}
+	s.Set(key, plain)
+	expect("nobody is sticky", false)
+	s.Set(key, sticky)
+	s.Set(other, sticky)
+	expect("two are", true)
+	s.Set(key, plain)
+	expect("one is", true)
+	s.Delete(other)
+	expect("the last is gone", false)
+	s.Set(key, sticky)
+	expect("again", true)
+	found, err := table.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Adopt(found)
+	if b := s.Next(0); b != nil && b.Len() > 0 {
+		t.Errorf("after a restart there is something to do:\n%s", b)
 	}
 }

@@ -46,7 +46,7 @@ func (s *State) Next(limit int) *Batch {
 func (s *State) nextProgram(b *Batch) {
 	b.recreate = s.have.alien != ""
 	b.declare = !s.have.exists || b.recreate
-	for _, c := range program(&s.settings) {
+	for _, c := range program(&s.settings, s.sticks()) {
 		if s.have.chains[c.name] != c.fingerprint() {
 			b.put(c)
 		}
@@ -133,7 +133,7 @@ func (s *State) idleChains() []string {
 		return nil
 	}
 	live := map[string]struct{}{}
-	for _, c := range program(&s.settings) {
+	for _, c := range program(&s.settings, s.sticks()) {
 		live[c.name] = struct{}{}
 	}
 	for verdict := range s.have.verdicts {

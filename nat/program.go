@@ -88,16 +88,22 @@ var hooks = map[string]*base{
 
 // program returns the chains that are there whatever Services exist, in an
 // order in which each one comes after those it refers to.
-func program(s *Settings) []chain {
+//
+// Those that remember clients see every packet, and are there only while sticky
+// says that there is something to remember.
+func program(s *Settings, sticky bool) []chain {
 	chains := []chain{
 		{name: chainReject, rules: []rule{newRule("reject", reject())}},
 		{name: chainServices, rules: serviceRules()},
 		{name: chainPostrouting, base: hooks[chainPostrouting], rules: masqueradeRules(s)},
-		{name: chainRememberNew, rules: stickyRules()},
-		{name: chainRemember, base: hooks[chainRemember], rules: []rule{gotoSticky()}},
-		{name: chainRememberOut, base: hooks[chainRememberOut], rules: []rule{gotoSticky()}},
 		{name: chainPrerouting, base: hooks[chainPrerouting], rules: []rule{jumpServices()}},
 		{name: chainOutput, base: hooks[chainOutput], rules: []rule{jumpServices()}},
+	}
+	if sticky {
+		chains = append(chains,
+			chain{name: chainRememberNew, rules: stickyRules()},
+			chain{name: chainRemember, base: hooks[chainRemember], rules: []rule{gotoSticky()}},
+			chain{name: chainRememberOut, base: hooks[chainRememberOut], rules: []rule{gotoSticky()}})
 	}
 	if !s.KeepInvalid {
 		chains = append(chains,

@@ -38,6 +38,28 @@ func parseRemember(name string) (remember, bool) {
 	return r, err == nil && r.String() == name
 }
 
+// sticks reports whether the kernel has frontends whose clients it remembers.
+func (r *Ruleset) sticks() bool {
+	for verdict := range r.verdicts {
+		if _, ok := parseRemember(verdict); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// sticks reports the same of what is wanted, or still there.
+func (s *State) sticks() bool { return s.sticky > 0 || s.have.sticks() }
+
+// countSticky adds n to the number of sticky frontends, if f is one.
+func (s *State) countSticky(f *Frontend, n int) {
+	if f.Affinity == 0 {
+		return
+	}
+	s.program = s.program || s.sticky == 0 // the first needs chains
+	s.sticky += n
+}
+
 // putRemember makes the frontend's new connections remembered, or not.
 func (s *State) putRemember(p *planner, timeout time.Duration) {
 	var to string

@@ -23,6 +23,8 @@ type State struct {
 
 	have Ruleset
 
+	sticky int // wanted frontends with Affinity
+
 	// touched holds the frontends whose want and have may differ; early and
 	// late hold such elements of shared sets, by when they are written.
 	touched queue[l4.Addr]
@@ -109,6 +111,8 @@ func (s *State) Set(key l4.Addr, f Frontend) {
 	}
 	s.countMembers(key, &old, -1)
 	s.countMembers(key, &f, +1)
+	s.countSticky(&old, -1)
+	s.countSticky(&f, +1)
 	s.want[key] = f
 	s.touch(key)
 }
@@ -120,6 +124,7 @@ func (s *State) Delete(key l4.Addr) {
 		return
 	}
 	s.countMembers(key, &old, -1)
+	s.countSticky(&old, -1)
 	delete(s.want, key)
 	s.touch(key)
 }

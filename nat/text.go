@@ -170,7 +170,7 @@ func (f *frontend) each(key l4.Addr, note func(element)) {
 // allChains returns the chains of the program and those of the frontends'
 // shapes, the former first.
 func (r *Ruleset) allChains(settings *Settings) []chain {
-	out := program(settings)
+	out := program(settings, r.sticks())
 	seen := map[string]struct{}{}
 	for _, verdict := range slices.Sorted(maps.Keys(r.verdicts)) {
 		for _, c := range chainsOf(verdict, settings) {
