@@ -58,6 +58,7 @@ func (f *runFlags) newReplacer(ready func() bool) *replacer {
 		return nil
 	}
 	opts := leftoverOptions()
+	opts.KeepBridge = f.network.cni.plugin == string(cni.Bridge)
 	opts.CNIDir = f.network.cni.confDir
 	if opts.CNIDir == "" {
 		opts.SubnetFile = ""

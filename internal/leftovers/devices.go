@@ -57,18 +57,30 @@ func (p *planner) devices() {
 		if p.owner == Fairlead && p.aliased(l) && !p.ownsDevice(l) {
 			p.leave("device "+l.Name, "flannel may use it again", "fairlead cleanup --of=fairlead,flannel")
 		}
-		if p.owner != Flannel || l.Name != podBridge || l.Kind != "bridge" {
+		if l.Kind != "bridge" || !p.ownsBridge(l.Name) {
 			continue
 		}
 		if l.Ports == 0 {
 			p.remove(Removal{Kind: KindDevice, Name: l.Name, index: l.Index})
 		} else {
-			p.leave("device "+podBridge, fmt.Sprintf("%d pods hang on it", l.Ports), "ip link delete "+podBridge+", once they are gone")
+			p.leave("device "+l.Name, fmt.Sprintf("%d pods hang on it", l.Ports), "ip link delete "+l.Name+", once they are gone")
 		}
 	}
 	if p.owner == KubeProxy && p.state.Virtual && slices.ContainsFunc(p.state.Links, p.isIPVS) {
 		p.leave("services of IPVS", "they are unreachable without kube-ipvs0, and could be others'", "ipvsadm --clear")
 	}
+}
+
+// ownsBridge: a node that went back to flannel has conflists of both, which name
+// one bridge. It is flannel's then.
+func (p *planner) ownsBridge(name string) bool {
+	switch p.owner {
+	case Flannel:
+		return name == podBridge && !p.KeepBridge
+	case Fairlead:
+		return name != "" && name == p.state.Bridge && !slices.Contains(p.state.Files, p.conflist(Flannel))
+	}
+	return false
 }
 
 func (p *planner) isIPVS(l Link) bool { return p.ownsDevice(&l) }

@@ -56,7 +56,10 @@ func (n *node) run(t *testing.T, input, name string, args ...string) string {
 }
 
 // script runs lines of sh.
-func (n *node) script(t *testing.T, lines string) { n.run(t, "set -e\n"+lines, "sh") }
+func (n *node) script(t *testing.T, lines string) {
+	t.Helper()
+	n.run(t, "set -e\n"+lines, "sh")
+}
 
 func (n *node) file(t *testing.T, name, text string) {
 	t.Helper()

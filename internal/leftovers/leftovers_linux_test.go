@@ -157,6 +157,34 @@ func TestIPVS(t *testing.T) {
 	}
 }
 
+// TestBridge: a bridge is whose conflist names it, and stays while it is needed.
+func TestBridge(t *testing.T) {
+	n := newNode(t)
+	n.script(t, "ip link add cni0 type bridge")
+	ours, theirs := filepath.Join(n.opts.CNIDir, "10-fairlead.conflist"), filepath.Join(n.opts.CNIDir, "10-flannel.conflist")
+	goes := func(when string, want bool, owners ...leftovers.Owner) {
+		t.Helper()
+		got := false
+		for _, text := range texts(n.plan(t, owners...)) {
+			got = got || strings.HasSuffix(text, ": device cni0")
+		}
+		if got != want {
+			t.Errorf("%s: cni0 goes with %v: %v, want %v", when, owners, got, want)
+		}
+	}
+	goes("without conflists", false, leftovers.Fairlead)
+	goes("without conflists", true, leftovers.Flannel)
+	n.file(t, ours, `{"plugins": [{"type": "bridge", "bridge": "cni0"}]}`)
+	goes("with fairlead's conflist", true, leftovers.Fairlead)
+	n.opts.KeepBridge = true
+	goes("when it is needed", false, leftovers.Flannel)
+	n.opts.KeepBridge = false
+	n.file(t, theirs, "{}")
+	goes("with both conflists", false, leftovers.Fairlead)
+	n.file(t, ours, `{"plugins": [{"type": "ptp"}]}`)
+	goes("with ptp", false, leftovers.Fairlead)
+}
+
 // TestFailures: what cannot be removed is named, and the rest goes.
 func TestFailures(t *testing.T) {
 	n := newNode(t)

@@ -5,6 +5,7 @@ package leftovers
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -166,7 +167,21 @@ func (s *State) lookFiles(o Options) error {
 	if text, err := os.ReadFile(o.SubnetFile); err == nil {
 		s.parseSubnets(string(text))
 	}
+	if text, err := os.ReadFile(o.conflist(Fairlead)); err == nil {
+		s.Bridge = bridgeOf(text)
+	}
 	return errors.Join(errs...)
+}
+
+// bridgeOf returns the bridge that a conflist names.
+func bridgeOf(conflist []byte) string {
+	var c struct {
+		Plugins []struct{ Bridge string }
+	}
+	if err := json.Unmarshal(conflist, &c); err != nil || len(c.Plugins) == 0 {
+		return "" // not what fairlead writes
+	}
+	return c.Plugins[0].Bridge
 }
 
 // parseSubnets reads flannel's file; what is not understood is passed over,

@@ -12,6 +12,7 @@ import (
 // Owner is whose leftovers are meant.
 type Owner string
 
+// The owners.
 const (
 	KubeProxy Owner = "kube-proxy"
 	Flannel   Owner = "flannel"

@@ -13,6 +13,7 @@ import (
 // starts pods, then what packets meet, then what that refers to.
 type Kind uint8
 
+// The kinds, in order.
 const (
 	KindConflist Kind = iota
 	KindTable         // of nftables, with everything in it

@@ -14,14 +14,14 @@ import (
 )
 
 // Running returns the processes of an owner's program in the network namespace of
-// the calling process, as far as /proc shows them: a pod without hostPID sees its
+// the calling thread, as far as /proc shows them: a pod without hostPID sees its
 // own processes only.
 func Running(o Owner) ([]int, error) {
 	program := map[Owner]string{KubeProxy: "kube-proxy", Flannel: "flanneld"}[o]
 	if program == "" {
 		return nil, nil
 	}
-	own, err := os.Readlink("/proc/self/ns/net")
+	own, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, fmt.Errorf("find own network namespace: %w", err)
 	}

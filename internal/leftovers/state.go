@@ -14,6 +14,8 @@ type Options struct {
 	CNIDir string
 	// SubnetFile is what flannel tells its CNI plugin.
 	SubnetFile string
+	// KeepBridge leaves flannel's bridge, which is needed.
+	KeepBridge bool
 	// Table, Alias and Protocol are what fairlead's table is called, what its
 	// devices bear, and what its routes are marked with.
 	Table    string
@@ -51,6 +53,8 @@ type State struct {
 	// Subnets and Networks are FLANNEL_SUBNET and FLANNEL_NETWORK of the subnet
 	// file.
 	Subnets, Networks []netip.Prefix
+	// Bridge is that of fairlead's conflist, if it has one.
+	Bridge string
 	// Virtual says that IPVS has services.
 	Virtual bool
 }
