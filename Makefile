@@ -27,7 +27,7 @@ demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (a
 	@bin/fairlead lab --demo
 
 .PHONY: e2e
-e2e: deps build controlplane flanneld ## Test agents against a real control plane (first build: 5 min)
+e2e: deps-e2e build controlplane flanneld ## Test agents against a real control plane (first build: 5 min)
 	cd bench && CGO_ENABLED=0 $(GO) vet ./...
 	cd bench && CGO_ENABLED=0 $(GO) test -timeout 20m ./...
 
@@ -99,6 +99,10 @@ bench: deps ## Run the benchmarks named by BENCH=. on the real kernel
 .PHONY: deps
 deps: ## Install (as root, on Debian) or name the programs that tests compare with
 	@sh internal/tools/deps.sh
+
+.PHONY: deps-e2e
+deps-e2e: # and a C compiler
+	@sh internal/tools/deps.sh e2e
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -4,7 +4,8 @@
 #
 # Installs the programs that tests and the demo use for a second opinion, when
 # run as root where there is apt-get, and names them otherwise. fairlead itself
-# runs none of them.
+# runs none of them. With the argument "e2e" also what tests against a real control
+# plane need.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -19,6 +20,9 @@ need iptables-nft iptables
 need tcpdump tcpdump
 need nsenter util-linux
 need strace strace
+if [ "${1:-}" = e2e ]; then
+	need cc "gcc libc6-dev" # flannel's backend udp is in C
+fi
 # Not in PATH: the CNI plugins, by the place where Debian or others put them.
 [ -x /usr/lib/cni/ptp ] || [ -x /usr/libexec/cni/ptp ] || [ -x /opt/cni/bin/ptp ] ||
 	missing="$missing containernetworking-plugins"
