@@ -15,6 +15,7 @@ import (
 // the set's row in layout.
 type element struct {
 	set     setID
+	counter bool         // counts connections; in maps of backends only
 	key     l4.Addr      // cVIP, cProto, cPort; a NodePort has an unspecified IP
 	slot    uint32       // cSlot
 	client  netip.Prefix // cClient; also the only component of address sets
@@ -43,6 +44,9 @@ func (e *element) String() string {
 	}
 	var b strings.Builder
 	b.WriteString(strings.Join(parts, " . "))
+	if e.counter {
+		b.WriteString(" counter packets 0 bytes 0")
+	}
 	if e.comment != "" {
 		fmt.Fprintf(&b, " comment %q", e.comment)
 	}

@@ -40,7 +40,7 @@ func (e *element) encode() []nftables.SetElement {
 	if row.ranges && len(row.key) == 1 {
 		return e.encodeInterval()
 	}
-	el := nftables.SetElement{Key: e.encodeKey(false), Comment: e.comment}
+	el := nftables.SetElement{Key: e.encodeKey(false), Comment: e.comment, Counter: counterOf(e)}
 	switch {
 	case row.verdict && e.verdict == verdictDrop:
 		el.VerdictData = &expr.Verdict{Kind: expr.VerdictDrop}
@@ -99,7 +99,7 @@ func decode(set setID, el *nftables.SetElement) (element, bool) {
 	if len(el.Key) != keyLen(row.key, set.fam) {
 		return element{}, false
 	}
-	e := element{set: set, comment: el.Comment}
+	e := element{set: set, comment: el.Comment, counter: el.Counter != nil && set.isSlots()}
 	if set.isNode() {
 		e.key.IP = unspecified(set.fam)
 	}

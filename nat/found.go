@@ -31,9 +31,9 @@ func (r *Ruleset) add(e element) {
 		}
 		f.remember = e.verdict
 	case kBackends, kNodeBackends:
-		r.addSlot(&f.slots, f.owner, e)
+		r.addSlot(f, &f.slots, e)
 	case kLocals, kNodeLocals:
-		r.addSlot(&f.locals, f.owner, e)
+		r.addSlot(f, &f.locals, e)
 	case kSources:
 		if e.comment != f.owner {
 			r.junk = append(r.junk, e)
@@ -67,16 +67,19 @@ func (r *Ruleset) addVerdict(f *frontend, e element) {
 
 // addSlot takes the backend of a slot. Its number is bounded, or an element
 // that somebody added could make us allocate without bound.
-func (r *Ruleset) addSlot(slots *[]netip.AddrPort, owner string, e element) {
+func (r *Ruleset) addSlot(f *frontend, slots *[]netip.AddrPort, e element) {
 	if e.slot >= 1<<maxClass {
 		r.junk = append(r.junk, e)
 		return
+	}
+	if len(f.slots) == 0 && len(f.locals) == 0 {
+		f.counted = e.counter
 	}
 	for uint32(len(*slots)) <= e.slot {
 		*slots = append(*slots, hole)
 	}
 	(*slots)[e.slot] = e.data
-	if e.comment != owner {
+	if e.comment != f.owner || e.counter != f.counted {
 		(*slots)[e.slot] = unknown
 	}
 }

@@ -140,6 +140,15 @@ func (s setID) String() string  { return s.row().name + string(s.fam) }
 // isMap tells maps, of data or of verdicts, from sets.
 func (r *layoutRow) isMap() bool { return r.verdict || r.data != nil }
 
+// isSlots tells maps of backends by slot from others.
+func (s setID) isSlots() bool {
+	switch s.kind {
+	case kBackends, kLocals, kNodeBackends, kNodeLocals:
+		return true
+	}
+	return false
+}
+
 // typeof reports whether the declaration must use typeof: integers such as a
 // slot have no type of fixed length in nft's language, and nft fills a map of
 // two-part data by NAT only when it knows the expressions.

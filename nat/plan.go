@@ -49,6 +49,9 @@ func (s *State) planWanted(p *planner, want *Frontend) bool {
 	if p.now.owner != want.Owner {
 		p.rename(want.Owner)
 	}
+	if !p.count(s.settings.BackendCounters) {
+		return false
+	}
 	to := want.shape(p.key, p.now.shape)
 	backends := make([]netip.AddrPort, len(want.Backends))
 	for i, b := range want.Backends {
@@ -106,6 +109,7 @@ func (p *planner) remove() bool {
 		p.b.dels = append(p.b.dels, p.rememberElement())
 		p.now.remember = ""
 	}
+	p.uncount()
 	return p.cutSlots(backendsOf(p.key), &p.now.slots, 0) &&
 		p.cutSlots(localsOf(p.key), &p.now.locals, 0) &&
 		p.cutSources(nil)
@@ -193,7 +197,7 @@ func (p *planner) verdictElement() element {
 }
 
 func (p *planner) slotElement(set setID, i int, b netip.AddrPort) element {
-	return element{set: set, key: p.key, slot: uint32(i), data: b, comment: p.now.owner}
+	return element{set: set, counter: p.now.counted, key: p.key, slot: uint32(i), data: b, comment: p.now.owner}
 }
 
 func (p *planner) sourceElement(src netip.Prefix) element {

@@ -40,6 +40,10 @@ type Settings struct {
 	// ServiceCIDRs are the ranges of ClusterIPs. Connections to an address in
 	// them that no Exclusive frontend has are dropped.
 	ServiceCIDRs []netip.Prefix
+	// BackendCounters has each backend's element count the connections that are
+	// sent there, see Table.BackendCounters. It costs memory for each element
+	// and CPU of the machine.
+	BackendCounters bool
 }
 
 // Egress says which connections of pods leave the cluster. These get the

@@ -4,6 +4,7 @@
 package nat
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -60,6 +61,11 @@ type frontend struct {
 	sources  []netip.Prefix
 	remember string // verdict in the sticky map
 	owner    string
+
+	// counted says that the slots have counters; but the first switched ones,
+	// locals after slots, are already the other way.
+	counted  bool
+	switched int
 }
 
 // hole is an empty slot; unknown is one whose content has to be replaced.
@@ -84,6 +90,11 @@ func (s *State) Configure(set Settings) {
 	s.program = true
 	for name := range s.have.chains {
 		s.idle[name] = struct{}{} // the program may do without
+	}
+	if set.BackendCounters != s.settings.BackendCounters {
+		for _, key := range slices.SortedFunc(maps.Keys(s.want), l4.Addr.Compare) {
+			s.touch(key)
+		}
 	}
 	cluster := append(normalise(set.Cluster, v4), normalise(set.Cluster, v6)...)
 	if slices.Equal(cluster, s.cluster) {

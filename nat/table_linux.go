@@ -18,7 +18,7 @@ import (
 	"fairlead/internal/netns"
 )
 
-// Table is the table in the kernel. Watch may run beside the other methods;
+// Table is the table in the kernel. Watch and BackendCounters may run beside the other methods;
 // these are not safe for concurrent use.
 type Table struct {
 	ns    int
@@ -146,6 +146,13 @@ func (t *Table) commit(b *Batch) error {
 			return fmt.Errorf("declare: %w", err)
 		}
 	}
+	if b.isRaw() {
+		msgs, err := rawBatch(b)
+		if err != nil {
+			return err
+		}
+		return t.send(msgs)
+	}
 	if err := t.queue(b); err != nil {
 		return err
 	}
@@ -172,10 +179,12 @@ func (t *Table) queue(b *Batch) error {
 			}
 		}
 	}
-	if err := t.queueElements(b.dels, t.conn.SetDeleteElements); err != nil {
+	dels := func(s setID, els []nftables.SetElement) error { return t.conn.SetDeleteElements(t.set(s), els) }
+	if err := inRuns(b.dels, dels); err != nil {
 		return err
 	}
-	if err := t.queueElements(b.adds, t.conn.SetAddElements); err != nil {
+	adds := func(s setID, els []nftables.SetElement) error { return t.conn.SetAddElements(t.set(s), els) }
+	if err := inRuns(b.adds, adds); err != nil {
 		return err
 	}
 	for _, name := range b.drops {
@@ -201,8 +210,8 @@ func (t *Table) queueChain(c *chain) {
 // most 64 KiB.
 const perMessage = 200
 
-// queueElements sends runs of elements of one set in one message.
-func (t *Table) queueElements(es []element, send func(*nftables.Set, []nftables.SetElement) error) error {
+// inRuns sends runs of elements of one set in one message.
+func inRuns(es []element, send func(setID, []nftables.SetElement) error) error {
 	for len(es) > 0 {
 		set := es[0].set
 		n := slices.IndexFunc(es, func(e element) bool { return e.set != set })
@@ -214,7 +223,7 @@ func (t *Table) queueElements(es []element, send func(*nftables.Set, []nftables.
 		for i := range es[:n] {
 			els = append(els, es[i].encode()...)
 		}
-		if err := send(t.set(set), els); err != nil {
+		if err := send(set, els); err != nil {
 			return fmt.Errorf("encode elements of %s: %w", set, err)
 		}
 		es = es[n:]
