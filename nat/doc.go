@@ -35,6 +35,6 @@
 //	      ◄──── State.Adopt ◄── Table.Load ◄───────── kernel
 //
 // Nothing else may write to the table, and nothing here touches another one.
-// State and Batch are not safe for concurrent use; of Table, only Watch may run
-// beside the other methods. No goroutine is started here.
+// State and Batch are not safe for concurrent use; of Table, only Watch and
+// BackendCounters may run beside the other methods. No goroutine is started here.
 package nat

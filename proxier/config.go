@@ -57,6 +57,8 @@ type Config struct {
 	FlannelCompat bool
 	// PodInterfaces is nat.Overlay.PodInterfaces.
 	PodInterfaces []string
+	// BackendCounters is nat.Settings.BackendCounters.
+	BackendCounters bool
 	// ServiceCIDRs are used while there are no ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
 }

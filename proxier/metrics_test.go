@@ -32,6 +32,9 @@ func TestMetricsDocumented(t *testing.T) {
 	m.fallbacks.set([]sample{{1, []string{"zone", "reason"}}})
 	m.Healthz(200)
 	m.Livez(200)
+	CountConnections(t.Context(), registry.MustRegister, countersFunc(func() ([]nat.BackendCounter, error) {
+		return []nat.BackendCounter{{Owner: "default/web"}}, nil
+	}))
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func (s *Store) around(name string) around {
 func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
 	s := nat.Settings{
 		MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll, KeepInvalid: cfg.KeepInvalid,
-		Cluster: clusterOf(cfg, in),
+		Cluster: clusterOf(cfg, in), BackendCounters: cfg.BackendCounters,
 	}
 	unknown := &report{kind: kindNode, name: cfg.NodeName}
 	s.Pods = detector(cfg, in.node, unknown)

@@ -55,6 +55,9 @@ func TestSettings(t *testing.T) {
 		name: "primary addresses and CIDRs of one family without a Node", cfg: Config{NodePortAddresses: []string{"198.51.100.0/24", "primary"}},
 		want: nat.Settings{NodePortAddrs: mustPrefixes("198.51.100.0/24", "::/0")}, told: []string{notOnThem},
 	}, {
+		name: "counters", cfg: Config{BackendCounters: true}, node: node,
+		want: nat.Settings{BackendCounters: true, NodePortAddrs: all},
+	}, {
 		name: "CIDRs of one family", cfg: Config{NodePortAddresses: []string{"198.51.100.0/24"}}, node: node,
 		want: nat.Settings{NodePortAddrs: mustPrefixes("198.51.100.0/24", "::/0")},
 	}, {

@@ -57,6 +57,9 @@ func newAgent(ctx context.Context, f *runFlags, cfg proxier.Config) (*agent, err
 	if a.table, err = nat.Open(nil); err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
+	if cfg.BackendCounters {
+		proxier.CountConnections(ctx, legacyregistry.MustRegister, a.table)
+	}
 	a.health = &health{node: cfg.NodeName, needsNode: client != nil, store: a.store, answers: a.metrics, timeout: 2 * f.syncPeriod}
 	a.checks = healthcheck.New(healthcheck.Options{Healthy: a.health.keepsUp, Report: a.store.HealthCheck})
 	a.proxier = proxier.New(cfg, a.store, proxier.Deps{

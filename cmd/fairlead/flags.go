@@ -28,6 +28,7 @@ type nodeFlags struct {
 	serviceCIDRs  []string
 	masqueradeBit int
 	masqueradeAll bool
+	counters      bool
 	localMode     string
 	bridge        string
 	prefix        string
@@ -41,6 +42,7 @@ func (f *nodeFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "ranges of ClusterIPs while the cluster has no ServiceCIDR objects; connections to unallocated addresses in them are dropped")
 	fs.IntVar(&f.masqueradeBit, "masquerade-bit", 14, "bit of the packet mark, from 0 to 31, that asks for masquerade")
 	fs.BoolVar(&f.masqueradeAll, "masquerade-all", false, "masquerade connections of pods to ClusterIPs, too")
+	fs.BoolVar(&f.counters, "backend-counters", false, "count connections to each endpoint in the table, and in fairlead_backend_connections_total; costs memory for each endpoint of each Service")
 	fs.StringVar(&f.localMode, "detect-local-mode", proxier.LocalClusterCIDR, "how to tell this cluster's pods: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix")
 	fs.StringVar(&f.bridge, "pod-bridge-interface", "", "bridge that pods are behind, for --detect-local-mode=BridgeInterface")
 	fs.StringVar(&f.prefix, "pod-interface-name-prefix", "", "beginning of the names of pods' interfaces, for --detect-local-mode=InterfaceNamePrefix")
@@ -54,6 +56,7 @@ func (f *nodeFlags) config() (proxier.Config, error) {
 		NodePortAddresses: nodePortKeywords(f.nodePortAddrs),
 		NodeAddress:       f.nodeAddress,
 		MasqueradeAll:     f.masqueradeAll,
+		BackendCounters:   f.counters,
 		LocalMode:         f.localMode, BridgeInterface: f.bridge, InterfaceNamePrefix: f.prefix,
 	}
 	if cfg.NodeName == "" {

@@ -34,7 +34,7 @@ func parse(t *testing.T, args ...string) (proxier.Config, error) {
 func TestNodeFlags(t *testing.T) {
 	got, err := parse(t,
 		"--node-name= Worker-1 ", "--cluster-cidr=10.244.0.0/16,fd00:10:244::1/56", "--service-cidr=10.96.0.0/12",
-		"--nodeport-addresses=primary,192.0.2.0/24", "--masquerade-bit=15", "--masquerade-all",
+		"--nodeport-addresses=primary,192.0.2.0/24", "--masquerade-bit=15", "--masquerade-all", "--backend-counters",
 		"--detect-local-mode=BridgeInterface", "--pod-bridge-interface=cni0")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestNodeFlags(t *testing.T) {
 		ClusterCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/56")},
 		ServiceCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")},
 		NodePortAddresses: []string{"primary", "192.0.2.0/24"},
-		MasqueradeMark:    0x8000, MasqueradeAll: true,
+		MasqueradeMark:    0x8000, MasqueradeAll: true, BackendCounters: true,
 		LocalMode: "BridgeInterface", BridgeInterface: "cni0",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
