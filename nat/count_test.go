@@ -150,13 +150,16 @@ func TestCountersBatches(t *testing.T) {
 		}
 	}
 	s.Configure(countingSettings())
-	step(50)
+	for range 4 {
+		step(50)
+	}
+	step(10) // into the locals
 	s.Delete(key)
-	step2 := s.Next(50) // part of the frontend goes, then it comes back
-	if err := table.Commit(t.Context(), step2); err != nil {
+	part := s.Next(50) // part of the frontend goes, then it comes back
+	if err := table.Commit(t.Context(), part); err != nil {
 		t.Fatal(err)
 	}
-	s.Acked(step2)
+	s.Acked(part)
 	s.Set(key, f)
 	settle(t, s, table)
 	if n := strings.Count(list(t, ns), "counter packets"); n != 120 {
