@@ -4,6 +4,7 @@
 package nat
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -209,4 +210,50 @@ func TestCountersNone(t *testing.T) {
 		}
 		settle(t, s, table)
 	}
+}
+
+// TestCountersBeside reads counters while batches are committed, as fast as
+// the kernel takes them: backends that stay are found, once, but for the few that
+// BackendCounters allows for.
+func TestCountersBeside(t *testing.T) {
+	table := open(t, nstest.New(t))
+	s := NewState()
+	s.Configure(countingSettings())
+	key, other := addr("10.96.0.1:80", l4.TCP), addr("10.96.0.2:80", l4.TCP)
+	s.Set(key, Frontend{Policy: Internal, Owner: "default/stays", Backends: pods(2000)})
+	settle(t, s, table)
+	done := make(chan error)
+	go func() { done <- readCounters(t.Context(), table, key, 2000) }()
+	for i := 1; ; i++ {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+		}
+		s.Set(other, Frontend{Policy: Internal, Owner: "default/changes", Backends: pods(1 + i%3)})
+		settle(t, s, table)
+	}
+}
+
+// readCounters expects about that many counters of a frontend, 10 times.
+func readCounters(ctx context.Context, table *Table, key l4.Addr, want int) error {
+	for range 10 {
+		all, err := table.BackendCounters(ctx)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for _, c := range all {
+			if c.Frontend == key {
+				n++
+			}
+		}
+		if n > want || n < want-want/100 {
+			return fmt.Errorf("%d counters, want %d, or a few less", n, want)
+		}
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -21,7 +22,8 @@ import (
 )
 
 // BackendCounter is how many connections an element of a backend has counted
-// since it was written. A backend that gets another slot begins at 0.
+// since it was written. A backend that gets another slot begins at 0. There is
+// one for each backend of a frontend, and another if it is Local.
 type BackendCounter struct {
 	Frontend l4.Addr
 	Backend  netip.AddrPort
@@ -34,7 +36,8 @@ type BackendCounter struct {
 
 // BackendCounters reads all counters, in the order of frontends and backends;
 // none where there are none, as without Settings.BackendCounters. It costs one
-// pass over the backends. It works on a socket of its own, so that it may run
+// pass over the backends, and up to three while the table changes; then a backend
+// may be missing, which happens seldom, and hardly ever twice in succession. It works on a socket of its own, so that it may run
 // beside all other methods.
 //
 // A connection is counted by its first packet, when the backend is drawn. One
@@ -46,15 +49,12 @@ func (t *Table) BackendCounters(ctx context.Context) ([]BackendCounter, error) {
 		return nil, fmt.Errorf("read counters: %w", err)
 	}
 	defer func() { _ = own.Close() }()
-	var out []BackendCounter
+	found := map[counterKey]BackendCounter{}
 	var failed error
 	allSets(func(s setID) {
-		if failed != nil || !s.isSlots() {
-			return
+		if failed == nil && s.isSlots() {
+			failed = own.readCounters(ctx, s, found)
 		}
-		var found []BackendCounter
-		found, failed = own.counters(ctx, s)
-		out = append(out, found...)
 	})
 	if errors.Is(failed, unix.ENOENT) {
 		return nil, nil // there is no table
@@ -62,33 +62,64 @@ func (t *Table) BackendCounters(ctx context.Context) ([]BackendCounter, error) {
 	if failed != nil {
 		return nil, fmt.Errorf("read counters: %w", classify(failed))
 	}
-	slices.SortFunc(out, func(a, b BackendCounter) int {
+	return slices.SortedFunc(maps.Values(found), func(a, b BackendCounter) int {
 		return cmp.Or(a.Frontend.Compare(b.Frontend), a.Backend.Compare(b.Backend))
-	})
-	return out, nil
+	}), nil
 }
 
-// counters reads one map, again where a change has interrupted it.
-func (t *Table) counters(ctx context.Context, s setID) ([]BackendCounter, error) {
+// counterKey is a backend, whatever its slot.
+type counterKey struct {
+	frontend l4.Addr
+	backend  netip.AddrPort
+	local    bool
+}
+
+// counterTries bounds how often a map is read that changes meanwhile. The kernel
+// counts the elements that it has reported, so that a pass misses about one for
+// each that goes, and repeats one for each that comes (nft_rhash_walk); another pass
+// seldom misses the same.
+const counterTries = 3
+
+// readCounters reads one map. What any of its passes has seen is found: rather a
+// backend that has just gone than none of one that stays.
+func (t *Table) readCounters(ctx context.Context, s setID, found map[counterKey]BackendCounter) error {
 	set := attrs(str(unix.NFTA_SET_ELEM_LIST_TABLE, TableName), str(unix.NFTA_SET_ELEM_LIST_SET, s.String()))
-	for range loadTries {
+	for range counterTries {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
+		}
+		before, err := t.generation()
+		if err != nil {
+			return err
 		}
 		msgs, err := t.dump(unix.NFT_MSG_GETSETELEM, set)
 		if err != nil {
-			return nil, fmt.Errorf("list elements of %s: %w", s, err)
+			return fmt.Errorf("list elements of %s: %w", s, err)
 		}
-		if slices.ContainsFunc(msgs, func(m netlink.Message) bool { return m.Header.Flags&netlink.DumpInterrupted != 0 }) {
-			continue
-		}
-		var out []BackendCounter
 		for _, m := range msgs {
-			out = append(out, countersIn(s, m.Data[4:])...)
+			for _, c := range countersIn(s, m.Data[4:]) {
+				found[counterKey{c.Frontend, c.Backend, c.Local}] = c
+			}
 		}
-		return out, nil
+		if after, err := t.generation(); err != nil || after == before {
+			return err
+		}
 	}
-	return nil, fmt.Errorf("list elements of %s: %w", s, unix.EINTR)
+	return nil
+}
+
+// generation returns the number of the last commit to any table.
+func (t *Table) generation() (uint32, error) {
+	ask := message(unix.NFT_MSG_GETGEN, 0, nil)
+	ask.Header.Flags = netlink.Request
+	msgs, err := t.raw.Execute(ask)
+	if err != nil {
+		return 0, fmt.Errorf("ask for generation: %w", err)
+	}
+	if len(msgs) == 0 || len(msgs[0].Data) < 4 {
+		return 0, nil
+	}
+	return be32(attributes(msgs[0].Data[4:])[unix.NFTA_GEN_ID]), nil
 }
 
 // countersIn reads one message of a dump.

@@ -38,7 +38,7 @@ type connectionMetrics struct {
 	desc *prometheus.Desc
 
 	mu    sync.Mutex
-	last  map[counterKey]uint64
+	last  map[counterKey]count
 	total map[endpointKey]uint64
 }
 
@@ -48,6 +48,14 @@ type counterKey struct {
 	backend  netip.AddrPort
 	local    bool
 	endpoint endpointKey // another Service may get the same address
+}
+
+// count is the last that was read of a counter. What is missed is kept once, as
+// it may be overlooked (see nat.Table.BackendCounters): what is found again would
+// count twice.
+type count struct {
+	n      uint64
+	missed bool
 }
 
 // endpointKey names a series: a Service port, whatever its frontends, and an
@@ -82,9 +90,9 @@ func endpointOf(c *nat.BackendCounter) endpointKey {
 }
 
 // add takes what the kernel counts now. Series that nothing counts for any more
-// end.
+// end at the second scrape without.
 func (m *connectionMetrics) add(now []nat.BackendCounter) {
-	last, total := make(map[counterKey]uint64, len(now)), make(map[endpointKey]uint64, len(now))
+	last, total := make(map[counterKey]count, len(now)), make(map[endpointKey]uint64, len(now))
 	for i := range now {
 		c := &now[i]
 		e := endpointOf(c)
@@ -93,11 +101,20 @@ func (m *connectionMetrics) add(now []nat.BackendCounter) {
 			total[e] = m.total[e]
 		}
 		more := c.Connections
-		if before := m.last[key]; more >= before {
+		if before := m.last[key].n; more >= before {
 			more -= before
 		}
 		total[e] += more
-		last[key] = c.Connections
+		last[key] = count{n: c.Connections}
+	}
+	for key, c := range m.last {
+		if _, seen := last[key]; seen || c.missed {
+			continue
+		}
+		last[key] = count{c.n, true}
+		if _, counted := total[key.endpoint]; !counted {
+			total[key.endpoint] = m.total[key.endpoint]
+		}
 	}
 	m.last, m.total = last, total
 }

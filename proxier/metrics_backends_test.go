@@ -47,16 +47,19 @@ func TestConnectionMetrics(t *testing.T) {
 		{name: "the first", now: []nat.BackendCounter{counter(web, vip, a, 3), counter(web, vip, b, 4), counter("default/plain", "10.96.0.2:80", a, 1)},
 			want: map[string]float64{"default web http " + a: 3, "default web http " + b: 4, "default plain  " + a: 1}},
 		{name: "a NodePort, too", now: []nat.BackendCounter{counter(web, vip, a, 5), local(counter(web, vip, a, 1)), counter(web, vip, b, 4), counter(web, node, a, 10)},
-			want: map[string]float64{"default web http " + a: 16, "default web http " + b: 4}},
+			want: map[string]float64{"default web http " + a: 16, "default web http " + b: 4, "default plain  " + a: 1}},
 		{name: "unreadable", now: nil, err: errors.New("busy"),
+			want: map[string]float64{"default web http " + a: 16, "default web http " + b: 4, "default plain  " + a: 1}},
+		{name: "one is overlooked", now: []nat.BackendCounter{counter(web, vip, a, 5), counter(web, vip, b, 4)},
 			want: map[string]float64{"default web http " + a: 16, "default web http " + b: 4}},
 		{name: "another slot", now: []nat.BackendCounter{counter(web, vip, a, 2), counter(web, vip, b, 4), counter(web, node, a, 10)},
 			want: map[string]float64{"default web http " + a: 18, "default web http " + b: 4}},
 		{name: "no NodePort any more", now: []nat.BackendCounter{counter(web, vip, a, 2), counter(web, vip, b, 5)},
 			want: map[string]float64{"default web http " + a: 18, "default web http " + b: 5}},
 		{name: "another Service has the address", now: []nat.BackendCounter{counter("default/new", vip, a, 7)},
-			want: map[string]float64{"default new  " + a: 7}},
-		{name: "it is back", now: []nat.BackendCounter{counter(web, vip, a, 1)}, want: map[string]float64{"default web http " + a: 1}},
+			want: map[string]float64{"default new  " + a: 7, "default web http " + a: 18, "default web http " + b: 5}},
+		{name: "still", now: []nat.BackendCounter{counter("default/new", vip, a, 7)}, want: map[string]float64{"default new  " + a: 7}},
+		{name: "it is back", now: []nat.BackendCounter{counter(web, vip, a, 1)}, want: map[string]float64{"default web http " + a: 1, "default new  " + a: 7}},
 	} {
 		now, failure = step.now, step.err
 		if diff := cmp.Diff(step.want, connections(t, registry)); diff != "" {
