@@ -41,10 +41,8 @@ func (s shape) guard() []rule {
 	}
 	load, client := dialled(s.fam, s.node)
 	sources := setID{kSources, s.fam}
-	proto := next(reg1, addrLen(s.fam))
-	// nft converts the byte order of each part of a key with ranges.
-	order := one(&expr.Byteorder{SourceRegister: proto, DestRegister: proto, Op: expr.ByteorderHton, Len: 1, Size: 2})
-	load = append(load[:2:2], append(order, load[2:]...)...)
+	// nft before 1.1 converts the byte order of the protocol here, which changes
+	// nothing in one byte and is refused by newer kernels (6.12.117: EOPNOTSUPP).
 	return []rule{newRule(
 		fmt.Sprintf("%s . %s saddr != @%s drop", dialledText(s.fam, s.node), ipWord(s.fam), sources),
 		onlyFamily(s.fam), load, saddr(s.fam, client), notInSet(sources), drop())}
