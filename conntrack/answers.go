@@ -7,7 +7,7 @@ import (
 	"errors"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // An answer that is on its way while its flow is deleted makes a new flow, from
@@ -35,7 +35,7 @@ func (a *answers) expect(f Flow, now time.Time) {
 	if f.Answerer != f.Dialled.AddrPort() {
 		return // was translated: the server's answers do not come from there
 	}
-	back := Flow{Client: f.Answerer, Dialled: l4.Addr{IP: f.Client.Addr(), Port: f.Client.Port(), Proto: f.Dialled.Proto}}
+	back := Flow{Client: f.Answerer, Dialled: inet.Addr{IP: f.Client.Addr(), Port: f.Client.Port(), Proto: f.Dialled.Proto}}
 	for _, wait := range []time.Duration{promptAnswer, slowAnswer} {
 		*a = append(*a, lateAnswer{back, now.Add(wait)})
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // Sweep is what one sweep did.
@@ -38,15 +38,15 @@ type Cleaner struct {
 
 	mu    sync.Mutex
 	view  *View
-	due   map[l4.Addr]struct{} // frontends whose flows are to be looked at
-	all   bool                 // all flows are
+	due   map[inet.Addr]struct{} // frontends whose flows are to be looked at
+	all   bool                   // all flows are
 	local map[netip.Addr]struct{}
 }
 
 // NewCleaner returns a Cleaner for a network namespace by its descriptor, 0 for
 // that of the process. It does nothing until Run.
 func NewCleaner(ns int) *Cleaner {
-	c := &Cleaner{ns: ns, poked: make(chan struct{}, 1), due: map[l4.Addr]struct{}{}}
+	c := &Cleaner{ns: ns, poked: make(chan struct{}, 1), due: map[inet.Addr]struct{}{}}
 	c.view = NewView(func(ip netip.Addr) bool {
 		_, ok := c.local[ip]
 		return ok
@@ -55,12 +55,12 @@ func NewCleaner(ns int) *Cleaner {
 }
 
 // Set is View.Set, and has the flows looked at that may be stale.
-func (c *Cleaner) Set(frontend l4.Addr, serving []netip.AddrPort) {
+func (c *Cleaner) Set(frontend inet.Addr, serving []netip.AddrPort) {
 	c.change(frontend, func() bool { return c.view.Set(frontend, serving) })
 }
 
 // Delete is View.Delete, and has the flows looked at that may be stale.
-func (c *Cleaner) Delete(frontend l4.Addr) {
+func (c *Cleaner) Delete(frontend inet.Addr) {
 	c.change(frontend, func() bool { return c.view.Delete(frontend) })
 }
 
@@ -72,7 +72,7 @@ func (c *Cleaner) SweepAll() {
 	c.poke()
 }
 
-func (c *Cleaner) change(frontend l4.Addr, f func() bool) {
+func (c *Cleaner) change(frontend inet.Addr, f func() bool) {
 	c.mu.Lock()
 	stale := f()
 	if stale {
@@ -163,7 +163,7 @@ func (c *Cleaner) sweep() (s Sweep) {
 
 // done takes what was swept off the list. A frontend that changed meanwhile has
 // poked again, and is looked at again.
-func (c *Cleaner) done(due []l4.Addr, all bool) {
+func (c *Cleaner) done(due []inet.Addr, all bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.poked) > 0 {
@@ -178,7 +178,7 @@ func (c *Cleaner) done(due []l4.Addr, all bool) {
 	}
 }
 
-func (c *Cleaner) sweepWhere(t *table, v6 bool, only *l4.Addr, s *Sweep) error {
+func (c *Cleaner) sweepWhere(t *table, v6 bool, only *inet.Addr, s *Sweep) error {
 	var stale []Flow
 	err := t.dump(v6, only, func(f Flow) {
 		s.Scanned++

@@ -21,7 +21,7 @@ import (
 	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
 )
@@ -62,13 +62,13 @@ func newFlows(t testing.TB) *flows {
 }
 
 // add makes a flow whose packets to dialled are answered by answerer.
-func (f *flows) add(t testing.TB, proto l4.Proto, client, dialled, answerer string) {
+func (f *flows) add(t testing.TB, proto inet.Proto, client, dialled, answerer string) {
 	t.Helper()
 	c, d, a := ap(client), ap(dialled), ap(answerer)
 	flow := conntrack.NewFlow(uint8(proto), 0, c.Addr(), d.Addr(), c.Port(), d.Port(), 300, 0)
 	flow.TupleReply.IP.SourceAddress = a.Addr()
 	flow.TupleReply.Proto.SourcePort = a.Port()
-	if proto == l4.TCP {
+	if proto == inet.TCP {
 		flow.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: 3}
 	}
 	if err := f.conn.Create(flow); err != nil {
@@ -126,19 +126,19 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // TestClean makes flows of every kind; the port of the client says which.
 func TestClean(t *testing.T) {
 	f := newFlows(t)
-	f.add(t, l4.UDP, "10.0.0.1:1", "10.96.0.10:53", "10.244.0.1:53")          // serving
-	f.add(t, l4.UDP, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.2:53")          // to be removed
-	f.add(t, l4.UDP, "10.0.0.1:3", "10.96.0.10:53", "10.96.0.10:53")          // never translated
-	f.add(t, l4.TCP, "10.0.0.1:4", "10.96.0.10:53", "10.244.0.2:53")          // TCP
-	f.add(t, l4.UDP, "10.0.0.1:5", nodeAddr+":30053", "10.244.0.2:53")        // NodePort
-	f.add(t, l4.UDP, "10.0.0.1:6", "192.0.2.9:30053", "10.244.0.2:53")        // the same port elsewhere
-	f.add(t, l4.UDP, "10.0.0.1:7", "198.51.100.1:53", "198.51.100.1:53")      // unrelated
-	f.add(t, l4.UDP, "[fd01::1]:1", "[fd00:96::a]:53", "[fd00:244::1]:53")    // serving
-	f.add(t, l4.UDP, "[fd01::1]:2", "[fd00:96::a]:53", "[fd00:244::2]:53")    // to be removed
-	f.add(t, l4.UDP, "[fd01::1]:5", "[fd00:50::1]:30053", "[fd00:244::2]:53") // NodePort
-	f.add(t, l4.UDP, "[fd01::1]:6", "[fd00:51::1]:30053", "[fd00:244::2]:53") // elsewhere
-	f.add(t, l4.UDP, "10.0.0.1:8", "10.96.0.20:53", "10.244.0.3:53")          // Service to be removed
-	f.add(t, l4.UDP, "10.0.0.1:9", "10.96.0.20:54", "198.51.100.1:54")        // the same address, not ours
+	f.add(t, inet.UDP, "10.0.0.1:1", "10.96.0.10:53", "10.244.0.1:53")          // serving
+	f.add(t, inet.UDP, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.2:53")          // to be removed
+	f.add(t, inet.UDP, "10.0.0.1:3", "10.96.0.10:53", "10.96.0.10:53")          // never translated
+	f.add(t, inet.TCP, "10.0.0.1:4", "10.96.0.10:53", "10.244.0.2:53")          // TCP
+	f.add(t, inet.UDP, "10.0.0.1:5", nodeAddr+":30053", "10.244.0.2:53")        // NodePort
+	f.add(t, inet.UDP, "10.0.0.1:6", "192.0.2.9:30053", "10.244.0.2:53")        // the same port elsewhere
+	f.add(t, inet.UDP, "10.0.0.1:7", "198.51.100.1:53", "198.51.100.1:53")      // unrelated
+	f.add(t, inet.UDP, "[fd01::1]:1", "[fd00:96::a]:53", "[fd00:244::1]:53")    // serving
+	f.add(t, inet.UDP, "[fd01::1]:2", "[fd00:96::a]:53", "[fd00:244::2]:53")    // to be removed
+	f.add(t, inet.UDP, "[fd01::1]:5", "[fd00:50::1]:30053", "[fd00:244::2]:53") // NodePort
+	f.add(t, inet.UDP, "[fd01::1]:6", "[fd00:51::1]:30053", "[fd00:244::2]:53") // elsewhere
+	f.add(t, inet.UDP, "10.0.0.1:8", "10.96.0.20:53", "10.244.0.3:53")          // Service to be removed
+	f.add(t, inet.UDP, "10.0.0.1:9", "10.96.0.20:54", "198.51.100.1:54")        // the same address, not ours
 	both := func(a, b string) []netip.AddrPort { return []netip.AddrPort{ap(a), ap(b)} }
 	c := NewCleaner(f.ns.Fd())
 	set := func(four, six []netip.AddrPort) {
@@ -165,8 +165,8 @@ func TestClean(t *testing.T) {
 // TestRestart meets what became stale while no agent ran.
 func TestRestart(t *testing.T) {
 	f := newFlows(t)
-	f.add(t, l4.UDP, "10.0.0.1:1", "10.96.0.10:53", "10.244.0.1:53")
-	f.add(t, l4.UDP, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.2:53")
+	f.add(t, inet.UDP, "10.0.0.1:1", "10.96.0.10:53", "10.244.0.1:53")
+	f.add(t, inet.UDP, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.2:53")
 	c := NewCleaner(f.ns.Fd())
 	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.1:53")})
 	c.SweepAll()
@@ -177,7 +177,7 @@ func TestRestart(t *testing.T) {
 // TestRetry lets a sweep fail and expects it to be made up for.
 func TestRetry(t *testing.T) {
 	f := newFlows(t)
-	f.add(t, l4.UDP, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.2:53")
+	f.add(t, inet.UDP, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.2:53")
 	c := NewCleaner(1 << 20) // no such descriptor
 	c.Set(udp("10.96.0.10:53"), nil)
 	if c.sweep().Err == nil {
@@ -204,7 +204,7 @@ func BenchmarkSweep(b *testing.B) {
 	}
 	for i := range unrelated {
 		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), uint16(1+i>>16))
-		if err := f.conn.Create(conntrack.NewFlow(uint8(l4.UDP), 0, client.Addr(), netip.AddrFrom4([4]byte{192, 0, 2, 1}), client.Port(), 53, 600, 0)); err != nil {
+		if err := f.conn.Create(conntrack.NewFlow(uint8(inet.UDP), 0, client.Addr(), netip.AddrFrom4([4]byte{192, 0, 2, 1}), client.Port(), 53, 600, 0)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -213,7 +213,7 @@ func BenchmarkSweep(b *testing.B) {
 			c := NewCleaner(f.ns.Fd())
 			for b.Loop() {
 				for i := range frontends {
-					key := l4.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, byte(i)}), Port: 53, Proto: l4.UDP}
+					key := inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, byte(i)}), Port: 53, Proto: inet.UDP}
 					c.Set(key, []netip.AddrPort{ap("10.244.0.1:53")})
 					c.Set(key, nil)
 				}
@@ -230,12 +230,12 @@ func BenchmarkSweep(b *testing.B) {
 // between them is deleted.
 func TestLateAnswer(t *testing.T) {
 	f := newFlows(t)
-	f.add(t, l4.UDP, "10.0.0.1:1", nodeAddr+":30053", nodeAddr+":30053")
-	f.add(t, l4.UDP, nodeAddr+":30053", "10.0.0.2:1", "10.0.0.2:1") // another client of it, whose flow was not deleted
+	f.add(t, inet.UDP, "10.0.0.1:1", nodeAddr+":30053", nodeAddr+":30053")
+	f.add(t, inet.UDP, nodeAddr+":30053", "10.0.0.2:1", "10.0.0.2:1") // another client of it, whose flow was not deleted
 	c := NewCleaner(f.ns.Fd())
 	c.Set(udp("0.0.0.0:30053"), []netip.AddrPort{ap("10.244.0.1:53")})
 	deleted := start(t, c)
 	eventually(t, "the flow is gone", func() bool { return deleted.Load() == 1 })
-	f.add(t, l4.UDP, nodeAddr+":30053", "10.0.0.1:1", "10.0.0.1:1")
+	f.add(t, inet.UDP, nodeAddr+":30053", "10.0.0.1:1", "10.0.0.1:1")
 	eventually(t, "the flow of the answer is gone", func() bool { return len(f.list(t)) == 1 })
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // table is the kernel's table of flows in one network namespace.
@@ -59,7 +59,7 @@ const (
 
 // dump calls f for every UDP flow of a family, or only for those to a frontend.
 // The kernel leaves the others out; one too old to do so leaves them in.
-func (t *table) dump(v6 bool, only *l4.Addr, f func(Flow)) error {
+func (t *table) dump(v6 bool, only *inet.Addr, f func(Flow)) error {
 	req, err := request(v6, only)
 	if err != nil {
 		return fmt.Errorf("encode filter: %w", err)
@@ -73,7 +73,7 @@ func (t *table) dump(v6 bool, only *l4.Addr, f func(Flow)) error {
 	return nil
 }
 
-func request(v6 bool, only *l4.Addr) (netlink.Message, error) {
+func request(v6 bool, only *inet.Addr) (netlink.Message, error) {
 	family := byte(unix.AF_INET)
 	if v6 {
 		family = unix.AF_INET6
@@ -92,7 +92,7 @@ func request(v6 bool, only *l4.Addr) (netlink.Message, error) {
 			})
 		}
 		tuple.Nested(attrTupleProto, func(proto *netlink.AttributeEncoder) error {
-			proto.Uint8(attrProtoNum, uint8(l4.UDP))
+			proto.Uint8(attrProtoNum, uint8(inet.UDP))
 			if only != nil {
 				flags |= filterDstPort
 				proto.Uint16(attrProtoDst, only.Port)
@@ -167,7 +167,7 @@ func parseFlow(data []byte) (Flow, bool) {
 	ok = orig.src.IsValid() && orig.dst.IsValid() && reply.src.IsValid()
 	return Flow{
 		Client:   netip.AddrPortFrom(orig.src, orig.sport),
-		Dialled:  l4.Addr{IP: orig.dst, Port: orig.dport, Proto: orig.proto},
+		Dialled:  inet.Addr{IP: orig.dst, Port: orig.dport, Proto: orig.proto},
 		Answerer: netip.AddrPortFrom(reply.src, reply.sport),
 	}, ok
 }
@@ -175,7 +175,7 @@ func parseFlow(data []byte) (Flow, bool) {
 type tuple struct {
 	src, dst     netip.Addr
 	sport, dport uint16
-	proto        l4.Proto
+	proto        inet.Proto
 }
 
 func parseTuple(b []byte) tuple {
@@ -188,7 +188,7 @@ func parseTuple(b []byte) tuple {
 			case typ == attrTupleIP && (part == attrIP4Dst || part == attrIP6Dst):
 				t.dst, _ = netip.AddrFromSlice(v)
 			case typ == attrTupleProto && part == attrProtoNum && len(v) > 0:
-				t.proto = l4.Proto(v[0])
+				t.proto = inet.Proto(v[0])
 			case typ == attrTupleProto && part == attrProtoSrc && len(v) > 1:
 				t.sport = binary.BigEndian.Uint16(v)
 			case typ == attrTupleProto && part == attrProtoDst && len(v) > 1:

@@ -7,23 +7,23 @@ import (
 	"net/netip"
 	"slices"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // Flow is what matters of a conntrack entry: what the client dialled, and who
 // answers.
 type Flow struct {
 	Client   netip.AddrPort // source of the original direction
-	Dialled  l4.Addr        // destination of the original direction
+	Dialled  inet.Addr      // destination of the original direction
 	Answerer netip.AddrPort // source of the reply direction
 }
 
 // View knows the UDP frontends that exist and those that existed, and tells
 // which flows are stale. Not safe for concurrent use.
 type View struct {
-	serving map[l4.Addr][]netip.AddrPort
+	serving map[inet.Addr][]netip.AddrPort
 	// removed holds the backends of frontends that are gone.
-	removed map[l4.Addr][]netip.AddrPort
+	removed map[inet.Addr][]netip.AddrPort
 	// local reports whether an address is this node's: what NodePorts need.
 	local func(netip.Addr) bool
 }
@@ -31,13 +31,13 @@ type View struct {
 // NewView returns a View without frontends. local reports whether an address is
 // one of this node's.
 func NewView(local func(netip.Addr) bool) *View {
-	return &View{serving: map[l4.Addr][]netip.AddrPort{}, removed: map[l4.Addr][]netip.AddrPort{}, local: local}
+	return &View{serving: map[inet.Addr][]netip.AddrPort{}, removed: map[inet.Addr][]netip.AddrPort{}, local: local}
 }
 
 // Set tells which backends of a frontend serve, those that are terminating
 // included, whatever the traffic policy: none of their flows is stale. It
 // reports whether some flow may have become stale.
-func (v *View) Set(frontend l4.Addr, serving []netip.AddrPort) bool {
+func (v *View) Set(frontend inet.Addr, serving []netip.AddrPort) bool {
 	old, known := v.serving[frontend]
 	if known && slices.Equal(old, serving) {
 		return false
@@ -52,7 +52,7 @@ func (v *View) Set(frontend l4.Addr, serving []netip.AddrPort) bool {
 
 // Delete takes a frontend out. Flows to the backends it had are stale, until
 // Forget. It reports whether there may be any.
-func (v *View) Delete(frontend l4.Addr) bool {
+func (v *View) Delete(frontend inet.Addr) bool {
 	old, known := v.serving[frontend]
 	delete(v.serving, frontend)
 	if !known || len(old) == 0 {
@@ -63,11 +63,11 @@ func (v *View) Delete(frontend l4.Addr) bool {
 }
 
 // Forget drops what is known of a removed frontend, once its flows are gone.
-func (v *View) Forget(frontend l4.Addr) { delete(v.removed, frontend) }
+func (v *View) Forget(frontend inet.Addr) { delete(v.removed, frontend) }
 
 // Stale reports whether packets of the flow go where they should not.
 func (v *View) Stale(f Flow) bool {
-	if f.Dialled.Proto != l4.UDP {
+	if f.Dialled.Proto != inet.UDP {
 		return false
 	}
 	if serving, ok := v.find(f.Dialled, v.serving); ok {
@@ -79,11 +79,11 @@ func (v *View) Stale(f Flow) bool {
 }
 
 // find looks for a VIP, then for a NodePort on one of this node's addresses.
-func (v *View) find(a l4.Addr, in map[l4.Addr][]netip.AddrPort) ([]netip.AddrPort, bool) {
+func (v *View) find(a inet.Addr, in map[inet.Addr][]netip.AddrPort) ([]netip.AddrPort, bool) {
 	if list, ok := in[a]; ok {
 		return list, true
 	}
-	node := l4.Addr{IP: netip.IPv4Unspecified(), Port: a.Port, Proto: a.Proto}
+	node := inet.Addr{IP: netip.IPv4Unspecified(), Port: a.Port, Proto: a.Proto}
 	if a.IP.Is6() {
 		node.IP = netip.IPv6Unspecified()
 	}

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 )
 
@@ -15,9 +15,9 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-func udp(s string) l4.Addr {
+func udp(s string) inet.Addr {
 	a := ap(s)
-	return l4.Addr{IP: a.Addr(), Port: a.Port(), Proto: l4.UDP}
+	return inet.Addr{IP: a.Addr(), Port: a.Port(), Proto: inet.UDP}
 }
 
 const nodeAddr = "192.168.50.1"
@@ -36,25 +36,25 @@ func TestStale(t *testing.T) {
 	v.Set(udp("10.96.0.13:53"), []netip.AddrPort{ap("10.244.0.8:53")})
 	for _, tt := range []struct {
 		name, dialled, answerer string
-		proto                   l4.Proto
+		proto                   inet.Proto
 		want                    bool
 	}{
-		{"serving backend", "10.96.0.10:53", "10.244.0.2:53", l4.UDP, false},
-		{"removed backend", "10.96.0.10:53", "10.244.0.3:53", l4.UDP, true},
-		{"backend on another port", "10.96.0.10:53", "10.244.0.2:5353", l4.UDP, true},
-		{"never translated", "10.96.0.10:53", "10.96.0.10:53", l4.UDP, true},
-		{"other port of the VIP", "10.96.0.10:54", "10.96.0.10:54", l4.UDP, false},
-		{"TCP to a removed backend", "10.96.0.10:53", "10.244.0.3:53", l4.TCP, false},
-		{"SCTP to a removed backend", "10.96.0.10:53", "10.244.0.3:53", l4.SCTP, false},
-		{"node port, serving", nodeAddr + ":30053", "10.244.0.1:53", l4.UDP, false},
-		{"node port, removed", nodeAddr + ":30053", "10.244.0.7:53", l4.UDP, true},
-		{"the same port of another host", "192.0.2.1:30053", "192.0.2.1:30053", l4.UDP, false},
-		{"frontend without backend", "10.96.0.11:53", "10.244.0.1:53", l4.UDP, true},
-		{"removed frontend", "10.96.0.12:53", "10.244.0.9:53", l4.UDP, true},
-		{"removed frontend, somebody else's flow", "10.96.0.12:53", "198.51.100.1:53", l4.UDP, false},
-		{"address used again", "10.96.0.13:53", "10.244.0.8:53", l4.UDP, false},
-		{"address used again, old backend", "10.96.0.13:53", "10.244.0.9:53", l4.UDP, true},
-		{"unrelated", "198.51.100.7:53", "198.51.100.7:53", l4.UDP, false},
+		{"serving backend", "10.96.0.10:53", "10.244.0.2:53", inet.UDP, false},
+		{"removed backend", "10.96.0.10:53", "10.244.0.3:53", inet.UDP, true},
+		{"backend on another port", "10.96.0.10:53", "10.244.0.2:5353", inet.UDP, true},
+		{"never translated", "10.96.0.10:53", "10.96.0.10:53", inet.UDP, true},
+		{"other port of the VIP", "10.96.0.10:54", "10.96.0.10:54", inet.UDP, false},
+		{"TCP to a removed backend", "10.96.0.10:53", "10.244.0.3:53", inet.TCP, false},
+		{"SCTP to a removed backend", "10.96.0.10:53", "10.244.0.3:53", inet.SCTP, false},
+		{"node port, serving", nodeAddr + ":30053", "10.244.0.1:53", inet.UDP, false},
+		{"node port, removed", nodeAddr + ":30053", "10.244.0.7:53", inet.UDP, true},
+		{"the same port of another host", "192.0.2.1:30053", "192.0.2.1:30053", inet.UDP, false},
+		{"frontend without backend", "10.96.0.11:53", "10.244.0.1:53", inet.UDP, true},
+		{"removed frontend", "10.96.0.12:53", "10.244.0.9:53", inet.UDP, true},
+		{"removed frontend, somebody else's flow", "10.96.0.12:53", "198.51.100.1:53", inet.UDP, false},
+		{"address used again", "10.96.0.13:53", "10.244.0.8:53", inet.UDP, false},
+		{"address used again, old backend", "10.96.0.13:53", "10.244.0.9:53", inet.UDP, true},
+		{"unrelated", "198.51.100.7:53", "198.51.100.7:53", inet.UDP, false},
 	} {
 		dialled := udp(tt.dialled)
 		dialled.Proto = tt.proto

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // Batch is a list of operations that the kernel carries out together or not at
@@ -39,14 +39,14 @@ type fill struct {
 
 // change is what a batch makes of one frontend.
 type change struct {
-	key  l4.Addr
+	key  inet.Addr
 	now  *frontend // nil: gone
 	done bool      // the frontend is then as wanted
 }
 
 // Pair is a frontend and one of its backends.
 type Pair struct {
-	Frontend l4.Addr
+	Frontend inet.Addr
 	Backend  netip.AddrPort
 }
 
@@ -65,8 +65,8 @@ func (b *Batch) Counts() (adds, deletes int) {
 }
 
 // Keys returns the frontends that the batch changes.
-func (b *Batch) Keys() []l4.Addr {
-	keys := make([]l4.Addr, len(b.after))
+func (b *Batch) Keys() []inet.Addr {
+	keys := make([]inet.Addr, len(b.after))
 	for i, c := range b.after {
 		keys[i] = c.key
 	}

@@ -9,12 +9,12 @@ import (
 	"net/netip"
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 )
 
 // cluster returns the n-th of many Services, with that many backends.
-func clusterService(n, backends int) (l4.Addr, Frontend) {
+func clusterService(n, backends int) (inet.Addr, Frontend) {
 	var vip [4]byte
 	binary.BigEndian.PutUint32(vip[:], 0x0a600000+uint32(n)+1) // 10.96.0.1 and on
 	f := Frontend{Policy: Internal, Exclusive: true, Owner: fmt.Sprintf("default/service-%d:http", n)}
@@ -23,7 +23,7 @@ func clusterService(n, backends int) (l4.Addr, Frontend) {
 		binary.BigEndian.PutUint32(ip[:], 0x0a800000+uint32(n*backends+i)) // 10.128.0.0 and on
 		f.Backends = append(f.Backends, Backend{AddrPort: netip.AddrPortFrom(netip.AddrFrom4(ip), 8080)})
 	}
-	return l4.Addr{IP: netip.AddrFrom4(vip), Port: 80, Proto: l4.TCP}, f
+	return inet.Addr{IP: netip.AddrFrom4(vip), Port: 80, Proto: inet.TCP}, f
 }
 
 func fillState(services, backends int) *State {

@@ -8,22 +8,22 @@ import (
 	"net/netip"
 	"slices"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // canonical returns f with the fields that its policy uses, sorted, unique and
 // of the key's family, so that equal frontends compare equal.
-func (f Frontend) canonical(key l4.Addr) Frontend {
-	fam := familyOf(key.IP)
+func (f Frontend) canonical(key inet.Addr) Frontend {
+	fam := inet.FamilyOf(key.IP)
 	f.Owner = comment(f.Owner)
 	f.Backends = slices.SortedFunc(slices.Values(f.Backends), Backend.compare)
 	f.Backends = slices.CompactFunc(f.Backends, func(a, b Backend) bool { return a.AddrPort == b.AddrPort })
-	f.Backends = slices.DeleteFunc(f.Backends, func(b Backend) bool { return familyOf(b.Addr()) != fam })
+	f.Backends = slices.DeleteFunc(f.Backends, func(b Backend) bool { return inet.FamilyOf(b.Addr()) != fam })
 	f.Backends = f.Backends[:min(len(f.Backends), 1<<maxClass)]
 
 	f.LocalBackends = slices.SortedFunc(slices.Values(f.LocalBackends), netip.AddrPort.Compare)
 	f.LocalBackends = slices.Compact(f.LocalBackends)
-	f.LocalBackends = slices.DeleteFunc(f.LocalBackends, func(b netip.AddrPort) bool { return familyOf(b.Addr()) != fam })
+	f.LocalBackends = slices.DeleteFunc(f.LocalBackends, func(b netip.AddrPort) bool { return inet.FamilyOf(b.Addr()) != fam })
 	f.LocalBackends = f.LocalBackends[:min(len(f.LocalBackends), 1<<maxClass)]
 
 	if len(f.Backends) == 0 && f.Policy.picks() {
@@ -39,7 +39,7 @@ func (f Frontend) canonical(key l4.Addr) Frontend {
 		f.Restricted, f.Exclusive = false, false
 	}
 	if f.Restricted {
-		f.Sources = normalise(f.Sources, fam)
+		f.Sources = inet.Normalize(f.Sources, fam)
 	} else {
 		f.Sources = nil
 	}
@@ -67,9 +67,9 @@ func (f *Frontend) equal(g *Frontend) bool {
 }
 
 // shape returns the shape of f, given the one that the kernel has for it.
-func (f *Frontend) shape(key l4.Addr, have shape) shape {
+func (f *Frontend) shape(key inet.Addr, have shape) shape {
 	s := shape{
-		policy: f.Policy, fam: familyOf(key.IP), node: key.IsNodePort(),
+		policy: f.Policy, fam: inet.FamilyOf(key.IP), node: key.IsNodePort(),
 		guarded: f.Restricted, sticky: f.Affinity > 0,
 	}
 	if !f.Policy.picks() {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
 )
@@ -107,7 +107,7 @@ func BenchmarkCountersConnect(b *testing.B) {
 	set := testSettings()
 	s.Configure(set)
 	vip := netip.MustParseAddrPort("10.96.0.1:80")
-	s.Set(l4.Addr{IP: vip.Addr(), Port: vip.Port(), Proto: l4.TCP}, Frontend{Policy: Internal, Owner: "default/web", Backends: backends("10.244.0.1:80")})
+	s.Set(inet.Addr{IP: vip.Addr(), Port: vip.Port(), Proto: inet.TCP}, Frontend{Policy: Internal, Owner: "default/web", Backends: backends("10.244.0.1:80")})
 	for b.Loop() {
 		times := map[bool][]time.Duration{}
 		for turn := range turns {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 )
 
@@ -76,7 +76,7 @@ func TestCountersSwitch(t *testing.T) {
 	nothing := func(*State) {}
 	meddle := func(counter bool) func(*State) {
 		return func(s *State) {
-			e := element{set: setID{kBackends, v4}, key: addr("10.96.0.10:53", l4.UDP), slot: 1,
+			e := element{set: setID{kBackends, inet.IPv4}, key: addr("10.96.0.10:53", inet.UDP), slot: 1,
 				data: netip.MustParseAddrPort("10.244.1.7:53"), comment: "kube-system/kube-dns:dns", counter: counter}
 			if err := table.Commit(t.Context(), &Batch{dels: []element{e}, adds: []element{e}}); err != nil {
 				t.Fatal(err)
@@ -111,7 +111,7 @@ func TestCountersBatches(t *testing.T) {
 	table := open(t, ns)
 	s := NewState()
 	s.Configure(testSettings())
-	key := addr("10.96.0.1:80", l4.TCP)
+	key := addr("10.96.0.1:80", inet.TCP)
 	f := Frontend{Policy: Local, Owner: "default/large", Backends: pods(100)}
 	for _, b := range f.Backends[:20] {
 		f.LocalBackends = append(f.LocalBackends, b.AddrPort)
@@ -219,7 +219,7 @@ func TestCountersBeside(t *testing.T) {
 	table := open(t, nstest.New(t))
 	s := NewState()
 	s.Configure(countingSettings())
-	key, other := addr("10.96.0.1:80", l4.TCP), addr("10.96.0.2:80", l4.TCP)
+	key, other := addr("10.96.0.1:80", inet.TCP), addr("10.96.0.2:80", inet.TCP)
 	s.Set(key, Frontend{Policy: Internal, Owner: "default/stays", Backends: pods(2000)})
 	settle(t, s, table)
 	done := make(chan error)
@@ -239,7 +239,7 @@ func TestCountersBeside(t *testing.T) {
 }
 
 // readCounters expects about that many counters of a frontend, 10 times.
-func readCounters(ctx context.Context, table *Table, key l4.Addr, want int) error {
+func readCounters(ctx context.Context, table *Table, key inet.Addr, want int) error {
 	for range 10 {
 		all, err := table.BackendCounters(ctx)
 		if err != nil {

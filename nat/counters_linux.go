@@ -18,14 +18,14 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // BackendCounter is how many connections an element of a backend has counted
 // since it was written. A backend that gets another slot begins at 0. There is
 // one for each backend of a frontend, and another if it is Local.
 type BackendCounter struct {
-	Frontend l4.Addr
+	Frontend inet.Addr
 	Backend  netip.AddrPort
 	// Local is set for the second element that a backend on this node has, for
 	// connections that policy Local keeps on the node.
@@ -69,7 +69,7 @@ func (t *Table) BackendCounters(ctx context.Context) ([]BackendCounter, error) {
 
 // counterKey is a backend, whatever its slot.
 type counterKey struct {
-	frontend l4.Addr
+	frontend inet.Addr
 	backend  netip.AddrPort
 	local    bool
 }

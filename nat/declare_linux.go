@@ -7,6 +7,8 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"fairlead/internal/inet"
 )
 
 // Sets are declared by messages of our own because google/nftables (v0.3.0)
@@ -33,10 +35,10 @@ const (
 // declaration gives no size; packets must not be able to fill the memory.
 const affinitySize = 65535
 
-func (c component) datatype(f family) uint32 {
+func (c component) datatype(f inet.Family) uint32 {
 	switch c {
 	case cVIP, cClient, cBackend:
-		if f == v4 {
+		if f == inet.IPv4 {
 			return typeIPv4
 		}
 		return typeIPv6
@@ -48,7 +50,7 @@ func (c component) datatype(f family) uint32 {
 	return typeInetService
 }
 
-func datatypeOf(cs []component, f family) uint32 {
+func datatypeOf(cs []component, f inet.Family) uint32 {
 	var t uint32
 	for _, c := range cs {
 		t = t<<typeBits | c.datatype(f)

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
 )
@@ -102,7 +102,7 @@ func TestCommitDrift(t *testing.T) {
 	table := open(t, ns)
 	s := NewState()
 	s.Configure(testSettings())
-	key := addr("10.96.0.1:80", l4.TCP)
+	key := addr("10.96.0.1:80", inet.TCP)
 	s.Set(key, Frontend{Policy: Internal, Owner: "d/web", Backends: pods(2)})
 	settle(t, s, table)
 	nft(t, ns, "flush ruleset")
@@ -166,7 +166,7 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	drain()
-	s.Set(addr("10.96.0.99:80", l4.TCP), Frontend{Policy: Internal, Owner: "d/new", Backends: pods(3)})
+	s.Set(addr("10.96.0.99:80", inet.TCP), Frontend{Policy: Internal, Owner: "d/new", Backends: pods(3)})
 	settle(t, s, table)
 	nft(t, ns, "add table inet other")
 	nft(t, ns, "add chain inet other c")
@@ -193,7 +193,7 @@ func TestReadable(t *testing.T) {
 	s := NewState()
 	s.Configure(testSettings())
 	variety(s)
-	s.Set(addr("10.96.0.99:80", l4.TCP), Frontend{Policy: Internal, Owner: strings.Repeat("n", 63) + "/" + strings.Repeat("s", 63) + ":" + strings.Repeat("p", 63), Backends: pods(3)})
+	s.Set(addr("10.96.0.99:80", inet.TCP), Frontend{Policy: Internal, Owner: strings.Repeat("n", 63) + "/" + strings.Repeat("s", 63) + ":" + strings.Repeat("p", 63), Backends: pods(3)})
 	settle(t, s, table)
 
 	texts := map[string]string{"listing": readable(list(t, ns))}
@@ -260,7 +260,7 @@ func TestIntervals(t *testing.T) {
 		prefixes("0.0.0.0/0"), prefixes("10.0.0.0/9", "10.128.0.0/9"), prefixes("240.0.0.0/4"),
 		prefixes("192.0.2.1/32", "192.0.2.2/31"), prefixes("::/0"), prefixes("fd00::/8", "ff00::/8"),
 	} {
-		set := setID{kPods, familyOf(ps[0].Addr())}
+		set := setID{kPods, inet.FamilyOf(ps[0].Addr())}
 		var els []nftables.SetElement
 		for _, p := range ps {
 			els = append(els, (&element{set: set, client: p}).encode()...)

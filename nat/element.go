@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // element is one element of any set or map. Which fields count is decided by
@@ -16,7 +16,7 @@ import (
 type element struct {
 	set     setID
 	counter bool         // counts connections; in maps of backends only
-	key     l4.Addr      // cVIP, cProto, cPort; a NodePort has an unspecified IP
+	key     inet.Addr    // cVIP, cProto, cPort; a NodePort has an unspecified IP
 	slot    uint32       // cSlot
 	client  netip.Prefix // cClient; also the only component of address sets
 	data    netip.AddrPort

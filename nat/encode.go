@@ -11,20 +11,20 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // In a concatenated key every component is padded to four bytes.
 
 // width returns how many bytes of a key the component takes.
-func (c component) width(f family) int {
+func (c component) width(f inet.Family) int {
 	if c == cVIP || c == cClient || c == cBackend {
 		return int(addrLen(f))
 	}
 	return 4
 }
 
-func keyLen(cs []component, f family) int {
+func keyLen(cs []component, f inet.Family) int {
 	n := 0
 	for _, c := range cs {
 		n += c.width(f)
@@ -70,7 +70,7 @@ func (e *element) encodeKey(end bool) []byte {
 		case cClient, cBackend:
 			addr := e.client.Addr()
 			if end {
-				addr = lastAddr(e.client)
+				addr = inet.LastAddr(e.client)
 			}
 			b = append(b, addr.AsSlice()...)
 		}
@@ -86,7 +86,7 @@ func (e *element) encodeData() []byte {
 // encodeInterval leaves out the end of a range that ends with the address space.
 func (e *element) encodeInterval() []nftables.SetElement {
 	out := []nftables.SetElement{{Key: e.client.Addr().AsSlice()}}
-	if after := lastAddr(e.client).Next(); after.IsValid() {
+	if after := inet.LastAddr(e.client).Next(); after.IsValid() {
 		out = append(out, nftables.SetElement{Key: after.AsSlice(), IntervalEnd: true})
 	}
 	return out
@@ -138,7 +138,7 @@ func (e *element) decodeKey(cs []component, key, end []byte) bool {
 		case cVIP:
 			e.key.IP, _ = netip.AddrFromSlice(part)
 		case cProto:
-			e.key.Proto = l4.Proto(part[0])
+			e.key.Proto = inet.Proto(part[0])
 		case cPort:
 			e.key.Port = binary.BigEndian.Uint16(part)
 		case cSlot:
@@ -150,7 +150,7 @@ func (e *element) decodeKey(cs []component, key, end []byte) bool {
 				last = first
 			}
 			was := e.client
-			if e.client, ok = spanned(first, last); !ok || was.IsValid() && was != e.client {
+			if e.client, ok = inet.Spanned(first, last); !ok || was.IsValid() && was != e.client {
 				return false
 			}
 		}
@@ -167,8 +167,8 @@ func (s setID) isNode() bool {
 	return false
 }
 
-func unspecified(f family) netip.Addr {
-	if f == v4 {
+func unspecified(f inet.Family) netip.Addr {
+	if f == inet.IPv4 {
 		return netip.IPv4Unspecified()
 	}
 	return netip.IPv6Unspecified()

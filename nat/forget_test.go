@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
 )
@@ -48,7 +48,7 @@ func TestForgetter(t *testing.T) {
 	table := open(t, ns)
 	s := NewState()
 	s.Configure(testSettings())
-	vip, node := addr("10.96.0.1:80", l4.TCP), addr("[::]:30080", l4.TCP)
+	vip, node := addr("10.96.0.1:80", inet.TCP), addr("[::]:30080", inet.TCP)
 	web := Frontend{Policy: Internal, Owner: "d/web", Affinity: time.Hour, Backends: pods(3)}
 	web6 := Frontend{Policy: External, Owner: "d/web", Affinity: time.Hour, Backends: backends("[fd00::1]:80", "[fd00::2]:80")}
 	s.Set(vip, web)
@@ -90,21 +90,21 @@ func TestForgetter(t *testing.T) {
 	client := func(i int) string { return fmt.Sprintf("%s 192.0.2.%d %s", vip, i, p[i].AddrPort) }
 
 	f.Keep(s.Remembered())
-	expect("restart", 1, setID{kAffinity, v4}, client(0), client(1), client(2))
+	expect("restart", 1, setID{kAffinity, inet.IPv4}, client(0), client(1), client(2))
 
 	web.Backends = p[1:]
 	s.Set(vip, web)
 	forgetAll(t, s, table, f)
-	expect("a backend gone", 1, setID{kAffinity, v4}, client(1), client(2))
+	expect("a backend gone", 1, setID{kAffinity, inet.IPv4}, client(1), client(2))
 
 	web.Affinity = 0
 	s.Set(vip, web)
 	forgetAll(t, s, table, f)
-	expect("affinity off", 2, setID{kAffinity, v4})
+	expect("affinity off", 2, setID{kAffinity, inet.IPv4})
 
 	s.Set(node, Frontend{Policy: Reject, Owner: "d/web"})
 	forgetAll(t, s, table, f)
-	expect("all backends gone", 2, setID{kNodeAffinity, v6})
+	expect("all backends gone", 2, setID{kNodeAffinity, inet.IPv6})
 
 	cancel()
 	if err := <-done; err != nil {
@@ -130,14 +130,14 @@ func forgetAll(t testing.TB, s *State, table *Table, f *Forgetter) {
 func TestForgetExpired(t *testing.T) {
 	ns := nstest.New(t)
 	table := open(t, ns)
-	s := settled(addr("10.96.0.1:80", l4.TCP), Frontend{Policy: Internal, Owner: "d/web", Affinity: time.Hour, Backends: pods(1)})
+	s := settled(addr("10.96.0.1:80", inet.TCP), Frontend{Policy: Internal, Owner: "d/web", Affinity: time.Hour, Backends: pods(1)})
 	s.Adopt(&Ruleset{})
 	settle(t, s, table)
 	var es []element
 	var add strings.Builder
 	for i := range 1000 {
 		ip := netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})
-		es = append(es, element{set: setID{kAffinity, v4}, key: addr("10.96.0.1:80", l4.TCP), client: netip.PrefixFrom(ip, 32), data: pods(1)[0].AddrPort})
+		es = append(es, element{set: setID{kAffinity, inet.IPv4}, key: addr("10.96.0.1:80", inet.TCP), client: netip.PrefixFrom(ip, 32), data: pods(1)[0].AddrPort})
 		if i%100 != 7 {
 			fmt.Fprintf(&add, "10.96.0.1 . tcp . 80 . %s timeout 1h : %s . %d, ", ip, pods(1)[0].Addr(), pods(1)[0].Port())
 		}
@@ -147,7 +147,7 @@ func TestForgetExpired(t *testing.T) {
 	if err != nil || n != 990 {
 		t.Errorf("forget = %d, %v, want 990", n, err)
 	}
-	if left := remembered(t, table, setID{kAffinity, v4}); len(left) > 0 {
+	if left := remembered(t, table, setID{kAffinity, inet.IPv4}); len(left) > 0 {
 		t.Errorf("still remembered: %v", left)
 	}
 }

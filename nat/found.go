@@ -6,7 +6,7 @@ package nat
 import (
 	"net/netip"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // add notes an element that was found in the kernel. Elements that do not fit
@@ -48,7 +48,7 @@ func (r *Ruleset) addMember(e element) {
 	switch e.set.kind {
 	case kHostPorts, kHostIPPorts:
 	case kClusterIPs:
-		e.comment, e.key = "", l4.Addr{IP: e.key.IP}
+		e.comment, e.key = "", inet.Addr{IP: e.key.IP}
 	default:
 		e.comment = ""
 	}

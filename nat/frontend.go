@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// Policy says which connections to a frontend are accepted, which backends may
+// TrafficPolicy says which connections to a frontend are accepted, which backends may
 // take them and whether they are masqueraded.
-type Policy uint8
+type TrafficPolicy uint8
 
 const (
 	// Reject answers new connections with an ICMP error: nobody can take them.
-	Reject Policy = iota
+	Reject TrafficPolicy = iota
 	// Drop ignores new connections: nobody on this node can take them.
 	Drop
 	// Internal is for ClusterIPs: any backend; masqueraded unless the client is
@@ -30,10 +30,10 @@ const (
 	Local
 )
 
-// Frontend says what happens to new connections to one l4.Addr. It is a value:
+// Frontend says what happens to new connections to one inet.Addr. It is a value:
 // callers do not change it after handing it over.
 type Frontend struct {
-	Policy Policy
+	Policy TrafficPolicy
 	// Backends may all take a connection, with equal probability. They are
 	// unique and of the frontend's family; their order does not matter. Empty
 	// for Reject and Drop.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +19,7 @@ import (
 // no connection, so that the source is all there is to tell them by.
 func invalidRules() []rule {
 	var rules []rule
-	for _, f := range families {
+	for _, f := range inet.Families() {
 		for _, k := range []kind{kCluster, kOutside} {
 			set := setID{k, f}
 			rules = append(rules, newRule(
@@ -41,7 +43,7 @@ func (e *Egress) rules() []rule {
 		return nil
 	}
 	var rules []rule
-	for _, f := range families {
+	for _, f := range inet.Families() {
 		from, to, nodes := setID{kEgress, f}, setID{kNoMasquerade, f}, setID{kNodes, f}
 		text := fmt.Sprintf("%s saddr @%s %s daddr != @%s", ipWord(f), from, ipWord(f), to)
 		parts := [][]expr.Any{onlyFamily(f), saddr(f, reg1), inSet(from), daddr(f, reg1), notInSet(to)}
@@ -61,13 +63,13 @@ func (e *Egress) rules() []rule {
 // The kernel's VXLAN socket listens on all addresses (vxlan_create_sock), so
 // that whatever ends on this node is looked at: gateways of pods, broadcasts and
 // ff02::1 included.
-func (o *Overlay) incoming() []rule {
+func (o *Tunnels) incoming() []rule {
 	var rules []rule
 	for _, name := range o.PodInterfaces {
 		rules = append(rules, newRule(fmt.Sprintf("iifname %q fib daddr type != unicast drop", name),
 			interfaceName(expr.CmpOpEq, interfacePattern(name)), notUnicast(), drop()))
 	}
-	for _, f := range families {
+	for _, f := range inet.Families() {
 		cluster, nodes, vteps := setID{kCluster, f}, setID{kNodes, f}, setID{kVTEPs, f}
 		ip := ipWord(f)
 		toNode := append(append(onlyFamily(f), daddr(f, reg1)...), inSet(nodes)...)
@@ -89,9 +91,9 @@ func (o *Overlay) incoming() []rule {
 
 // outgoing leaves this node's own tunnel packets to other nodes untracked, and
 // nobody else's, who may want to translate his.
-func (o *Overlay) outgoing() []rule {
+func (o *Tunnels) outgoing() []rule {
 	var rules []rule
-	for _, f := range families {
+	for _, f := range inet.Families() {
 		nodes, vteps := setID{kNodes, f}, setID{kVTEPs, f}
 		rules = append(rules, newRule(
 			fmt.Sprintf("%s saddr @%s %s daddr @%s notrack", ipWord(f), vteps, ipWord(f), nodes),
@@ -101,7 +103,7 @@ func (o *Overlay) outgoing() []rule {
 }
 
 // gotoChain has rules of the chain look at tunnel packets alone.
-func (o *Overlay) gotoChain(name string) rule {
+func (o *Tunnels) gotoChain(name string) rule {
 	port := append(dport(reg1), &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binary.BigEndian.AppendUint16(nil, o.Port)})
 	return newRule(fmt.Sprintf("udp dport %d goto %s", o.Port, name), protocol(unix.IPPROTO_UDP), port, gotoChain(name))
 }

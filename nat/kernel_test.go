@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 )
 
@@ -93,7 +93,7 @@ func TestLargeFrontend(t *testing.T) {
 	table := open(t, ns)
 	s := NewState()
 	s.Configure(testSettings())
-	key := addr("10.96.0.1:80", l4.TCP)
+	key := addr("10.96.0.1:80", inet.TCP)
 	s.Set(key, Frontend{Policy: Internal, Exclusive: true, Owner: "default/large", Backends: pods(5000)})
 	if n := settle(t, s, table); n < 2 {
 		t.Errorf("%d batches, want several", n)
@@ -124,7 +124,7 @@ func TestRememberOnDemand(t *testing.T) {
 	table := open(t, ns)
 	s := NewState()
 	s.Configure(testSettings())
-	key, other := addr("10.96.0.1:80", l4.TCP), addr("10.96.0.2:80", l4.TCP)
+	key, other := addr("10.96.0.1:80", inet.TCP), addr("10.96.0.2:80", inet.TCP)
 	plain := Frontend{Policy: Internal, Owner: "d/web", Backends: pods(2)}
 	sticky := plain
 	sticky.Affinity = time.Minute

@@ -4,31 +4,13 @@
 package nat
 
 import (
-	"net/netip"
 	"strings"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // TableName is the name of the table, of family inet.
 const TableName = "fairlead"
-
-// family is an address family, by the digit that ends the names of its maps.
-type family byte
-
-const (
-	v4 family = '4'
-	v6 family = '6'
-)
-
-var families = [...]family{v4, v6}
-
-func familyOf(ip netip.Addr) family {
-	if ip.Is4() {
-		return v4
-	}
-	return v6
-}
 
 // component is one part of a concatenated key, or of a map's data.
 type component uint8
@@ -131,11 +113,11 @@ var layout = [numKinds]layoutRow{
 // setID identifies one set or map of the table.
 type setID struct {
 	kind kind
-	fam  family
+	fam  inet.Family
 }
 
 func (s setID) row() *layoutRow { return &layout[s.kind] }
-func (s setID) String() string  { return s.row().name + string(s.fam) }
+func (s setID) String() string  { return s.row().name + string(s.fam.Digit()) }
 
 // isMap tells maps, of data or of verdicts, from sets.
 func (r *layoutRow) isMap() bool { return r.verdict || r.data != nil }
@@ -157,7 +139,7 @@ func (r *layoutRow) typeof() bool { return r.data != nil }
 // allSets calls f for every set in the order of declaration.
 func allSets(f func(setID)) {
 	for k := range numKinds {
-		for _, fam := range families {
+		for _, fam := range inet.Families() {
 			f(setID{k, fam})
 		}
 	}
@@ -166,8 +148,8 @@ func allSets(f func(setID)) {
 // setNamed finds a set by its name in the kernel.
 func setNamed(name string) (setID, bool) {
 	for k := range numKinds {
-		for _, fam := range families {
-			if base, ok := strings.CutSuffix(name, string(fam)); ok && base == layout[k].name {
+		for _, fam := range inet.Families() {
+			if base, ok := strings.CutSuffix(name, string(fam.Digit())); ok && base == layout[k].name {
 				return setID{k, fam}, true
 			}
 		}
@@ -177,15 +159,15 @@ func setNamed(name string) (setID, bool) {
 
 // The maps that belong to a frontend: one set for VIPs, one for NodePorts.
 
-func verdictsOf(key l4.Addr) setID { return pickSet(key, kVIPs, kNodePorts) }
-func backendsOf(key l4.Addr) setID { return pickSet(key, kBackends, kNodeBackends) }
-func localsOf(key l4.Addr) setID   { return pickSet(key, kLocals, kNodeLocals) }
-func affinityOf(key l4.Addr) setID { return pickSet(key, kAffinity, kNodeAffinity) }
-func stickyOf(key l4.Addr) setID   { return pickSet(key, kSticky, kNodeSticky) }
+func verdictsOf(key inet.Addr) setID { return pickSet(key, kVIPs, kNodePorts) }
+func backendsOf(key inet.Addr) setID { return pickSet(key, kBackends, kNodeBackends) }
+func localsOf(key inet.Addr) setID   { return pickSet(key, kLocals, kNodeLocals) }
+func affinityOf(key inet.Addr) setID { return pickSet(key, kAffinity, kNodeAffinity) }
+func stickyOf(key inet.Addr) setID   { return pickSet(key, kSticky, kNodeSticky) }
 
-func pickSet(key l4.Addr, vip, node kind) setID {
+func pickSet(key inet.Addr, vip, node kind) setID {
 	if key.IsNodePort() {
-		return setID{node, familyOf(key.IP)}
+		return setID{node, inet.FamilyOf(key.IP)}
 	}
-	return setID{vip, familyOf(key.IP)}
+	return setID{vip, inet.FamilyOf(key.IP)}
 }

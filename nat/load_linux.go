@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"hash"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -79,7 +81,7 @@ func (r *Ruleset) readSets(msgs []netlink.Message) {
 		}
 		found++
 	}
-	r.exists = found == int(numKinds)*len(families)
+	r.exists = found == int(numKinds)*len(inet.Families())
 }
 
 // isDeclared compares the attributes of a set in the kernel with ours.

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // DefaultLimit is the number of element operations in a batch. An element takes
@@ -86,14 +86,14 @@ func chainsOf(verdict string, set *Settings) []chain {
 // ranges returns the content of the sets that settings fill.
 func (s *Settings) ranges() map[setID][]netip.Prefix {
 	out := map[setID][]netip.Prefix{}
-	for _, f := range families {
-		out[setID{kPods, f}] = normalise(s.Pods.CIDRs, f)
-		out[setID{kNodePortAddrs, f}] = normalise(s.NodePortAddrs, f)
-		out[setID{kServiceCIDRs, f}] = normalise(s.ServiceCIDRs, f)
-		out[setID{kCluster, f}] = normalise(s.Cluster, f)
-		out[setID{kEgress, f}] = normalise(s.Egress.Sources, f)
-		out[setID{kNoMasquerade, f}] = normalise(s.Egress.kept(s.Cluster), f)
-		out[setID{kVTEPs, f}] = normalise(hosts(s.Overlay.Addrs), f)
+	for _, f := range inet.Families() {
+		out[setID{kPods, f}] = inet.Normalize(s.Pods.CIDRs, f)
+		out[setID{kNodePortAddrs, f}] = inet.Normalize(s.NodePortAddrs, f)
+		out[setID{kServiceCIDRs, f}] = inet.Normalize(s.ServiceCIDRs, f)
+		out[setID{kCluster, f}] = inet.Normalize(s.Cluster, f)
+		out[setID{kEgress, f}] = inet.Normalize(s.Egress.Sources, f)
+		out[setID{kNoMasquerade, f}] = inet.Normalize(s.Egress.kept(s.Cluster), f)
+		out[setID{kVTEPs, f}] = inet.Normalize(hosts(s.Tunnels.Addrs), f)
 	}
 	return out
 }
@@ -101,7 +101,7 @@ func (s *Settings) ranges() map[setID][]netip.Prefix {
 // nextFrontends plans touched frontends until the batch is full. It reports
 // whether that was all of them.
 func (s *State) nextFrontends(b *Batch, limit int) bool {
-	return s.touched.each(func(key l4.Addr) bool {
+	return s.touched.each(func(key inet.Addr) bool {
 		return b.size() < limit && s.planFrontend(b, key, limit)
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -44,13 +46,13 @@ func (c *chain) isRaw() bool {
 
 // originalKey loads what the client dialled, like dialled does before DNAT, and
 // returns the register behind it.
-func originalKey(f family, node bool) ([]expr.Any, uint32) {
+func originalKey(f inet.Family, node bool) ([]expr.Any, uint32) {
 	if node {
 		port := next(reg1, 4)
 		return append(l4proto(reg1), ctOriginal(expr.CtKeyPROTODST, port)...), next(port, 2)
 	}
 	key := expr.CtKey(ctDstIP)
-	if f == v6 {
+	if f == inet.IPv6 {
 		key = ctDstIP6
 	}
 	proto := next(reg1, addrLen(f))
@@ -59,7 +61,7 @@ func originalKey(f family, node bool) ([]expr.Any, uint32) {
 	return append(es, ctOriginal(expr.CtKeyPROTODST, port)...), next(port, 2)
 }
 
-func originalText(f family, node bool) string {
+func originalText(f inet.Family, node bool) string {
 	if node {
 		return "meta l4proto . ct original proto-dst"
 	}
@@ -71,7 +73,7 @@ func originalText(f family, node bool) string {
 func stickyRules() []rule {
 	var rules []rule
 	for _, node := range []bool{false, true} {
-		for _, f := range families {
+		for _, f := range inet.Families() {
 			set := setID{kSticky, f}
 			if node {
 				set = setID{kNodeSticky, f}
@@ -90,8 +92,8 @@ func gotoSticky() rule {
 	return newRule("ct state new ct status dnat goto "+chainRememberNew, ctState(stateNew), ctStatusDNAT(), gotoChain(chainRememberNew))
 }
 
-func nfprotoWord(f family) string {
-	if f == v4 {
+func nfprotoWord(f inet.Family) string {
+	if f == inet.IPv4 {
 		return "ipv4"
 	}
 	return "ipv6"
@@ -116,7 +118,7 @@ func (r remember) chain() chain {
 		set = setID{kNodeAffinity, r.fam}
 	}
 	client := expr.CtKey(ctSrcIP)
-	if r.fam == v6 {
+	if r.fam == inet.IPv6 {
 		client = ctSrcIP6
 	}
 	key, reg := originalKey(r.fam, r.node)

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/nat"
 )
@@ -20,8 +20,8 @@ func TestPacketCounters(t *testing.T) {
 	set := b.settings()
 	set.BackendCounters = true
 	b.configure(t, set)
-	eachWay(t, func(t *testing.T, family int, proto l4.Proto) {
-		at := l4.Addr{IP: [2]netip.Addr{netip.MustParseAddr("10.96.0.20"), netip.MustParseAddr("fd00:10:96::20")}[family], Port: 80, Proto: proto}
+	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+		at := inet.Addr{IP: [2]netip.Addr{netip.MustParseAddr("10.96.0.20"), netip.MustParseAddr("fd00:10:96::20")}[family], Port: 80, Proto: proto}
 		names := map[string]netip.AddrPort{}
 		f := nat.Frontend{Policy: nat.Internal, Owner: "default/web:http"}
 		for _, p := range []*lab.Pod{b.web, b.there} {
@@ -55,7 +55,7 @@ func TestPacketCounters(t *testing.T) {
 }
 
 // expectCounts compares the counters of a frontend.
-func expectCounts(t *testing.T, table *nat.Table, at l4.Addr, want map[netip.AddrPort]uint64) {
+func expectCounts(t *testing.T, table *nat.Table, at inet.Addr, want map[netip.AddrPort]uint64) {
 	t.Helper()
 	all, err := table.BackendCounters(t.Context())
 	check(t, err)

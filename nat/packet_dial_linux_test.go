@@ -13,7 +13,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/netns"
 )
@@ -26,7 +26,7 @@ const (
 
 // dial makes one connection from an address of the host, and says who answered
 // and what he saw.
-func dial(t *testing.T, from *lab.Host, src netip.Addr, to l4.Addr, wait time.Duration) string {
+func dial(t *testing.T, from *lab.Host, src netip.Addr, to inet.Addr, wait time.Duration) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wait)
 	defer cancel()
@@ -46,7 +46,7 @@ func patient(t *testing.T) context.Context {
 }
 
 // open makes a connection that must succeed.
-func open(t *testing.T, from *lab.Host, to l4.Addr) *lab.Conn {
+func open(t *testing.T, from *lab.Host, to inet.Addr) *lab.Conn {
 	t.Helper()
 	c, err := from.Open(patient(t), to)
 	check(t, err)
@@ -55,7 +55,7 @@ func open(t *testing.T, from *lab.Host, to l4.Addr) *lab.Conn {
 
 // expect fails the test unless a connection goes as wanted: "web saw ADDRESS", or
 // one of the words of lab.Outcome.
-func expect(t *testing.T, from *lab.Host, src netip.Addr, to l4.Addr, want string) {
+func expect(t *testing.T, from *lab.Host, src netip.Addr, to inet.Addr, want string) {
 	t.Helper()
 	wait := answered
 	if want == lab.ErrTimeout.Error() {
@@ -67,7 +67,7 @@ func expect(t *testing.T, from *lab.Host, src netip.Addr, to l4.Addr, want strin
 }
 
 // eachWay calls f for both families and protocols.
-func eachWay(t *testing.T, f func(t *testing.T, family int, proto l4.Proto)) {
+func eachWay(t *testing.T, f func(t *testing.T, family int, proto inet.Proto)) {
 	t.Helper()
 	for i, name := range ipFamilies {
 		for _, proto := range protos {
@@ -98,8 +98,8 @@ func flows(t *testing.T, ns *netns.NS, port uint16) []string {
 	return slices.Compact(out)
 }
 
-func at(ip netip.Addr, port uint16, proto l4.Proto) l4.Addr {
-	return l4.Addr{IP: ip, Port: port, Proto: proto}
+func at(ip netip.Addr, port uint16, proto inet.Proto) inet.Addr {
+	return inet.Addr{IP: ip, Port: port, Proto: proto}
 }
 
 func single(ip netip.Addr) netip.Prefix { return netip.PrefixFrom(ip, ip.BitLen()) }

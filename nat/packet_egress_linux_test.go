@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/nat"
 )
@@ -45,7 +45,7 @@ func TestPacketEgress(t *testing.T) {
 			set := b.settings()
 			set.Egress = step.egress
 			b.configure(t, set)
-			eachWay(t, func(t *testing.T, family int, proto l4.Proto) {
+			eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
 				for i, try := range []struct {
 					from *lab.Pod
 					to   *lab.Host
@@ -72,7 +72,7 @@ func TestPacketEgressService(t *testing.T) {
 	b.configure(t, set)
 	vips := [2]netip.Addr{netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8:113::1")}
 	const masquerades, keeps, inside, hairpin = 1, 2, 3, 4
-	eachWay(t, func(t *testing.T, family int, proto l4.Proto) {
+	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
 		vip := vips[family]
 		outside := netip.AddrPortFrom(b.Outside.Addrs()[family], hostPort)
 		b.serve(t, nat.External, at(vip, masquerades, proto), outside, false)
@@ -95,7 +95,7 @@ func TestPacketEgressPorts(t *testing.T) {
 	set := b.settings()
 	set.Egress = nat.Egress{Sources: b.node.PodCIDRs}
 	b.configure(t, set)
-	eachWay(t, func(t *testing.T, family int, proto l4.Proto) {
+	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
 		const tries = 8
 		kept := 0
 		for range tries {
@@ -126,7 +126,7 @@ func TestPacketEgressMulticast(t *testing.T) {
 	for family, name := range ipFamilies {
 		t.Run(name, func(t *testing.T) {
 			gateway := b.gateway(family)
-			expect(t, b.node.Host, gateway, at(b.Outside.Addrs()[family], hostPort, l4.UDP), "outside saw "+b.node.Addrs()[family].String())
+			expect(t, b.node.Host, gateway, at(b.Outside.Addrs()[family], hostPort, inet.UDP), "outside saw "+b.node.Addrs()[family].String())
 			ear := listen(t, b.other.Host, family, 5353)
 			mouth := speak(t, b.node.Host, gateway)
 			check(t, mouth.via(b.node.NS, "eth0"))

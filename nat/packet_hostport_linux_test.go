@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/internal/nstest"
@@ -34,7 +34,7 @@ func hostPorts(pod *lab.Pod) []nat.HostPort {
 	var out []nat.HostPort
 	for i, ip := range pod.Addrs() {
 		for _, proto := range protos {
-			for _, addr := range []l4.Addr{
+			for _, addr := range []inet.Addr{
 				at(unspecified[i], portEverywhere, proto), at(second[i], portSecond, proto), at(loopback[i], portLoopback, proto),
 			} {
 				out = append(out, nat.HostPort{Addr: addr, Pod: netip.AddrPortFrom(ip, podPort), Owner: "default/" + pod.Name})
@@ -48,9 +48,9 @@ func hostPorts(pod *lab.Pod) []nat.HostPort {
 // with his own address, but for the pod itself.
 func (b *bed) expectHostPorts(t *testing.T, pod *lab.Pod) {
 	t.Helper()
-	eachWay(t, func(t *testing.T, family int, proto l4.Proto) {
+	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
 		first, other := b.node.Addrs()[family], second[family]
-		everywhere := []l4.Addr{at(first, portEverywhere, proto), at(other, portEverywhere, proto), at(other, portSecond, proto)}
+		everywhere := []inet.Addr{at(first, portEverywhere, proto), at(other, portEverywhere, proto), at(other, portSecond, proto)}
 		for _, to := range everywhere {
 			for _, from := range []*lab.Host{b.Outside, b.other.Host, b.there.Host, b.client.Host} {
 				expect(t, from, netip.Addr{}, to, pod.Name+" saw "+from.Addrs()[family].String())
@@ -89,7 +89,7 @@ func TestPacketHostPort(t *testing.T) {
 
 			b.state.SetHostPorts(nil)
 			b.commit(t)
-			eachWay(t, func(t *testing.T, family int, proto l4.Proto) {
+			eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
 				expect(t, b.Outside, netip.Addr{}, at(b.node.Addrs()[family], portEverywhere, proto), "refused")
 				expect(t, b.client.Host, netip.Addr{}, at(second[family], portSecond, proto), "refused")
 			})
@@ -103,7 +103,7 @@ func TestPacketHostPortChanges(t *testing.T) {
 	b := newBed(t, lab.PTP)
 	b.configure(t, b.settings())
 	port := func(n uint16, pod *lab.Pod) nat.HostPort {
-		return nat.HostPort{Addr: at(netip.IPv4Unspecified(), n, l4.TCP), Pod: netip.AddrPortFrom(pod.Addr4, podPort), Owner: "default/" + pod.Name}
+		return nat.HostPort{Addr: at(netip.IPv4Unspecified(), n, inet.TCP), Pod: netip.AddrPortFrom(pod.Addr4, podPort), Owner: "default/" + pod.Name}
 	}
 	var many []nat.HostPort
 	with := func(p nat.HostPort) []nat.HostPort { return slices.Concat(many, []nat.HostPort{p}) }
@@ -136,7 +136,7 @@ delete element inet fairlead hairpin4 { 10.244.1.2 . 10.244.1.2 }
 			t.Errorf("%s (-want +got):\n%s", step.name, diff)
 		}
 	}
-	expect(t, b.Outside, netip.Addr{}, at(b.node.Addr4, 10099, l4.TCP), "web saw "+b.Outside.Addr4.String())
+	expect(t, b.Outside, netip.Addr{}, at(b.node.Addr4, 10099, inet.TCP), "web saw "+b.Outside.Addr4.String())
 }
 
 // TestPacketHostPortRepair loses the whole table.
@@ -152,7 +152,7 @@ func TestPacketHostPortRepair(t *testing.T) {
 	}
 	for _, damage := range []string{"flush ruleset", "flush map inet fairlead hostports4", "flush chain inet fairlead services"} {
 		nft(damage)
-		expect(t, b.Outside, netip.Addr{}, at(b.node.Addr4, portEverywhere, l4.TCP), "refused")
+		expect(t, b.Outside, netip.Addr{}, at(b.node.Addr4, portEverywhere, inet.TCP), "refused")
 		found, err := b.table.Load(t.Context())
 		check(t, err)
 		b.state.Adopt(found)
@@ -168,13 +168,13 @@ func TestPacketHostPortContested(t *testing.T) {
 	b := newBed(t, lab.PTP)
 	b.state.SetHostPorts(hostPorts(b.web))
 	b.configure(t, b.settings())
-	eachWay(t, func(t *testing.T, family int, proto l4.Proto) {
+	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
 		unspecified := [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}[family]
 		for _, port := range []uint16{portEverywhere, portSecond} {
 			t.Run(fmt.Sprint(port), func(t *testing.T) {
 				to, service := at(second[family], port, proto), at(unspecified, port, proto)
 				for _, step := range []struct {
-					policy nat.Policy
+					policy nat.TrafficPolicy
 					want   string
 				}{
 					{nat.External, "there saw " + b.node.Addrs()[family].String()},

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/nat"
@@ -24,8 +24,8 @@ func TestPacketInvalid(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBed(t, link)
-			labtest.Serve(t, b.other.Host, podPort, l4.TCP)
-			labtest.Serve(t, b.Outside, podPort, l4.TCP)
+			labtest.Serve(t, b.other.Host, podPort, inet.TCP)
+			labtest.Serve(t, b.Outside, podPort, inet.TCP)
 			for _, keep := range []bool{false, true} {
 				set := b.settings()
 				set.KeepInvalid = keep
@@ -43,7 +43,7 @@ func TestPacketInvalid(t *testing.T) {
 }
 
 func (b *bed) testInvalid(t *testing.T, backend *lab.Host, family int, keep bool) {
-	vip := at([2]netip.Addr{netip.MustParseAddr("10.96.0.1"), netip.MustParseAddr("fd00:10:96::1")}[family], 80, l4.TCP)
+	vip := at([2]netip.Addr{netip.MustParseAddr("10.96.0.1"), netip.MustParseAddr("fd00:10:96::1")}[family], 80, inet.TCP)
 	behind := netip.AddrPortFrom(backend.Addrs()[family], podPort)
 	b.serve(t, nat.Internal, vip, behind, backend == b.web.Host)
 	client := openSegments(t, b.client.Host, b.client.Addrs()[family])

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/internal/netns"
@@ -37,7 +37,7 @@ type bed struct {
 var second = [2]netip.Addr{netip.MustParseAddr("192.168.60.1"), netip.MustParseAddr("fd00:60::1")}
 
 var (
-	protos     = []l4.Proto{l4.TCP, l4.UDP}
+	protos     = []inet.Proto{inet.TCP, inet.UDP}
 	ipFamilies = [2]string{"IPv4", "IPv6"}
 )
 
@@ -78,7 +78,7 @@ func openTable(t *testing.T, ns *netns.NS) *nat.Table {
 func (b *bed) settings() nat.Settings {
 	return nat.Settings{
 		Cluster:       b.Config.ClusterCIDRs(),
-		Pods:          nat.Detector{CIDRs: b.Config.ClusterCIDRs()},
+		Pods:          nat.PodMatch{CIDRs: b.Config.ClusterCIDRs()},
 		NodePortAddrs: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
 	}
 }
@@ -91,7 +91,7 @@ func (b *bed) configure(t *testing.T, set nat.Settings) {
 }
 
 // serve makes a frontend with a single backend.
-func (b *bed) serve(t *testing.T, policy nat.Policy, at l4.Addr, backend netip.AddrPort, onNode bool) {
+func (b *bed) serve(t *testing.T, policy nat.TrafficPolicy, at inet.Addr, backend netip.AddrPort, onNode bool) {
 	t.Helper()
 	b.state.Set(at, nat.Frontend{Policy: policy, Owner: "default/web", Backends: []nat.Backend{{AddrPort: backend, OnNode: onNode}}})
 	b.commit(t)

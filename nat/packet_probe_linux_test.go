@@ -49,7 +49,7 @@ func newTunnels(t *testing.T, link lab.PodLink, podInterface string) *tunnels {
 	}
 	b.set = b.settings()
 	b.set.Egress = nat.Egress{Sources: b.node.PodCIDRs}
-	b.set.Overlay = nat.Overlay{Port: vxlan, Addrs: b.node.Addrs(), PodInterfaces: []string{podInterface}}
+	b.set.Tunnels = nat.Tunnels{Port: vxlan, Addrs: b.node.Addrs(), PodInterfaces: []string{podInterface}}
 	b.state.SetNodes(append(b.node.Addrs(), b.other.Addrs()...))
 	b.configure(t, b.set)
 	return b

@@ -31,7 +31,7 @@ func TestPacketTunnelsUntracked(t *testing.T) {
 	b.expectFlows(t, vxlan)
 	b.expectFlows(t, control, want...)
 
-	b.set.Overlay = nat.Overlay{}
+	b.set.Tunnels = nat.Tunnels{}
 	b.configure(t, b.set)
 	want = nil
 	for family := range ipFamilies {
@@ -77,7 +77,7 @@ func TestPacketTunnelsGuarded(t *testing.T) {
 			b.expectFlows(t, vxlan)
 
 			// Without names of interfaces only their address gives pods away.
-			b.set.Overlay.PodInterfaces = nil
+			b.set.Tunnels.PodInterfaces = nil
 			b.configure(t, b.set)
 			for family := range ipFamilies {
 				b.expect(t, b.client.Host, b.client.Addrs()[family], b.other.Addrs()[family], b.other.Host, "dropped")
@@ -167,7 +167,7 @@ func TestPacketTunnelsBothEnds(t *testing.T) {
 	state, table := nat.NewState(), openTable(t, b.other.NS)
 	set := b.set
 	set.Egress = nat.Egress{Sources: b.other.PodCIDRs}
-	set.Overlay.Addrs = b.other.Addrs()
+	set.Tunnels.Addrs = b.other.Addrs()
 	state.Configure(set)
 	state.SetNodes(append(b.node.Addrs(), b.other.Addrs()...))
 	commit(t, table, state)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -154,7 +156,7 @@ func readIntervals(els []nftables.SetElement) []netip.Prefix {
 			end, _ := netip.AddrFromSlice(els[i+1].Key)
 			last = end.Prev()
 		}
-		p, ok := spanned(first, last)
+		p, ok := inet.Spanned(first, last)
 		if !ok {
 			return nil
 		}
@@ -163,4 +165,4 @@ func readIntervals(els []nftables.SetElement) []netip.Prefix {
 	return out
 }
 
-func highest(ip netip.Addr) netip.Addr { return lastAddr(netip.PrefixFrom(ip, 0).Masked()) }
+func highest(ip netip.Addr) netip.Addr { return inet.LastAddr(netip.PrefixFrom(ip, 0).Masked()) }

@@ -9,12 +9,12 @@ import (
 	"slices"
 	"strings"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // planFrontend adds the operations for one frontend to b. It returns false when
 // the limit kept it from finishing; the rest is for another batch.
-func (s *State) planFrontend(b *Batch, key l4.Addr, limit int) bool {
+func (s *State) planFrontend(b *Batch, key inet.Addr, limit int) bool {
 	p := planner{b: b, key: key, limit: limit}
 	have := s.have.frontends[key]
 	if have != nil {
@@ -40,7 +40,7 @@ func (s *State) planFrontend(b *Batch, key l4.Addr, limit int) bool {
 // planner plans one frontend. now is what the kernel will have.
 type planner struct {
 	b     *Batch
-	key   l4.Addr
+	key   inet.Addr
 	now   frontend
 	limit int
 }
@@ -201,7 +201,7 @@ func (p *planner) slotElement(set setID, i int, b netip.AddrPort) element {
 }
 
 func (p *planner) sourceElement(src netip.Prefix) element {
-	return element{set: setID{kSources, familyOf(p.key.IP)}, key: p.key, client: src, comment: p.now.owner}
+	return element{set: setID{kSources, inet.FamilyOf(p.key.IP)}, key: p.key, client: src, comment: p.now.owner}
 }
 
 // forgotten returns what clients of a sticky frontend must no longer be

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 )
@@ -110,12 +112,12 @@ func program(s *Settings, sticky bool) []chain {
 			chain{name: chainInvalidSource, rules: invalidRules()},
 			chain{name: chainInvalid, base: hooks[chainInvalid], rules: []rule{gotoInvalid()}})
 	}
-	if s.Overlay.Port != 0 {
+	if s.Tunnels.Port != 0 {
 		chains = append(chains,
-			chain{name: chainTunnelIn, rules: s.Overlay.incoming()},
-			chain{name: chainTunnels, base: hooks[chainTunnels], rules: []rule{s.Overlay.gotoChain(chainTunnelIn)}},
-			chain{name: chainTunnelOut, rules: s.Overlay.outgoing()},
-			chain{name: chainTunnelsOut, base: hooks[chainTunnelsOut], rules: []rule{s.Overlay.gotoChain(chainTunnelOut)}})
+			chain{name: chainTunnelIn, rules: s.Tunnels.incoming()},
+			chain{name: chainTunnels, base: hooks[chainTunnels], rules: []rule{s.Tunnels.gotoChain(chainTunnelIn)}},
+			chain{name: chainTunnelOut, rules: s.Tunnels.outgoing()},
+			chain{name: chainTunnelsOut, base: hooks[chainTunnelsOut], rules: []rule{s.Tunnels.gotoChain(chainTunnelOut)}})
 	}
 	return chains
 }
@@ -126,7 +128,7 @@ func jumpServices() rule { return newRule("jump "+chainServices, jumpTo(chainSer
 // flow only, so every verdict of ours is for new connections only.
 func serviceRules() []rule {
 	var rules []rule
-	for _, f := range families {
+	for _, f := range inet.Families() {
 		ip := ipWord(f)
 		load, _ := dialled(f, false)
 		rules = append(rules,
@@ -138,7 +140,7 @@ func serviceRules() []rule {
 				onlyFamily(f), daddr(f, reg1), inSet(setID{kServiceCIDRs, f}), drop()),
 		)
 	}
-	for _, f := range families {
+	for _, f := range inet.Families() {
 		load, _ := dialled(f, true)
 		text, notLoopback := notLoopback(f)
 		rules = append(rules, newRule(
@@ -147,7 +149,7 @@ func serviceRules() []rule {
 			onlyFamily(f), notLoopback, daddr(f, reg1), inSet(setID{kNodePortAddrs, f}),
 			localAddress(false), load, vmap(setID{kNodePorts, f})))
 	}
-	for _, f := range families {
+	for _, f := range inet.Families() {
 		rules = append(rules, hostPortRules(f)...)
 	}
 	return rules
@@ -155,7 +157,7 @@ func serviceRules() []rule {
 
 // hostPortRules send a connection to the pod that the port of this node belongs
 // to: as a container runtime would, so the pod sees who dialled.
-func hostPortRules(f family) []rule {
+func hostPortRules(f inet.Family) []rule {
 	one, all := setID{kHostIPPorts, f}, setID{kHostPorts, f}
 	byAddr, _ := dialled(f, false)
 	byPort, _ := dialled(f, true)
@@ -170,8 +172,8 @@ func hostPortRules(f family) []rule {
 
 // notLoopback leaves NodePorts on loopback addresses alone: after DNAT their
 // packets would leave the node with a loopback source, which is a martian.
-func notLoopback(f family) (string, []expr.Any) {
-	if f == v6 {
+func notLoopback(f inet.Family) (string, []expr.Any) {
+	if f == inet.IPv6 {
 		loopback := netip.IPv6Loopback().As16()
 		return "ip6 daddr != ::1", append(daddr(f, reg1),
 			&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: loopback[:]})
@@ -190,7 +192,7 @@ func masqueradeRules(s *Settings) []rule {
 	rules := []rule{newRule(
 		fmt.Sprintf("meta mark & 0x%08x == 0x%08x meta mark set meta mark & 0x%08x masquerade fully-random", m, m, ^m),
 		hasMarkBit(m), clearMarkBit(m), masquerade())}
-	for _, f := range families {
+	for _, f := range inet.Families() {
 		hairpin := setID{kHairpin, f}
 		rules = append(rules, newRule(
 			fmt.Sprintf("ct status dnat %s saddr . %s daddr @%s masquerade fully-random", ipWord(f), ipWord(f), hairpin),

@@ -8,19 +8,21 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fairlead/internal/inet"
 )
 
 // remember names a chain that notes which backend a client got, for that long.
 // Frontends with one timeout share one.
 type remember struct {
-	fam     family
+	fam     inet.Family
 	node    bool
 	timeout time.Duration // whole seconds
 }
 
 // String returns, for example, "remember4-10800s" or "node-remember6-60s".
 func (r remember) String() string {
-	name := fmt.Sprintf("remember%c-%ds", r.fam, r.timeout/time.Second)
+	name := fmt.Sprintf("remember%c-%ds", r.fam.Digit(), r.timeout/time.Second)
 	if r.node {
 		name = "node-" + name
 	}
@@ -34,7 +36,7 @@ func parseRemember(name string) (remember, bool) {
 		return remember{}, false
 	}
 	n, err := strconv.Atoi(strings.TrimSuffix(rest[2:], "s"))
-	r := remember{fam: family(rest[0]), node: node, timeout: time.Duration(n) * time.Second}
+	r := remember{fam: inet.FamilyOfDigit(rest[0]), node: node, timeout: time.Duration(n) * time.Second}
 	return r, err == nil && r.String() == name
 }
 
@@ -64,7 +66,7 @@ func (s *State) countSticky(f *Frontend, n int) {
 func (s *State) putRemember(p *planner, timeout time.Duration) {
 	var to string
 	if timeout > 0 {
-		to = remember{familyOf(p.key.IP), p.key.IsNodePort(), timeout}.String()
+		to = remember{inet.FamilyOf(p.key.IP), p.key.IsNodePort(), timeout}.String()
 	}
 	if p.now.remember == to {
 		return

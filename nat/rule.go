@@ -7,6 +7,8 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"fairlead/internal/inet"
 )
 
 // rule is one rule twice: as nft prints it, and as the expressions that nft
@@ -37,9 +39,9 @@ func one(e ...expr.Any) []expr.Any { return e }
 
 // onlyFamily is the dependency that nft adds in an inet table before it looks
 // into the network header; it does not print it.
-func onlyFamily(f family) []expr.Any {
+func onlyFamily(f inet.Family) []expr.Any {
 	proto := byte(unix.NFPROTO_IPV4)
-	if f == v6 {
+	if f == inet.IPv6 {
 		proto = unix.NFPROTO_IPV6
 	}
 	return one(
@@ -48,20 +50,20 @@ func onlyFamily(f family) []expr.Any {
 	)
 }
 
-func addrLen(f family) uint32 {
-	if f == v4 {
+func addrLen(f inet.Family) uint32 {
+	if f == inet.IPv4 {
 		return 4
 	}
 	return 16
 }
 
 // saddr and daddr load an address of the network header.
-func saddr(f family, reg uint32) []expr.Any { return address(f, 12, 8, reg) }
-func daddr(f family, reg uint32) []expr.Any { return address(f, 16, 24, reg) }
+func saddr(f inet.Family, reg uint32) []expr.Any { return address(f, 12, 8, reg) }
+func daddr(f inet.Family, reg uint32) []expr.Any { return address(f, 16, 24, reg) }
 
-func address(f family, offset4, offset6, reg uint32) []expr.Any {
+func address(f inet.Family, offset4, offset6, reg uint32) []expr.Any {
 	offset := offset4
-	if f == v6 {
+	if f == inet.IPv6 {
 		offset = offset6
 	}
 	return one(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: addrLen(f)})
@@ -93,7 +95,7 @@ func next(reg, n uint32) uint32 {
 
 // dialled loads "daddr . proto . port" for VIPs or "proto . port" for
 // NodePorts, and returns the register behind it.
-func dialled(f family, node bool) ([]expr.Any, uint32) {
+func dialled(f inet.Family, node bool) ([]expr.Any, uint32) {
 	if node {
 		port := next(reg1, 4)
 		return append(l4proto(reg1), dport(port)...), next(port, 2)
@@ -104,7 +106,7 @@ func dialled(f family, node bool) ([]expr.Any, uint32) {
 	return append(es, dport(port)...), next(port, 2)
 }
 
-func dialledText(f family, node bool) string {
+func dialledText(f inet.Family, node bool) string {
 	if node {
 		return "meta l4proto . th dport"
 	}
@@ -112,8 +114,8 @@ func dialledText(f family, node bool) string {
 }
 
 // ipWord is how nft calls the family's header.
-func ipWord(f family) string {
-	if f == v4 {
+func ipWord(f inet.Family) string {
+	if f == inet.IPv4 {
 		return "ip"
 	}
 	return "ip6"
@@ -135,7 +137,7 @@ func vmap(s setID) []expr.Any {
 // Where there is nothing the lookup ends the rule.
 func dnatTo(s setID) []expr.Any {
 	nfproto := uint32(unix.NFPROTO_IPV4)
-	if s.fam == v6 {
+	if s.fam == inet.IPv6 {
 		nfproto = unix.NFPROTO_IPV6
 	}
 	return one(

@@ -21,7 +21,7 @@ type Settings struct {
 	// MasqueradeAll masquerades every connection to an Internal frontend.
 	MasqueradeAll bool
 	// Pods tells the cluster's pods from everybody else.
-	Pods Detector
+	Pods PodMatch
 	// NodePortAddrs are the prefixes in which an address of this node must lie
 	// to serve NodePorts. The kernel decides which addresses those are, so
 	// that addresses may come and go. Loopback is never served.
@@ -35,8 +35,8 @@ type Settings struct {
 	KeepInvalid bool
 	// Egress masquerades what pods send to the world.
 	Egress Egress
-	// Overlay guards the overlay's tunnels.
-	Overlay Overlay
+	// Tunnels guards the overlay's tunnels.
+	Tunnels Tunnels
 	// ServiceCIDRs are the ranges of ClusterIPs. Connections to an address in
 	// them that no Exclusive frontend has are dropped.
 	ServiceCIDRs []netip.Prefix
@@ -71,10 +71,10 @@ func (e *Egress) kept(cluster []netip.Prefix) []netip.Prefix {
 	})
 }
 
-// Overlay describes VXLAN tunnels that end on this node. Their packets are not
+// Tunnels describes VXLAN tunnels that end on this node. Their packets are not
 // tracked, and are dropped unless they come from a node, see State.SetNodes. A
 // Port of 0 is none.
-type Overlay struct {
+type Tunnels struct {
 	Port  uint16       // UDP
 	Addrs []netip.Addr // where this node's tunnels end
 	// PodInterfaces are names of interfaces that pods are behind, with * at the
@@ -94,10 +94,10 @@ func hosts(ips []netip.Addr) []netip.Prefix {
 	return out
 }
 
-// Detector recognises traffic that comes from the cluster's pods. At most one
+// PodMatch recognises traffic that comes from the cluster's pods. At most one
 // field is used, the first one set. The zero value knows no pods: then nobody
 // is told apart, and nothing is masqueraded on its account.
-type Detector struct {
+type PodMatch struct {
 	CIDRs           []netip.Prefix // source address; a family without prefix detects nothing
 	Interface       string         // exact name of the incoming interface
 	InterfacePrefix string         // beginning of its name

@@ -8,6 +8,8 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
+
+	"fairlead/internal/inet"
 )
 
 // draws is how often a pick chain draws from one class. A class is at least
@@ -42,8 +44,8 @@ func keepClass(have int8, n int) int8 {
 // shape is what the chain of a frontend depends on. Frontends of one shape
 // share one chain; a cluster of any size has some dozens of shapes.
 type shape struct {
-	policy  Policy
-	fam     family
+	policy  TrafficPolicy
+	fam     inet.Family
 	node    bool // NodePort
 	guarded bool // restricted to Sources
 	sticky  bool
@@ -67,7 +69,7 @@ func (s shape) String() string {
 		}
 	}
 	b.WriteString(policyWords[s.policy])
-	b.WriteByte(byte(s.fam))
+	b.WriteByte(s.fam.Digit())
 	if !s.policy.picks() {
 		return b.String()
 	}
@@ -86,7 +88,7 @@ func sizeOf(class int8) int {
 }
 
 // picks reports whether the policy sends connections to backends at all.
-func (p Policy) picks() bool { return p >= Internal }
+func (p TrafficPolicy) picks() bool { return p >= Internal }
 
 // parseShape reads a chain name. It reports false for every chain that is not
 // a frontend's.
@@ -98,7 +100,7 @@ func parseShape(name string) (shape, bool) {
 	rest, s.sticky = strings.CutPrefix(rest, "sticky-")
 	for p, word := range policyWords {
 		if tail, ok := strings.CutPrefix(rest, word); ok && tail != "" {
-			s.policy, s.fam = Policy(p), family(tail[0])
+			s.policy, s.fam = TrafficPolicy(p), inet.FamilyOfDigit(tail[0])
 			rest = tail[1:]
 			break
 		}
@@ -135,7 +137,7 @@ func (s shape) verdict() string {
 }
 
 // shapeOfVerdict is the inverse of verdict.
-func shapeOfVerdict(verdict string, fam family, node bool) (shape, bool) {
+func shapeOfVerdict(verdict string, fam inet.Family, node bool) (shape, bool) {
 	switch verdict {
 	case chainReject:
 		return shape{policy: Reject, fam: fam, node: node}, true
@@ -149,7 +151,7 @@ func shapeOfVerdict(verdict string, fam family, node bool) (shape, bool) {
 // pick names a chain that sends a connection to one of the backends in set.
 type pick struct {
 	set    kind
-	fam    family
+	fam    inet.Family
 	sticky bool
 	class  int8
 }
@@ -169,7 +171,7 @@ func (p pick) String() string {
 	if p.sticky {
 		name = "sticky-" + name
 	}
-	return fmt.Sprintf("%s%c-%d", name, p.fam, 1<<p.class)
+	return fmt.Sprintf("%s%c-%d", name, p.fam.Digit(), 1<<p.class)
 }
 
 // picksOf returns the pick chains that the shape's chain goes to, in the order

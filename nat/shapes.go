@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/nftables/expr"
 )
 
@@ -81,14 +83,14 @@ func (s shape) decide(set *Settings) []rule {
 
 // match returns the nft text and expressions that recognise packets from pods
 // (or, inverted, from anybody else); empty text when that cannot be told.
-func (d Detector) match(f family, inverted bool) (string, []expr.Any) {
+func (d PodMatch) match(f inet.Family, inverted bool) (string, []expr.Any) {
 	op, not := expr.CmpOpEq, ""
 	if inverted {
 		op, not = expr.CmpOpNeq, "!= "
 	}
 	switch {
 	case len(d.CIDRs) > 0:
-		if !hasFamily(d.CIDRs, f) {
+		if !inet.HasFamily(d.CIDRs, f) {
 			return "", nil
 		}
 		pods := setID{kPods, f}

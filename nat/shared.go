@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // HostPort is a port of this node that one pod on it answers. It is a value.
@@ -15,7 +15,7 @@ type HostPort struct {
 	// Addr is what is dialled; an unspecified IP stands for every address of
 	// this node of that family. Loopback is never served: after DNAT the packet
 	// would leave the node with a loopback source, which is a martian.
-	Addr l4.Addr
+	Addr inet.Addr
 	Pod  netip.AddrPort // of the same family
 	// Owner is the comment on the element: "namespace/pod".
 	Owner string
@@ -52,10 +52,10 @@ func (s *State) SetHostPorts(ports []HostPort) {
 // itself.
 func hostPortElements(ports []HostPort) []element {
 	var out []element
-	seen := map[l4.Addr]bool{}
+	seen := map[inet.Addr]bool{}
 	for _, p := range ports {
-		fam := familyOf(p.Addr.IP)
-		if seen[p.Addr] || p.Addr.IP.IsLoopback() || familyOf(p.Pod.Addr()) != fam {
+		fam := inet.FamilyOf(p.Addr.IP)
+		if seen[p.Addr] || p.Addr.IP.IsLoopback() || inet.FamilyOf(p.Pod.Addr()) != fam {
 			continue
 		}
 		seen[p.Addr] = true

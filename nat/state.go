@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // State remembers what is wanted and what the kernel has. want moves with
@@ -19,7 +19,7 @@ type State struct {
 	cluster  []netip.Prefix // settings.Cluster, sorted, without overlaps
 	nodes    []netip.Addr
 	ports    []HostPort
-	want     map[l4.Addr]Frontend
+	want     map[inet.Addr]Frontend
 	members  map[element]int // wanted elements of shared sets -> how many frontends want them
 
 	have Ruleset
@@ -28,10 +28,10 @@ type State struct {
 
 	// touched holds the frontends whose want and have may differ; early and
 	// late hold such elements of shared sets, by when they are written.
-	touched queue[l4.Addr]
+	touched queue[inet.Addr]
 	early   queue[element] // hairpin: before the frontends
 	late    queue[element] // cluster-ips: when all frontends are there
-	refused map[l4.Addr]struct{}
+	refused map[inet.Addr]struct{}
 	// program is set when the static chains and settings sets may differ.
 	program bool
 	// idle holds chains that lost their last frontend.
@@ -45,7 +45,7 @@ type Ruleset struct {
 	// cannot be changed in place; then the table is made anew.
 	alien     string
 	chains    map[string]string // name -> fingerprint of hook and rules
-	frontends map[l4.Addr]*frontend
+	frontends map[inet.Addr]*frontend
 	members   map[element]struct{} // elements of kHairpin and kClusterIPs
 	ranges    map[setID][]netip.Prefix
 	verdicts  map[string]int // verdict -> elements of frontends that carry it
@@ -77,9 +77,9 @@ var (
 // NewState returns a State that wants nothing and has nothing.
 func NewState() *State {
 	s := &State{
-		want:    map[l4.Addr]Frontend{},
+		want:    map[inet.Addr]Frontend{},
 		members: map[element]int{},
-		refused: map[l4.Addr]struct{}{},
+		refused: map[inet.Addr]struct{}{},
 	}
 	s.Adopt(&Ruleset{})
 	return s
@@ -92,11 +92,11 @@ func (s *State) Configure(set Settings) {
 		s.idle[name] = struct{}{} // the program may do without
 	}
 	if set.BackendCounters != s.settings.BackendCounters {
-		for _, key := range slices.SortedFunc(maps.Keys(s.want), l4.Addr.Compare) {
+		for _, key := range slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare) {
 			s.touch(key)
 		}
 	}
-	cluster := append(normalise(set.Cluster, v4), normalise(set.Cluster, v6)...)
+	cluster := append(inet.Normalize(set.Cluster, inet.IPv4), inet.Normalize(set.Cluster, inet.IPv6)...)
 	if slices.Equal(cluster, s.cluster) {
 		s.settings = set
 		return
@@ -114,7 +114,7 @@ func (s *State) recount(n int) {
 }
 
 // Set makes f what is wanted at key. Setting what is already wanted is free.
-func (s *State) Set(key l4.Addr, f Frontend) {
+func (s *State) Set(key inet.Addr, f Frontend) {
 	f = f.canonical(key)
 	old, exists := s.want[key]
 	if exists && old.equal(&f) {
@@ -129,7 +129,7 @@ func (s *State) Set(key l4.Addr, f Frontend) {
 }
 
 // Delete makes key unwanted.
-func (s *State) Delete(key l4.Addr) {
+func (s *State) Delete(key inet.Addr) {
 	old, exists := s.want[key]
 	if !exists {
 		return
@@ -182,7 +182,7 @@ func (s *State) Adopt(found *Ruleset) {
 		s.have = Ruleset{alien: found.alien} // nothing in it will survive
 	}
 	s.have.init()
-	s.touched, s.early, s.late = newQueue[l4.Addr](), newQueue[element](), newQueue[element]()
+	s.touched, s.early, s.late = newQueue[inet.Addr](), newQueue[element](), newQueue[element]()
 	s.idle, s.program = map[string]struct{}{}, true
 	for key := range s.want {
 		s.touch(key)
@@ -196,7 +196,7 @@ func (s *State) Adopt(found *Ruleset) {
 	for e := range s.have.members {
 		s.touchMember(e)
 	}
-	slices.SortFunc(s.touched.order, l4.Addr.Compare)
+	slices.SortFunc(s.touched.order, inet.Addr.Compare)
 	slices.SortFunc(s.early.order, compareMembers)
 	slices.SortFunc(s.late.order, compareMembers)
 	for name := range s.have.chains {
@@ -209,7 +209,7 @@ func (r *Ruleset) init() {
 		r.chains = map[string]string{}
 	}
 	if r.frontends == nil {
-		r.frontends = map[l4.Addr]*frontend{}
+		r.frontends = map[inet.Addr]*frontend{}
 	}
 	if r.members == nil {
 		r.members = map[element]struct{}{}
@@ -227,7 +227,7 @@ func (r *Ruleset) init() {
 	}
 }
 
-func (s *State) touch(key l4.Addr) {
+func (s *State) touch(key inet.Addr) {
 	delete(s.refused, key)
 	s.touched.push(key)
 }
@@ -242,10 +242,10 @@ func (s *State) touchMember(e element) {
 
 // countMembers adds n to the number of frontends that want each element of the
 // shared sets on f's account.
-func (s *State) countMembers(key l4.Addr, f *Frontend, n int) {
+func (s *State) countMembers(key inet.Addr, f *Frontend, n int) {
 	count := func(e element) { s.countMember(e, n) }
 	if f.Exclusive && !key.IsNodePort() {
-		count(element{set: setID{kClusterIPs, familyOf(key.IP)}, key: l4.Addr{IP: key.IP}})
+		count(element{set: setID{kClusterIPs, inet.FamilyOf(key.IP)}, key: inet.Addr{IP: key.IP}})
 	}
 	for _, b := range f.Backends {
 		if b.OnNode {
@@ -272,7 +272,7 @@ func (s *State) inCluster(ip netip.Addr) bool {
 }
 
 func hostElement(k kind, ip netip.Addr) element {
-	return element{set: setID{k, familyOf(ip)}, client: netip.PrefixFrom(ip, ip.BitLen())}
+	return element{set: setID{k, inet.FamilyOf(ip)}, client: netip.PrefixFrom(ip, ip.BitLen())}
 }
 
 func hairpinElement(ip netip.Addr) element { return hostElement(kHairpin, ip) }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // dry applies every pending batch without a kernel and returns the operations
@@ -43,7 +43,7 @@ func pods(n int) []Backend {
 	return out
 }
 
-func settled(key l4.Addr, f Frontend) *State {
+func settled(key inet.Addr, f Frontend) *State {
 	s := NewState()
 	s.Configure(testSettings())
 	s.Set(key, f)
@@ -53,7 +53,7 @@ func settled(key l4.Addr, f Frontend) *State {
 
 // TestChanges shows the operations that one change of a frontend costs.
 func TestChanges(t *testing.T) {
-	key := addr("10.96.0.1:80", l4.TCP)
+	key := addr("10.96.0.1:80", inet.TCP)
 	p := pods(20)
 	web := func(b ...Backend) Frontend {
 		return Frontend{Policy: Internal, Exclusive: true, Owner: "d/web", Backends: b}
@@ -168,7 +168,7 @@ func TestNextIsPure(t *testing.T) {
 // TestNeverHalfMade commits a large frontend in small batches and looks at what
 // a packet could meet after each of them.
 func TestNeverHalfMade(t *testing.T) {
-	key := addr("10.96.0.1:80", l4.TCP)
+	key := addr("10.96.0.1:80", inet.TCP)
 	s := NewState()
 	s.Configure(testSettings())
 	step := func(n int) {
@@ -204,7 +204,7 @@ func TestNeverHalfMade(t *testing.T) {
 
 // TestRefuse sets a frontend aside and takes it up again when it changes.
 func TestRefuse(t *testing.T) {
-	key := addr("10.96.0.1:80", l4.TCP)
+	key := addr("10.96.0.1:80", inet.TCP)
 	s := NewState()
 	s.Configure(testSettings())
 	dry(s, 0)
@@ -225,7 +225,7 @@ func TestRefuse(t *testing.T) {
 }
 
 func TestForget(t *testing.T) {
-	key := addr("10.96.0.1:53", l4.UDP)
+	key := addr("10.96.0.1:53", inet.UDP)
 	p := pods(5)
 	sticky := Frontend{Policy: Internal, Owner: "d/dns", Affinity: time.Hour, Backends: p[:4]}
 	plain := sticky
@@ -253,9 +253,9 @@ func TestForget(t *testing.T) {
 }
 
 func TestShapeNames(t *testing.T) {
-	for _, policy := range []Policy{Reject, Drop, Internal, External, Local} {
+	for _, policy := range []TrafficPolicy{Reject, Drop, Internal, External, Local} {
 		for i := range 16 {
-			s := shape{policy: policy, fam: v6, node: i&1 > 0, guarded: i&2 > 0, sticky: i&4 > 0}
+			s := shape{policy: policy, fam: inet.IPv6, node: i&1 > 0, guarded: i&2 > 0, sticky: i&4 > 0}
 			if policy.picks() {
 				s.class = int8(i)
 			}
@@ -282,11 +282,11 @@ func TestNormalise(t *testing.T) {
 		{"192.0.2.1/32,192.0.2.1/32", "192.0.2.1/32"},
 	} {
 		got := ""
-		for _, p := range normalise(prefixes(strings.Split(tt.in, ",")...), v4) {
+		for _, p := range inet.Normalize(prefixes(strings.Split(tt.in, ",")...), inet.IPv4) {
 			got += "," + p.String()
 		}
 		if got = strings.TrimPrefix(got, ","); got != tt.want {
-			t.Errorf("normalise(%s) = %s, want %s", tt.in, got, tt.want)
+			t.Errorf("inet.Normalize(%s) = %s, want %s", tt.in, got, tt.want)
 		}
 	}
 }

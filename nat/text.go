@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // Text returns the wanted table in nft's language, as nft lists it after the
@@ -20,7 +20,7 @@ func (s *State) Text() string {
 	scratch.Configure(s.settings)
 	scratch.SetNodes(s.nodes)
 	scratch.SetHostPorts(s.ports)
-	for _, key := range slices.SortedFunc(maps.Keys(s.want), l4.Addr.Compare) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare) {
 		scratch.Set(key, s.want[key])
 	}
 	for b := scratch.Next(0); b != nil; b = scratch.Next(0) {
@@ -94,7 +94,7 @@ func (s setID) typeText() string {
 	return line
 }
 
-func joinComponents(cs []component, f family, name func(component, family) string) string {
+func joinComponents(cs []component, f inet.Family, name func(component, inet.Family) string) string {
 	parts := make([]string, len(cs))
 	for i, c := range cs {
 		parts[i] = name(c, f)
@@ -102,17 +102,17 @@ func joinComponents(cs []component, f family, name func(component, family) strin
 	return strings.Join(parts, " . ")
 }
 
-func (c component) typeName(f family) string {
+func (c component) typeName(f inet.Family) string {
 	switch c {
 	case cProto:
 		return "inet_proto"
 	case cPort, cTarget:
 		return "inet_service"
 	}
-	return fmt.Sprintf("ipv%c_addr", f)
+	return fmt.Sprintf("ipv%c_addr", f.Digit())
 }
 
-func (c component) typeofName(f family) string {
+func (c component) typeofName(f inet.Family) string {
 	switch c {
 	case cProto:
 		return "meta l4proto"
@@ -130,7 +130,7 @@ func (c component) typeofName(f family) string {
 func (r *Ruleset) elements() map[setID][]string {
 	out := map[setID][]string{}
 	note := func(e element) { out[e.set] = append(out[e.set], e.String()) }
-	for _, key := range slices.SortedFunc(maps.Keys(r.frontends), l4.Addr.Compare) {
+	for _, key := range slices.SortedFunc(maps.Keys(r.frontends), inet.Addr.Compare) {
 		r.frontends[key].each(key, note)
 	}
 	for _, e := range slices.SortedFunc(maps.Keys(r.members), compareMembers) {
@@ -145,7 +145,7 @@ func (r *Ruleset) elements() map[setID][]string {
 }
 
 // each calls f for every element of the frontend.
-func (f *frontend) each(key l4.Addr, note func(element)) {
+func (f *frontend) each(key inet.Addr, note func(element)) {
 	p := planner{key: key, now: *f}
 	if f.verdict != "" {
 		note(p.verdictElement())

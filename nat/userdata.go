@@ -3,7 +3,11 @@
 
 package nat
 
-import "github.com/google/nftables/userdata"
+import (
+	"github.com/google/nftables/userdata"
+
+	"fairlead/internal/inet"
+)
 
 // User data is what nft stores with a set for its own use: the kernel keeps the
 // bytes and never looks at them. Without the expressions of typeof, nft could
@@ -63,7 +67,7 @@ func exprUserdata(kind uint32, data []byte) []byte {
 	return userdata.Append(userdata.AppendUint32(nil, udType, kind), udData, data)
 }
 
-func concatUserdata(cs []component, f family) []byte {
+func concatUserdata(cs []component, f inet.Family) []byte {
 	var parts []byte
 	for i, c := range cs {
 		parts = userdata.Append(parts, userdata.Type(i), componentUserdata(c, f))
@@ -71,18 +75,18 @@ func concatUserdata(cs []component, f family) []byte {
 	return exprUserdata(udConcat, parts)
 }
 
-func componentUserdata(c component, f family) []byte {
+func componentUserdata(c component, f inet.Family) []byte {
 	field := func(header, number uint32) []byte {
 		return exprUserdata(udPayload, userdata.AppendUint32(userdata.AppendUint32(nil, 0, header), 1, number))
 	}
 	switch c {
 	case cVIP, cBackend:
-		if f == v4 {
+		if f == inet.IPv4 {
 			return field(udIP4, 12) // ip daddr
 		}
 		return field(udIP6, 9) // ip6 daddr
 	case cClient:
-		if f == v4 {
+		if f == inet.IPv4 {
 			return field(udIP4, 11) // ip saddr
 		}
 		return field(udIP6, 8) // ip6 saddr

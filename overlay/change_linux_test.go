@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -36,7 +38,7 @@ func TestChange(t *testing.T) {
 		{"two join", func() { peers = append(peers, node(8), node(9)) }, 1430, 12},
 		{"a peer moves", func() { peers = changed(0, func(n *Node) { n.Underlay = node(70).Underlay }) }, 1430, 2},
 		{"a peer has IPv6 only", func() { peers = changed(0, func(n *Node) { n.Underlay = n.Underlay[1:] }) }, 1430, 5},
-		{"a peer has another MAC", func() { peers = changed(0, func(n *Node) { n.VTEPs[IPv6] = MAC{2, 9} }) }, 1430, -1},
+		{"a peer has another MAC", func() { peers = changed(0, func(n *Node) { n.VTEPs[inet.IPv6] = MAC{2, 9} }) }, 1430, -1},
 		{"a peer has other pods", func() { peers = changed(1, func(n *Node) { n.PodCIDRs = node(71).PodCIDRs }) }, 1430, 6},
 		{"a newer peer takes them over", func() { peers = append(peers, node(72)); peers[len(peers)-1].PodCIDRs = node(71).PodCIDRs }, 1430, -1},
 		{"this node has other pods", func() { self.PodCIDRs = node(73).PodCIDRs }, 1430, -1},

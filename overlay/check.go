@@ -3,7 +3,11 @@
 
 package overlay
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"fairlead/internal/inet"
+)
 
 // checkConfig notes what is wrong with ranges of the whole cluster.
 func (p *planner) checkConfig() {
@@ -30,7 +34,7 @@ func (p *planner) podCIDRs(n *Node) []netip.Prefix {
 			continue
 		}
 		cidr = cidr.Masked()
-		f := familyOf(cidr.Addr())
+		f := inet.FamilyOf(cidr.Addr())
 		if seen[f] {
 			p.add(n.Name, fieldPodCIDRs, "%s is not used: the node has another %s range", cidr, f)
 			continue
@@ -66,7 +70,7 @@ func (p *planner) contested(n *Node, cidr netip.Prefix, owner string) {
 func (p *planner) inCluster(cidr netip.Prefix) bool {
 	known := false
 	for _, cluster := range p.cfg.ClusterCIDRs {
-		if familyOf(cluster.Addr()) != familyOf(cidr.Addr()) {
+		if inet.FamilyOf(cluster.Addr()) != inet.FamilyOf(cidr.Addr()) {
 			continue
 		}
 		known = true

@@ -6,6 +6,8 @@ package overlay
 import (
 	"net/netip"
 	"slices"
+
+	"fairlead/internal/inet"
 )
 
 // claims says which pod CIDR is whose, so that no two overlap. Looking one up
@@ -22,7 +24,7 @@ func newClaims(nodes []*Node) *claims {
 	c := &claims{owner: make(map[netip.Prefix]string, 2*len(nodes)), around: map[netip.Prefix]string{}}
 	for _, n := range nodes {
 		for _, p := range n.PodCIDRs {
-			if f := familyOf(p.Addr()); p.IsValid() && !slices.Contains(c.lengths[f], p.Bits()) {
+			if f := inet.FamilyOf(p.Addr()); p.IsValid() && !slices.Contains(c.lengths[f], p.Bits()) {
 				c.lengths[f] = append(c.lengths[f], p.Bits())
 			}
 		}
@@ -35,7 +37,7 @@ func (c *claims) claim(p netip.Prefix, node string) (owner string, ok bool) {
 	if owner, taken := c.around[p]; taken {
 		return owner, false
 	}
-	lengths := c.lengths[familyOf(p.Addr())]
+	lengths := c.lengths[inet.FamilyOf(p.Addr())]
 	for _, bits := range lengths {
 		if bits > p.Bits() {
 			continue

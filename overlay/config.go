@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"fairlead/internal/inet"
 )
 
 // Mode says how packets get to pods on other nodes.
@@ -65,7 +67,7 @@ type Config struct {
 	Mode Mode
 	VNI  uint32 // 1
 	Port uint16 // 8472
-	// Device4 and Device6 name the devices whose tunnels run over IPv4 and IPv6:
+	// Device4 and Device6 name the devices whose tunnels run over IPv4 and inet.IPv6:
 	// fairlead.1 and fairlead-v6.1. Both carry pods of both families.
 	Device4, Device6 string
 	// TakeOver keeps a device that somebody else made, if it does the same as
@@ -155,8 +157,8 @@ func validName(name string) bool {
 	return true
 }
 
-func (c Config) device(f Family) string {
-	if f == IPv4 {
+func (c Config) device(f inet.Family) string {
+	if f == inet.IPv4 {
 		return c.Device4
 	}
 	return c.Device6

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fairlead/internal/inet"
 	"fairlead/internal/netns"
 )
 
@@ -23,7 +24,7 @@ var ErrForeignDevice = errors.New("device is not VXLAN, and somebody else's")
 // compatible reports whether a device can be made into d without losing it.
 func (d Device) compatible(l *kernelLink) bool {
 	x := &l.vxlan
-	return x.vni == d.VNI && x.port == d.Port && !x.odd && (d.Lower || !x.lower) && x.local.IsValid() && familyOf(x.local) == familyOf(d.Local)
+	return x.vni == d.VNI && x.port == d.Port && !x.odd && (d.Lower || !x.lower) && x.local.IsValid() && inet.FamilyOf(x.local) == inet.FamilyOf(d.Local)
 }
 
 // same reports whether a device is as d says in all that can be changed.
@@ -114,7 +115,7 @@ func (d Device) silence(s *socket, ns *netns.NS) error {
 	}
 	refuse := func() error {
 		err := os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", d.Name, "accept_ra"), []byte("0"), 0)
-		// Without IPv6, or with a read-only /proc/sys. The latter does no harm on
+		// Without inet.IPv6, or with a read-only /proc/sys. The latter does no harm on
 		// a node that forwards: routers are believed only if accept_ra is 2.
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EROFS) || errors.Is(err, os.ErrPermission) {
 			return nil

@@ -9,7 +9,7 @@
 //
 //	10.244.2.7                                             the pod
 //	    │  route       10.244.2.0/24 via 10.244.2.0 dev fairlead.1 onlink
-//	10.244.2.0                                             the peer's VTEP address (IPv6: fe80::...)
+//	10.244.2.0                                             the peer's VTEP address (inet.IPv6: fe80::...)
 //	    │  neighbour   10.244.2.0 lladdr 0a:5c:...
 //	0a:5c:...                                              the peer's VTEP MAC
 //	    │  FDB entry   0a:5c:... dst 192.168.50.2

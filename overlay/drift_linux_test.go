@@ -10,13 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"fairlead/internal/inet"
+
 	"github.com/vishvananda/netlink"
 )
 
 // TestDrift lets somebody else work on what is ours. Each time all of it is
 // back within a second, and then there is peace: no more writes, no more looks.
 func TestDrift(t *testing.T) {
-	mac2, mac3 := deriveMAC("node-2", IPv4).String(), deriveMAC("node-3", IPv6).String()
+	mac2, mac3 := deriveMAC("node-2", inet.IPv4).String(), deriveMAC("node-3", inet.IPv6).String()
 	var cases sync.WaitGroup // most of their time they wait
 	for _, tt := range []struct {
 		name     string

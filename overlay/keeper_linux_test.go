@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -26,9 +28,9 @@ func TestProgram(t *testing.T) {
 		{"ip route show proto 102", "10.128.3.0/24 via 10.128.3.0 dev fairlead.1 onlink"},
 		{"ip -6 route show proto 102", "fd00:10:244:3::/64 via fe80::a8a2:9bff:fe50:89f0 dev fairlead-v6.1 metric 1024 pref medium"},
 		{"ip neigh show dev fairlead-v6.1", "fe80::a8a2:9bff:fe50:89f0 lladdr aa:a2:9b:50:89:f0 PERMANENT"},
-		{"ip neigh show dev fairlead.1", "10.128.3.0 lladdr " + deriveMAC("node-3", IPv4).String() + " PERMANENT"},
-		{"bridge fdb show dev fairlead.1", deriveMAC("node-3", IPv4).String() + " dst 192.168.50.3 self permanent"},
-		{"bridge fdb show dev fairlead-v6.1", deriveMAC("node-3", IPv6).String() + " dst fd00:50::3 self permanent"},
+		{"ip neigh show dev fairlead.1", "10.128.3.0 lladdr " + deriveMAC("node-3", inet.IPv4).String() + " PERMANENT"},
+		{"bridge fdb show dev fairlead.1", deriveMAC("node-3", inet.IPv4).String() + " dst 192.168.50.3 self permanent"},
+		{"bridge fdb show dev fairlead-v6.1", deriveMAC("node-3", inet.IPv6).String() + " dst fd00:50::3 self permanent"},
 		{"ip -d link show fairlead.1", "vxlan id 1 local 192.168.50.1 srcport 0 0 dstport 8472 nolearning"},
 		{"ip addr show dev fairlead.1", "inet 10.128.1.0/32 scope global fairlead.1"},
 	} {

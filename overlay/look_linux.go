@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"fairlead/internal/inet"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -103,7 +105,7 @@ func (v *seen) readAddresses(s *socket, at map[int32]int) error {
 }
 
 func (v *seen) readDefaults(s *socket, at map[int32]int) error {
-	for _, family := range families() {
+	for _, family := range inet.Families() {
 		err := insist("routes", func() error {
 			return dumpRoutes(s, family, 0, func(m reply) {
 				f, _ := decodeRoute(m.body, 0)
@@ -121,9 +123,9 @@ func (v *seen) readDefaults(s *socket, at map[int32]int) error {
 
 // dumpRoutes reads the main table, and of that the routes of one protocol only
 // unless it is 0.
-func dumpRoutes(s *socket, f Family, protocol uint8, each func(reply)) error {
+func dumpRoutes(s *socket, f inet.Family, protocol uint8, each func(reply)) error {
 	body := make([]byte, unix.SizeofRtMsg)
-	body[0], body[5] = f.os(), protocol
+	body[0], body[5] = osFamilyOf(f), protocol
 	return s.dump(unix.RTM_GETROUTE, body, func(r *requests) { r.u32(unix.RTA_TABLE, unix.RT_TABLE_MAIN) }, only(body[0], each))
 }
 
@@ -137,8 +139,8 @@ func only(family byte, each func(reply)) func(reply) {
 	}
 }
 
-func (f Family) os() byte {
-	if f == IPv4 {
+func osFamilyOf(f inet.Family) byte {
+	if f == inet.IPv4 {
 		return unix.AF_INET
 	}
 	return unix.AF_INET6
@@ -209,7 +211,7 @@ func (l *loaded) read(s *socket, cfg *Config, devices map[int32]string, names fu
 	if cfg.TakeOver {
 		protocol = 0
 	}
-	for _, f := range families() {
+	for _, f := range inet.Families() {
 		errs = append(errs, dumpRoutes(s, f, protocol, note))
 	}
 	return errors.Join(errs...)

@@ -3,10 +3,12 @@
 
 package overlay
 
+import "fairlead/internal/inet"
+
 // overhead is what a tunnel adds to the packet of a pod: the inner Ethernet
 // header and VXLAN, UDP and IP headers.
-func overhead(underlay Family) int {
-	if underlay == IPv4 {
+func overhead(underlay inet.Family) int {
+	if underlay == inet.IPv4 {
 		return 14 + 8 + 8 + 20
 	}
 	return 14 + 8 + 8 + 40
@@ -16,7 +18,7 @@ func overhead(underlay Family) int {
 const guessedMTU = 1500
 
 // room returns what fits into packets from the node's address of a family.
-func (p *planner) room(f Family) int {
+func (p *planner) room(f inet.Family) int {
 	mtu := guessedMTU
 	if l := p.net.egress(p.own[f]); l != nil {
 		mtu = l.MTU
@@ -31,7 +33,7 @@ func (p *planner) room(f Family) int {
 
 // measure decides on the MTU of the devices.
 func (p *planner) measure() {
-	for _, f := range families() {
+	for _, f := range inet.Families() {
 		if !p.own[f].IsValid() {
 			continue
 		}
@@ -50,14 +52,14 @@ func (p *planner) measure() {
 		default:
 			p.add(p.self.Name, fieldMTU, "%d on packets from %s is less than %d", p.mtu[f], p.own[f], needed)
 		}
-		// Below it the kernel would refuse IPv4, too.
+		// Below it the kernel would refuse inet.IPv4, too.
 		p.mtu[f] = max(p.mtu[f], minMTU4)
 	}
 }
 
 func (p *planner) neededMTU() int {
 	for _, cidr := range p.self.PodCIDRs {
-		if familyOf(cidr.Addr()) == IPv6 {
+		if inet.FamilyOf(cidr.Addr()) == inet.IPv6 {
 			return minMTU6
 		}
 	}
@@ -66,7 +68,7 @@ func (p *planner) neededMTU() int {
 
 // setMTU lets pods send what fits on every way they may take.
 func (p *planner) setMTU() {
-	for _, f := range families() {
+	for _, f := range inet.Families() {
 		used := p.carries[f] != [2]bool{} || p.cfg.Mode == HostGateway && p.own[f].IsValid()
 		if used && (p.MTU == 0 || p.mtu[f] < p.MTU) {
 			p.MTU = p.mtu[f]

@@ -8,34 +8,9 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"fairlead/internal/inet"
 )
-
-// Family is an IP version.
-type Family uint8
-
-const (
-	IPv4 Family = iota
-	IPv6
-)
-
-func families() [2]Family { return [2]Family{IPv4, IPv6} }
-
-// String returns the family's usual name.
-func (f Family) String() string {
-	if f == IPv4 {
-		return "IPv4"
-	}
-	return "IPv6"
-}
-
-func (f Family) other() Family { return 1 - f }
-
-func familyOf(a netip.Addr) Family {
-	if a.Is4() {
-		return IPv4
-	}
-	return IPv6
-}
 
 // MAC is an Ethernet address; the zero value is none.
 type MAC [6]byte
@@ -58,15 +33,15 @@ type Node struct {
 	// Underlay holds the addresses by which peers reach the node. The first of
 	// each family counts.
 	Underlay []netip.Addr
-	// VTEPs override the derived MACs of the devices over IPv4 and IPv6, for
+	// VTEPs override the derived MACs of the devices over IPv4 and inet.IPv6, for
 	// peers that chose theirs themselves, as flannel does.
 	VTEPs [2]MAC
 }
 
 // underlay returns the address of a family, or one that is not valid.
-func (n *Node) underlay(f Family) netip.Addr {
+func (n *Node) underlay(f inet.Family) netip.Addr {
 	for _, a := range n.Underlay {
-		if a = a.Unmap(); a.IsValid() && familyOf(a) == f {
+		if a = a.Unmap(); a.IsValid() && inet.FamilyOf(a) == f {
 			return a
 		}
 	}
@@ -74,19 +49,19 @@ func (n *Node) underlay(f Family) netip.Addr {
 }
 
 // VTEP returns the MAC of the node's device of a family.
-func (n *Node) VTEP(f Family) MAC { return n.mac(f) }
+func (n *Node) VTEP(f inet.Family) MAC { return n.mac(f) }
 
 // mac returns the MAC of the node's device of a family. It is a function of the
 // name alone, so every node knows it without being told, and a node that is made
 // anew under its old name keeps it.
-func (n *Node) mac(f Family) MAC {
+func (n *Node) mac(f inet.Family) MAC {
 	if n.VTEPs[f] != (MAC{}) {
 		return n.VTEPs[f]
 	}
 	return deriveMAC(n.Name, f)
 }
 
-func deriveMAC(name string, f Family) (m MAC) {
+func deriveMAC(name string, f inet.Family) (m MAC) {
 	sum := sha256.Sum256([]byte("fairlead vtep " + f.String() + " " + name))
 	copy(m[:], sum[:])
 	m[0] = m[0]&^1 | 2 // unicast, locally administered

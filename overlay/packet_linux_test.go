@@ -13,14 +13,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 )
 
 // labNode describes a node of the lab, with underlay addresses of the families
 // given.
-func labNode(n *lab.Node, underlay ...Family) Node {
+func labNode(n *lab.Node, underlay ...inet.Family) Node {
 	out := Node{Name: n.Name, Created: time.Unix(int64(n.Number), 0), PodCIDRs: n.PodCIDRs}
 	for _, f := range underlay {
 		out.Underlay = append(out.Underlay, n.Addrs()[f])
@@ -92,29 +92,29 @@ func TestPackets(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		mode     Mode
-		underlay []Family
-		device   [2]Family // by family of pods
+		underlay []inet.Family
+		device   [2]inet.Family // by family of pods
 	}{
-		{"dual-stack underlay", VXLAN, []Family{IPv4, IPv6}, [2]Family{IPv4, IPv6}},
-		{"IPv4 underlay", VXLAN, []Family{IPv4}, [2]Family{IPv4, IPv4}},
-		{"IPv6 underlay", VXLAN, []Family{IPv6}, [2]Family{IPv6, IPv6}},
+		{"dual-stack underlay", VXLAN, []inet.Family{inet.IPv4, inet.IPv6}, [2]inet.Family{inet.IPv4, inet.IPv6}},
+		{"IPv4 underlay", VXLAN, []inet.Family{inet.IPv4}, [2]inet.Family{inet.IPv4, inet.IPv4}},
+		{"IPv6 underlay", VXLAN, []inet.Family{inet.IPv6}, [2]inet.Family{inet.IPv6, inet.IPv6}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true})
 			connect(t, c, Options{Config: Config{Mode: tt.mode}}, tt.underlay...)
 			client := labtest.Pod(t, c.Nodes[0], "client", 0)
-			server := labtest.Pod(t, c.Nodes[1], "server", 80, l4.TCP, l4.UDP)
+			server := labtest.Pod(t, c.Nodes[1], "server", 80, inet.TCP, inet.UDP)
 			for pods, addr := range server.Addrs() {
 				inner := [2]uint16{ip4, ip6}[pods]
 				next := capture(t, c.Nodes[0].Host, inner)
-				expect(t, client.Host, l4.Addr{IP: addr, Port: 80, Proto: l4.TCP}, client.Addrs()[pods])
+				expect(t, client.Host, inet.Addr{IP: addr, Port: 80, Proto: inet.TCP}, client.Addrs()[pods])
 				want := outer{c.Nodes[0].Addrs()[tt.device[pods]], c.Nodes[1].Addrs()[tt.device[pods]], 8472, 1, inner}
 				if got := next(); got != want {
 					t.Errorf("outer packet %+v, want %+v", got, want)
 				}
-				expect(t, client.Host, l4.Addr{IP: addr, Port: 80, Proto: l4.UDP}, client.Addrs()[pods])
+				expect(t, client.Host, inet.Addr{IP: addr, Port: 80, Proto: inet.UDP}, client.Addrs()[pods])
 				// The node itself is seen by its VTEP address.
-				expect(t, c.Nodes[0].Host, l4.Addr{IP: addr, Port: 80, Proto: l4.TCP}, c.Nodes[0].PodCIDRs[pods].Addr())
+				expect(t, c.Nodes[0].Host, inet.Addr{IP: addr, Port: 80, Proto: inet.TCP}, c.Nodes[0].PodCIDRs[pods].Addr())
 			}
 		})
 	}
@@ -125,12 +125,12 @@ func TestDirect(t *testing.T) {
 	for _, mode := range []Mode{Direct, HostGateway} {
 		t.Run(mode.String(), func(t *testing.T) {
 			c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true})
-			keepers := connect(t, c, Options{Config: Config{Mode: mode}}, IPv4, IPv6)
+			keepers := connect(t, c, Options{Config: Config{Mode: mode}}, inet.IPv4, inet.IPv6)
 			client := labtest.Pod(t, c.Nodes[0], "client", 0)
-			server := labtest.Pod(t, c.Nodes[1], "server", 80, l4.TCP)
+			server := labtest.Pod(t, c.Nodes[1], "server", 80, inet.TCP)
 			for pods, addr := range server.Addrs() {
-				expect(t, client.Host, l4.Addr{IP: addr, Port: 80, Proto: l4.TCP}, client.Addrs()[pods])
-				expect(t, c.Nodes[0].Host, l4.Addr{IP: addr, Port: 80, Proto: l4.TCP}, c.Nodes[0].Addrs()[pods])
+				expect(t, client.Host, inet.Addr{IP: addr, Port: 80, Proto: inet.TCP}, client.Addrs()[pods])
+				expect(t, c.Nodes[0].Host, inet.Addr{IP: addr, Port: 80, Proto: inet.TCP}, c.Nodes[0].Addrs()[pods])
 			}
 			r, _, _, _ := keepers[0].last()
 			want := map[Mode]int{Direct: 1430, HostGateway: 1500}[mode]
@@ -142,7 +142,7 @@ func TestDirect(t *testing.T) {
 }
 
 // connect runs a Keeper on each node of a lab.
-func connect(t *testing.T, c *lab.Cluster, o Options, underlay ...Family) []*keeper {
+func connect(t *testing.T, c *lab.Cluster, o Options, underlay ...inet.Family) []*keeper {
 	t.Helper()
 	var all []Node
 	for _, n := range c.Nodes {
@@ -162,7 +162,7 @@ func connect(t *testing.T, c *lab.Cluster, o Options, underlay ...Family) []*kee
 
 // expect dials until it is answered as it should be: on a machine that is busy
 // the underlay may need a while to resolve its own neighbours.
-func expect(t *testing.T, from *lab.Host, to l4.Addr, seenAs netip.Addr) {
+func expect(t *testing.T, from *lab.Host, to inet.Addr, seenAs netip.Addr) {
 	t.Helper()
 	want := "server saw " + seenAs.String()
 	eventually(t, fmt.Sprintf("%s to %s: %s", from.Name, to, want), func() error {

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"fairlead/internal/inet"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -18,7 +20,7 @@ import (
 // so costs nothing for what did not change; with look it reads the kernel.
 func (k *Keeper) pass(ctx context.Context, in input, look bool) (r Report) {
 	defer func() { r.Ready, r.version = k.ready, in.version }()
-	underlay := [2]netip.Addr{in.self.underlay(IPv4), in.self.underlay(IPv6)}
+	underlay := [2]netip.Addr{in.self.underlay(inet.IPv4), in.self.underlay(inet.IPv6)}
 	if look {
 		if err := k.look(underlay); err != nil {
 			r.Err = k.reconnect(err)
@@ -106,7 +108,7 @@ func (k *Keeper) reread(ctx context.Context, plan *Plan, r *Report) Entries {
 }
 
 // deviceTries bounds how often a device is looked at again after it was changed:
-// one whose MTU leaves the range of IPv6, for instance, forgets how it comes by
+// one whose MTU leaves the range of inet.IPv6, for instance, forgets how it comes by
 // addresses.
 const deviceTries = 3
 

@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+
+	"fairlead/internal/inet"
 )
 
 // Plan is what the kernel shall hold. It is a value and may be shared once made.
@@ -100,7 +102,7 @@ func (p *planner) build(nodes []*Node) {
 // join makes ways to all pods of a peer that belong to it.
 func (p *planner) join(n *Node) {
 	for _, cidr := range p.podCIDRs(n) {
-		if p.vtep[familyOf(cidr.Addr())].IsValid() { // else nobody here could answer
+		if p.vtep[inet.FamilyOf(cidr.Addr())].IsValid() { // else nobody here could answer
 			p.reach(n, cidr)
 		}
 	}
@@ -136,10 +138,10 @@ func (p *planner) ready() bool {
 		p.add(p.self.Name, fieldPodCIDRs, "this node has none yet, so that its overlay waits")
 		p.Waits = true
 	}
-	for _, f := range families() {
+	for _, f := range inet.Families() {
 		p.own[f] = p.self.underlay(f)
 	}
-	if !p.own[IPv4].IsValid() && !p.own[IPv6].IsValid() {
+	if !p.own[inet.IPv4].IsValid() && !p.own[inet.IPv6].IsValid() {
 		p.add(p.self.Name, fieldUnderlay, "this node has no address yet, so that its overlay waits")
 		p.Waits = true
 	}
@@ -149,23 +151,23 @@ func (p *planner) ready() bool {
 // attach gives the node a VTEP address: the first one of its pod CIDR, which no
 // pod gets.
 func (p *planner) attach(cidr netip.Prefix) {
-	f := familyOf(cidr.Addr())
+	f := inet.FamilyOf(cidr.Addr())
 	p.vtep[f] = cidr.Addr()
 	p.vteps = append(p.vteps, cidr.Addr())
 	if p.cfg.Mode == HostGateway {
 		return
 	}
 	if !p.own[f].IsValid() {
-		f = f.other()
+		f = f.Other()
 	}
 	p.carry(f, cidr.Addr())
 }
 
 // carry makes a device carry the family of a pod address, for which it has the
 // VTEP address of that family.
-func (p *planner) carry(device Family, pod netip.Addr) bool {
-	pods := familyOf(pod)
-	if pods == IPv6 && p.mtu[device] < minMTU6 {
+func (p *planner) carry(device inet.Family, pod netip.Addr) bool {
+	pods := inet.FamilyOf(pod)
+	if pods == inet.IPv6 && p.mtu[device] < minMTU6 {
 		return false // said so by measure
 	}
 	if !p.carries[device][pods] {
@@ -178,7 +180,7 @@ func (p *planner) carry(device Family, pod netip.Addr) bool {
 // reach makes a way to the pods of a peer.
 func (p *planner) reach(n *Node, cidr netip.Prefix) {
 	if p.cfg.Mode != VXLAN {
-		f := familyOf(cidr.Addr())
+		f := inet.FamilyOf(cidr.Addr())
 		via := n.underlay(f)
 		if link := p.net.onLink(p.own[f], via); via.IsValid() && via != p.own[f] && link != nil {
 			p.put(Entry{Kind: Route, Device: link.Name, Dst: cidr, Via: via, Metric: metric(f)})
@@ -194,8 +196,8 @@ func (p *planner) reach(n *Node, cidr netip.Prefix) {
 
 // tunnel prefers the underlay of the pods' own family, as flannel does.
 func (p *planner) tunnel(n *Node, cidr netip.Prefix) {
-	pods := familyOf(cidr.Addr())
-	for _, f := range [2]Family{pods, pods.other()} {
+	pods := inet.FamilyOf(cidr.Addr())
+	for _, f := range [2]inet.Family{pods, pods.Other()} {
 		local, remote := p.own[f], n.underlay(f)
 		if !local.IsValid() || !remote.IsValid() {
 			continue
@@ -220,7 +222,7 @@ func (p *planner) tunnel(n *Node, cidr netip.Prefix) {
 		gateway := gateway(cidr, mac)
 		p.put(fdb)
 		p.put(Entry{Kind: Neighbour, Device: fdb.Device, Dst: single(gateway), MAC: mac})
-		p.put(Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: gateway, OnLink: pods == IPv4, Metric: metric(pods)})
+		p.put(Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: gateway, OnLink: pods == inet.IPv4, Metric: metric(pods)})
 		return
 	}
 	p.add(n.Name, fieldUnderlay, "%s is not reached: no address of a family that this node has, too", cidr)
@@ -238,8 +240,8 @@ func gateway(cidr netip.Prefix, mac MAC) netip.Addr {
 }
 
 // metric returns what the kernel gives to routes that are added without one.
-func metric(f Family) uint32 {
-	if f == IPv4 {
+func metric(f inet.Family) uint32 {
+	if f == inet.IPv4 {
 		return 0
 	}
 	return 1024 // IP6_RT_PRIO_USER
@@ -247,7 +249,7 @@ func metric(f Family) uint32 {
 
 // finish lists the devices that turned out to be needed.
 func (p *planner) finish() {
-	for _, f := range families() {
+	for _, f := range inet.Families() {
 		if p.carries[f] == [2]bool{} {
 			continue
 		}

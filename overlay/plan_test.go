@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -167,8 +169,8 @@ func TestProblems(t *testing.T) {
 		{name: "the same MAC", change: func(n []Node) { n[1].VTEPs[0], n[2].VTEPs[0] = MAC{2, 1}, MAC{2, 1} }, want: []string{
 			"node node-2: VTEP MAC: 02:01:00:00:00:00 is also that of the node with address 192.168.50.3",
 		}, routes: 3},
-		{name: "our MAC", change: func(n []Node) { n[1].VTEPs[0] = deriveMAC("node-1", IPv4) }, want: []string{
-			"node node-2: VTEP MAC: " + deriveMAC("node-1", IPv4).String() + " is this node's own, or none that a node can have",
+		{name: "our MAC", change: func(n []Node) { n[1].VTEPs[0] = deriveMAC("node-1", inet.IPv4) }, want: []string{
+			"node node-2: VTEP MAC: " + deriveMAC("node-1", inet.IPv4).String() + " is this node's own, or none that a node can have",
 		}, routes: 3},
 		{name: "small MTU", mtu: 1300, want: []string{
 			"node node-1: MTU: 1230 on packets from fd00:50::1 is less than the 1280 that IPv6 needs: IPv6 pods are not reached that way",
@@ -248,11 +250,11 @@ func TestTunnel(t *testing.T) {
 
 // TestMAC pins the derivation: nodes with different releases must agree.
 func TestMAC(t *testing.T) {
-	if got := deriveMAC("node-1", IPv4).String() + " " + deriveMAC("node-1", IPv6).String(); got != "16:aa:87:ac:dd:c9 3e:31:15:30:1f:dc" {
+	if got := deriveMAC("node-1", inet.IPv4).String() + " " + deriveMAC("node-1", inet.IPv6).String(); got != "16:aa:87:ac:dd:c9 3e:31:15:30:1f:dc" {
 		t.Errorf("MACs of node-1: %s", got)
 	}
 	for i := range 1000 {
-		m := deriveMAC(node(i).Name, IPv4)
+		m := deriveMAC(node(i).Name, inet.IPv4)
 		if !m.unicast() || m[0]&2 == 0 {
 			t.Fatalf("%s is not unicast and locally administered", m)
 		}

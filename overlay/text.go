@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"fairlead/internal/inet"
 )
 
 // String returns the plan as the commands that would carry it out, in order.
@@ -59,7 +61,7 @@ func (e *Entry) route() string {
 		b.WriteString(" via " + e.Via.String())
 	}
 	b.WriteString(" dev " + e.Device + when(e.OnLink, " onlink"))
-	if e.Metric != metric(familyOf(e.Dst.Addr())) {
+	if e.Metric != metric(inet.FamilyOf(e.Dst.Addr())) {
 		fmt.Fprintf(&b, " metric %d", e.Metric)
 	}
 	return b.String()

@@ -6,6 +6,8 @@ package overlay
 import (
 	"net/netip"
 	"slices"
+
+	"fairlead/internal/inet"
 )
 
 // Underlay is what the kernel says about the node's own network. Devices of
@@ -56,7 +58,7 @@ func (u Underlay) egress(a netip.Addr) *Link {
 		return l
 	}
 	for i := range u.Links {
-		if u.Links[i].Default[familyOf(a)] {
+		if u.Links[i].Default[inet.FamilyOf(a)] {
 			return &u.Links[i]
 		}
 	}

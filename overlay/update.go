@@ -6,6 +6,8 @@ package overlay
 import (
 	"net/netip"
 	"slices"
+
+	"fairlead/internal/inet"
 )
 
 // knownNode is a peer that is part of a plan.
@@ -58,7 +60,7 @@ func (p *planner) update(self *Node, peers []Node) bool {
 
 // independent reports whether each peer's entries follow from that peer alone.
 func (p *planner) independent() bool {
-	if p.Waits || p.owners == nil || len(p.owners.lengths[IPv4]) > 1 || len(p.owners.lengths[IPv6]) > 1 || p.carries != p.attached {
+	if p.Waits || p.owners == nil || len(p.owners.lengths[inet.IPv4]) > 1 || len(p.owners.lengths[inet.IPv6]) > 1 || p.carries != p.attached {
 		return false
 	}
 	return !slices.ContainsFunc(p.problems, func(q Problem) bool { return q.Node != "" && q.Node != p.self.Name })
@@ -148,7 +150,7 @@ func (p *planner) fits(n *Node) bool {
 		return false
 	}
 	for _, cidr := range n.PodCIDRs {
-		if !cidr.IsValid() || !slices.Contains(p.owners.lengths[familyOf(cidr.Addr())], cidr.Bits()) {
+		if !cidr.IsValid() || !slices.Contains(p.owners.lengths[inet.FamilyOf(cidr.Addr())], cidr.Bits()) {
 			return false
 		}
 	}
@@ -156,7 +158,7 @@ func (p *planner) fits(n *Node) bool {
 		if a = a.Unmap(); !a.IsValid() {
 			continue
 		}
-		for _, bits := range p.owners.lengths[familyOf(a)] {
+		for _, bits := range p.owners.lengths[inet.FamilyOf(a)] {
 			if _, inside := p.owners.owner[netip.PrefixFrom(a, bits).Masked()]; inside {
 				return false
 			}

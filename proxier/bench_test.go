@@ -10,7 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 )
 
@@ -19,10 +19,10 @@ func benchObjects(n, endpoints int) (*Service, *Slice) {
 	svc := &Service{
 		Key:        key,
 		ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, byte(n >> 8), byte(n)})},
-		Ports:      []ServicePort{{Name: "http", Proto: l4.TCP, Port: 80}},
+		Ports:      []ServicePort{{Name: "http", Proto: inet.TCP, Port: 80}},
 	}
 	s := &Slice{Key: types.NamespacedName{Namespace: "default", Name: key.Name + "-1"}, Service: key,
-		Ports: []SlicePort{{Name: "http", Proto: l4.TCP, Port: 8080}}}
+		Ports: []SlicePort{{Name: "http", Proto: inet.TCP, Port: 8080}}}
 	for i := range endpoints {
 		id := n*endpoints + i
 		s.Endpoints = append(s.Endpoints, Endpoint{

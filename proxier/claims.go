@@ -11,16 +11,16 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // claims decides who owns a contested address. Several Services may claim one
 // by external IPs, load balancer addresses or hand-made node ports; who wins
 // does not depend on the order in which they came.
 type claims struct {
-	byKey     map[l4.Addr][]contender // sorted, the owner first
-	byService map[types.NamespacedName][]l4.Addr
-	contested map[l4.Addr]struct{}
+	byKey     map[inet.Addr][]contender // sorted, the owner first
+	byService map[types.NamespacedName][]inet.Addr
+	contested map[inet.Addr]struct{}
 	backends  int  // of all owners
 	news      bool // problems may have changed
 }
@@ -34,9 +34,9 @@ type contender struct {
 
 func newClaims() *claims {
 	return &claims{
-		byKey:     map[l4.Addr][]contender{},
-		byService: map[types.NamespacedName][]l4.Addr{},
-		contested: map[l4.Addr]struct{}{},
+		byKey:     map[inet.Addr][]contender{},
+		byService: map[types.NamespacedName][]inet.Addr{},
+		contested: map[inet.Addr]struct{}{},
 	}
 }
 
@@ -54,14 +54,14 @@ func (a *contender) compare(b *contender) int {
 
 // set replaces the claims of a Service and returns the addresses whose owner,
 // or what the owner wants, may have changed.
-func (c *claims) set(svc types.NamespacedName, created time.Time, list []claim) []l4.Addr {
+func (c *claims) set(svc types.NamespacedName, created time.Time, list []claim) []inet.Addr {
 	affected := c.byService[svc]
 	for _, key := range affected {
 		c.change(key, func(all []contender) []contender {
 			return slices.DeleteFunc(all, func(o contender) bool { return o.service == svc })
 		})
 	}
-	var keys []l4.Addr
+	var keys []inet.Addr
 	for _, cl := range list {
 		c.change(cl.key, func(all []contender) []contender {
 			all = append(all, contender{cl, svc, created})
@@ -76,12 +76,12 @@ func (c *claims) set(svc types.NamespacedName, created time.Time, list []claim) 
 		c.byService[svc] = keys
 	}
 	affected = append(slices.Clip(affected), keys...)
-	slices.SortFunc(affected, l4.Addr.Compare)
+	slices.SortFunc(affected, inet.Addr.Compare)
 	return slices.Compact(affected)
 }
 
 // change replaces the contenders for one address by what f makes of them.
-func (c *claims) change(key l4.Addr, f func([]contender) []contender) {
+func (c *claims) change(key inet.Addr, f func([]contender) []contender) {
 	all := c.byKey[key]
 	was := len(all) > 1
 	c.backends -= backendsOf(all)
@@ -109,7 +109,7 @@ func backendsOf(all []contender) int {
 }
 
 // owner returns the claim that is served at key.
-func (c *claims) owner(key l4.Addr) (claim, bool) {
+func (c *claims) owner(key inet.Addr) (claim, bool) {
 	all := c.byKey[key]
 	if len(all) == 0 {
 		return claim{}, false
@@ -144,7 +144,7 @@ func why(a, b *contender) string {
 }
 
 // describeAddr names an address in a sentence.
-func describeAddr(a l4.Addr) string {
+func describeAddr(a inet.Addr) string {
 	if a.IsNodePort() {
 		return fmt.Sprintf("node port %d/%s", a.Port, a.Proto)
 	}

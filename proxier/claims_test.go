@@ -14,11 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
-var contestedKey = l4.Addr{IP: netip.MustParseAddr("203.0.113.1"), Port: 80, Proto: l4.TCP}
+var contestedKey = inet.Addr{IP: netip.MustParseAddr("203.0.113.1"), Port: 80, Proto: inet.TCP}
 
 // rival is a Service that claims contestedKey.
 type rival struct {
@@ -27,14 +27,14 @@ type rival struct {
 	use  use
 }
 
-func (r rival) claim(c *claims) []l4.Addr {
+func (r rival) claim(c *claims) []inet.Addr {
 	fields := map[use]string{useClusterIP: "spec.clusterIPs", useNodePort: "spec.ports.nodePort", useLoadBalancer: "status.loadBalancer.ingress", useExternalIP: "spec.externalIPs"}
 	f := nat.Frontend{Owner: "default/" + r.name, Backends: make([]nat.Backend, 2)}
 	return c.set(types.NamespacedName{Namespace: "default", Name: r.name}, time.Unix(int64(1000-r.age), 0),
 		[]claim{{key: contestedKey, frontend: f, field: fields[r.use], use: r.use}})
 }
 
-func (r rival) drop(c *claims) []l4.Addr {
+func (r rival) drop(c *claims) []inet.Addr {
 	return c.set(types.NamespacedName{Namespace: "default", Name: r.name}, time.Time{}, nil)
 }
 
@@ -95,7 +95,7 @@ func TestClaims(t *testing.T) {
 					if c.backends != 2 {
 						t.Fatalf("%d backends are served, want the owner's 2", c.backends)
 					}
-					if got := r.drop(c); !slices.Equal(got, []l4.Addr{contestedKey}) {
+					if got := r.drop(c); !slices.Equal(got, []inet.Addr{contestedKey}) {
 						t.Fatalf("affected: %v", got)
 					}
 				}
@@ -112,7 +112,7 @@ func TestClaimsMove(t *testing.T) {
 	c := newClaims()
 	svc := types.NamespacedName{Namespace: "default", Name: "web"}
 	at := func(n byte) []claim {
-		return []claim{{key: l4.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}), Port: 80, Proto: l4.TCP}}}
+		return []claim{{key: inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}), Port: 80, Proto: inet.TCP}}}
 	}
 	c.set(svc, time.Time{}, at(1))
 	got := fmt.Sprint(c.set(svc, time.Time{}, at(2)))

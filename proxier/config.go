@@ -55,7 +55,7 @@ type Config struct {
 	// FlannelCompat has nodes that run flannel, or a fairlead that takes its place,
 	// reached as the annotations of their Nodes say.
 	FlannelCompat bool
-	// PodInterfaces is nat.Overlay.PodInterfaces.
+	// PodInterfaces is nat.Tunnels.PodInterfaces.
 	PodInterfaces []string
 	// BackendCounters is nat.Settings.BackendCounters.
 	BackendCounters bool

@@ -13,7 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // TestConvertService changes one thing of a Service that is fine.
@@ -82,7 +82,7 @@ func TestConvertService(t *testing.T) {
 			if tc.want != nil {
 				want = &Service{
 					Key: types.NamespacedName{Namespace: "default", Name: "web"}, ClusterIPs: mustAddrs("10.96.0.1"),
-					Ports: []ServicePort{{Proto: l4.TCP, Port: 80}},
+					Ports: []ServicePort{{Proto: inet.TCP, Port: 80}},
 				}
 				tc.want(want)
 			}
@@ -118,12 +118,12 @@ func TestConvertServicePorts(t *testing.T) {
 	}
 	r := newReport(kindService, "default/web")
 	want := []ServicePort{
-		{Name: "http", Proto: l4.TCP, Port: 80, NodePort: 30080},
-		{Name: "dns", Proto: l4.UDP, Port: 53},
-		{Name: "dns-tcp", Proto: l4.TCP, Port: 53},
-		{Name: "assoc", Proto: l4.SCTP, Port: 80},
-		{Name: "same-node-port", Proto: l4.TCP, Port: 81},
-		{Name: "wild", Proto: l4.TCP, Port: 82},
+		{Name: "http", Proto: inet.TCP, Port: 80, NodePort: 30080},
+		{Name: "dns", Proto: inet.UDP, Port: 53},
+		{Name: "dns-tcp", Proto: inet.TCP, Port: 53},
+		{Name: "assoc", Proto: inet.SCTP, Port: 80},
+		{Name: "same-node-port", Proto: inet.TCP, Port: 81},
+		{Name: "wild", Proto: inet.TCP, Port: 82},
 	}
 	if diff := cmp.Diff(want, r.servicePorts(in)); diff != "" {
 		t.Errorf("servicePorts (-want +got):\n%s", diff)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // convertSlice returns the slim form of an EndpointSlice, or nil for one that
@@ -65,7 +65,7 @@ func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
 func (r *report) slicePorts(in []discoveryv1.EndpointPort) []SlicePort {
 	type id struct {
 		name  string
-		proto l4.Proto
+		proto inet.Proto
 	}
 	seen := map[id]struct{}{}
 	var out []SlicePort

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 func TestConvertSlice(t *testing.T) {
@@ -54,7 +54,7 @@ endpoints:
 		Key:     types.NamespacedName{Namespace: "default", Name: "web-1"},
 		Service: types.NamespacedName{Namespace: "default", Name: "web"},
 		IPv6:    true,
-		Ports:   []SlicePort{{"http", l4.TCP, 8080}, {"", l4.UDP, 53}, {"http", l4.SCTP, 8080}},
+		Ports:   []SlicePort{{"http", inet.TCP, 8080}, {"", inet.UDP, 53}, {"http", inet.SCTP, 8080}},
 		Endpoints: []Endpoint{
 			{Addr: ips[0], Node: "node-a", Zone: "z1", Ready: true, Serving: true, ForZones: []string{"z1", "z2"}, ForNodes: []string{"node-a"}},
 			{Addr: ips[1], Serving: true, Terminating: true},

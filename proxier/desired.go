@@ -12,7 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
@@ -30,21 +30,21 @@ type desired struct {
 	others   map[netip.Addr]string // addresses of other nodes
 	settings []Problem
 	// hostPorts are those of this node's Pods.
-	hostPorts   map[l4.Addr]nat.HostPort
+	hostPorts   map[inet.Addr]nat.HostPort
 	podProblems []Problem
 	started     bool
 	nodes       bool        // nodes may have changed
 	news        bool        // problems may have changed
 	triggers    []time.Time // of changes that the kernel does not have yet
 	// flows holds UDP frontends whose flows may be stale after the commit.
-	flows map[l4.Addr]struct{}
+	flows map[inet.Addr]struct{}
 }
 
 func newDesired(cfg *Config, store *Store) *desired {
 	return &desired{
 		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(), remarks: newRemarks(),
-		health: newHealthPorts(), flows: map[l4.Addr]struct{}{},
-		hostPorts: map[l4.Addr]nat.HostPort{},
+		health: newHealthPorts(), flows: map[inet.Addr]struct{}{},
+		hostPorts: map[inet.Addr]nat.HostPort{},
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // endpoints reads a list such as "a1 b2/draining c3/z1/nb": endpoint 2 of node-b
@@ -140,7 +140,7 @@ func TestEndpointsOf(t *testing.T) {
 	slice := func(v6 bool, port SlicePort, eps string) *Slice {
 		return &Slice{IPv6: v6, Ports: []SlicePort{port}, Endpoints: endpoints(t, eps)}
 	}
-	http := SlicePort{Name: "http", Proto: l4.TCP, Port: 8080}
+	http := SlicePort{Name: "http", Proto: inet.TCP, Port: 8080}
 	for _, tt := range []struct {
 		name   string
 		slices []*Slice
@@ -155,15 +155,15 @@ func TestEndpointsOf(t *testing.T) {
 			want: []string{"10.244.1.1:8080", "10.244.2.2:8080"}},
 		{name: "draining wins over unready", slices: []*Slice{slice(false, http, "a1/unready"), slice(false, http, "a1/draining")},
 			want: []string{"10.244.1.1:8080 draining"}},
-		{name: "the same address, other ports", slices: []*Slice{slice(false, http, "a1"), slice(false, SlicePort{"http", l4.TCP, 8081}, "a1")},
+		{name: "the same address, other ports", slices: []*Slice{slice(false, http, "a1"), slice(false, SlicePort{"http", inet.TCP, 8081}, "a1")},
 			want: []string{"10.244.1.1:8080", "10.244.1.1:8081"}},
 		{name: "other name, protocol, family", slices: []*Slice{
-			slice(false, SlicePort{"https", l4.TCP, 8443}, "a1"), slice(false, SlicePort{"http", l4.UDP, 8080}, "a1"), slice(true, http, "a1"),
+			slice(false, SlicePort{"https", inet.TCP, 8443}, "a1"), slice(false, SlicePort{"http", inet.UDP, 8080}, "a1"), slice(true, http, "a1"),
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, ep := range endpointsOf(tt.slices, &ServicePort{Name: "http", Proto: l4.TCP, Port: 80}, false, &Self{Name: "node-a"}) {
+			for _, ep := range endpointsOf(tt.slices, &ServicePort{Name: "http", Proto: inet.TCP, Port: 80}, false, &Self{Name: "node-a"}) {
 				s := ep.backend().String()
 				if !ep.Ready {
 					s += " draining"
@@ -179,7 +179,7 @@ func TestEndpointsOf(t *testing.T) {
 
 // TestEndpointsOfLocalWins has two slices disagree about the node.
 func TestEndpointsOfLocalWins(t *testing.T) {
-	port := SlicePort{Name: "http", Proto: l4.TCP, Port: 8080}
+	port := SlicePort{Name: "http", Proto: inet.TCP, Port: 8080}
 	there := endpoints(t, "a1")
 	there[0].Node = "node-b"
 	slices := []*Slice{
@@ -188,7 +188,7 @@ func TestEndpointsOfLocalWins(t *testing.T) {
 	}
 	for range 2 {
 		self := &Self{Name: "node-a"}
-		eps := endpointsOf(slices, &ServicePort{Name: "http", Proto: l4.TCP}, false, self)
+		eps := endpointsOf(slices, &ServicePort{Name: "http", Proto: inet.TCP}, false, self)
 		if c := choose(eps, self); names(c.local) != "a1" || len(c.cluster) != 1 {
 			t.Errorf("local [%s] cluster [%s], want a1 in both", names(c.local), names(c.cluster))
 		}

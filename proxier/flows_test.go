@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/types"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
 )
@@ -22,11 +22,11 @@ import (
 // told is a Flows that writes down what it is told.
 type told []string
 
-func (f *told) Set(a l4.Addr, serving []netip.AddrPort) {
+func (f *told) Set(a inet.Addr, serving []netip.AddrPort) {
 	*f = append(*f, fmt.Sprint("set ", a, " ", serving))
 }
-func (f *told) Delete(a l4.Addr) { *f = append(*f, fmt.Sprint("delete ", a)) }
-func (f *told) SweepAll()        { *f = append(*f, "all") }
+func (f *told) Delete(a inet.Addr) { *f = append(*f, fmt.Sprint("delete ", a)) }
+func (f *told) SweepAll()          { *f = append(*f, "all") }
 
 // TestFlows tells about UDP only, after the commit only, and about endpoints
 // that terminate but serve as well.
@@ -41,10 +41,10 @@ func TestFlows(t *testing.T) {
 	w.p.flows = &got
 	key := types.NamespacedName{Namespace: "default", Name: "dns"}
 	svc := &Service{Key: key, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")}, Ports: []ServicePort{
-		{Name: "dns", Proto: l4.UDP, Port: 53}, {Name: "dns-tcp", Proto: l4.TCP, Port: 53},
+		{Name: "dns", Proto: inet.UDP, Port: 53}, {Name: "dns-tcp", Proto: inet.TCP, Port: 53},
 	}}
 	slice := func(eps ...Endpoint) *Slice {
-		return &Slice{Key: key, Service: key, Ports: []SlicePort{{"dns", l4.UDP, 53}, {"dns-tcp", l4.TCP, 53}}, Endpoints: eps}
+		return &Slice{Key: key, Service: key, Ports: []SlicePort{{"dns", inet.UDP, 53}, {"dns-tcp", inet.TCP, 53}}, Endpoints: eps}
 	}
 	ready := Endpoint{Addr: netip.MustParseAddr("10.244.0.1"), Ready: true, Serving: true}
 	draining := Endpoint{Addr: netip.MustParseAddr("10.244.0.2"), Serving: true, Terminating: true}
@@ -92,7 +92,7 @@ func TestClients(t *testing.T) {
 	w.p.clients = &got
 	key := types.NamespacedName{Namespace: "default", Name: "web"}
 	slice := func(ips ...string) *Slice {
-		s := &Slice{Key: key, Service: key, Ports: []SlicePort{{"", l4.TCP, 80}}}
+		s := &Slice{Key: key, Service: key, Ports: []SlicePort{{"", inet.TCP, 80}}}
 		for _, ip := range ips {
 			s.Endpoints = append(s.Endpoints, Endpoint{Addr: netip.MustParseAddr(ip), Ready: true, Serving: true})
 		}
@@ -107,10 +107,10 @@ func TestClients(t *testing.T) {
 	}
 	step(false, func(tx *Tx) {
 		tx.SetService(&Service{Key: key, Affinity: time.Minute, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")},
-			Ports: []ServicePort{{Proto: l4.TCP, Port: 80}}})
+			Ports: []ServicePort{{Proto: inet.TCP, Port: 80}}})
 		tx.SetSlice(slice("10.244.0.1", "10.244.0.2"))
 	})
-	frontend := l4.Addr{IP: netip.MustParseAddr("10.96.0.10"), Port: 80, Proto: l4.TCP}
+	frontend := inet.Addr{IP: netip.MustParseAddr("10.96.0.10"), Port: 80, Proto: inet.TCP}
 	pair := func(b string) nat.Pair { return nat.Pair{Frontend: frontend, Backend: netip.MustParseAddrPort(b)} }
 	keep := map[nat.Pair]struct{}{pair("10.244.0.1:80"): {}, pair("10.244.0.2:80"): {}}
 	if diff := cmp.Diff(keep, got.keep, cmpopts.EquateComparable(nat.Pair{})); diff != "" {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 )
 
@@ -111,7 +111,7 @@ func randomService(key types.NamespacedName, a, b byte) *Service {
 	svc := &Service{
 		Key: key, Created: time.Unix(int64(b%3), 0),
 		ClusterIPs:    []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, 1 + b>>3%6})},
-		Ports:         []ServicePort{{Name: "a", Proto: l4.TCP, Port: 80}, {Name: "b", Proto: l4.UDP, Port: 53, NodePort: 30000 + uint16(b>>6)}},
+		Ports:         []ServicePort{{Name: "a", Proto: inet.TCP, Port: 80}, {Name: "b", Proto: inet.UDP, Port: 53, NodePort: 30000 + uint16(b>>6)}},
 		ExternalLocal: a&16 > 0, InternalLocal: a&32 > 0,
 	}
 	if a&64 > 0 {
@@ -130,7 +130,7 @@ func randomSlice(service types.NamespacedName, a, b byte) *Slice {
 	s := &Slice{
 		Key:     types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("%s-%d", service.Name, b>>2%2)},
 		Service: service,
-		Ports:   []SlicePort{{"a", l4.TCP, 8080}, {"b", l4.UDP, 5353}},
+		Ports:   []SlicePort{{"a", inet.TCP, 8080}, {"b", inet.UDP, 5353}},
 	}
 	for i := range int(a>>3) % 18 {
 		s.Endpoints = append(s.Endpoints, Endpoint{

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
@@ -17,7 +17,7 @@ import (
 func hostPortsOf(pods []*Pod) ([]nat.HostPort, []Problem) {
 	var out []nat.HostPort
 	var problems []Problem
-	owner := map[l4.Addr]*Pod{}
+	owner := map[inet.Addr]*Pod{}
 	for _, p := range pods {
 		for i := range p.Ports {
 			served := false
@@ -60,14 +60,14 @@ func (p *Pod) hostPort(port *PodPort) []nat.HostPort {
 		}
 		seen[ip.Is4()] = true
 		out = append(out, nat.HostPort{
-			Addr: l4.Addr{IP: at, Port: port.HostPort, Proto: port.Proto},
+			Addr: inet.Addr{IP: at, Port: port.HostPort, Proto: port.Proto},
 			Pod:  netip.AddrPortFrom(ip, port.Port), Owner: p.Key.String(),
 		})
 	}
 	return out
 }
 
-func describeHostPort(a l4.Addr) string {
+func describeHostPort(a inet.Addr) string {
 	if a.IsNodePort() {
 		return fmt.Sprintf("host port %d/%s", a.Port, a.Proto)
 	}
@@ -102,15 +102,15 @@ func (d *desired) hiddenHostPorts() []Problem {
 }
 
 // flowsOf has the flows to a UDP address looked at after the commit.
-func (d *desired) flowsOf(a l4.Addr) {
-	if a.Proto == l4.UDP {
+func (d *desired) flowsOf(a inet.Addr) {
+	if a.Proto == inet.UDP {
 		d.flows[a] = struct{}{}
 	}
 }
 
 // serving returns the backends that may answer at a, false where nobody does. A
 // Service comes before a Pod, as in the table.
-func (d *desired) serving(a l4.Addr) ([]netip.AddrPort, bool) {
+func (d *desired) serving(a inet.Addr) ([]netip.AddrPort, bool) {
 	if c, ok := d.claims.owner(a); ok {
 		return c.serving, true
 	}

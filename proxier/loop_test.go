@@ -20,7 +20,7 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/klog/v2"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
@@ -156,10 +156,10 @@ func putService(tx *Tx, n, endpoint byte) {
 	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%02d", n)}
 	tx.SetService(&Service{
 		Key: key, ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, n})},
-		Ports: []ServicePort{{Proto: l4.TCP, Port: 80}},
+		Ports: []ServicePort{{Proto: inet.TCP, Port: 80}},
 	})
 	tx.SetSlice(&Slice{
-		Key: key, Service: key, Ports: []SlicePort{{Proto: l4.TCP, Port: 8080}},
+		Key: key, Service: key, Ports: []SlicePort{{Proto: inet.TCP, Port: 8080}},
 		Endpoints: []Endpoint{{Addr: netip.AddrFrom4([4]byte{10, 244, n, endpoint}), Ready: true}},
 	})
 }

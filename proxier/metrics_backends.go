@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/component-base/metrics"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
@@ -44,7 +44,7 @@ type connectionMetrics struct {
 
 // counterKey names a counter in the kernel.
 type counterKey struct {
-	frontend l4.Addr
+	frontend inet.Addr
 	backend  netip.AddrPort
 	local    bool
 	endpoint endpointKey // another Service may get the same address

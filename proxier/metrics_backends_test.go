@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/component-base/metrics"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
@@ -31,7 +31,7 @@ func TestConnectionMetrics(t *testing.T) {
 	CountConnections(ctx, registry.MustRegister, countersFunc(func() ([]nat.BackendCounter, error) { return now, failure }))
 	counter := func(owner, frontend, backend string, n uint64) nat.BackendCounter {
 		at := netip.MustParseAddrPort(frontend)
-		return nat.BackendCounter{Owner: owner, Frontend: l4.Addr{IP: at.Addr(), Port: at.Port(), Proto: l4.TCP},
+		return nat.BackendCounter{Owner: owner, Frontend: inet.Addr{IP: at.Addr(), Port: at.Port(), Proto: inet.TCP},
 			Backend: netip.MustParseAddrPort(backend), Connections: n}
 	}
 	local := func(c nat.BackendCounter) nat.BackendCounter { c.Local = true; return c }

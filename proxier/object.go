@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/flannel"
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // The types of this file are the API objects with everything stripped off that
@@ -43,7 +43,7 @@ type Service struct {
 // ServicePort is one port of a Service.
 type ServicePort struct {
 	Name     string
-	Proto    l4.Proto
+	Proto    inet.Proto
 	Port     uint16
 	NodePort uint16 // 0 is none
 }
@@ -75,7 +75,7 @@ func (s *Slice) clone() *Slice {
 // SlicePort is one port of a Slice.
 type SlicePort struct {
 	Name  string
-	Proto l4.Proto
+	Proto inet.Proto
 	Port  uint16
 }
 
@@ -127,7 +127,7 @@ type Pod struct {
 // PodPort is a port of the node that belongs to a Pod.
 type PodPort struct {
 	Field    string // where the object says so
-	Proto    l4.Proto
+	Proto    inet.Proto
 	HostIP   netip.Addr // invalid for all addresses of the node
 	HostPort uint16
 	Port     uint16 // of the Pod

@@ -87,11 +87,11 @@ func (c *Config) tunnels() bool {
 }
 
 // tunnelGuard returns what the table has to know of the overlay.
-func tunnelGuard(cfg *Config, node *Node) nat.Overlay {
+func tunnelGuard(cfg *Config, node *Node) nat.Tunnels {
 	if !cfg.tunnels() {
-		return nat.Overlay{}
+		return nat.Tunnels{}
 	}
-	out := nat.Overlay{Port: cfg.Overlay.WithDefaults().Port, PodInterfaces: cfg.PodInterfaces}
+	out := nat.Tunnels{Port: cfg.Overlay.WithDefaults().Port, PodInterfaces: cfg.PodInterfaces}
 	if node != nil {
 		out.Addrs = node.Underlay
 	}

@@ -14,7 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -40,7 +40,7 @@ func (b *bed) clients(t *testing.T) []source {
 }
 
 // endpointsOfClients dials once from each client and returns who answered.
-func (b *bed) endpointsOfClients(t *testing.T, clients []source, to l4.Addr) []string {
+func (b *bed) endpointsOfClients(t *testing.T, clients []source, to inet.Addr) []string {
 	t.Helper()
 	out := make([]string, len(clients))
 	var all sync.WaitGroup
@@ -62,7 +62,7 @@ func sticky(seconds int32) func(*corev1.Service) {
 }
 
 // stays dials a few times and expects every client to keep its endpoint.
-func (b *bed) stays(t *testing.T, clients []source, to l4.Addr, want []string) {
+func (b *bed) stays(t *testing.T, clients []source, to inet.Addr, want []string) {
 	t.Helper()
 	for range 4 {
 		if got := b.endpointsOfClients(t, clients, to); !slices.Equal(got, want) {
@@ -73,7 +73,7 @@ func (b *bed) stays(t *testing.T, clients []source, to l4.Addr, want []string) {
 }
 
 // changes dials again after each pause until some client has another endpoint.
-func (b *bed) changes(t *testing.T, pause time.Duration, clients []source, to l4.Addr, from []string) {
+func (b *bed) changes(t *testing.T, pause time.Duration, clients []source, to inet.Addr, from []string) {
 	t.Helper()
 	waitFor(t, fmt.Sprintf("a client of %s changes its endpoint", to), func() bool {
 		time.Sleep(pause)
@@ -98,7 +98,7 @@ func TestPacketAffinity(t *testing.T) {
 		b.apply(t, sliceObjects(n, ready(b.here), ready(here2), ready(b.there))...)
 	}
 	type target struct {
-		to     l4.Addr
+		to     inet.Addr
 		spread string
 	}
 	var targets []target
@@ -110,7 +110,7 @@ func TestPacketAffinity(t *testing.T) {
 			}
 		}
 	}
-	had := map[l4.Addr][]string{}
+	had := map[inet.Addr][]string{}
 	for _, target := range targets {
 		had[target.to] = b.endpointsOfClients(t, clients, target.to)
 		if got := distinct(had[target.to]); got != target.spread {
@@ -150,16 +150,16 @@ func TestPacketAffinitySwitched(t *testing.T) {
 	for _, step := range []struct {
 		name string
 		svc  *corev1.Service
-		want func(t *testing.T, to l4.Addr, had []string)
+		want func(t *testing.T, to inet.Addr, had []string)
 	}{
-		{"off", serviceObject(1), func(t *testing.T, to l4.Addr, had []string) { b.changes(t, 0, clients, to, had) }},
-		{"on", serviceObject(1, sticky(0)), func(t *testing.T, to l4.Addr, had []string) { b.stays(t, clients, to, had) }},
-		{"shorter", serviceObject(1, sticky(1)), func(t *testing.T, to l4.Addr, had []string) { b.changes(t, 1200*time.Millisecond, clients, to, had) }},
-		{"longer", serviceObject(1, sticky(86400)), func(t *testing.T, to l4.Addr, had []string) {
+		{"off", serviceObject(1), func(t *testing.T, to inet.Addr, had []string) { b.changes(t, 0, clients, to, had) }},
+		{"on", serviceObject(1, sticky(0)), func(t *testing.T, to inet.Addr, had []string) { b.stays(t, clients, to, had) }},
+		{"shorter", serviceObject(1, sticky(1)), func(t *testing.T, to inet.Addr, had []string) { b.changes(t, 1200*time.Millisecond, clients, to, had) }},
+		{"longer", serviceObject(1, sticky(86400)), func(t *testing.T, to inet.Addr, had []string) {
 			time.Sleep(1500 * time.Millisecond) // as long as it took before
 			b.stays(t, clients, to, had)
 		}},
-		{"off again", serviceObject(1), func(t *testing.T, to l4.Addr, had []string) { b.changes(t, 0, clients, to, had) }},
+		{"off again", serviceObject(1), func(t *testing.T, to inet.Addr, had []string) { b.changes(t, 0, clients, to, had) }},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			b.apply(t, step.svc)

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 )
@@ -29,7 +29,7 @@ func TestPacketNoEndpoints(t *testing.T) {
 					to := b.frontend(kind, 1, family)
 					to.Proto = proto
 					tries = append(tries, try{b.pod(), to, want(kind != "ClusterIP")}, try{b.external(), to, want(true)})
-					if proto == l4.TCP { // by the node's own socket
+					if proto == inet.TCP { // by the node's own socket
 						tries = append(tries, try{b.itself(), to, want(true)})
 					}
 				}
@@ -143,7 +143,7 @@ func TestPacketServiceCIDR(t *testing.T) {
 	cfg := defaults()
 	cfg.ServiceCIDRs = mustPrefixes("10.97.0.0/16", "fd00:10:97::/112")
 	b := newBed(t, cfg, lab.PTP)
-	labtest.Serve(t, b.Outside, 80, l4.TCP)
+	labtest.Serve(t, b.Outside, 80, inet.TCP)
 	other := [2]netip.Addr{netip.MustParseAddr("10.97.0.1"), netip.MustParseAddr("fd00:10:97::1")}
 	expect := func(t *testing.T, name, want, wantOther string) {
 		t.Helper()

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -118,7 +118,7 @@ func TestPacketNotReadyAddresses(t *testing.T) {
 func TestPacketSlices(t *testing.T) {
 	t.Parallel()
 	b, here2, there2 := newPairBed(t)
-	_, err := b.here.ServeAs("here-8081", l4.TCP, 8081, b.here.Addrs()...)
+	_, err := b.here.ServeAs("here-8081", inet.TCP, 8081, b.here.Addrs()...)
 	check(t, err)
 	renamed := func(objects []any, suffix string) []any {
 		for _, obj := range objects {

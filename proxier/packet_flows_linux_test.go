@@ -14,7 +14,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -22,7 +22,7 @@ import (
 // does, and never lets its conntrack entry time out.
 type flow struct {
 	*lab.Conn
-	to l4.Addr
+	to inet.Addr
 }
 
 // flows opens one over UDP to each kind of address of the n-th Service: from a
@@ -33,7 +33,7 @@ func (b *bed) flows(t *testing.T, n int) []flow {
 	for family := range ipFamilies {
 		for _, kind := range []string{"ClusterIP", "NodePort", "LB VIP", "external IP"} {
 			to := b.frontend(kind, n, family)
-			to.Proto = l4.UDP
+			to.Proto = inet.UDP
 			host := b.Outside
 			if kind == "ClusterIP" {
 				host = b.client.Host
@@ -44,7 +44,7 @@ func (b *bed) flows(t *testing.T, n int) []flow {
 	return out
 }
 
-func (b *bed) flow(t *testing.T, host *lab.Host, to l4.Addr) flow {
+func (b *bed) flow(t *testing.T, host *lab.Host, to inet.Addr) flow {
 	t.Helper()
 	c, err := host.Open(t.Context(), to)
 	check(t, err)
@@ -90,7 +90,7 @@ func (b *bed) ids(t *testing.T, flows ...flow) map[string]uint32 {
 		for i := range all {
 			o := &all[i].TupleOrig
 			source := netip.AddrPortFrom(o.IP.SourceAddress, o.Proto.SourcePort)
-			dialled := l4.Addr{IP: o.IP.DestinationAddress, Port: o.Proto.DestinationPort, Proto: l4.Proto(o.Proto.Protocol)}
+			dialled := inet.Addr{IP: o.IP.DestinationAddress, Port: o.Proto.DestinationPort, Proto: inet.Proto(o.Proto.Protocol)}
 			if source == f.Source() && dialled == f.to {
 				out[fmt.Sprint(source, " to ", dialled)] = all[i].ID
 			}
@@ -162,12 +162,12 @@ func TestPacketStaleFlows(t *testing.T) {
 func TestPacketFlowsBefore(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, defaults(), lab.PTP)
-	_, err := b.node.ServeAs("host", l4.UDP, nodePort(1), b.node.Addrs()...)
+	_, err := b.node.ServeAs("host", inet.UDP, nodePort(1), b.node.Addrs()...)
 	check(t, err)
 	var flows []flow
 	for family := range ipFamilies {
 		to := b.frontend("NodePort", 1, family)
-		to.Proto = l4.UDP
+		to.Proto = inet.UDP
 		flows = append(flows, b.flow(t, b.Outside, to))
 	}
 	reach(t, flows, "host")
@@ -182,7 +182,7 @@ func TestPacketFlowsBefore(t *testing.T) {
 func TestPacketOtherFlows(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, defaults(), lab.PTP)
-	_, err := b.there.Serve(l4.UDP, nodePort(1))
+	_, err := b.there.Serve(inet.UDP, nodePort(1))
 	check(t, err)
 	for n := 1; n <= 2; n++ {
 		b.apply(t, serviceObject(n, everyProtocol))

@@ -16,7 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/conntrack"
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/nat"
@@ -49,7 +49,7 @@ type bed struct {
 // targetPort is where the pods here and there answer, over each protocol.
 const targetPort = 8080
 
-var everyProto = []l4.Proto{l4.TCP, l4.UDP, l4.SCTP}
+var everyProto = []inet.Proto{inet.TCP, inet.UDP, inet.SCTP}
 
 // second are further addresses of node-1: on its loopback device, but not
 // loopback addresses. Whoever sees node-1 as one of them sees it unmasqueraded,

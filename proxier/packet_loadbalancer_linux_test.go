@@ -9,7 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -96,7 +96,7 @@ func TestPacketIPMode(t *testing.T) {
 	for i, bits := range []int{24, 64} {
 		check(t, b.Outside.AddAddr("eth0", netip.PrefixFrom(balancer[i], bits)))
 	}
-	_, err := b.Outside.ServeAs("balancer", l4.TCP, 80, balancer[:]...)
+	_, err := b.Outside.ServeAs("balancer", inet.TCP, 80, balancer[:]...)
 	check(t, err)
 	b.apply(t, sliceObjects(1, ready(b.here))...)
 	vipMode, proxyMode := corev1.LoadBalancerIPModeVIP, corev1.LoadBalancerIPModeProxy
@@ -121,7 +121,7 @@ func TestPacketIPMode(t *testing.T) {
 func TestPacketNoNodePort(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, defaults(), lab.PTP)
-	_, err := b.node.ServeAs("host", l4.TCP, nodePort(1), b.node.Addrs()...)
+	_, err := b.node.ServeAs("host", inet.TCP, nodePort(1), b.node.Addrs()...)
 	check(t, err)
 	no := false
 	b.apply(t, sliceObjects(1, ready(b.here))...)
@@ -143,7 +143,7 @@ func TestPacketExternalIP(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, defaults(), lab.PTP)
 	for _, port := range []uint16{80, 81} {
-		_, err := b.node.ServeAs("host", l4.TCP, port, second[:]...)
+		_, err := b.node.ServeAs("host", inet.TCP, port, second[:]...)
 		check(t, err)
 	}
 	b.apply(t, sliceObjects(1, ready(b.here), ready(b.there))...)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -113,7 +113,7 @@ func (b *bed) row(t *testing.T, r row) {
 }
 
 // frontend returns one of the addresses of the n-th Service.
-func (b *bed) frontend(kind string, n, family int) l4.Addr {
+func (b *bed) frontend(kind string, n, family int) inet.Addr {
 	ip, port := netip.Addr{}, uint16(80)
 	switch kind {
 	case "ClusterIP":

@@ -9,7 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -20,7 +20,7 @@ func TestPacketNodePortAddresses(t *testing.T) {
 	b := newBed(t, defaults(), lab.PTP)
 	loopback := [2]netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
 	addrs := append(append(b.node.Addrs(), second[:]...), loopback[:]...)
-	_, err := b.node.ServeAs("host", l4.TCP, nodePort(1), addrs...)
+	_, err := b.node.ServeAs("host", inet.TCP, nodePort(1), addrs...)
 	check(t, err)
 	b.apply(t, serviceObject(1))
 	b.apply(t, sliceObjects(1, ready(b.here), ready(b.there))...)
@@ -103,7 +103,7 @@ func TestPacketNodePortNewNode(t *testing.T) {
 func TestPacketSingleStack(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, defaults(), lab.PTP)
-	_, err := b.node.ServeAs("host", l4.TCP, nodePort(1), b.node.Addrs()...)
+	_, err := b.node.ServeAs("host", inet.TCP, nodePort(1), b.node.Addrs()...)
 	check(t, err)
 	b.apply(t, sliceObjects(1, ready(b.here))...)
 	for family := range ipFamilies {

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -68,7 +68,7 @@ func portName(proto corev1.Protocol, port int32) string {
 }
 
 func lower(proto corev1.Protocol) string {
-	p, err := l4.ParseProto(string(proto))
+	p, err := inet.ParseProto(string(proto))
 	if err != nil {
 		return err.Error()
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -41,13 +41,15 @@ func (b *bed) pod() source      { return from(b.client.Host) }
 func (b *bed) itself() source   { return source{b.node.Host, second} }
 func (b *bed) external() source { return from(b.Outside) }
 
-func tcp(ip netip.Addr, port uint16) l4.Addr  { return l4.Addr{IP: ip, Port: port, Proto: l4.TCP} }
-func udp(ip netip.Addr, port uint16) l4.Addr  { return l4.Addr{IP: ip, Port: port, Proto: l4.UDP} }
-func sctp(ip netip.Addr, port uint16) l4.Addr { return l4.Addr{IP: ip, Port: port, Proto: l4.SCTP} }
+func tcp(ip netip.Addr, port uint16) inet.Addr { return inet.Addr{IP: ip, Port: port, Proto: inet.TCP} }
+func udp(ip netip.Addr, port uint16) inet.Addr { return inet.Addr{IP: ip, Port: port, Proto: inet.UDP} }
+func sctp(ip netip.Addr, port uint16) inet.Addr {
+	return inet.Addr{IP: ip, Port: port, Proto: inet.SCTP}
+}
 
 // dial makes one connection and says what became of it: the endpoint that
 // answered with "m" for masqueraded or "-" for not, or the word of the error.
-func (b *bed) dial(ctx context.Context, client source, to l4.Addr) string {
+func (b *bed) dial(ctx context.Context, client source, to inet.Addr) string {
 	family := 0
 	if to.IP.Is6() {
 		family = 1
@@ -88,7 +90,7 @@ const (
 // probe makes connections until each endpoint that want names has answered, and
 // none that it does not. want is "here -", "here there m" or one of the words of
 // lab.Outcome. It returns want, or what happened instead.
-func (b *bed) probe(ctx context.Context, client source, to l4.Addr, want string) string {
+func (b *bed) probe(ctx context.Context, client source, to inet.Addr, want string) string {
 	words := strings.Fields(want)
 	if len(words) == 1 {
 		wait := answered
@@ -118,7 +120,7 @@ func (b *bed) probe(ctx context.Context, client source, to l4.Addr, want string)
 }
 
 // expect is probe that fails the test.
-func (b *bed) expect(t *testing.T, client source, to l4.Addr, want string) {
+func (b *bed) expect(t *testing.T, client source, to inet.Addr, want string) {
 	t.Helper()
 	if got := b.probe(t.Context(), client, to, want); got != want {
 		t.Errorf("%s to %s: got %q, want %q", client.host.Name, to, got, want)
@@ -128,7 +130,7 @@ func (b *bed) expect(t *testing.T, client source, to l4.Addr, want string) {
 // try is one expectation.
 type try struct {
 	from source
-	to   l4.Addr
+	to   inet.Addr
 	want string
 }
 

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -30,7 +30,7 @@ func TestPacketSpread(t *testing.T) {
 	b.apply(t, serviceObject(1))
 	have := 0
 	for i := range 8 {
-		_, err := b.here.ServeAs(fmt.Sprint(i), l4.TCP, uint16(first+i), b.here.Addrs()...)
+		_, err := b.here.ServeAs(fmt.Sprint(i), inet.TCP, uint16(first+i), b.here.Addrs()...)
 		check(t, err)
 	}
 	for _, n := range []int{2, 5, 8, 3, 1} {

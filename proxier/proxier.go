@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
@@ -23,8 +23,8 @@ type Table interface {
 // Flows is told which backends may answer the flows of UDP frontends, after the
 // commit that makes it so; see conntrack.Cleaner for the contract.
 type Flows interface {
-	Set(frontend l4.Addr, serving []netip.AddrPort)
-	Delete(frontend l4.Addr)
+	Set(frontend inet.Addr, serving []netip.AddrPort)
+	Delete(frontend inet.Addr)
 	SweepAll()
 }
 
@@ -63,7 +63,7 @@ type Proxier struct {
 	// what is pending may be somebody else's doing.
 	distrusted, repairing bool
 
-	refused  map[l4.Addr]Problem // what the kernel would not take
+	refused  map[inet.Addr]Problem // what the kernel would not take
 	reported map[Problem]struct{}
 	news     bool // refused has changed since the last report
 
@@ -79,7 +79,7 @@ func New(cfg Config, store *Store, deps Deps) *Proxier {
 		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
 		health: deps.Health, events: deps.Events, metrics: deps.Metrics,
 		drifted: make(chan struct{}, 1), distrusted: true,
-		refused: map[l4.Addr]Problem{}, reported: map[Problem]struct{}{},
+		refused: map[inet.Addr]Problem{}, reported: map[Problem]struct{}{},
 	}
 }
 

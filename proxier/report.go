@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	netutils "k8s.io/utils/net"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // Kinds of objects, as they are named in problems.
@@ -167,11 +167,11 @@ func (r *report) port(field string, n int32) (uint16, bool) {
 	return uint16(n), true
 }
 
-func (r *report) proto(field, s string) (l4.Proto, bool) {
+func (r *report) proto(field, s string) (inet.Proto, bool) {
 	if s == "" {
-		return l4.TCP, true // the API's default
+		return inet.TCP, true // the API's default
 	}
-	p, err := l4.ParseProto(s)
+	p, err := inet.ParseProto(s)
 	if err != nil {
 		r.add(field, "%v", err)
 		return 0, false

@@ -9,7 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
@@ -22,7 +22,7 @@ type Self struct {
 
 // claim is a Service's wish for one frontend.
 type claim struct {
-	key      l4.Addr
+	key      inet.Addr
 	frontend nat.Frontend
 	field    string // where the Service says so
 	use      use
@@ -61,7 +61,7 @@ func resolve(svc *Service, slices []*Slice, self *Self) []claim {
 
 // dedup keeps the first of several claims of one Service to one address.
 func dedup(in []claim) []claim {
-	seen := make(map[l4.Addr]struct{}, len(in))
+	seen := make(map[inet.Addr]struct{}, len(in))
 	return slices.DeleteFunc(in, func(c claim) bool {
 		_, twice := seen[c.key]
 		seen[c.key] = struct{}{}
@@ -87,7 +87,7 @@ func (b *builder) claims() []claim {
 	}
 	serving := b.serving()
 	put := func(ip netip.Addr, port uint16, f nat.Frontend, field string, u use) {
-		c := claim{key: l4.Addr{IP: ip, Port: port, Proto: b.port.Proto}, frontend: f, field: field, use: u, serving: serving}
+		c := claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, frontend: f, field: field, use: u, serving: serving}
 		if u != useClusterIP || !b.svc.InternalLocal {
 			c.fallback = b.choice.fallback
 		}
@@ -116,7 +116,7 @@ func (b *builder) claims() []claim {
 
 // serving is needed for UDP only, whose flows never end by themselves.
 func (b *builder) serving() []netip.AddrPort {
-	if b.port.Proto != l4.UDP {
+	if b.port.Proto != inet.UDP {
 		return nil
 	}
 	out := make([]netip.AddrPort, len(b.choice.serving))
@@ -128,7 +128,7 @@ func (b *builder) serving() []netip.AddrPort {
 }
 
 // frontend returns what all kinds of frontends of the port have in common.
-func (b *builder) frontend(policy nat.Policy, eps []target) nat.Frontend {
+func (b *builder) frontend(policy nat.TrafficPolicy, eps []target) nat.Frontend {
 	f := nat.Frontend{Policy: policy, Affinity: b.svc.Affinity, Owner: owner(b.svc.Key, b.port.Name)}
 	for _, ep := range eps {
 		f.Backends = append(f.Backends, nat.Backend{AddrPort: ep.backend(), OnNode: ep.on(b.self)})

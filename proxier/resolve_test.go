@@ -13,11 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
-var policyNames = map[nat.Policy]string{
+var policyNames = map[nat.TrafficPolicy]string{
 	nat.Reject: "reject", nat.Drop: "drop", nat.Internal: "internal", nat.External: "external", nat.Local: "local",
 }
 
@@ -61,7 +61,7 @@ func testService() *Service {
 		ClusterIPs:      []netip.Addr{netip.MustParseAddr("10.96.0.10")},
 		ExternalIPs:     []netip.Addr{netip.MustParseAddr("198.51.100.1")},
 		LoadBalancerIPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
-		Ports:           []ServicePort{{Name: "http", Proto: l4.TCP, Port: 80, NodePort: 30080}},
+		Ports:           []ServicePort{{Name: "http", Proto: inet.TCP, Port: 80, NodePort: 30080}},
 	}
 }
 
@@ -107,7 +107,7 @@ func TestResolvePolicies(t *testing.T) {
 
 func testSlices(t *testing.T, eps string) []*Slice {
 	t.Helper()
-	return []*Slice{{Ports: []SlicePort{{"http", l4.TCP, 8080}}, Endpoints: endpoints(t, eps)}}
+	return []*Slice{{Ports: []SlicePort{{"http", inet.TCP, 8080}}, Endpoints: endpoints(t, eps)}}
 }
 
 // TestResolveSources restricts load balancer addresses, and nothing else.
@@ -155,9 +155,9 @@ func TestResolveFamilies(t *testing.T) {
 	svc := testService()
 	svc.ExternalIPs = append(svc.ExternalIPs, netip.MustParseAddr("2001:db8::1"))
 	svc.Affinity = 3 * time.Hour
-	svc.Ports = append(svc.Ports, ServicePort{Name: "dns", Proto: l4.UDP, Port: 53})
+	svc.Ports = append(svc.Ports, ServicePort{Name: "dns", Proto: inet.UDP, Port: 53})
 	list := testSlices(t, "a1")
-	six := &Slice{IPv6: true, Ports: []SlicePort{{"http", l4.TCP, 8080}, {"dns", l4.UDP, 5353}},
+	six := &Slice{IPv6: true, Ports: []SlicePort{{"http", inet.TCP, 8080}, {"dns", inet.UDP, 5353}},
 		Endpoints: []Endpoint{{Addr: netip.MustParseAddr("fd00:10:244::1"), Ready: true}}}
 	list = append(list, six)
 	single := []string{
@@ -224,7 +224,7 @@ func TestResolveIsPure(t *testing.T) {
 
 func TestOwner(t *testing.T) {
 	svc := testService()
-	svc.Ports = []ServicePort{{Proto: l4.TCP, Port: 80}}
+	svc.Ports = []ServicePort{{Proto: inet.TCP, Port: 80}}
 	if got := resolve(svc, nil, &Self{})[0].frontend.Owner; got != "default/web" {
 		t.Errorf("owner of an unnamed port: %q, want default/web", got)
 	}

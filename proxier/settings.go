@@ -33,7 +33,7 @@ func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
 	s.Pods = detector(cfg, in.node, unknown)
 	s.NodePortAddrs = nodePortAddrs(cfg, in.node, unknown)
 	s.Egress = egress(cfg, in, unknown)
-	s.Overlay = tunnelGuard(cfg, in.node)
+	s.Tunnels = tunnelGuard(cfg, in.node)
 	for _, c := range in.cidrs {
 		s.ServiceCIDRs = append(s.ServiceCIDRs, c.CIDRs...)
 	}
@@ -82,20 +82,20 @@ func egress(cfg *Config, in *around, r *report) nat.Egress {
 	return nat.Egress{Sources: in.node.PodCIDRs, Keep: in.keep, KeepNodes: cfg.KeepNodes}
 }
 
-func detector(cfg *Config, node *Node, r *report) nat.Detector {
+func detector(cfg *Config, node *Node, r *report) nat.PodMatch {
 	switch cfg.LocalMode {
 	case LocalNodeCIDR:
 		if node == nil || len(node.PodCIDRs) == 0 {
 			r.add("spec.podCIDRs", "is not known, so pods cannot be told from other clients (--detect-local-mode=NodeCIDR)")
-			return nat.Detector{}
+			return nat.PodMatch{}
 		}
-		return nat.Detector{CIDRs: node.PodCIDRs}
+		return nat.PodMatch{CIDRs: node.PodCIDRs}
 	case LocalBridgeInterface:
-		return nat.Detector{Interface: cfg.BridgeInterface}
+		return nat.PodMatch{Interface: cfg.BridgeInterface}
 	case LocalInterfaceNamePrefix:
-		return nat.Detector{InterfacePrefix: cfg.InterfaceNamePrefix}
+		return nat.PodMatch{InterfacePrefix: cfg.InterfaceNamePrefix}
 	}
-	return nat.Detector{CIDRs: cfg.ClusterCIDRs}
+	return nat.PodMatch{CIDRs: cfg.ClusterCIDRs}
 }
 
 // nodePortAddrs returns the prefixes that the node's addresses must lie in. A

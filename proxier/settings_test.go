@@ -35,7 +35,7 @@ func TestSettings(t *testing.T) {
 		told  []string
 	}{{
 		name: "pods by cluster CIDR, NodePorts everywhere", cfg: Config{ClusterCIDRs: pods}, node: node,
-		want: nat.Settings{Pods: nat.Detector{CIDRs: pods}, Cluster: pods, NodePortAddrs: all},
+		want: nat.Settings{Pods: nat.PodMatch{CIDRs: pods}, Cluster: pods, NodePortAddrs: all},
 	}, {
 		name: "primary addresses", cfg: Config{NodePortAddresses: []string{"primary"}}, node: node,
 		want: nat.Settings{NodePortAddrs: mustPrefixes("192.0.2.1/32", "2001:db8::1/128")},
@@ -62,16 +62,16 @@ func TestSettings(t *testing.T) {
 		want: nat.Settings{NodePortAddrs: mustPrefixes("198.51.100.0/24", "::/0")},
 	}, {
 		name: "pods by the node's CIDRs", cfg: Config{LocalMode: LocalNodeCIDR}, node: node,
-		want: nat.Settings{Pods: nat.Detector{CIDRs: node.PodCIDRs}, NodePortAddrs: all},
+		want: nat.Settings{Pods: nat.PodMatch{CIDRs: node.PodCIDRs}, NodePortAddrs: all},
 	}, {
 		name: "pods by the node's CIDRs, without a Node", cfg: Config{LocalMode: LocalNodeCIDR, ClusterCIDRs: pods},
 		want: nat.Settings{Cluster: pods, NodePortAddrs: all}, told: []string{noPodCIDRs},
 	}, {
 		name: "pods by bridge", cfg: Config{LocalMode: LocalBridgeInterface, BridgeInterface: "cni0", ClusterCIDRs: pods}, node: node,
-		want: nat.Settings{Pods: nat.Detector{Interface: "cni0"}, Cluster: pods, NodePortAddrs: all},
+		want: nat.Settings{Pods: nat.PodMatch{Interface: "cni0"}, Cluster: pods, NodePortAddrs: all},
 	}, {
 		name: "pods by name of interface", cfg: Config{LocalMode: LocalInterfaceNamePrefix, InterfaceNamePrefix: "veth"}, node: node,
-		want: nat.Settings{Pods: nat.Detector{InterfacePrefix: "veth"}, NodePortAddrs: all},
+		want: nat.Settings{Pods: nat.PodMatch{InterfacePrefix: "veth"}, NodePortAddrs: all},
 	}, {
 		name: "service CIDRs by flag", cfg: Config{ServiceCIDRs: mustPrefixes("10.96.0.0/16")}, node: node,
 		want: nat.Settings{NodePortAddrs: all, ServiceCIDRs: mustPrefixes("10.96.0.0/16")},
@@ -82,7 +82,7 @@ func TestSettings(t *testing.T) {
 	}, {
 		name: "service CIDR among pods", cfg: Config{ClusterCIDRs: pods, LocalMode: LocalNodeCIDR}, node: node,
 		objs: []*ServiceCIDR{{Name: "a", CIDRs: mustPrefixes("10.244.128.0/20")}, {Name: "b", CIDRs: mustPrefixes("10.96.0.0/16")}},
-		want: nat.Settings{Pods: nat.Detector{CIDRs: node.PodCIDRs}, Cluster: pods, NodePortAddrs: all, ServiceCIDRs: mustPrefixes("10.244.128.0/20", "10.96.0.0/16")},
+		want: nat.Settings{Pods: nat.PodMatch{CIDRs: node.PodCIDRs}, Cluster: pods, NodePortAddrs: all, ServiceCIDRs: mustPrefixes("10.244.128.0/20", "10.96.0.0/16")},
 		told: []string{"ServiceCIDR a: spec.cidrs: 10.244.128.0/20 overlaps 10.244.0.0/16, where pods are"},
 	}, {
 		name: "masquerade", cfg: Config{MasqueradeMark: 0x8000, MasqueradeAll: true}, node: node,
@@ -90,11 +90,11 @@ func TestSettings(t *testing.T) {
 	}, {
 		name: "egress", cfg: Config{ClusterCIDRs: pods, LocalMode: LocalNodeCIDR, Masquerade: true, KeepNodes: true}, node: node,
 		keep: mustPrefixes("10.0.0.0/8"),
-		want: nat.Settings{Pods: nat.Detector{CIDRs: node.PodCIDRs}, Cluster: pods, NodePortAddrs: all,
+		want: nat.Settings{Pods: nat.PodMatch{CIDRs: node.PodCIDRs}, Cluster: pods, NodePortAddrs: all,
 			Egress: nat.Egress{Sources: node.PodCIDRs, Keep: mustPrefixes("10.0.0.0/8"), KeepNodes: true}},
 	}, {
 		name: "egress of a node that is not known", cfg: Config{ClusterCIDRs: pods, Masquerade: true},
-		want: nat.Settings{Pods: nat.Detector{CIDRs: pods}, Cluster: pods, NodePortAddrs: all}, told: []string{noEgress},
+		want: nat.Settings{Pods: nat.PodMatch{CIDRs: pods}, Cluster: pods, NodePortAddrs: all}, told: []string{noEgress},
 	}, {
 		name: "egress without cluster CIDR", cfg: Config{Masquerade: true}, node: node,
 		nodes: []*Node{node, {Name: "node-b", PodCIDRs: mustPrefixes("10.244.2.0/24", "fd00:10:244:2::/64")}},
@@ -102,8 +102,8 @@ func TestSettings(t *testing.T) {
 			Egress: nat.Egress{Sources: node.PodCIDRs}},
 	}, {
 		name: "tunnels", cfg: Config{ClusterCIDRs: pods, Overlay: &overlay.Config{Mode: overlay.Direct}, PodInterfaces: []string{"veth*"}}, node: node,
-		want: nat.Settings{Pods: nat.Detector{CIDRs: pods}, Cluster: pods, NodePortAddrs: all,
-			Overlay: nat.Overlay{Port: 8472, Addrs: mustAddrs("192.0.2.1"), PodInterfaces: []string{"veth*"}}},
+		want: nat.Settings{Pods: nat.PodMatch{CIDRs: pods}, Cluster: pods, NodePortAddrs: all,
+			Tunnels: nat.Tunnels{Port: 8472, Addrs: mustAddrs("192.0.2.1"), PodInterfaces: []string{"veth*"}}},
 	}, {
 		name: "routes without tunnels", cfg: Config{Overlay: &overlay.Config{Mode: overlay.HostGateway}}, node: node,
 		want: nat.Settings{NodePortAddrs: all},

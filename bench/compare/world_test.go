@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 )
@@ -43,8 +43,8 @@ type site struct {
 // world is what the API server says there is.
 type world struct {
 	api   kubernetes.Interface
-	vips  []l4.Addr // of the Services in their order
-	probe l4.Addr
+	vips  []inet.Addr // of the Services in their order
+	probe inet.Addr
 	sites []site
 }
 
@@ -72,8 +72,8 @@ func newWorld(t *testing.T, b *bench) *world {
 func newSite(t *testing.T, n *lab.Node) site {
 	t.Helper()
 	s := site{client: labtest.Pod(t, n, "client", 0)}
-	s.left = labtest.Pod(t, n, "left", podPort, l4.TCP)
-	s.right = labtest.Pod(t, n, "right", podPort, l4.TCP)
+	s.left = labtest.Pod(t, n, "left", podPort, inet.TCP)
+	s.right = labtest.Pod(t, n, "right", podPort, inet.TCP)
 	many := labtest.Pod(t, n, "many", 0)
 	if err := n.SetRoute(manyNet, many.Addr4, many.Device()); err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func newSite(t *testing.T, n *lab.Node) site {
 	if err := many.Netlink().RouteAdd(own); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := many.ServeAs("many", l4.TCP, podPort, netip.IPv4Unspecified()); err != nil {
+	if _, err := many.ServeAs("many", inet.TCP, podPort, netip.IPv4Unspecified()); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -99,7 +99,7 @@ func newSite(t *testing.T, n *lab.Node) site {
 // fill creates the Services with their slices.
 func (w *world) fill(t *testing.T) {
 	t.Helper()
-	w.vips = make([]l4.Addr, *services)
+	w.vips = make([]inet.Addr, *services)
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(parallel)
 	next := manyNet.Addr()
@@ -119,7 +119,7 @@ func (w *world) fill(t *testing.T) {
 	}
 }
 
-func (w *world) create(t *testing.T, ctx context.Context, name string, addrs ...netip.Addr) l4.Addr {
+func (w *world) create(t *testing.T, ctx context.Context, name string, addrs ...netip.Addr) inet.Addr {
 	t.Helper()
 	vip, err := w.put(ctx, name, addrs...)
 	if err != nil {
@@ -129,20 +129,20 @@ func (w *world) create(t *testing.T, ctx context.Context, name string, addrs ...
 }
 
 // put creates a Service with endpoints at addrs.
-func (w *world) put(ctx context.Context, name string, addrs ...netip.Addr) (l4.Addr, error) {
+func (w *world) put(ctx context.Context, name string, addrs ...netip.Addr) (inet.Addr, error) {
 	s, err := w.api.CoreV1().Services(namespace).Create(ctx, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: port}}},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return l4.Addr{}, err
+		return inet.Addr{}, err
 	}
 	_, err = w.api.DiscoveryV1().EndpointSlices(namespace).Create(ctx, slice(name, addrs...), metav1.CreateOptions{})
 	if err != nil {
-		return l4.Addr{}, err
+		return inet.Addr{}, err
 	}
 	ip, err := netip.ParseAddr(s.Spec.ClusterIP)
-	return l4.Addr{IP: ip, Port: port, Proto: l4.TCP}, err
+	return inet.Addr{IP: ip, Port: port, Proto: inet.TCP}, err
 }
 
 func slice(service string, addrs ...netip.Addr) *discoveryv1.EndpointSlice {

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -39,7 +39,7 @@ func (c *cluster) runPod(t *testing.T, node *lab.Node, name, app string) *pod {
 	if p.Pod, err = node.AddPod(name); err != nil {
 		t.Fatal(err)
 	}
-	if p.server, err = p.Serve(l4.TCP, podPort); err != nil {
+	if p.server, err = p.Serve(inet.TCP, podPort); err != nil {
 		t.Fatal(err)
 	}
 	object := &corev1.Pod{

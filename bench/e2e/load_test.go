@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -27,7 +27,7 @@ const patience = time.Minute
 type path struct {
 	name string
 	from *lab.Host
-	to   l4.Addr
+	to   inet.Addr
 }
 
 // paths returns, for every agent, ways to s that this agent translates.
@@ -44,12 +44,12 @@ func (c *cluster) paths(t *testing.T, s *corev1.Service) (out []path) {
 				node = n.Addr6
 			}
 			out = append(out,
-				path{n.Name + " to " + vip, n.Host, l4.Addr{IP: ip, Port: servicePort, Proto: l4.TCP}},
-				path{"outside to NodePort of " + n.Name, c.Outside, l4.Addr{IP: node, Port: uint16(s.Spec.Ports[0].NodePort), Proto: l4.TCP}},
+				path{n.Name + " to " + vip, n.Host, inet.Addr{IP: ip, Port: servicePort, Proto: inet.TCP}},
+				path{"outside to NodePort of " + n.Name, c.Outside, inet.Addr{IP: node, Port: uint16(s.Spec.Ports[0].NodePort), Proto: inet.TCP}},
 			)
 			for _, p := range n.Pods() {
 				if p.Name == clientPod(n) {
-					out = append(out, path{p.Name + " to " + vip, p.Host, l4.Addr{IP: ip, Port: servicePort, Proto: l4.TCP}})
+					out = append(out, path{p.Name + " to " + vip, p.Host, inet.Addr{IP: ip, Port: servicePort, Proto: inet.TCP}})
 				}
 			}
 		}

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // stepClients replaces the only pod behind clients that remember, or whose
@@ -25,7 +25,7 @@ func stepClients(ctx context.Context, d *demo) error {
 // datagrams is the case of DNS: a resolver asks from one port all the time, and so
 // its flow never ends by itself.
 func (d *demo) datagrams(ctx context.Context) error {
-	dns := labService{Name: "dns", Proto: l4.UDP, Port: 53, TargetPort: 53, ClusterIPs: vips(d.cluster.Config, 53)}
+	dns := labService{Name: "dns", Proto: inet.UDP, Port: 53, TargetPort: 53, ClusterIPs: vips(d.cluster.Config, 53)}
 	if err := d.replicas(&dns, "dns-1"); err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (d *demo) datagrams(ctx context.Context) error {
 }
 
 // answers reports whether a server answers.
-func (d *demo) answers(ctx context.Context, at l4.Addr, server string) bool {
+func (d *demo) answers(ctx context.Context, at inet.Addr, server string) bool {
 	try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	reply, err := d.client.Dial(try, at)
@@ -110,7 +110,7 @@ func (d *demo) remove(s labService, pods ...labEndpoint) error {
 }
 
 // settled returns who answers, once somebody does.
-func (d *demo) settled(ctx context.Context, at l4.Addr) (server string, err error) {
+func (d *demo) settled(ctx context.Context, at inet.Addr) (server string, err error) {
 	err = poll(ctx, soon, func() bool {
 		try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
@@ -122,7 +122,7 @@ func (d *demo) settled(ctx context.Context, at l4.Addr) (server string, err erro
 }
 
 // same reports whether n connections are answered by one server.
-func (d *demo) same(ctx context.Context, at l4.Addr, server string, n int) bool {
+func (d *demo) same(ctx context.Context, at inet.Addr, server string, n int) bool {
 	for range n {
 		if reply, err := d.client.Dial(ctx, at); err != nil || reply.Server != server {
 			return false

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -46,7 +46,7 @@ func (d *demo) startLoad(ctx context.Context) *load {
 }
 
 // add starts one client. A connection under way is finished after the end.
-func (l *load) add(ctx context.Context, from *lab.Host, at l4.Addr) {
+func (l *load) add(ctx context.Context, from *lab.Host, at inet.Addr) {
 	const interval = 4 * time.Millisecond
 	l.done.Go(func() {
 		tick := time.NewTicker(interval)

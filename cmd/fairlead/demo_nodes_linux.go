@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -56,11 +56,11 @@ func (d *demo) nodeJoins(ctx context.Context) (*lab.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := pod.Serve(l4.TCP, webPort); err != nil {
+	if _, err := pod.Serve(inet.TCP, webPort); err != nil {
 		return nil, err
 	}
 	err = poll(ctx, 5*time.Second, func() bool {
-		return d.answers(ctx, l4.Addr{IP: pod.Addr4, Port: webPort, Proto: l4.TCP}, "ping")
+		return d.answers(ctx, inet.Addr{IP: pod.Addr4, Port: webPort, Proto: inet.TCP}, "ping")
 	}, "client does not reach the pods of %s", node.Name)
 	d.check(err == nil, "%s joins (%s): client reaches a pod there %s later", node.Name, node.Addr4, since(start))
 	return node, pod.Close()

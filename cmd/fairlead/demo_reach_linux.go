@@ -10,7 +10,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -30,7 +30,7 @@ func stepReach(ctx context.Context, d *demo) error {
 
 // reach checks that one of the pods of web answers, and that it saw source if
 // that is given: pods must see pods.
-func (d *demo) reach(ctx context.Context, from *lab.Host, kind string, at l4.Addr, source netip.Addr) {
+func (d *demo) reach(ctx context.Context, from *lab.Host, kind string, at inet.Addr, source netip.Addr) {
 	reply, err := from.Dial(ctx, at)
 	ok := err == nil && strings.HasPrefix(reply.Server, d.web.Name+"-")
 	if source.IsValid() {
@@ -58,8 +58,8 @@ func (d *demo) hairpin(ctx context.Context) error {
 }
 
 // nodePort returns the NodePort of web on a node, in the family of like.
-func (d *demo) nodePort(node *lab.Node, like netip.Addr) l4.Addr {
-	at := l4.Addr{IP: node.Addr4, Port: d.web.NodePort, Proto: l4.TCP}
+func (d *demo) nodePort(node *lab.Node, like netip.Addr) inet.Addr {
+	at := inet.Addr{IP: node.Addr4, Port: d.web.NodePort, Proto: inet.TCP}
 	if like.Is6() {
 		at.IP = node.Addr6
 	}

@@ -7,7 +7,7 @@ import (
 	"context"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -31,7 +31,7 @@ func stepRefuse(ctx context.Context, d *demo) error {
 
 // refuse checks that a connection is refused, as soon as the agents have read
 // the file.
-func (d *demo) refuse(ctx context.Context, from *lab.Host, kind string, at l4.Addr) {
+func (d *demo) refuse(ctx context.Context, from *lab.Host, kind string, at inet.Addr) {
 	var outcome string
 	var took time.Duration
 	err := poll(ctx, soon, func() bool {

@@ -7,7 +7,7 @@ import (
 	"context"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/overlay"
 )
@@ -27,7 +27,7 @@ func (d *demo) reachPods(ctx context.Context) {
 	for i, vip := range d.web.ClusterIPs {
 		reached := 0
 		for _, e := range d.web.Endpoints {
-			at := l4.Addr{IP: e.Pod.Addrs()[i], Port: webPort, Proto: l4.TCP}
+			at := inet.Addr{IP: e.Pod.Addrs()[i], Port: webPort, Proto: inet.TCP}
 			reply, err := d.client.Dial(ctx, at)
 			if err == nil && reply.Server == e.Pod.Name && reply.Source.Addr() == d.client.Addrs()[i] {
 				reached++
@@ -54,7 +54,7 @@ func (d *demo) capture(ctx context.Context) error {
 	dial := func() {
 		go func() {
 			defer close(done)
-			_, _ = d.client.Dial(ctx, l4.Addr{IP: to.Addr4, Port: webPort, Proto: l4.TCP})
+			_, _ = d.client.Dial(ctx, inet.Addr{IP: to.Addr4, Port: webPort, Proto: inet.TCP})
 		}()
 	}
 	seen, err := from.CaptureTunnelled(ctx, "eth0", overlay.DefaultPort, dial, func(t lab.Tunnelled) bool {
@@ -73,14 +73,14 @@ func (d *demo) capture(ctx context.Context) error {
 // egress lets a pod dial a server outside, which must see the pod's node: nobody
 // out there knows the way to a pod.
 func (d *demo) egress(ctx context.Context) error {
-	server, err := d.cluster.Outside.Serve(l4.TCP, webPort)
+	server, err := d.cluster.Outside.Serve(inet.TCP, webPort)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = server.Close() }()
 	node := d.client.Node
 	for i, ip := range d.cluster.Outside.Addrs() {
-		reply, err := d.client.Dial(ctx, l4.Addr{IP: ip, Port: webPort, Proto: l4.TCP})
+		reply, err := d.client.Dial(ctx, inet.Addr{IP: ip, Port: webPort, Proto: inet.TCP})
 		d.check(err == nil && reply.Source.Addr() == node.Addrs()[i], "client   -> outside   %-26s %s", reply.Source.Addr(), lab.Outcome(reply, err))
 	}
 	return nil

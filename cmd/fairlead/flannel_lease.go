@@ -14,7 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/flannel"
-	"fairlead/overlay"
+	"fairlead/internal/inet"
 )
 
 // leaseInterval is how often the annotations of this Node are looked at, and
@@ -61,9 +61,9 @@ func (n *network) lease() (want flannel.Lease, missing bool) {
 	}
 	node, cfg := n.cfg.OverlaySelf(self), n.cfg.Overlay.WithDefaults()
 	for _, a := range node.Underlay {
-		f, device := overlay.IPv4, cfg.Device4
+		f, device := inet.IPv4, cfg.Device4
 		if a.Is6() {
-			f, device = overlay.IPv6, cfg.Device6
+			f, device = inet.IPv6, cfg.Device6
 		}
 		if slices.Contains(report.Devices, device) && !want.Public[f].IsValid() {
 			want.Public[f], want.VNI[f], want.MACs[f] = a, cfg.VNI, node.VTEP(f)

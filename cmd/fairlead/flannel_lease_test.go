@@ -15,6 +15,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"fairlead/internal/flannel"
+	"fairlead/internal/inet"
 	"fairlead/overlay"
 	"fairlead/proxier"
 )
@@ -38,7 +39,7 @@ func leaseNetwork(have *flannel.Lease) *network {
 func TestLease(t *testing.T) {
 	fresh, missing := leaseNetwork(nil).lease()
 	self := overlay.Node{Name: "node-a"}
-	if want := [2][6]byte{self.VTEP(overlay.IPv4), self.VTEP(overlay.IPv6)}; !missing || fresh.MACs != want {
+	if want := [2][6]byte{self.VTEP(inet.IPv4), self.VTEP(inet.IPv6)}; !missing || fresh.MACs != want {
 		t.Errorf("without annotations: %+v, missing %v, want the MACs %v", fresh, missing, want)
 	}
 	if got := fresh.Public; got[0].String() != "192.168.50.1" || got[1].String() != "fd00:50::1" {
@@ -51,7 +52,7 @@ func TestLease(t *testing.T) {
 	}
 	half := flannels
 	half.MACs[1], half.Public[1], half.VNI[1] = [6]byte{}, netip.Addr{}, 0
-	if got, missing := leaseNetwork(&half).lease(); !missing || got.MACs[0] != flannels.MACs[0] || got.MACs[1] != self.VTEP(overlay.IPv6) {
+	if got, missing := leaseNetwork(&half).lease(); !missing || got.MACs[0] != flannels.MACs[0] || got.MACs[1] != self.VTEP(inet.IPv6) {
 		t.Errorf("after flannel with IPv4 only: %+v, missing %v", got, missing)
 	}
 	nat := flannels

@@ -13,7 +13,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/nstest"
 )
@@ -74,7 +74,7 @@ func eventually(t testing.TB, what string, f func() error) {
 // expect dials until the answer is the right one.
 func expect(t testing.TB, from *lab.Host, ip netip.Addr, port uint16, want string) {
 	t.Helper()
-	at := l4.Addr{IP: ip, Port: port, Proto: l4.TCP}
+	at := inet.Addr{IP: ip, Port: port, Proto: inet.TCP}
 	eventually(t, fmt.Sprintf("%s to %s: %s", from.Name, at, want), func() error {
 		if got := from.Try(t.Context(), at); got != want {
 			return errors.New(got)

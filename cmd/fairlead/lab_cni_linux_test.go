@@ -19,7 +19,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"fairlead/internal/cni"
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/internal/nstest"
@@ -167,7 +167,7 @@ func testPodsByCNI(t *testing.T, plugin cni.Plugin) {
 	if got := podMTU(t, w.client); got != 1430 {
 		t.Errorf("MTU of pods is %d, want that of a tunnel over IPv6, 1430", got)
 	}
-	labtest.Serve(t, w.cluster.Outside, 80, l4.TCP)
+	labtest.Serve(t, w.cluster.Outside, 80, inet.TCP)
 	if err := writeManifest(w.manifests, "pod.yaml", hostPortPod(far, 8081)); err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func podCIDRChanges(t *testing.T, w *world, n *lab.Node) {
 		}
 		return err
 	})
-	pod := labtest.Pod(t, n, "moved", 80, l4.TCP)
+	pod := labtest.Pod(t, n, "moved", 80, inet.TCP)
 	for i, addr := range pod.Addrs() {
 		if !n.PodCIDRs[i].Contains(addr) {
 			t.Errorf("a new pod has %s, which is not in %s", addr, n.PodCIDRs[i])
@@ -275,7 +275,7 @@ func podsWithoutAgent(t *testing.T, w *world, n *lab.Node) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	labtest.Serve(t, pod.Host, 80, l4.TCP)
+	labtest.Serve(t, pod.Host, 80, inet.TCP)
 	far := w.web.Endpoints[1].Pod
 	for i, addr := range pod.Addrs() {
 		expect(t, far.Host, addr, 80, "late saw "+far.Addrs()[i].String())

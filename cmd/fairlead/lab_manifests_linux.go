@@ -11,14 +11,14 @@ import (
 	"path/filepath"
 	"strings"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
 // labService is a Service of the lab with its endpoints. It becomes one file.
 type labService struct {
 	Name       string
-	Proto      l4.Proto // TCP unless set
+	Proto      inet.Proto // TCP unless set
 	ClusterIPs []netip.Addr
 	Port       uint16
 	NodePort   uint16 // 0 for none
@@ -35,8 +35,8 @@ type labEndpoint struct {
 }
 
 // at returns a VIP of the Service with its port.
-func (s labService) at(vip netip.Addr) l4.Addr {
-	return l4.Addr{IP: vip, Port: s.Port, Proto: cmp.Or(s.Proto, l4.TCP)}
+func (s labService) at(vip netip.Addr) inet.Addr {
+	return inet.Addr{IP: vip, Port: s.Port, Proto: cmp.Or(s.Proto, inet.TCP)}
 }
 
 func (s labService) typ() string {

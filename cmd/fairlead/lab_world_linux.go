@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
 
@@ -96,7 +96,7 @@ func addPodOn(node *lab.Node, name string) (labEndpoint, error) {
 	if err != nil {
 		return labEndpoint{}, err
 	}
-	server, err := pod.Serve(l4.TCP, webPort)
+	server, err := pod.Serve(inet.TCP, webPort)
 	return labEndpoint{Pod: pod, Server: server}, err
 }
 
@@ -110,7 +110,7 @@ func (w *world) write(s labService) error {
 }
 
 // waitAnswer dials until somebody answers.
-func (w *world) waitAnswer(ctx context.Context, node *lab.Node, at l4.Addr) error {
+func (w *world) waitAnswer(ctx context.Context, node *lab.Node, at inet.Addr) error {
 	const patience, interval = 15 * time.Second, 20 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -39,13 +39,13 @@ func rules() []rule {
 		why:    "the Kubernetes vocabulary ends in proxier and cmd",
 	}, {
 		from: []string{"nat/..."}, tests: true, deny: leaves[1:],
-		why: "what leaf packages share lives in internal/l4",
+		why: "what leaf packages share lives in internal/inet",
 	}, {
 		from: []string{"conntrack/..."}, tests: true, deny: []string{leaves[0], leaves[2]},
-		why: "what leaf packages share lives in internal/l4",
+		why: "what leaf packages share lives in internal/inet",
 	}, {
 		from: []string{"overlay/..."}, tests: true, deny: leaves[:2],
-		why: "what leaf packages share lives in internal/l4",
+		why: "what leaf packages share lives in internal/inet",
 	}, {
 		from:  append(dirs(leaves), "internal/..."),
 		tests: true,
@@ -171,9 +171,9 @@ func TestViolations(t *testing.T) {
 		{"nat/table.go", "fairlead/overlay", true},
 		{"overlay/plan.go", "fairlead/conntrack", true},
 		{"conntrack/sub/x.go", "fairlead/nat", true},
-		{"nat/table.go", "fairlead/internal/l4", false},
+		{"nat/table.go", "fairlead/internal/inet", false},
 		{"nat/table.go", "fairlead/proxier", true},
-		{"internal/l4/l4.go", "fairlead/nat", true},
+		{"internal/inet/addr.go", "fairlead/nat", true},
 		{"proxier/loop.go", "fairlead/nat", false},
 		{"proxier/loop.go", "os/exec", true},
 		{"proxier/loop_test.go", "os/exec", false},

@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"fairlead/internal/firewall"
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/internal/nstest"
@@ -39,9 +39,9 @@ func newWorld(t *testing.T) *world {
 	n := c.Nodes[0]
 	w := &world{
 		node:   n,
-		client: labtest.Pod(t, n, "client", 80, l4.TCP),
-		near:   labtest.Pod(t, n, "near", 80, l4.TCP),
-		remote: labtest.Pod(t, c.Nodes[1], "remote", 80, l4.TCP),
+		client: labtest.Pod(t, n, "client", 80, inet.TCP),
+		near:   labtest.Pod(t, n, "near", 80, inet.TCP),
+		remote: labtest.Pod(t, c.Nodes[1], "remote", 80, inet.TCP),
 	}
 	w.config = firewall.Config{
 		PodCIDRs:     n.PodCIDRs,
@@ -87,7 +87,7 @@ func (w *world) blocked(t *testing.T) []string {
 	for i := range passes {
 		for j, to := range []*lab.Pod{w.near, w.remote} {
 			all.Go(func() {
-				at := l4.Addr{IP: to.Addrs()[i], Port: 80, Proto: l4.TCP}
+				at := inet.Addr{IP: to.Addrs()[i], Port: 80, Proto: inet.TCP}
 				passes[i][j] = strings.Contains(w.client.Try(t.Context(), at), " saw ")
 			})
 		}

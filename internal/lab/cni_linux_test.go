@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"fairlead/internal/cni"
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 )
@@ -30,7 +30,7 @@ func TestCNI(t *testing.T) {
 				}
 				ready <- err
 			}()
-			client, server := labtest.Pod(t, node, "client", 0), labtest.Pod(t, node, "server", 80, l4.TCP)
+			client, server := labtest.Pod(t, node, "client", 0), labtest.Pod(t, node, "server", 80, inet.TCP)
 			if err := <-ready; err != nil {
 				t.Fatal(err)
 			}
@@ -39,7 +39,7 @@ func TestCNI(t *testing.T) {
 					t.Errorf("address %s is not in %s", addr, node.PodCIDRs[i])
 				}
 				want := "server saw " + client.Addrs()[i].String()
-				if got := client.Try(t.Context(), l4.Addr{IP: addr, Port: 80, Proto: l4.TCP}); got != want {
+				if got := client.Try(t.Context(), inet.Addr{IP: addr, Port: 80, Proto: inet.TCP}); got != want {
 					t.Errorf("client to %s: got %q, want %q", addr, got, want)
 				}
 			}

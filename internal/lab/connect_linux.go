@@ -15,22 +15,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // connect must run inside the namespace. An address literal keeps the dialer
 // from handing the work to goroutines, which would be outside of it.
-func connect(ctx context.Context, from netip.Addr, to l4.Addr) (net.Conn, error) {
+func connect(ctx context.Context, from netip.Addr, to inet.Addr) (net.Conn, error) {
 	d := net.Dialer{Control: reportICMP}
 	switch to.Proto {
-	case l4.TCP:
+	case inet.TCP:
 		return connectTCP(ctx, from, to.AddrPort())
-	case l4.UDP:
+	case inet.UDP:
 		if from.IsValid() {
 			d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 		}
 		return d.DialContext(ctx, "udp", to.AddrPort().String())
-	case l4.SCTP:
+	case inet.SCTP:
 		if from.IsValid() {
 			d.LocalAddr = &net.IPAddr{IP: from.AsSlice()}
 		}

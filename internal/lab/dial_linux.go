@@ -13,7 +13,7 @@ import (
 	"net/netip"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/netns"
 )
 
@@ -26,7 +26,7 @@ type Conn struct {
 	// Reply is the latest answer.
 	Reply Reply
 
-	to   l4.Addr
+	to   inet.Addr
 	conn net.Conn
 	in   *bufio.Reader // TCP only
 	init sctpInit      // SCTP only
@@ -34,7 +34,7 @@ type Conn struct {
 
 // Dial makes a new connection from inside ns, with a port that is new too, and
 // returns what the server says about it. The connection is closed again.
-func Dial(ctx context.Context, ns *netns.NS, to l4.Addr) (Reply, error) {
+func Dial(ctx context.Context, ns *netns.NS, to inet.Addr) (Reply, error) {
 	c, err := Open(ctx, ns, netip.Addr{}, to)
 	if err != nil {
 		return Reply{}, err
@@ -43,14 +43,14 @@ func Dial(ctx context.Context, ns *netns.NS, to l4.Addr) (Reply, error) {
 }
 
 // Dial is the function Dial from inside the host.
-func (h *Host) Dial(ctx context.Context, to l4.Addr) (Reply, error) { return Dial(ctx, h.NS, to) }
+func (h *Host) Dial(ctx context.Context, to inet.Addr) (Reply, error) { return Dial(ctx, h.NS, to) }
 
 // Try is Dial and Outcome in one.
-func (h *Host) Try(ctx context.Context, to l4.Addr) string { return Outcome(h.Dial(ctx, to)) }
+func (h *Host) Try(ctx context.Context, to inet.Addr) string { return Outcome(h.Dial(ctx, to)) }
 
 // Open makes a connection that stays open, and waits for the first reply. The
 // kernel chooses the source address unless from is valid.
-func Open(ctx context.Context, ns *netns.NS, from netip.Addr, to l4.Addr) (*Conn, error) {
+func Open(ctx context.Context, ns *netns.NS, from netip.Addr, to inet.Addr) (*Conn, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	c := &Conn{to: to}
@@ -62,19 +62,19 @@ func Open(ctx context.Context, ns *netns.NS, from netip.Addr, to l4.Addr) (*Conn
 		return nil, fmt.Errorf("dial %s: %w", to, classify(err))
 	}
 	switch to.Proto {
-	case l4.TCP:
+	case inet.TCP:
 		c.in = bufio.NewReader(c.conn)
-	case l4.SCTP:
+	case inet.SCTP:
 		c.init = newInit(to.Port)
 	}
-	if err := c.exchange(ctx, to.Proto == l4.TCP); err != nil {
+	if err := c.exchange(ctx, to.Proto == inet.TCP); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
 // Open is the function Open from inside the host.
-func (h *Host) Open(ctx context.Context, to l4.Addr) (*Conn, error) {
+func (h *Host) Open(ctx context.Context, to inet.Addr) (*Conn, error) {
 	return Open(ctx, h.NS, netip.Addr{}, to)
 }
 
@@ -124,7 +124,7 @@ func (c *Conn) exchange(ctx context.Context, greeted bool) error {
 }
 
 func (c *Conn) roundTrip(greeted bool) (string, error) {
-	if c.to.Proto == l4.SCTP {
+	if c.to.Proto == inet.SCTP {
 		return c.init.roundTrip(c.conn.(*net.IPConn))
 	}
 	if !greeted {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/internal/nstest"
@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { nstest.Main(m) }
 
-var protos = []l4.Proto{l4.TCP, l4.UDP, l4.SCTP}
+var protos = []inet.Proto{inet.TCP, inet.UDP, inet.SCTP}
 
 // TestReach dials from everywhere to everywhere, without any NAT: nobody's
 // address changes.
@@ -61,19 +61,19 @@ func TestSubnets(t *testing.T) {
 	c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true, Subnets: true})
 	a, b := c.Nodes[0], c.Nodes[1]
 	for _, h := range []*lab.Host{a.Host, b.Host, c.Outside} {
-		labtest.Serve(t, h, 80, l4.TCP)
+		labtest.Serve(t, h, 80, inet.TCP)
 	}
-	pod := labtest.Pod(t, a, "pod-node-1-1", 80, l4.TCP)
-	far := labtest.Pod(t, b, "pod-node-2-1", 80, l4.TCP)
+	pod := labtest.Pod(t, a, "pod-node-1-1", 80, inet.TCP)
+	far := labtest.Pod(t, b, "pod-node-2-1", 80, inet.TCP)
 	for i, at := range b.Addrs() {
 		want := fmt.Sprintf("node-2 saw %s", a.Addrs()[i])
-		if got := a.Try(t.Context(), l4.Addr{IP: at, Port: 80, Proto: l4.TCP}); got != want {
+		if got := a.Try(t.Context(), inet.Addr{IP: at, Port: 80, Proto: inet.TCP}); got != want {
 			t.Errorf("node-1 to node-2: got %q, want %q", got, want)
 		}
-		if got := c.Outside.Try(t.Context(), l4.Addr{IP: at, Port: 80, Proto: l4.TCP}); got != fmt.Sprintf("node-2 saw %s", c.Outside.Addrs()[i]) {
+		if got := c.Outside.Try(t.Context(), inet.Addr{IP: at, Port: 80, Proto: inet.TCP}); got != fmt.Sprintf("node-2 saw %s", c.Outside.Addrs()[i]) {
 			t.Errorf("outside to node-2: got %q", got)
 		}
-		if got := pod.Try(t.Context(), l4.Addr{IP: far.Addrs()[i], Port: 80, Proto: l4.TCP}); got != "unreachable" && got != "timeout" {
+		if got := pod.Try(t.Context(), inet.Addr{IP: far.Addrs()[i], Port: 80, Proto: inet.TCP}); got != "unreachable" && got != "timeout" {
 			t.Errorf("pod to pod behind the router: got %q, want no way", got)
 		}
 	}
@@ -87,7 +87,7 @@ func reach(t *testing.T, from, to *lab.Host) {
 	t.Helper()
 	for _, proto := range protos {
 		for _, addr := range to.Addrs() {
-			at := l4.Addr{IP: addr, Port: 80, Proto: proto}
+			at := inet.Addr{IP: addr, Port: 80, Proto: proto}
 			if got, want := from.Try(t.Context(), at), to.Name+" saw "+seenAs(from, to, addr).String(); got != want {
 				t.Errorf("%s to %s (%s): got %q, want %q", from.Name, to.Name, at, got, want)
 			}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/internal/nstest"
@@ -28,7 +28,7 @@ func TestSameNodeNAT(t *testing.T) {
 			dnat(t, node, vips, server.Addrs())
 			for i, vip := range vips {
 				for _, proto := range protos {
-					at := l4.Addr{IP: vip, Port: 80, Proto: proto}
+					at := inet.Addr{IP: vip, Port: 80, Proto: proto}
 					if got, want := client.Try(t.Context(), at), "server saw "+client.Addrs()[i].String(); got != want {
 						t.Errorf("%s: got %q, want %q", at, got, want)
 					}
@@ -36,7 +36,7 @@ func TestSameNodeNAT(t *testing.T) {
 				if err := c.RouteVIPs(netip.PrefixFrom(vip, vip.BitLen()), node); err != nil {
 					t.Fatal(err)
 				}
-				at := l4.Addr{IP: vip, Port: 80, Proto: l4.TCP}
+				at := inet.Addr{IP: vip, Port: 80, Proto: inet.TCP}
 				if got, want := c.Outside.Try(t.Context(), at), "server saw "+c.Outside.Addrs()[i].String(); got != want {
 					t.Errorf("outside to %s: got %q, want %q", at, got, want)
 				}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 )
@@ -26,22 +26,22 @@ func TestOutcome(t *testing.T) {
 		name     string
 		from, to *lab.Host
 		port     uint16
-		proto    l4.Proto
+		proto    inet.Proto
 		want     string
 	}{
-		{"nobody listens", pod.Host, node.Host, 80, l4.TCP, "refused"},
-		{"nobody listens", pod.Host, node.Host, 80, l4.UDP, "refused"},
-		{"no SCTP on the host", pod.Host, node.Host, 80, l4.SCTP, "unreachable"},
-		{"the router knows no pods", c.Outside, pod.Host, 80, l4.TCP, "unreachable"},
-		{"the router knows no pods", c.Outside, pod.Host, 80, l4.UDP, "unreachable"},
-		{"the router knows no pods", c.Outside, pod.Host, 80, l4.SCTP, "unreachable"},
-		{"answers get lost", pod.Host, c.Outside, 80, l4.TCP, "timeout"},
-		{"answers get lost", pod.Host, c.Outside, 80, l4.UDP, "timeout"},
-		{"answers get lost", pod.Host, c.Outside, 80, l4.SCTP, "timeout"},
+		{"nobody listens", pod.Host, node.Host, 80, inet.TCP, "refused"},
+		{"nobody listens", pod.Host, node.Host, 80, inet.UDP, "refused"},
+		{"no SCTP on the host", pod.Host, node.Host, 80, inet.SCTP, "unreachable"},
+		{"the router knows no pods", c.Outside, pod.Host, 80, inet.TCP, "unreachable"},
+		{"the router knows no pods", c.Outside, pod.Host, 80, inet.UDP, "unreachable"},
+		{"the router knows no pods", c.Outside, pod.Host, 80, inet.SCTP, "unreachable"},
+		{"answers get lost", pod.Host, c.Outside, 80, inet.TCP, "timeout"},
+		{"answers get lost", pod.Host, c.Outside, 80, inet.UDP, "timeout"},
+		{"answers get lost", pod.Host, c.Outside, 80, inet.SCTP, "timeout"},
 	}
 	for _, tt := range tests {
 		for _, addr := range tt.to.Addrs() {
-			at := l4.Addr{IP: addr, Port: tt.port, Proto: tt.proto}
+			at := inet.Addr{IP: addr, Port: tt.port, Proto: tt.proto}
 			t.Run(tt.name+" "+at.String(), func(t *testing.T) {
 				t.Parallel()
 				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -66,7 +66,7 @@ func TestConn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn, err := client.Open(t.Context(), l4.Addr{IP: pod.Addr4, Port: 80, Proto: proto})
+			conn, err := client.Open(t.Context(), inet.Addr{IP: pod.Addr4, Port: 80, Proto: proto})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +77,7 @@ func TestConn(t *testing.T) {
 					t.Errorf("got %v, %v, want %v", reply, err, want)
 				}
 			}
-			if proto == l4.TCP && server.Open() != 1 {
+			if proto == inet.TCP && server.Open() != 1 {
 				t.Errorf("%d connections are open, want 1", server.Open())
 			}
 			if err := server.Close(); err != nil {
@@ -85,7 +85,7 @@ func TestConn(t *testing.T) {
 			}
 			if _, err := conn.Ask(shortly(t)); err == nil {
 				t.Error("a closed server answers")
-			} else if proto == l4.TCP && !errors.Is(err, lab.ErrReset) {
+			} else if proto == inet.TCP && !errors.Is(err, lab.ErrReset) {
 				t.Errorf("got %v, want %v", err, lab.ErrReset)
 			}
 		})
@@ -103,8 +103,8 @@ func shortly(t *testing.T) context.Context {
 func TestComeAndGo(t *testing.T) {
 	c := labtest.New(t, lab.Config{Nodes: 1, IPv6: true})
 	client := labtest.Pod(t, c.Nodes[0], "client", 0)
-	old := labtest.Pod(t, c.Nodes[0], "old", 80, l4.TCP)
-	at := l4.Addr{IP: old.Addr6, Port: 80, Proto: l4.TCP}
+	old := labtest.Pod(t, c.Nodes[0], "old", 80, inet.TCP)
+	at := inet.Addr{IP: old.Addr6, Port: 80, Proto: inet.TCP}
 	if got := client.Try(t.Context(), at); !strings.HasPrefix(got, "old saw") {
 		t.Fatal(got)
 	}
@@ -117,7 +117,7 @@ func TestComeAndGo(t *testing.T) {
 	if _, err := c.Nodes[0].AddPod("client"); err == nil {
 		t.Error("two pods of one name")
 	}
-	if next := labtest.Pod(t, c.Nodes[0], "new", 80, l4.TCP); next.Addr6 == old.Addr6 {
+	if next := labtest.Pod(t, c.Nodes[0], "new", 80, inet.TCP); next.Addr6 == old.Addr6 {
 		t.Errorf("address %s was handed out twice", next.Addr6)
 	}
 
@@ -125,8 +125,8 @@ func TestComeAndGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	far := labtest.Pod(t, node, "far", 80, l4.TCP)
-	if got, want := client.Try(t.Context(), l4.Addr{IP: far.Addr4, Port: 80, Proto: l4.TCP}), "far saw "+client.Addr4.String(); got != want {
+	far := labtest.Pod(t, node, "far", 80, inet.TCP)
+	if got, want := client.Try(t.Context(), inet.Addr{IP: far.Addr4, Port: 80, Proto: inet.TCP}), "far saw "+client.Addr4.String(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if err := node.Close(); err != nil {

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 )
 
 // Server answers on one port of a host, on each of its addresses, with its name
@@ -30,16 +30,16 @@ type Server struct {
 }
 
 // Serve starts a server named like the host. It stops with the host.
-func (h *Host) Serve(proto l4.Proto, port uint16) (*Server, error) {
+func (h *Host) Serve(proto inet.Proto, port uint16) (*Server, error) {
 	return h.ServeAs(h.Name, proto, port, h.Addrs()...)
 }
 
 // ServeAs starts a server with a name of its own on some of the host's
 // addresses.
-func (h *Host) ServeAs(name string, proto l4.Proto, port uint16, addrs ...netip.Addr) (*Server, error) {
+func (h *Host) ServeAs(name string, proto inet.Proto, port uint16, addrs ...netip.Addr) (*Server, error) {
 	s := &Server{name: name, conns: map[net.Conn]struct{}{}}
 	for _, a := range addrs {
-		at := l4.Addr{IP: a, Port: port, Proto: proto}
+		at := inet.Addr{IP: a, Port: port, Proto: proto}
 		if err := h.NS.Do(func() error { return s.listen(at) }); err != nil {
 			return nil, errors.Join(fmt.Errorf("listen on %s in %s: %w", at, h.Name, err), s.Close())
 		}
@@ -74,23 +74,23 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-func (s *Server) listen(at l4.Addr) error {
+func (s *Server) listen(at inet.Addr) error {
 	switch at.Proto {
-	case l4.TCP:
+	case inet.TCP:
 		l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at.AddrPort()))
 		if err != nil {
 			return err
 		}
 		s.sockets = append(s.sockets, l)
 		go s.accept(l)
-	case l4.UDP:
+	case inet.UDP:
 		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at.AddrPort()))
 		if err != nil {
 			return err
 		}
 		s.sockets = append(s.sockets, c)
 		go s.answerDatagrams(c)
-	case l4.SCTP:
+	case inet.SCTP:
 		c, err := net.ListenIP(sctpNetwork(at.IP), &net.IPAddr{IP: at.IP.AsSlice()})
 		if err != nil {
 			return err

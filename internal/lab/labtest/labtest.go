@@ -8,7 +8,7 @@ package labtest
 import (
 	"testing"
 
-	"fairlead/internal/l4"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/nstest"
 )
@@ -31,7 +31,7 @@ func New(t testing.TB, cfg lab.Config) *lab.Cluster {
 
 // Pod adds a pod that answers on the given port over each of the protocols, or
 // that only dials when none is given.
-func Pod(t testing.TB, node *lab.Node, name string, port uint16, protos ...l4.Proto) *lab.Pod {
+func Pod(t testing.TB, node *lab.Node, name string, port uint16, protos ...inet.Proto) *lab.Pod {
 	t.Helper()
 	p, err := node.AddPod(name)
 	if err != nil {
@@ -42,7 +42,7 @@ func Pod(t testing.TB, node *lab.Node, name string, port uint16, protos ...l4.Pr
 }
 
 // Serve starts servers named like the host.
-func Serve(t testing.TB, h *lab.Host, port uint16, protos ...l4.Proto) {
+func Serve(t testing.TB, h *lab.Host, port uint16, protos ...inet.Proto) {
 	t.Helper()
 	for _, proto := range protos {
 		if _, err := h.Serve(proto, port); err != nil {

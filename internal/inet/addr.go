@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package l4 holds the two words that every package of fairlead shares: a
-// transport protocol and a transport address. Both are comparable values.
-package l4
+// Package inet holds the words that every package of fairlead shares: transport
+// protocols, transport addresses, address families and prefixes.
+package inet
 
 import (
 	"cmp"

@@ -1,23 +1,24 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package nat
+package inet
 
 import (
 	"net/netip"
 	"slices"
 )
 
-func hasFamily(ps []netip.Prefix, f family) bool {
-	return slices.ContainsFunc(ps, func(p netip.Prefix) bool { return familyOf(p.Addr()) == f })
+// HasFamily reports whether a prefix of ps is of the family.
+func HasFamily(ps []netip.Prefix, f Family) bool {
+	return slices.ContainsFunc(ps, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == f })
 }
 
-// normalise returns the prefixes of one family, masked, sorted and without
+// Normalize returns the prefixes of one family, masked, sorted and without
 // those that lie inside another one: the kernel refuses overlapping intervals.
-func normalise(ps []netip.Prefix, f family) []netip.Prefix {
+func Normalize(ps []netip.Prefix, f Family) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range ps {
-		if p.IsValid() && familyOf(p.Addr()) == f {
+		if p.IsValid() && FamilyOf(p.Addr()) == f {
 			out = append(out, p.Masked())
 		}
 	}
@@ -32,8 +33,8 @@ func normalise(ps []netip.Prefix, f family) []netip.Prefix {
 	return kept
 }
 
-// lastAddr returns the highest address of p.
-func lastAddr(p netip.Prefix) netip.Addr {
+// LastAddr returns the highest address of p.
+func LastAddr(p netip.Prefix) netip.Addr {
 	b := p.Addr().AsSlice()
 	for i := range b {
 		if host := (i+1)*8 - p.Bits(); host > 0 {
@@ -44,10 +45,10 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return last
 }
 
-// spanned returns the prefix from first to last, if these are the ends of one.
-func spanned(first, last netip.Addr) (netip.Prefix, bool) {
+// Spanned returns the prefix from first to last, if these are the ends of one.
+func Spanned(first, last netip.Addr) (netip.Prefix, bool) {
 	for n := range first.BitLen() + 1 {
-		if p, err := first.Prefix(n); err == nil && p.Addr() == first && lastAddr(p) == last {
+		if p, err := first.Prefix(n); err == nil && p.Addr() == first && LastAddr(p) == last {
 			return p, true
 		}
 	}
