@@ -24,6 +24,7 @@ type rule struct {
 	except []string // packages it does not bind after all
 	tests  bool     // whether test files are bound too
 	deny   []string // import paths; "k8s.io/..." is a subtree
+	allow  []string // import paths that deny does not mean
 	why    string
 }
 
@@ -54,6 +55,11 @@ func rules() []rule {
 	}, {
 		from: []string{"internal/..."}, tests: true, deny: leaves,
 		why: "internal packages are what the leaf packages are made of",
+	}, {
+		from:  []string{"internal/nl"},
+		deny:  []string{"fairlead/...", "github.com/...", "k8s.io/..."},
+		allow: []string{"fairlead/internal/netns", "github.com/mdlayher/netlink"},
+		why:   "internal/nl is the ground of everything that talks netlink",
 	}, {
 		from: []string{"proxier/..."}, tests: true, deny: []string{"fairlead/cmd/...", "fairlead/bench/..."},
 		why: "imports go from cmd to proxier",
@@ -140,7 +146,7 @@ func violations(rel, imported string) []string {
 		if strings.HasSuffix(rel, "_test.go") && !r.tests {
 			continue
 		}
-		if matchAny(r.from, dir) && !matchAny(r.except, dir) && matchAny(r.deny, imported) {
+		if matchAny(r.from, dir) && !matchAny(r.except, dir) && matchAny(r.deny, imported) && !matchAny(r.allow, imported) {
 			why = append(why, r.why)
 		}
 	}
@@ -174,6 +180,10 @@ func TestViolations(t *testing.T) {
 		{"nat/table.go", "fairlead/internal/inet", false},
 		{"nat/table.go", "fairlead/proxier", true},
 		{"internal/inet/addr.go", "fairlead/nat", true},
+		{"internal/nl/socket.go", "fairlead/internal/inet", true},
+		{"internal/nl/socket.go", "fairlead/internal/netns", false},
+		{"internal/nl/socket.go", "github.com/google/nftables", true},
+		{"internal/nl/socket_linux_test.go", "fairlead/internal/nstest", false},
 		{"proxier/loop.go", "fairlead/nat", false},
 		{"proxier/loop.go", "os/exec", true},
 		{"proxier/loop_test.go", "os/exec", false},

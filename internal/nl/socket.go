@@ -1,0 +1,285 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/netns"
+)
+
+// Config says what a Socket is for. The zero value of each field but Protocol is
+// a sensible default.
+type Config struct {
+	// Protocol is NETLINK_ROUTE (0) or NETLINK_NETFILTER.
+	Protocol int
+	// Namespace is where the socket is opened; nil is that of the process.
+	Namespace *netns.NS
+	// Groups are the multicast groups to listen to, by number: RTNLGRP_LINK,
+	// NFNLGRP_NFTABLES, ...
+	Groups []uint32
+	// Timeout bounds the wait for each answer; 10 s by default. The kernel works on
+	// requests before the system call that sends them returns, so a longer wait
+	// means that an answer was lost.
+	Timeout time.Duration
+	// SendBuffer and ReceiveBuffer are the sizes to ask for, in bytes. Without
+	// CAP_NET_ADMIN in the initial user namespace the kernel grants at most
+	// net.core.wmem_max and rmem_max.
+	SendBuffer, ReceiveBuffer int
+}
+
+// Socket talks netlink. mdlayher/netlink opens it; requests and answers bypass
+// the library, because it reports one error per read and a batch may have many. A
+// Socket must not be used by two goroutines at a time; only Close may be called
+// from another one.
+type Socket struct {
+	conn    *netlink.Conn
+	raw     syscall.RawConn
+	seq     uint32
+	buf     []byte
+	timeout time.Duration
+	maxSend int
+	// pending is set while answers to a request that was given up may come.
+	pending bool
+}
+
+const (
+	// receiveSize lets the kernel fill pieces of 32 KiB when it dumps, the most that
+	// it uses.
+	receiveSize    = 64 << 10
+	defaultTimeout = 10 * time.Second
+	// sendOverhead is what netlink_sendmsg keeps of the send buffer for itself.
+	sendOverhead = 32
+)
+
+// Dial opens a socket. Errors name what could not be opened or set.
+func Dial(cfg Config) (*Socket, error) {
+	c := &netlink.Config{}
+	if cfg.Namespace != nil {
+		c.NetNS = cfg.Namespace.Fd()
+	}
+	conn, err := netlink.Dial(cfg.Protocol, c)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket of protocol %d: %w", cfg.Protocol, err)
+	}
+	s := &Socket{conn: conn, buf: make([]byte, receiveSize), timeout: cfg.Timeout}
+	if s.timeout <= 0 {
+		s.timeout = defaultTimeout
+	}
+	if err := s.setUp(&cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("set up netlink socket of protocol %d: %w", cfg.Protocol, err), conn.Close())
+	}
+	return s, nil
+}
+
+func (s *Socket) setUp(cfg *Config) (err error) {
+	// Strict checking makes the kernel filter dumps (4.20); one without it dumps
+	// more, which costs time only.
+	for _, o := range []netlink.ConnOption{netlink.GetStrictCheck, netlink.ExtendedAcknowledge, netlink.CapAcknowledge} {
+		if err := s.conn.SetOption(o, true); err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
+			return err
+		}
+	}
+	if s.raw, err = s.conn.SyscallConn(); err != nil {
+		return err
+	}
+	if cfg.SendBuffer > 0 {
+		if err := s.buffer(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, cfg.SendBuffer); err != nil {
+			return err
+		}
+	}
+	if cfg.ReceiveBuffer > 0 {
+		if err := s.buffer(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.ReceiveBuffer); err != nil {
+			return err
+		}
+	}
+	size, err := s.conn.WriteBuffer()
+	if err != nil {
+		return err
+	}
+	s.maxSend = size - sendOverhead
+	for _, g := range cfg.Groups { // last, so that the buffer is large by then
+		if err := s.conn.JoinGroup(g); err != nil {
+			return fmt.Errorf("join group %d: %w", g, err)
+		}
+	}
+	return nil
+}
+
+// buffer sets the size of a buffer beyond the limit of the machine if it may.
+func (s *Socket) buffer(force, plain, size int) error {
+	var failed error
+	err := s.raw.Control(func(fd uintptr) {
+		if failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, force, size); errors.Is(failed, unix.EPERM) {
+			failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, plain, size)
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+// Close closes the socket. A call that waits returns with an error.
+func (s *Socket) Close() error { return s.conn.Close() }
+
+// Port returns the netlink port of the socket: see Reply.Port.
+func (s *Socket) Port() uint32 { return s.conn.PID() }
+
+// MaxSend returns how many bytes fit into one write.
+func (s *Socket) MaxSend() int { return s.maxSend }
+
+// ErrLost means that the kernel had answers for which the socket had no room
+// (ENOBUFS), or that an answer is missing. What happened to the requests is not
+// known. The socket remains usable.
+var ErrLost = errors.New("answers of the kernel were lost")
+
+// submit numbers and sends messages, and returns the number of the first.
+func (s *Socket) submit(m *Messages) (first uint32, err error) {
+	if m.err != nil {
+		return 0, m.err
+	}
+	if len(m.b) > s.maxSend {
+		return 0, fmt.Errorf("send %d messages of %d bytes, the limit is %d: %w", len(m.starts), len(m.b), s.maxSend, ErrTooLarge)
+	}
+	if err := s.drain(); err != nil {
+		return 0, err
+	}
+	s.pending = true
+	first = s.seq + 1
+	s.seq += uint32(len(m.starts))
+	m.number(first)
+	return first, s.send(m.b)
+}
+
+// drain reads what is left of a request that was given up. Until then the kernel
+// drops further answers if some were lost, and refuses another dump.
+func (s *Socket) drain() error {
+	if !s.pending {
+		return nil
+	}
+	var failed error
+	deadline := time.Now().Add(s.timeout)
+	err := s.raw.Control(func(fd uintptr) {
+		for failed == nil || errors.Is(failed, unix.EINTR) || errors.Is(failed, unix.ENOBUFS) {
+			if _, _, failed = unix.Recvfrom(int(fd), s.buf, unix.MSG_DONTWAIT); time.Now().After(deadline) {
+				failed = fmt.Errorf("earlier answers do not end: %w", ErrLost)
+			}
+		}
+	})
+	if err == nil && !errors.Is(failed, unix.EAGAIN) {
+		err = failed
+	}
+	s.pending = err != nil
+	return err
+}
+
+func (s *Socket) send(b []byte) error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(s.timeout)); err != nil {
+		return err
+	}
+	var failed error
+	err := s.raw.Write(func(fd uintptr) bool {
+		for {
+			failed = unix.Sendto(int(fd), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+			if !errors.Is(failed, unix.EINTR) {
+				return !errors.Is(failed, unix.EAGAIN)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return failed
+}
+
+// answer waits for what one read gives, no longer than the timeout.
+func (s *Socket) answer() ([]byte, error) {
+	if err := s.conn.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
+		return nil, err
+	}
+	b, err := s.receive()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fmt.Errorf("no answer within %v: %w", s.timeout, ErrLost)
+	case errors.Is(err, unix.ENOBUFS):
+		return nil, fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	return b, err
+}
+
+// receive returns what one read gives; it is valid until the next.
+func (s *Socket) receive() ([]byte, error) {
+	for {
+		var n int
+		var from unix.Sockaddr
+		var failed error
+		err := s.raw.Read(func(fd uintptr) bool {
+			for {
+				// MSG_TRUNC makes the kernel return the length that it had.
+				n, from, failed = unix.Recvfrom(int(fd), s.buf, unix.MSG_TRUNC)
+				if !errors.Is(failed, unix.EINTR) {
+					return !errors.Is(failed, unix.EAGAIN)
+				}
+			}
+		})
+		if err == nil {
+			err = failed
+		}
+		if err != nil {
+			return nil, err
+		}
+		if a, ok := from.(*unix.SockaddrNetlink); !ok || a.Pid != 0 {
+			continue // of another program
+		}
+		if n > len(s.buf) {
+			return nil, fmt.Errorf("read %d bytes into %d: %w", n, len(s.buf), ErrMalformed)
+		}
+		return s.buf[:n], nil
+	}
+}
+
+// Listen passes notifications to each until ctx is done, and returns nil then. It
+// calls read after each read, so that a caller can collect what belongs together,
+// and lost when notifications may be missing: at first, for all that happened
+// before, and after the kernel had no room for some. read and lost may be nil.
+func (s *Socket) Listen(ctx context.Context, each func(Reply), read, lost func()) error {
+	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	call(lost)
+	for {
+		b, err := s.receive()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			call(lost)
+			continue
+		case err != nil:
+			return err
+		}
+		for len(b) > 0 {
+			var r Reply
+			if r, b, err = next(b); err != nil {
+				return err
+			}
+			each(r)
+		}
+		call(read)
+	}
+}
+
+func call(f func()) {
+	if f != nil {
+		f()
+	}
+}
