@@ -24,17 +24,17 @@
 // So one more backend is one more element, no rule changes, and the kernel
 // never has to revalidate the table. See docs/dataplane.md and ADR 0002.
 //
-// The package is split at the kernel. State holds what is wanted and what the
-// kernel has acknowledged; Next compares the two and returns a Batch, a pure
-// function of both; Table carries a Batch out. A Batch is atomic: the kernel
-// takes all of it or nothing.
+// This package holds the words: frontends, settings, host ports. Its stages are
+// below it, and each imports only what is listed before it:
+//
+//	ruleset   the table as nft would print it: sets, chains, rules, batches
+//	plan      what is wanted, what the kernel has, and the next step between them
+//	kernel    the netlink socket: Commit a batch, Load a snapshot, Watch for changes
 //
 //	want ─┐
-//	      ├─ State.Next ──► Batch ── Table.Commit ──► kernel
-//	have ─┘◄──────────────── State.Acked ◄── ACK
-//	      ◄──── State.Adopt ◄── Table.Load ◄───────── kernel
+//	      ├─ plan.State.Next ──► Step ── kernel.Table.Commit ──► kernel
+//	have ─┘◄───────────────── State.Acked ◄── ACK
+//	      ◄──── State.Adopt ◄── kernel.Table.Load ◄───────────── kernel
 //
-// Nothing else may write to the table, and nothing here touches another one.
-// State and Batch are not safe for concurrent use; of Table, only Watch and
-// BackendCounters may run beside the other methods. No goroutine is started here.
+// A batch is atomic: the kernel takes all of it or nothing.
 package nat

@@ -6,8 +6,77 @@ package nat
 import (
 	"iter"
 	"net/netip"
+	"slices"
 	"time"
+
+	"fairlead/internal/inet"
 )
+
+// Canonical returns f with the fields that its policy uses, sorted, unique and
+// of the key's family, so that equal frontends compare equal.
+func (f Frontend) Canonical(key inet.Addr) Frontend {
+	fam := inet.FamilyOf(key.IP)
+	f.Owner = Comment(f.Owner)
+	f.Backends = slices.SortedFunc(slices.Values(f.Backends), Backend.compare)
+	f.Backends = slices.CompactFunc(f.Backends, func(a, b Backend) bool { return a.AddrPort == b.AddrPort })
+	f.Backends = slices.DeleteFunc(f.Backends, func(b Backend) bool { return inet.FamilyOf(b.Addr()) != fam })
+	f.Backends = f.Backends[:min(len(f.Backends), 1<<MaxClass)]
+
+	f.LocalBackends = slices.SortedFunc(slices.Values(f.LocalBackends), netip.AddrPort.Compare)
+	f.LocalBackends = slices.Compact(f.LocalBackends)
+	f.LocalBackends = slices.DeleteFunc(f.LocalBackends, func(b netip.AddrPort) bool { return inet.FamilyOf(b.Addr()) != fam })
+	f.LocalBackends = f.LocalBackends[:min(len(f.LocalBackends), 1<<MaxClass)]
+
+	if len(f.Backends) == 0 && f.Policy.Picks() {
+		f.Policy = Reject
+	}
+	if !f.Policy.Picks() {
+		f.Backends, f.Affinity = nil, 0
+	}
+	if f.Policy != Local {
+		f.LocalBackends = nil
+	}
+	if key.IsNodePort() {
+		f.Restricted, f.Exclusive = false, false
+	}
+	if f.Restricted {
+		f.Sources = inet.Normalize(f.Sources, fam)
+	} else {
+		f.Sources = nil
+	}
+	return f
+}
+
+// compare puts of two equal addresses the one on this node first.
+func (b Backend) compare(c Backend) int {
+	if n := b.AddrPort.Compare(c.AddrPort); n != 0 || b.OnNode == c.OnNode {
+		return n
+	}
+	if b.OnNode {
+		return -1
+	}
+	return 1
+}
+
+// Equal compares canonical frontends.
+func (f *Frontend) Equal(g *Frontend) bool {
+	return f.Policy == g.Policy && f.Affinity == g.Affinity && f.Restricted == g.Restricted &&
+		f.Exclusive == g.Exclusive && f.Owner == g.Owner &&
+		slices.Equal(f.Backends, g.Backends) &&
+		slices.Equal(f.LocalBackends, g.LocalBackends) &&
+		slices.Equal(f.Sources, g.Sources)
+}
+
+// maxComment is the longest comment that nft reads (NFTNL_UDATA_COMMENT_MAXLEN).
+const maxComment = 128
+
+// Comment shortens s, at the end, to what nft accepts.
+func Comment(s string) string {
+	if len(s) <= maxComment {
+		return s
+	}
+	return s[:maxComment-3] + "..."
+}
 
 // TrafficPolicy says which connections to a frontend are accepted, which backends may
 // take them and whether they are masqueraded.
@@ -55,8 +124,8 @@ type Frontend struct {
 	Owner string
 }
 
-// all yields the addresses of all backends; local ones may come twice.
-func (f *Frontend) all() iter.Seq[netip.AddrPort] {
+// All yields the addresses of all backends; local ones may come twice.
+func (f *Frontend) All() iter.Seq[netip.AddrPort] {
 	return func(yield func(netip.AddrPort) bool) {
 		for _, b := range f.Backends {
 			if !yield(b.AddrPort) {
@@ -77,4 +146,29 @@ type Backend struct {
 	// OnNode is set when the backend runs on this node, so that it may dial
 	// itself through a frontend (hairpin).
 	OnNode bool
+}
+
+// Pair is a frontend and one of its backends.
+type Pair struct {
+	Frontend inet.Addr
+	Backend  netip.AddrPort
+}
+
+// MaxClass bounds the size class: 2^16 backends of one frontend.
+const MaxClass = 16
+
+// Picks reports whether the policy sends connections to backends at all.
+func (p TrafficPolicy) Picks() bool { return p >= Internal }
+
+// BackendCounter is how many connections an element of a backend has counted
+// since it was written. A backend that gets another slot begins at 0. There is
+// one for each backend of a frontend, and another if it is Local.
+type BackendCounter struct {
+	Frontend inet.Addr
+	Backend  netip.AddrPort
+	// Local is set for the second element that a backend on this node has, for
+	// connections that policy Local keeps on the node.
+	Local       bool
+	Owner       string // as in Frontend, shortened to 128 bytes
+	Connections uint64
 }

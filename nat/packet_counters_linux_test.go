@@ -10,6 +10,8 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/nat"
+	"fairlead/nat/kernel"
+	"fairlead/nat/plan"
 )
 
 // TestPacketCounters makes connections to a frontend of two backends: each is
@@ -38,7 +40,7 @@ func TestPacketCounters(t *testing.T) {
 		}
 		expectCounts(t, b.table, at, want)
 
-		again := nat.NewState()
+		again := plan.NewState()
 		again.Configure(set)
 		again.Set(at, f)
 		found, err := b.table.Load(t.Context())
@@ -55,7 +57,7 @@ func TestPacketCounters(t *testing.T) {
 }
 
 // expectCounts compares the counters of a frontend.
-func expectCounts(t *testing.T, table *nat.Table, at inet.Addr, want map[netip.AddrPort]uint64) {
+func expectCounts(t *testing.T, table *kernel.Table, at inet.Addr, want map[netip.AddrPort]uint64) {
 	t.Helper()
 	all, err := table.BackendCounters(t.Context())
 	check(t, err)

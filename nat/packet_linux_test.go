@@ -12,8 +12,13 @@ import (
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/internal/netns"
+	"fairlead/internal/nstest"
 	"fairlead/nat"
+	"fairlead/nat/kernel"
+	"fairlead/nat/plan"
 )
+
+func TestMain(m *testing.M) { nstest.Main(m) }
 
 // bed is a cluster of namespaces whose first node has the table. Real packets
 // go through it.
@@ -29,8 +34,8 @@ type bed struct {
 	client, web *lab.Pod
 	there       *lab.Pod
 
-	table *nat.Table
-	state *nat.State
+	table *kernel.Table
+	state *plan.State
 }
 
 // second are further addresses of node-1.
@@ -49,7 +54,7 @@ const (
 
 func newBed(t *testing.T, link lab.PodLink) *bed {
 	t.Helper()
-	b := &bed{Cluster: labtest.New(t, lab.Config{Nodes: 2, IPv6: true, PodLink: link}), state: nat.NewState()}
+	b := &bed{Cluster: labtest.New(t, lab.Config{Nodes: 2, IPv6: true, PodLink: link}), state: plan.NewState()}
 	b.node, b.other = b.Nodes[0], b.Nodes[1]
 	b.client = labtest.Pod(t, b.node, "client", podPort)
 	b.web = labtest.Pod(t, b.node, "web", podPort, protos...)
@@ -66,9 +71,9 @@ func newBed(t *testing.T, link lab.PodLink) *bed {
 	return b
 }
 
-func openTable(t *testing.T, ns *netns.NS) *nat.Table {
+func openTable(t *testing.T, ns *netns.NS) *kernel.Table {
 	t.Helper()
-	table, err := nat.Open(ns)
+	table, err := kernel.Open(ns)
 	check(t, err)
 	t.Cleanup(func() { check(t, table.Close()) })
 	return table
@@ -103,11 +108,11 @@ func (b *bed) commit(t *testing.T) string {
 	return commit(t, b.table, b.state)
 }
 
-func commit(t *testing.T, table *nat.Table, state *nat.State) string {
+func commit(t *testing.T, table *kernel.Table, state *plan.State) string {
 	t.Helper()
 	var ops strings.Builder
 	for batch := state.Next(0); batch != nil; batch = state.Next(0) {
-		if err := table.Commit(t.Context(), batch); err != nil {
+		if err := table.Commit(t.Context(), &batch.Batch); err != nil {
 			t.Fatalf("%v\n%s", err, batch)
 		}
 		state.Acked(batch)

@@ -14,6 +14,7 @@ import (
 
 	"fairlead/internal/lab"
 	"fairlead/nat"
+	"fairlead/nat/plan"
 )
 
 // TestPacketTunnelsUntracked lets nodes talk. The control packets show that
@@ -164,7 +165,7 @@ func TestPacketTunnelsMembers(t *testing.T) {
 func TestPacketTunnelsBothEnds(t *testing.T) {
 	t.Parallel()
 	b := newTunnels(t, lab.PTP, "veth*")
-	state, table := nat.NewState(), openTable(t, b.other.NS)
+	state, table := plan.NewState(), openTable(t, b.other.NS)
 	set := b.set
 	set.Egress = nat.Egress{Sources: b.other.PodCIDRs}
 	set.Tunnels.Addrs = b.other.Addrs()

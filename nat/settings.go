@@ -8,6 +8,13 @@ import (
 	"slices"
 )
 
+func (s *Settings) Mark() uint32 {
+	if s.MasqueradeMark == 0 {
+		return DefaultMasqueradeMark
+	}
+	return s.MasqueradeMark
+}
+
 // DefaultMasqueradeMark is the packet mark bit that says "masquerade me",
 // between the frontend that decides and the chain that does. It is kube-proxy's.
 const DefaultMasqueradeMark = 0x4000
@@ -60,9 +67,9 @@ type Egress struct {
 	KeepNodes bool
 }
 
-// kept returns all destinations that are not masqueraded. Multicast and
+// Kept returns all destinations that are not masqueraded. Multicast and
 // broadcast have no connections that could be.
-func (e *Egress) kept(cluster []netip.Prefix) []netip.Prefix {
+func (e *Egress) Kept(cluster []netip.Prefix) []netip.Prefix {
 	if len(e.Sources) == 0 {
 		return nil
 	}
@@ -81,17 +88,6 @@ type Tunnels struct {
 	// end for any name that begins so. No tunnel packet may come from there,
 	// whatever address it bears.
 	PodInterfaces []string
-}
-
-// hosts returns each address as the range of itself.
-func hosts(ips []netip.Addr) []netip.Prefix {
-	var out []netip.Prefix
-	for _, ip := range ips {
-		if ip.IsValid() {
-			out = append(out, netip.PrefixFrom(ip, ip.BitLen()))
-		}
-	}
-	return out
 }
 
 // PodMatch recognises traffic that comes from the cluster's pods. At most one

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/nat"
+	"fairlead/nat/plan"
+	"fairlead/nat/ruleset"
 )
 
 // maxReloads bounds how often one pass looks again at a table that is never as
@@ -48,19 +50,19 @@ func (p *Proxier) commitAll(ctx context.Context) error {
 			p.refuse(b, err) // and do not search again if the next is as bad
 		default:
 			// Always smaller: a batch may hold more than its limit.
-			limit = max(min(b.Len()/2, cmp.Or(limit, nat.DefaultLimit)-1), 1)
+			limit = max(min(b.Len()/2, cmp.Or(limit, ruleset.DefaultLimit)-1), 1)
 		}
 	}
 }
 
 // commit carries out b. A batch without operations, of a frontend that is gone
 // before it was there, is none of the kernel's business.
-func (p *Proxier) commit(ctx context.Context, b *nat.Batch) error {
+func (p *Proxier) commit(ctx context.Context, b *plan.Step) error {
 	if b.Len() > 0 {
-		if err := p.table.Commit(ctx, b); err != nil {
+		if err := p.table.Commit(ctx, &b.Batch); err != nil {
 			return err
 		}
-		p.metrics.committed(b)
+		p.metrics.committed(&b.Batch)
 		if p.repairing {
 			p.repairing = false
 			p.metrics.repairs.Inc()
@@ -69,7 +71,7 @@ func (p *Proxier) commit(ctx context.Context, b *nat.Batch) error {
 	}
 	p.desired.state.Acked(b)
 	if p.clients != nil {
-		p.clients.Forget(b.Forget())
+		p.clients.Remove(b.Unstick())
 	}
 	for _, key := range b.Keys() {
 		if _, was := p.refused[key]; was {
@@ -93,7 +95,7 @@ func blameless(err error) bool {
 
 // refuse sets the frontend aside that a batch of the smallest size is about.
 // That is the last one: those before it needed no operation.
-func (p *Proxier) refuse(b *nat.Batch, err error) {
+func (p *Proxier) refuse(b *plan.Step, err error) {
 	keys := b.Keys()
 	key := keys[len(keys)-1]
 	if errno := unix.Errno(0); errors.As(err, &errno) {

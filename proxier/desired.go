@@ -14,6 +14,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
+	"fairlead/nat/plan"
 )
 
 // desired keeps what is wanted up to date with the store: it takes what became
@@ -21,7 +22,7 @@ import (
 type desired struct {
 	cfg      *Config
 	store    *Store
-	state    *nat.State
+	state    *plan.State
 	claims   *claims
 	remarks  *remarks
 	health   *healthPorts
@@ -42,7 +43,7 @@ type desired struct {
 
 func newDesired(cfg *Config, store *Store) *desired {
 	return &desired{
-		cfg: cfg, store: store, state: nat.NewState(), claims: newClaims(), remarks: newRemarks(),
+		cfg: cfg, store: store, state: plan.NewState(), claims: newClaims(), remarks: newRemarks(),
 		health: newHealthPorts(), flows: map[inet.Addr]struct{}{},
 		hostPorts: map[inet.Addr]nat.HostPort{},
 	}

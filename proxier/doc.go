@@ -4,7 +4,7 @@
 // Package proxier turns Kubernetes objects into the table of package nat.
 //
 //	API server ─ informers ─┐                       ┌─ claims ─┐
-//	                        ├─► Store ─ dirty keys ─► resolve ─┴─► nat.State ─► nat.Batch ─► kernel
+//	                        ├─► Store ─ dirty keys ─► resolve ─┴─► plan.State ─► ruleset.Batch ─► kernel
 //	files (--manifests) ────┘   slim objects          pure           want, have      one loop
 //
 // Sources convert objects to slim ones, put them in the Store and poke; what is

@@ -27,6 +27,6 @@ func (p *Proxier) tellFlows() {
 // before this process and that is no longer so.
 func (p *Proxier) tellClients() {
 	if p.clients != nil && !p.Ready() {
-		p.clients.Keep(p.desired.state.Remembered())
+		p.clients.RemoveExcept(p.desired.state.Remembered())
 	}
 }

@@ -76,8 +76,8 @@ type recall struct {
 	keep  map[nat.Pair]struct{}
 }
 
-func (r *recall) Forget(pairs []nat.Pair)          { r.pairs = append(r.pairs, pairs...) }
-func (r *recall) Keep(pairs map[nat.Pair]struct{}) { r.keep = pairs }
+func (r *recall) Remove(pairs []nat.Pair)                  { r.pairs = append(r.pairs, pairs...) }
+func (r *recall) RemoveExcept(pairs map[nat.Pair]struct{}) { r.keep = pairs }
 
 // TestClients tells about sticky Services whose endpoints go, and at the first
 // sync about all that stay.

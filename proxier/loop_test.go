@@ -22,27 +22,28 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
+	"fairlead/nat/ruleset"
 )
 
 // fakeTable is a kernel that says yes, unless told otherwise. Safe for
 // concurrent use.
 type fakeTable struct {
 	mu      sync.Mutex
-	answer  func(*nat.Batch) error
+	answer  func(*ruleset.Batch) error
 	asked   []time.Time // commits, taken or not
 	taken   strings.Builder
 	loads   int
 	watcher func()
 }
 
-func (f *fakeTable) Load(context.Context) (*nat.Ruleset, error) {
+func (f *fakeTable) Load(context.Context) (*ruleset.Snapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.loads++
-	return &nat.Ruleset{}, nil
+	return &ruleset.Snapshot{}, nil
 }
 
-func (f *fakeTable) Commit(_ context.Context, b *nat.Batch) error {
+func (f *fakeTable) Commit(_ context.Context, b *ruleset.Batch) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
@@ -67,7 +68,7 @@ func (f *fakeTable) Watch(ctx context.Context, poke func()) error {
 }
 
 // say replaces the answer to commits and returns how many there were.
-func (f *fakeTable) say(answer func(*nat.Batch) error) int {
+func (f *fakeTable) say(answer func(*ruleset.Batch) error) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answer = answer
@@ -81,8 +82,8 @@ func (f *fakeTable) has(text string) bool {
 }
 
 // refusing answers every batch that mentions one of the texts with an error.
-func refusing(texts ...string) func(*nat.Batch) error {
-	return func(b *nat.Batch) error {
+func refusing(texts ...string) func(*ruleset.Batch) error {
+	return func(b *ruleset.Batch) error {
 		s := b.String()
 		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(s, text) }) {
 			return unix.EINVAL
@@ -185,7 +186,7 @@ func TestRunBacksOff(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
 		l.after(0)
 		start := time.Now()
-		before := l.table.say(func(*nat.Batch) error { return nat.ErrPermission })
+		before := l.table.say(func(*ruleset.Batch) error { return nat.ErrPermission })
 		l.put(1, 1)
 		l.after(2 * time.Second)
 		var got []time.Duration
@@ -246,7 +247,7 @@ func TestRunKeepsRefused(t *testing.T) {
 // that the kernel refuses.
 func TestRunBlamesOne(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
-		l.table.say(func(*nat.Batch) error { return nat.ErrPermission })
+		l.table.say(func(*ruleset.Batch) error { return nat.ErrPermission })
 		l.put(1, 1)
 		l.put(2, 1)
 		l.after(0)
@@ -270,7 +271,7 @@ func TestRunBlamesOne(t *testing.T) {
 func TestRunBlamesNobody(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
 		l.after(0)
-		before := l.table.say(func(*nat.Batch) error { return fmt.Errorf("commit: %w", unix.ENOMEM) })
+		before := l.table.say(func(*ruleset.Batch) error { return fmt.Errorf("commit: %w", unix.ENOMEM) })
 		l.putMany(50)
 		l.after(0)
 		if n := len(l.table.asked) - before; n != 1 || len(l.problems()) != 0 {
@@ -284,8 +285,8 @@ func TestRunBlamesNobody(t *testing.T) {
 func TestRunBlamesMany(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
 		l.after(0)
-		l.table.say(func(b *nat.Batch) error {
-			if len(b.Keys()) > 0 {
+		l.table.say(func(b *ruleset.Batch) error {
+			if strings.Contains(b.String(), " element ") {
 				return unix.EINVAL
 			}
 			return nil

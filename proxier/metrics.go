@@ -6,9 +6,9 @@ package proxier
 import (
 	"time"
 
-	"k8s.io/component-base/metrics"
+	"fairlead/nat/ruleset"
 
-	"fairlead/nat"
+	"k8s.io/component-base/metrics"
 )
 
 // Metrics are the time series of a Proxier. Those called kubeproxy_ mean what
@@ -126,7 +126,7 @@ func (m *Metrics) synced(start time.Time, err error) {
 	m.lastSync.SetToCurrentTime()
 }
 
-func (m *Metrics) committed(b *nat.Batch) {
+func (m *Metrics) committed(b *ruleset.Batch) {
 	adds, deletes := b.Counts()
 	m.commits.Inc()
 	m.ops.WithLabelValues("add").Add(float64(adds))

@@ -18,7 +18,7 @@ import (
 	"fairlead/nat"
 )
 
-// Counters are what the kernel counts for backends; see nat.Table for the
+// Counters are what the kernel counts for backends; see kernel.Table for the
 // contract. It is asked at any time, by several goroutines.
 type Counters interface {
 	BackendCounters(ctx context.Context) ([]nat.BackendCounter, error)
@@ -51,7 +51,7 @@ type counterKey struct {
 }
 
 // count is the last that was read of a counter. What is missed is kept once, as
-// it may be overlooked (see nat.Table.BackendCounters): what is found again would
+// it may be overlooked (see kernel.Table.BackendCounters): what is found again would
 // count twice.
 type count struct {
 	n      uint64

@@ -19,7 +19,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
-	"fairlead/nat"
+	"fairlead/nat/kernel"
 )
 
 // bed is a cluster of namespaces whose first node runs the agent. Kubernetes
@@ -89,9 +89,9 @@ func defaults() Config {
 // sync.
 func (b *bed) start(t *testing.T, cfg Config) {
 	t.Helper()
-	table, err := nat.Open(b.node.NS)
+	table, err := kernel.Open(b.node.NS)
 	check(t, err)
-	forgetter := nat.NewForgetter(b.node.NS)
+	forgetter := kernel.NewAffinityCleaner(b.node.NS)
 	b.cleaner = conntrack.NewCleaner(b.node.NS.Fd())
 	b.store = NewStore()
 	b.store.Update(func(tx *Tx) {

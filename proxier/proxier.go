@@ -11,12 +11,13 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
+	"fairlead/nat/ruleset"
 )
 
-// Table is the kernel's side of package nat; see nat.Table for the contract.
+// Table is the kernel's side of package nat; see kernel.Table for the contract.
 type Table interface {
-	Load(ctx context.Context) (*nat.Ruleset, error)
-	Commit(ctx context.Context, b *nat.Batch) error
+	Load(ctx context.Context) (*ruleset.Snapshot, error)
+	Commit(ctx context.Context, b *ruleset.Batch) error
 	Watch(ctx context.Context, poke func()) error
 }
 
@@ -29,10 +30,10 @@ type Flows interface {
 }
 
 // Clients is told which backends sticky clients must no longer be sent to, after
-// the commit that makes it so; see nat.Forgetter for the contract.
+// the commit that makes it so; see kernel.AffinityCleaner for the contract.
 type Clients interface {
-	Forget(pairs []nat.Pair)
-	Keep(pairs map[nat.Pair]struct{})
+	Remove(pairs []nat.Pair)
+	RemoveExcept(pairs map[nat.Pair]struct{})
 }
 
 // Deps is what a Proxier works with.

@@ -16,7 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"fairlead/internal/nstest"
-	"fairlead/nat"
+	"fairlead/nat/ruleset"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected sections of testdata/scripts")
@@ -108,7 +108,7 @@ func cmdRefuse(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	w.table.poker = nil
 	if len(args) > 0 {
-		w.table.poker = func(b *nat.Batch) error {
+		w.table.poker = func(b *ruleset.Batch) error {
 			if strings.Contains(b.String(), args[0]) {
 				return errors.New("invalid argument")
 			}

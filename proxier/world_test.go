@@ -16,6 +16,8 @@ import (
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
+	"fairlead/nat/kernel"
+	"fairlead/nat/ruleset"
 )
 
 func TestMain(m *testing.M) { nstest.Main(m) }
@@ -23,22 +25,22 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 // recorder is a table in the kernel that writes down the operations it is given
 // and fails on demand.
 type recorder struct {
-	*nat.Table
+	*kernel.Table
 	ops   strings.Builder
 	loads int
-	fault int                    // commits that will fail, before they reach the kernel
-	poker func(*nat.Batch) error // refuses a batch
+	fault int                        // commits that will fail, before they reach the kernel
+	poker func(*ruleset.Batch) error // refuses a batch
 }
 
 // errInjected concerns no frontend, so that none is blamed.
 var errInjected = fmt.Errorf("injected: %w", nat.ErrPermission)
 
-func (r *recorder) Load(ctx context.Context) (*nat.Ruleset, error) {
+func (r *recorder) Load(ctx context.Context) (*ruleset.Snapshot, error) {
 	r.loads++
 	return r.Table.Load(ctx)
 }
 
-func (r *recorder) Commit(ctx context.Context, b *nat.Batch) error {
+func (r *recorder) Commit(ctx context.Context, b *ruleset.Batch) error {
 	if r.fault > 0 {
 		r.fault--
 		return errInjected
@@ -75,7 +77,7 @@ func newWorld() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	table, err := nat.Open(ns)
+	table, err := kernel.Open(ns)
 	if err != nil {
 		return nil, errors.Join(err, ns.Close())
 	}

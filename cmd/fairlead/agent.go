@@ -14,7 +14,7 @@ import (
 
 	"fairlead/conntrack"
 	"fairlead/internal/healthcheck"
-	"fairlead/nat"
+	"fairlead/nat/kernel"
 	"fairlead/proxier"
 )
 
@@ -27,9 +27,9 @@ type agent struct {
 	client    kubernetes.Interface // nil without an API server
 	store     *proxier.Store
 	metrics   *proxier.Metrics
-	table     *nat.Table
+	table     *kernel.Table
 	cleaner   *conntrack.Cleaner
-	forgetter *nat.Forgetter
+	forgetter *kernel.AffinityCleaner
 	checks    *healthcheck.Server
 	network   *network
 	proxier   *proxier.Proxier
@@ -48,13 +48,13 @@ func newAgent(ctx context.Context, f *runFlags, cfg proxier.Config) (*agent, err
 	}
 	a := &agent{
 		flags: f, client: client, cfg: cfg, store: proxier.NewStore(), metrics: proxier.NewMetrics(legacyregistry.MustRegister),
-		cleaner: conntrack.NewCleaner(0), forgetter: nat.NewForgetter(nil),
+		cleaner: conntrack.NewCleaner(0), forgetter: kernel.NewAffinityCleaner(nil),
 	}
 	if a.network, err = newNetwork(&f.network, &a.cfg, a.store, a.metrics); err != nil {
 		return nil, err
 	}
 	a.network.sysctlDir = f.conntrack.dir
-	if a.table, err = nat.Open(nil); err != nil {
+	if a.table, err = kernel.Open(nil); err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
 	if cfg.BackendCounters {

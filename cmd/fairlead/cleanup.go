@@ -16,7 +16,7 @@ import (
 	"fairlead/internal/cni"
 	"fairlead/internal/firewall"
 	"fairlead/internal/leftovers"
-	"fairlead/nat"
+	"fairlead/nat/ruleset"
 	"fairlead/overlay"
 )
 
@@ -60,7 +60,7 @@ func (f *cleanupFlags) register(fs *pflag.FlagSet) {
 func leftoverOptions() leftovers.Options {
 	return leftovers.Options{
 		CNIDir: cni.DefaultDir, SubnetFile: leftovers.DefaultSubnetFile,
-		Table: "inet " + nat.TableName, Alias: overlay.Alias, Protocol: overlay.DefaultProtocol,
+		Table: "inet " + ruleset.TableName, Alias: overlay.Alias, Protocol: overlay.DefaultProtocol,
 	}
 }
 

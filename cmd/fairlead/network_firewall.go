@@ -12,7 +12,7 @@ import (
 
 	"fairlead/internal/firewall"
 	"fairlead/internal/netns"
-	"fairlead/nat"
+	"fairlead/nat/ruleset"
 )
 
 // firewallInterval is how often other people's rules are looked at: firewalls
@@ -20,7 +20,7 @@ import (
 const firewallInterval = 30 * time.Second
 
 // ownTable is not asked whether it drops pod traffic.
-const ownTable = "inet " + nat.TableName
+const ownTable = "inet " + ruleset.TableName
 
 // keepFirewall reports rules of others that drop pod traffic, or has them let it
 // pass if the flag says so, until ctx ends. It begins when the data path is

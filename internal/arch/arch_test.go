@@ -74,6 +74,23 @@ func rules() []rule {
 		deny:   []string{"fairlead/internal/lab/...", "fairlead/internal/nstest", "testing/..."},
 		why:    "what serves tests stays in tests",
 	}, {
+		from: []string{"nat"}, deny: []string{"fairlead/nat/...", "github.com/...", "golang.org/x/..."},
+		why: "nat holds the words of the table; its stages are below it",
+	}, {
+		from: []string{"nat/ruleset"},
+		deny: []string{"fairlead/nat/plan", "fairlead/nat/kernel", "fairlead/nat/apply", "fairlead/internal/nl", "fairlead/internal/netns", "github.com/mdlayher/...", "os", "net"},
+		why:  "nat/ruleset describes the table and does no I/O",
+	}, {
+		from: []string{"nat/plan"},
+		deny: []string{"fairlead/nat/kernel", "fairlead/nat/apply", "fairlead/internal/nl", "fairlead/internal/nft", "fairlead/internal/netns", "github.com/...", "golang.org/x/...", "os", "net"},
+		why:  "nat/plan compares values and does no I/O",
+	}, {
+		from: []string{"nat/kernel"}, deny: []string{"fairlead/nat/plan", "fairlead/nat/apply"},
+		why: "nat/kernel carries out batches and reads snapshots; it plans nothing",
+	}, {
+		from: everything, except: []string{"nat/nattest"}, deny: []string{"fairlead/nat/nattest"},
+		why: "what serves tests stays in tests",
+	}, {
 		from: everything, tests: true, deny: []string{"log", "log/slog", "github.com/golang/glog"},
 		why: "logs are contextual klog, and only in proxier and cmd",
 	}}
@@ -169,16 +186,22 @@ func TestViolations(t *testing.T) {
 		file, imported string
 		forbidden      bool
 	}{
-		{"nat/state.go", "k8s.io/api/core/v1", true},
-		{"nat/state_test.go", "k8s.io/api/core/v1", true},
+		{"nat/plan/state.go", "k8s.io/api/core/v1", true},
+		{"nat/plan/state_test.go", "k8s.io/api/core/v1", true},
+		{"nat/kernel/load.go", "fairlead/nat/plan", true},
+		{"nat/kernel/drift_test.go", "fairlead/nat/plan", false},
+		{"nat/plan/next.go", "golang.org/x/sys/unix", true},
+		{"nat/ruleset/expr.go", "golang.org/x/sys/unix", false},
+		{"nat/ruleset/expr.go", "fairlead/nat/kernel", true},
+		{"nat/frontend.go", "fairlead/nat/plan", true},
 		{"internal/lab/host.go", "k8s.io/klog/v2", true},
 		{"proxier/store.go", "k8s.io/api/core/v1", false},
 		{"cmd/fairlead/run.go", "k8s.io/client-go/rest", false},
-		{"nat/table.go", "fairlead/overlay", true},
+		{"nat/kernel/table.go", "fairlead/overlay", true},
 		{"overlay/plan.go", "fairlead/conntrack", true},
 		{"conntrack/sub/x.go", "fairlead/nat", true},
-		{"nat/table.go", "fairlead/internal/inet", false},
-		{"nat/table.go", "fairlead/proxier", true},
+		{"nat/kernel/table.go", "fairlead/internal/inet", false},
+		{"nat/kernel/table.go", "fairlead/proxier", true},
 		{"internal/inet/addr.go", "fairlead/nat", true},
 		{"internal/nl/socket.go", "fairlead/internal/inet", true},
 		{"internal/nl/socket.go", "fairlead/internal/netns", false},

@@ -1,0 +1,116 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"fairlead/internal/inet"
+	"fairlead/internal/nstest"
+	"fairlead/nat"
+	"fairlead/nat/nattest"
+	"fairlead/nat/plan"
+)
+
+// cluster returns the n-th of many Services, with that many backends.
+func clusterService(n, backends int) (inet.Addr, nat.Frontend) {
+	var vip [4]byte
+	binary.BigEndian.PutUint32(vip[:], 0x0a600000+uint32(n)+1) // 10.96.0.1 and on
+	f := nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: fmt.Sprintf("default/service-%d:http", n)}
+	for i := range backends {
+		var ip [4]byte
+		binary.BigEndian.PutUint32(ip[:], 0x0a800000+uint32(n*backends+i)) // 10.128.0.0 and on
+		f.Backends = append(f.Backends, nat.Backend{AddrPort: netip.AddrPortFrom(netip.AddrFrom4(ip), 8080)})
+	}
+	return inet.Addr{IP: netip.AddrFrom4(vip), Port: 80, Proto: inet.TCP}, f
+}
+
+func fillState(services, backends int) *plan.State {
+	s := plan.NewState()
+	set := nattest.Settings()
+	set.Cluster = nattest.Prefixes("10.128.0.0/9")
+	s.Configure(set)
+	for n := range services {
+		s.Set(clusterService(n, backends))
+	}
+	return s
+}
+
+// BenchmarkEndpointChange adds an endpoint to a Service and takes it away
+// again: want, diff, commit, ACK. It must not depend on the size of the cluster.
+func BenchmarkEndpointChange(b *testing.B) {
+	for _, size := range []struct{ services, backends int }{{1000, 10}, {10000, 10}, {100000, 1}, {100000, 10}} {
+		b.Run(fmt.Sprintf("services=%d/backends=%d", size.services, size.services*size.backends), func(b *testing.B) {
+			table := open(b, nstest.New(b))
+			s := fillState(size.services, size.backends)
+			settle(b, s, table)
+			key, f := clusterService(size.services/2, size.backends)
+			extra := nat.Backend{AddrPort: netip.MustParseAddrPort("10.255.255.1:8080")}
+			more := f
+			more.Backends = append(append([]nat.Backend(nil), f.Backends...), extra)
+			s.Set(key, more) // out of a full class, once
+			settle(b, s, table)
+			s.Set(key, f)
+			settle(b, s, table)
+			b.ReportAllocs()
+			batches := 0
+			for i := 0; b.Loop(); i++ {
+				if i%2 == 0 {
+					s.Set(key, more)
+				} else {
+					s.Set(key, f)
+				}
+				batches += settle(b, s, table)
+			}
+			b.ReportMetric(float64(batches)/float64(b.N), "commits/op")
+		})
+	}
+}
+
+// BenchmarkColdStart programs a whole cluster into an empty kernel, from
+// frontends in memory.
+func BenchmarkColdStart(b *testing.B) {
+	for _, services := range []int{1000, 10000} {
+		b.Run(fmt.Sprintf("services=%d/backends=%d", services, services*10), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				ns := nstest.New(b)
+				table := open(b, ns)
+				b.StartTimer()
+				settle(b, fillState(services, 10), table)
+				b.StopTimer()
+				if err := table.Delete(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// BenchmarkRestart reads a programmed cluster back and finds nothing to do.
+func BenchmarkRestart(b *testing.B) {
+	for _, services := range []int{1000, 10000} {
+		b.Run(fmt.Sprintf("services=%d/backends=%d", services, services*10), func(b *testing.B) {
+			table := open(b, nstest.New(b))
+			settle(b, fillState(services, 10), table)
+			s := fillState(services, 10)
+			b.ReportAllocs()
+			for b.Loop() {
+				found, err := table.Load(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				s.Adopt(found)
+				if batch := s.Next(0); batch != nil && batch.Len() > 0 {
+					b.Fatalf("something to do:\n%s", batch)
+				}
+			}
+		})
+	}
+}

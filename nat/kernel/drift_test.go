@@ -1,0 +1,277 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel_test
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
+
+	"fairlead/internal/inet"
+	"fairlead/internal/netns"
+	"fairlead/internal/nstest"
+	"fairlead/nat"
+	"fairlead/nat/kernel"
+	"fairlead/nat/nattest"
+	"fairlead/nat/plan"
+	"fairlead/nat/ruleset"
+)
+
+// nft runs a command of nft's, which stands for somebody else.
+func nft(t testing.TB, ns *netns.NS, command string) {
+	t.Helper()
+	if out, err := nstest.Command(t, ns, "nft", command).CombinedOutput(); err != nil {
+		t.Fatalf("nft %s: %v\n%s", command, err, out)
+	}
+}
+
+// TestRepair lets somebody damage the table in every way and expects the
+// difference, and no more, to be written.
+func TestRepair(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		damage []string
+		ops    int // at most; 0 for any number
+	}{
+		{"flush ruleset", []string{"flush ruleset"}, 0},
+		{"element of a data map", []string{"delete element inet fairlead backends4 { 203.0.113.5 . tcp . 443 . 1 }"}, 1},
+		{"verdict", []string{"delete element inet fairlead vips4 { 10.96.0.10 . udp . 53 }"}, 1},
+		{"other backend", []string{
+			"delete element inet fairlead node-backends4 { tcp . 30080 . 0 }",
+			"add element inet fairlead node-backends4 { tcp . 30080 . 0 : 192.0.2.1 . 1 }"}, 2},
+		{"backend of nobody", []string{"add element inet fairlead backends4 { 192.0.2.7 . tcp . 1 . 0 : 192.0.2.1 . 1 }"}, 1},
+		{"slot far away", []string{"add element inet fairlead backends4 { 192.0.2.7 . tcp . 1 . 4000000000 : 192.0.2.1 . 1 }"}, 1},
+		{"frontend of nobody", []string{"add element inet fairlead vips4 { 192.0.2.7 . tcp . 1 : goto refuse }"}, 1},
+		{"hairpin", []string{"delete element inet fairlead hairpin4 { 10.244.0.3 . 10.244.0.3 }"}, 1},
+		{"node", []string{"delete element inet fairlead nodes4 { 192.168.0.2 }"}, 1},
+		{"node of nobody", []string{"add element inet fairlead nodes4 { 192.0.2.66 }"}, 1},
+		{"host port", []string{
+			"delete element inet fairlead hostports4 { tcp . 8080 }",
+			"add element inet fairlead hostports4 { tcp . 8080 : 192.0.2.1 . 1 }"}, 2},
+		{"host port of nobody", []string{"add element inet fairlead hostip-ports4 { 192.0.2.7 . tcp . 1 : 192.0.2.1 . 1 }"}, 1},
+		{"guard of the tunnels", []string{"flush chain inet fairlead tunnels"}, 1},
+		{"hairpin of two", []string{"add element inet fairlead hairpin4 { 10.244.0.3 . 10.244.0.4 }"}, 0},
+		{"pod CIDR", []string{"flush set inet fairlead pods4"}, 2},
+		{"source range", []string{"flush set inet fairlead sources6"}, 1},
+		{"rules of a chain", []string{"flush chain inet fairlead postrouting"}, 1},
+		{"rule in front", []string{"insert rule inet fairlead services accept"}, 1},
+		{"rule of a pick chain", []string{"insert rule inet fairlead pick4-2 drop"}, 1},
+		{"chain of nobody", []string{"add chain inet fairlead mine"}, 1},
+		{"set of nobody", []string{"add set inet fairlead mine { type ipv4_addr; }"}, 0},
+		{"base chain elsewhere", []string{
+			"delete chain inet fairlead output",
+			"add chain inet fairlead output { type nat hook output priority 0; }"}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ns := nstest.New(t)
+			table := open(t, ns)
+			s := plan.NewState()
+			s.Configure(nattest.Settings())
+			nattest.Variety(s)
+			settle(t, s, table)
+			before := sorted(list(t, ns))
+
+			for _, command := range tt.damage {
+				nft(t, ns, command)
+			}
+			found, err := table.Load(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Adopt(found)
+			b := s.Next(0)
+			if b == nil || tt.ops > 0 && b.Len() > tt.ops {
+				t.Errorf("the repair takes more than %d operations:\n%v", tt.ops, b)
+			}
+			settle(t, s, table)
+			if diff := cmp.Diff(before, sorted(list(t, ns))); diff != "" {
+				t.Errorf("after the repair (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestCommitDrift meets a damage that nobody told us about.
+func TestCommitDrift(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := plan.NewState()
+	s.Configure(nattest.Settings())
+	key := nattest.Addr("10.96.0.1:80", inet.TCP)
+	s.Set(key, nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(2)})
+	settle(t, s, table)
+	nft(t, ns, "flush ruleset")
+
+	s.Set(key, nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(1)})
+	b := s.Next(0)
+	err := table.Commit(t.Context(), &b.Batch)
+	if err == nil || !strings.Contains(err.Error(), nat.ErrDrift.Error()) {
+		t.Fatalf("Commit on a flushed table: %v, want ErrDrift", err)
+	}
+	if again := s.Next(0); again.String() != b.String() {
+		t.Errorf("a failed commit changed what is pending:\n%s", cmp.Diff(b.String(), again.String()))
+	}
+	found, err := table.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Adopt(found)
+	settle(t, s, table)
+	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
+		t.Errorf("after the repair (-text +nft):\n%s", diff)
+	}
+}
+
+// TestWatch is poked by others and not by ourselves.
+func TestWatch(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := plan.NewState()
+	s.Configure(nattest.Settings())
+	nattest.Variety(s)
+	settle(t, s, table)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	pokes, done := make(chan struct{}, 100), make(chan error)
+	go func() {
+		done <- table.Watch(ctx, func() { pokes <- struct{}{} })
+	}()
+	// Watch is up when it notices.
+	deadline := time.After(10 * time.Second)
+	for poked := false; !poked; {
+		nft(t, ns, "add chain inet fairlead mine")
+		nft(t, ns, "delete chain inet fairlead mine")
+		select {
+		case <-pokes:
+			poked = true
+		case <-time.After(50 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("Watch noticed nothing")
+		}
+	}
+	drain := func() int {
+		n := 0
+		for {
+			select {
+			case <-pokes:
+				n++
+			case <-time.After(200 * time.Millisecond):
+				return n
+			}
+		}
+	}
+	drain()
+	s.Set(nattest.Addr("10.96.0.99:80", inet.TCP), nat.Frontend{Policy: nat.Internal, Owner: "d/new", Backends: nattest.Pods(3)})
+	settle(t, s, table)
+	nft(t, ns, "add table inet other")
+	nft(t, ns, "add chain inet other c")
+	nft(t, ns, "add table ip fairlead")
+	if n := drain(); n != 0 {
+		t.Errorf("%d pokes for our own commits and for other tables, want none", n)
+	}
+	nft(t, ns, "flush ruleset")
+	if drain() == 0 {
+		t.Error("no poke for a flushed ruleset")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Watch: %v", err)
+	}
+}
+
+// TestReadable feeds the listing back to nft, which must accept all of it but
+// the chains that remember clients: nft cannot parse what it prints for "ct
+// original proto-dst" in a concatenation.
+func TestReadable(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := plan.NewState()
+	s.Configure(nattest.Settings())
+	nattest.Variety(s)
+	s.Set(nattest.Addr("10.96.0.99:80", inet.TCP), nat.Frontend{Policy: nat.Internal, Owner: strings.Repeat("n", 63) + "/" + strings.Repeat("s", 63) + ":" + strings.Repeat("p", 63), Backends: nattest.Pods(3)})
+	settle(t, s, table)
+
+	texts := map[string]string{"listing": readable(list(t, ns))}
+	s.Configure(nattest.CountingSettings())
+	settle(t, s, table)
+	counters := regexp.MustCompile(` counter packets [0-9]* bytes [0-9]*`) // as docs/dataplane.md says
+	texts["listing without counters"] = counters.ReplaceAllString(readable(list(t, ns)), "")
+	if diff := cmp.Diff(sorted(texts["listing"]), sorted(texts["listing without counters"])); diff != "" {
+		t.Errorf("they differ in more than counters (-off +on):\n%s", diff)
+	}
+	for name, text := range texts {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := nstest.Command(t, nstest.New(t), "nft", "-c", "-f", file).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("nft -c -f on the %s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// readable leaves out what nft cannot parse.
+func readable(listing string) string {
+	var kept []string
+	remembering := false
+	for _, line := range strings.Split(listing, "\n") {
+		if strings.HasPrefix(line, "\tchain ") {
+			remembering = strings.Contains(line, "remember")
+		}
+		if remembering && (strings.Contains(line, "update @") || strings.Contains(line, "ct original")) {
+			continue
+		}
+		kept = append(kept, line)
+	}
+	return strings.Join(kept, "\n")
+}
+
+// TestDeclarations lets nft declare our sets from our text and compares what
+// the kernel then holds with our own declarations, byte by byte.
+func TestDeclarations(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("table inet " + ruleset.TableName + " {\n")
+	ruleset.AllSets(func(s ruleset.Set) { ruleset.WriteSet(&text, s, nil) })
+	text.WriteString("}\n")
+	file := filepath.Join(t.TempDir(), "sets.nft")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ns := nstest.New(t)
+	if out, err := nstest.Command(t, ns, "nft", "-f", file).CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v\n%s", err, out)
+	}
+	r, err := open(t, ns).Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Exists || r.Alien != "" {
+		t.Errorf("what nft declared is not ours: %s", r.Alien)
+	}
+}
+
+func TestIntervals(t *testing.T) {
+	for _, ps := range [][]netip.Prefix{
+		nattest.Prefixes("0.0.0.0/0"), nattest.Prefixes("10.0.0.0/9", "10.128.0.0/9"), nattest.Prefixes("240.0.0.0/4"),
+		nattest.Prefixes("192.0.2.1/32", "192.0.2.2/31"), nattest.Prefixes("::/0"), nattest.Prefixes("fd00::/8", "ff00::/8"),
+	} {
+		set := ruleset.Set{Kind: ruleset.Pods, Family: inet.FamilyOf(ps[0].Addr())}
+		var els []nftables.SetElement
+		for _, p := range ps {
+			els = append(els, kernel.EncodeElement(&ruleset.Element{Set: set, Client: p})...)
+		}
+		if diff := cmp.Diff(ps, kernel.ReadIntervals(els), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			t.Errorf("intervals (-want +got):\n%s", diff)
+		}
+	}
+}

@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+
+	"fairlead/nat"
+
+	"golang.org/x/sys/unix"
+)
+
+// classify adds the sentinel to an error of the kernel, where there is one.
+func classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w: %w", nat.ErrPermission, err)
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EEXIST), errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%w: %w", nat.ErrDrift, err)
+	}
+	return err
+}

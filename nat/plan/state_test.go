@@ -1,0 +1,244 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead/internal/inet"
+	"fairlead/nat"
+	"fairlead/nat/nattest"
+	"fairlead/nat/ruleset"
+)
+
+// dry applies every pending batch without a kernel and returns the operations
+// on elements, one string a batch.
+func dry(s *State, limit int) []string {
+	var out []string
+	for b := s.Next(limit); b != nil; b = s.Next(limit) {
+		var lines []string
+		for _, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
+			if strings.Contains(line, " element ") || strings.Contains(line, "delete chain") {
+				lines = append(lines, strings.ReplaceAll(line, " inet fairlead", ""))
+			}
+		}
+		out = append(out, strings.Join(lines, "\n"))
+		s.Acked(b)
+	}
+	return out
+}
+
+func settled(key inet.Addr, f nat.Frontend) *State {
+	s := NewState()
+	s.Configure(nattest.Settings())
+	s.Set(key, f)
+	dry(s, 0)
+	return s
+}
+
+// TestChanges shows the operations that one change of a frontend costs.
+func TestChanges(t *testing.T) {
+	key := nattest.Addr("10.96.0.1:80", inet.TCP)
+	p := nattest.Pods(20)
+	web := func(b ...nat.Backend) nat.Frontend {
+		return nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: "d/web", Backends: b}
+	}
+	for _, tt := range []struct {
+		name string
+		from nat.Frontend
+		to   *nat.Frontend
+		want []string
+	}{{
+		name: "one more in the class is one element",
+		from: web(p[:3]...), to: ptr(web(p[:4]...)),
+		want: []string{`add element backends4 { 10.96.0.1 . tcp . 80 . 3 comment "d/web" : 10.244.0.4 . 80 }`},
+	}, {
+		name: "one less moves the last slot into the hole",
+		from: web(p[:4]...), to: ptr(web(p[0], p[2], p[3])),
+		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.2 . 80 }
+delete element backends4 { 10.96.0.1 . tcp . 80 . 3 comment "d/web" : 10.244.0.4 . 80 }
+add element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.4 . 80 }`},
+	}, {
+		name: "the last one less is one element",
+		from: web(p[:4]...), to: ptr(web(p[:3]...)),
+		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 3 comment "d/web" : 10.244.0.4 . 80 }`},
+	}, {
+		name: "a replaced one keeps the slot",
+		from: web(p[:4]...), to: ptr(web(p[0], p[9], p[2], p[3])),
+		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.2 . 80 }
+add element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.10 . 80 }`},
+	}, {
+		name: "growing out of the class changes the verdict, chains go afterwards",
+		from: web(p[:2]...), to: ptr(web(p[:3]...)),
+		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-2 }
+add element backends4 { 10.96.0.1 . tcp . 80 . 2 comment "d/web" : 10.244.0.3 . 80 }
+add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-4 }`,
+			"delete chain cluster4-2\ndelete chain pick4-2"},
+	}, {
+		name: "half a class is no reason to shrink",
+		from: web(p[:8]...), to: ptr(web(p[:2]...)),
+		want: []string{strings.Join([]string{
+			slotLine("delete", 7), slotLine("delete", 6), slotLine("delete", 5),
+			slotLine("delete", 4), slotLine("delete", 3), slotLine("delete", 2)}, "\n")},
+	}, {
+		name: "less than a quarter is",
+		from: web(p[:8]...), to: ptr(web(p[:1]...)),
+		want: []string{strings.Join([]string{
+			`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-8 }`,
+			slotLine("delete", 7), slotLine("delete", 6), slotLine("delete", 5), slotLine("delete", 4),
+			slotLine("delete", 3), slotLine("delete", 2), slotLine("delete", 1),
+			`add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }`}, "\n"),
+			"delete chain cluster4-8\ndelete chain pick4-8"},
+	}, {
+		name: "the last backend gone is a reject",
+		from: web(p[:1]...), to: ptr(web()),
+		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }
+` + slotLine("delete", 0) + `
+add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto refuse }`,
+			"delete chain cluster4-1\ndelete chain pick4-1"},
+	}, {
+		name: "deleted",
+		from: web(p[:1]...),
+		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }
+` + slotLine("delete", 0) + `
+delete element cluster-ips4 { 10.96.0.1 }`,
+			"delete chain cluster4-1\ndelete chain pick4-1"},
+	}, {
+		name: "nothing changed, in another order",
+		from: web(p[:3]...), to: ptr(web(p[2], p[0], p[1], p[0])),
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := settled(key, tt.from)
+			if tt.to == nil {
+				s.Delete(key)
+			} else {
+				s.Set(key, *tt.to)
+			}
+			if diff := cmp.Diff(tt.want, dry(s, 0)); diff != "" {
+				t.Errorf("operations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func slotLine(verb string, i int) string {
+	return fmt.Sprintf(`%s element backends4 { 10.96.0.1 . tcp . 80 . %d comment "d/web" : 10.244.0.%d . 80 }`, verb, i, i+1)
+}
+
+// TestNextIsPure asks twice and expects the same answer, until Acked.
+func TestNextIsPure(t *testing.T) {
+	s := NewState()
+	s.Configure(nattest.Settings())
+	nattest.Variety(s)
+	for i := 0; ; i++ {
+		b := s.Next(5)
+		if b == nil {
+			break
+		}
+		if again := s.Next(5); again.String() != b.String() {
+			t.Fatalf("batch %d differs when asked for again (-first +second):\n%s", i, cmp.Diff(b.String(), again.String()))
+		}
+		if b.Size() > 5+3*b.Rules+len(b.Chains) {
+			t.Errorf("batch %d has %d elements, limit 5:\n%s", i, len(b.Adds)+len(b.Dels), b)
+		}
+		s.Acked(b)
+	}
+	if n := s.Pending(); n != 0 {
+		t.Errorf("%d frontends pending after the last batch, want 0", n)
+	}
+}
+
+// TestNeverHalfMade commits a large frontend in small batches and looks at what
+// a packet could meet after each of them.
+func TestNeverHalfMade(t *testing.T) {
+	key := nattest.Addr("10.96.0.1:80", inet.TCP)
+	s := NewState()
+	s.Configure(nattest.Settings())
+	step := func(n int) {
+		t.Helper()
+		if n == 0 {
+			s.Delete(key)
+		} else {
+			s.Set(key, nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(n)})
+		}
+		for b := s.Next(7); b != nil; b = s.Next(7) {
+			s.Acked(b)
+			f := s.have.frontends[key]
+			if f == nil || f.verdict == "" {
+				continue
+			}
+			if len(f.slots) == 0 || f.slots[0] == emptySlot {
+				t.Fatalf("to %d backends: verdict %s without a backend in slot 0", n, f.verdict)
+			}
+			for _, c := range ruleset.ChainsOf(f.verdict, &s.settings) {
+				if s.have.chains[c.Name] != c.Fingerprint() {
+					t.Fatalf("to %d backends: verdict %s before chain %s", n, f.verdict, c.Name)
+				}
+			}
+		}
+	}
+	for _, n := range []int{100, 3, 1, 64, 65, 0, 40, 300, 5, 0} {
+		step(n)
+	}
+	if n := len(s.have.frontends); n != 0 {
+		t.Errorf("%d frontends left, want 0", n)
+	}
+}
+
+// TestRefuse sets a frontend aside and takes it up again when it changes.
+func TestRefuse(t *testing.T) {
+	key := nattest.Addr("10.96.0.1:80", inet.TCP)
+	s := NewState()
+	s.Configure(nattest.Settings())
+	dry(s, 0)
+	f := nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(1)}
+	s.Set(key, f)
+	s.Refuse(s.Next(1))
+	if b := s.Next(0); b != nil {
+		t.Errorf("a refused frontend is still pending:\n%s", b)
+	}
+	if s.Pending() != 1 {
+		t.Errorf("Pending() = %d, want 1", s.Pending())
+	}
+	f.Backends = nattest.Pods(2)
+	s.Set(key, f)
+	if len(dry(s, 0)) != 1 || s.Pending() != 0 {
+		t.Error("a changed frontend was not tried again")
+	}
+}
+
+func TestForget(t *testing.T) {
+	key := nattest.Addr("10.96.0.1:53", inet.UDP)
+	p := nattest.Pods(5)
+	sticky := nat.Frontend{Policy: nat.Internal, Owner: "d/dns", Affinity: time.Hour, Backends: p[:4]}
+	plain := sticky
+	plain.Affinity = 0
+	changed := sticky
+	changed.Backends = []nat.Backend{p[0], p[2], p[4]}
+	for _, tt := range []struct {
+		name     string
+		from, to nat.Frontend
+		want     []nat.Pair
+	}{
+		{"backends", sticky, changed, []nat.Pair{{Frontend: key, Backend: p[1].AddrPort}, {Frontend: key, Backend: p[3].AddrPort}}},
+		{"no longer sticky", sticky, plain, []nat.Pair{{Frontend: key}}},
+		{"no backend", sticky, nat.Frontend{Policy: nat.Reject, Owner: "d/dns"}, []nat.Pair{{Frontend: key}}},
+		{"never sticky", plain, changed, nil},
+		{"more", changed, sticky, []nat.Pair{{Frontend: key, Backend: p[4].AddrPort}}},
+	} {
+		s := settled(key, tt.from)
+		s.Set(key, tt.to)
+		got := s.Next(0).Unstick()
+		if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b nat.Pair) bool { return a == b })); diff != "" {
+			t.Errorf("%s: Forget (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}

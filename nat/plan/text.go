@@ -1,0 +1,87 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"fairlead/internal/inet"
+	"fairlead/nat"
+	"fairlead/nat/ruleset"
+)
+
+// Text returns the wanted table in nft's language, as nft lists it after the
+// State was committed to an empty kernel; the elements of a set are sorted.
+func (s *State) Text() string {
+	scratch := NewState()
+	scratch.Configure(s.settings)
+	scratch.SetNodes(s.nodes)
+	scratch.SetHostPorts(s.ports)
+	for _, key := range slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare) {
+		scratch.Set(key, s.want[key])
+	}
+	for b := scratch.Next(0); b != nil; b = scratch.Next(0) {
+		scratch.Acked(b)
+	}
+	return ruleset.WriteTable(scratch.have.elements(), scratch.have.allChains(&scratch.settings))
+}
+
+// elements returns every element as text, by set and sorted.
+func (r *holding) elements() map[ruleset.Set][]string {
+	out := map[ruleset.Set][]string{}
+	note := func(e ruleset.Element) { out[e.Set] = append(out[e.Set], e.String()) }
+	for _, key := range slices.SortedFunc(maps.Keys(r.frontends), inet.Addr.Compare) {
+		r.frontends[key].each(key, note)
+	}
+	for _, e := range slices.SortedFunc(maps.Keys(r.members), compareMembers) {
+		note(e)
+	}
+	for set, ranges := range r.ranges {
+		for _, p := range ranges {
+			note(ruleset.Element{Set: set, Client: p})
+		}
+	}
+	return out
+}
+
+// each calls f for every element of the frontend.
+func (f *installed) each(key inet.Addr, note func(ruleset.Element)) {
+	p := planner{key: key, now: *f}
+	if f.verdict != "" {
+		note(p.verdictElement())
+	}
+	if f.remember != "" {
+		note(p.rememberElement())
+	}
+	slots := func(set ruleset.Set, list []netip.AddrPort) {
+		for i, b := range list {
+			if b != emptySlot {
+				note(p.slotElement(set, i, b))
+			}
+		}
+	}
+	slots(ruleset.BackendsOf(key), f.slots)
+	slots(ruleset.LocalsOf(key), f.locals)
+	for _, src := range f.sources {
+		note(p.sourceElement(src))
+	}
+}
+
+// allChains returns the chains of the program and those of the frontends'
+// shapes, the former first.
+func (r *holding) allChains(settings *nat.Settings) []ruleset.Chain {
+	out := ruleset.Program(settings, r.sticks())
+	seen := map[string]struct{}{}
+	for _, verdict := range slices.Sorted(maps.Keys(r.verdicts)) {
+		for _, c := range ruleset.ChainsOf(verdict, settings) {
+			if _, ok := seen[c.Name]; !ok {
+				seen[c.Name] = struct{}{}
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"fairlead/internal/inet"
+	"fairlead/nat"
+	"fairlead/nat/ruleset"
+)
+
+// Configure replaces the settings.
+func (s *State) Configure(set nat.Settings) {
+	s.program = true
+	for name := range s.have.chains {
+		s.idle[name] = struct{}{} // the program may do without
+	}
+	if set.BackendCounters != s.settings.BackendCounters {
+		for _, key := range slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare) {
+			s.touch(key)
+		}
+	}
+	cluster := append(inet.Normalize(set.Cluster, inet.IPv4), inet.Normalize(set.Cluster, inet.IPv6)...)
+	if slices.Equal(cluster, s.cluster) {
+		s.settings = set
+		return
+	}
+	// Another set of backends is outside.
+	s.recount(-1)
+	s.settings, s.cluster = set, cluster
+	s.recount(+1)
+}
+
+func (s *State) recount(n int) {
+	for key, f := range s.want {
+		s.countMembers(key, &f, n)
+	}
+}
+
+// Set makes f what is wanted at key. Setting what is already wanted is free.
+func (s *State) Set(key inet.Addr, f nat.Frontend) {
+	f = f.Canonical(key)
+	old, exists := s.want[key]
+	if exists && old.Equal(&f) {
+		return
+	}
+	s.countMembers(key, &old, -1)
+	s.countMembers(key, &f, +1)
+	s.countSticky(&old, -1)
+	s.countSticky(&f, +1)
+	s.want[key] = f
+	s.touch(key)
+}
+
+// Delete makes key unwanted.
+func (s *State) Delete(key inet.Addr) {
+	old, exists := s.want[key]
+	if !exists {
+		return
+	}
+	s.countMembers(key, &old, -1)
+	s.countSticky(&old, -1)
+	delete(s.want, key)
+	s.touch(key)
+}
+
+// countMembers adds n to the number of frontends that want each element of the
+// shared sets on f's account.
+func (s *State) countMembers(key inet.Addr, f *nat.Frontend, n int) {
+	count := func(e ruleset.Element) { s.countMember(e, n) }
+	if f.Exclusive && !key.IsNodePort() {
+		count(ruleset.Element{Set: ruleset.Set{Kind: ruleset.ClusterIPs, Family: inet.FamilyOf(key.IP)}, Key: inet.Addr{IP: key.IP}})
+	}
+	for _, b := range f.Backends {
+		if b.OnNode {
+			count(hairpinElement(b.Addr()))
+		}
+		if !s.inCluster(b.Addr()) {
+			count(hostElement(ruleset.Outside, b.Addr()))
+		}
+	}
+}
+
+func (s *State) countMember(e ruleset.Element, n int) {
+	s.members[e] += n
+	if s.members[e] == 0 {
+		delete(s.members, e)
+	}
+	s.touchMember(e)
+}
+
+// inCluster reports whether the address lies where pods are.
+func (s *State) inCluster(ip netip.Addr) bool {
+	i, found := slices.BinarySearchFunc(s.cluster, ip, func(p netip.Prefix, ip netip.Addr) int { return p.Addr().Compare(ip) })
+	return found || i > 0 && s.cluster[i-1].Contains(ip)
+}
+
+func hostElement(k ruleset.Kind, ip netip.Addr) ruleset.Element {
+	return ruleset.Element{Set: ruleset.Set{Kind: k, Family: inet.FamilyOf(ip)}, Client: netip.PrefixFrom(ip, ip.BitLen())}
+}
+
+func hairpinElement(ip netip.Addr) ruleset.Element { return hostElement(ruleset.Hairpin, ip) }

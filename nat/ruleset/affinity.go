@@ -1,0 +1,108 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ruleset
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/inet"
+)
+
+// stickyRules send the first packet of a connection to a sticky frontend, once
+// its backend is chosen, to the chain that remembers it.
+func stickyRules() []rule {
+	var rules []rule
+	for _, node := range []bool{false, true} {
+		for _, f := range inet.Families() {
+			set := Set{Sticky, f}
+			if node {
+				set = Set{NodeSticky, f}
+			}
+			load, _ := originalKey(f, node)
+			rules = append(rules, newRule(
+				fmt.Sprintf("meta nfproto %s %s vmap @%s", nfprotoWord(f), originalText(f, node), set),
+				onlyFamily(f), load, vmap(set)))
+		}
+	}
+	return rules
+}
+
+// gotoSticky has stickyRules look at the packets that they are for.
+func gotoSticky() rule {
+	return newRule("ct state new ct status dnat goto "+chainRememberNew, ctState(stateNew), ctStatusDNAT(), gotoChain(chainRememberNew))
+}
+
+// Chain returns the chain that remembers the backend of a new connection, or
+// lets the memory of it live on.
+func (r AffinityChain) Chain() Chain {
+	set := Set{Affinity, r.Family}
+	if r.NodePort {
+		set = Set{NodeAffinity, r.Family}
+	}
+	client := expr.CtKey(ctSrcIP)
+	if r.Family == inet.IPv6 {
+		client = ctSrcIP6
+	}
+	key, reg := originalKey(r.Family, r.NodePort)
+	data := next(reg, AddrLen(r.Family))
+	port := next(data, AddrLen(r.Family))
+	text := fmt.Sprintf("update @%s { %s . ct original %s saddr timeout %s : %s daddr . th dport }",
+		set, originalText(r.Family, r.NodePort), ipWord(r.Family), timeText(r.Timeout), ipWord(r.Family))
+	return Chain{Name: r.String(), Rules: []rule{newRule(text,
+		onlyFamily(r.Family), key, ctOriginal(client, reg), daddr(r.Family, data), dport(port),
+		one(&expr.Dynset{
+			SrcRegKey: reg1, SrcRegData: data, SetName: set.String(),
+			Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: r.Timeout,
+		}))}}
+}
+
+// timeText writes a duration as nft does: 1d2h3m4s.
+func timeText(d time.Duration) string {
+	n := int64(d / time.Second)
+	var s string
+	for _, u := range []struct {
+		name string
+		secs int64
+	}{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}} {
+		if v := n / u.secs; v > 0 {
+			s += fmt.Sprint(v) + u.name
+			n -= v * u.secs
+		}
+	}
+	return s
+}
+
+// AffinityChain names a chain that notes which backend a client got, for that long.
+// Frontends with one timeout share one.
+type AffinityChain struct {
+	Family   inet.Family
+	NodePort bool
+	Timeout  time.Duration // whole seconds
+}
+
+// String returns, for example, "remember4-10800s" or "node-remember6-60s".
+func (r AffinityChain) String() string {
+	name := fmt.Sprintf("remember%c-%ds", r.Family.Digit(), r.Timeout/time.Second)
+	if r.NodePort {
+		name = "node-" + name
+	}
+	return name
+}
+
+func ParseAffinityChain(name string) (AffinityChain, bool) {
+	rest, node := strings.CutPrefix(name, "node-")
+	rest, ok := strings.CutPrefix(rest, "remember")
+	if !ok || len(rest) < 4 {
+		return AffinityChain{}, false
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(rest[2:], "s"))
+	r := AffinityChain{Family: inet.FamilyOfDigit(rest[0]), NodePort: node, Timeout: time.Duration(n) * time.Second}
+	return r, err == nil && r.String() == name
+}

@@ -1,0 +1,87 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ruleset
+
+import (
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/inet"
+)
+
+// nft's numbers of data types (enum datatypes).
+const (
+	typeInteger     = 4
+	typeIPv4        = 7
+	typeIPv6        = 8
+	typeInetProto   = 12
+	typeInetService = 13
+
+	typeBits = 6 // each part of a concatenated type takes that many bits
+)
+
+// Flags and attributes that x/sys lacks.
+const (
+	SetConcat     = 0x80 // NFT_SET_CONCAT, kernel 5.6
+	SetDescConcat = 2    // NFTA_SET_DESC_CONCAT
+)
+
+// AffinitySize bounds an affinity map, as nft does for a dynamic map whose
+// declaration gives no size; packets must not be able to fill the memory.
+const AffinitySize = 65535
+
+func (c Part) datatype(f inet.Family) uint32 {
+	switch c {
+	case PartVIP, PartClient, PartBackend:
+		if f == inet.IPv4 {
+			return typeIPv4
+		}
+		return typeIPv6
+	case PartProto:
+		return typeInetProto
+	case PartSlot:
+		return typeInteger
+	}
+	return typeInetService
+}
+
+func DatatypeOf(cs []Part, f inet.Family) uint32 {
+	var t uint32
+	for _, c := range cs {
+		t = t<<typeBits | c.datatype(f)
+	}
+	return t
+}
+
+func (r *SetSpec) Flags() uint32 {
+	var flags uint32
+	if r.IsMap() {
+		flags |= unix.NFT_SET_MAP
+	}
+	if r.Ranges {
+		flags |= unix.NFT_SET_INTERVAL
+		if len(r.Key) > 1 {
+			flags |= SetConcat
+		}
+	}
+	if r.Learnt {
+		flags |= unix.NFT_SET_TIMEOUT | unix.NFT_SET_EVAL
+	}
+	return flags
+}
+
+// Width returns how many bytes of a key the component takes.
+func (c Part) Width(f inet.Family) int {
+	if c == PartVIP || c == PartClient || c == PartBackend {
+		return int(AddrLen(f))
+	}
+	return 4
+}
+
+func KeyLen(cs []Part, f inet.Family) int {
+	n := 0
+	for _, c := range cs {
+		n += c.Width(f)
+	}
+	return n
+}

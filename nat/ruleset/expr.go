@@ -1,0 +1,295 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ruleset
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/inet"
+)
+
+// protocol matches the transport protocol.
+func protocol(p byte) []expr.Any {
+	return append(l4proto(reg1), &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{p}})
+}
+
+// interfacePattern returns the bytes that the kernel compares an interface name
+// with: all of them, or those before the star.
+func interfacePattern(name string) []byte {
+	if prefix, ok := strings.CutSuffix(name, "*"); ok {
+		return []byte(prefix)
+	}
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, name)
+	return b
+}
+
+// Keys of the ct expression that google/nftables (v0.3.0) lacks; kernel 4.17.
+const (
+	ctSrcIP  = 19 // NFT_CT_SRC_IP
+	ctDstIP  = 20 // NFT_CT_DST_IP
+	ctSrcIP6 = 21 // NFT_CT_SRC_IP6
+	ctDstIP6 = 22 // NFT_CT_DST_IP6
+)
+
+// CtOriginal loads a field of the flow's original direction: what the client
+// sent, before anybody rewrote it.
+//
+// It is google/nftables' Ct in all but the direction, which that type encodes
+// for other keys only; rules with it are sent by addRuleRaw.
+type CtOriginal struct{ expr.Ct }
+
+func ctOriginal(key expr.CtKey, reg uint32) []expr.Any {
+	return one(&CtOriginal{expr.Ct{Key: key, Register: reg}})
+}
+
+// originalKey loads what the client dialled, like dialled does before DNAT, and
+// returns the register behind it.
+func originalKey(f inet.Family, node bool) ([]expr.Any, uint32) {
+	if node {
+		port := next(reg1, 4)
+		return append(l4proto(reg1), ctOriginal(expr.CtKeyPROTODST, port)...), next(port, 2)
+	}
+	key := expr.CtKey(ctDstIP)
+	if f == inet.IPv6 {
+		key = ctDstIP6
+	}
+	proto := next(reg1, AddrLen(f))
+	port := next(proto, 4)
+	es := append(ctOriginal(key, reg1), l4proto(proto)...)
+	return append(es, ctOriginal(expr.CtKeyPROTODST, port)...), next(port, 2)
+}
+
+func originalText(f inet.Family, node bool) string {
+	if node {
+		return "meta l4proto . ct original proto-dst"
+	}
+	return "ct original " + ipWord(f) + " daddr . meta l4proto . ct original proto-dst"
+}
+
+func nfprotoWord(f inet.Family) string {
+	if f == inet.IPv4 {
+		return "ipv4"
+	}
+	return "ipv6"
+}
+
+// States of a connection, as bits (NF_CT_STATE_BIT).
+const (
+	stateInvalid = 1 << 0
+	stateNew     = 1 << 3
+)
+
+func ctState(bit uint32) []expr.Any {
+	return append(masked(&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}, bit, 0),
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)})
+}
+
+// notLoopback leaves NodePorts on loopback addresses alone: after DNAT their
+// packets would leave the node with a loopback source, which is a martian.
+func notLoopback(f inet.Family) (string, []expr.Any) {
+	if f == inet.IPv6 {
+		loopback := netip.IPv6Loopback().As16()
+		return "ip6 daddr != ::1", append(daddr(f, reg1),
+			&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: loopback[:]})
+	}
+	// nft compares the first byte only, as the prefix ends with it.
+	return "ip daddr != 127.0.0.0/8", one(
+		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 1},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{127}})
+}
+
+// Registers. A 16-byte register number n covers the 4-byte ones 4n+4 to 4n+7.
+const (
+	reg1   = unix.NFT_REG_1        // first component
+	reg2   = unix.NFT_REG_2        // after an IPv6 address
+	reg32  = unix.NFT_REG32_00     // first 4-byte register, the same bytes as reg1
+	after4 = unix.NFT_REG32_00 + 1 // after an IPv4 address
+)
+
+func one(e ...expr.Any) []expr.Any { return e }
+
+// onlyFamily is the dependency that nft adds in an inet table before it looks
+// into the network header; it does not print it.
+func onlyFamily(f inet.Family) []expr.Any {
+	proto := byte(unix.NFPROTO_IPV4)
+	if f == inet.IPv6 {
+		proto = unix.NFPROTO_IPV6
+	}
+	return one(
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{proto}},
+	)
+}
+
+func AddrLen(f inet.Family) uint32 {
+	if f == inet.IPv4 {
+		return 4
+	}
+	return 16
+}
+
+// saddr and daddr load an address of the network header.
+func saddr(f inet.Family, reg uint32) []expr.Any { return address(f, 12, 8, reg) }
+
+func daddr(f inet.Family, reg uint32) []expr.Any { return address(f, 16, 24, reg) }
+
+func address(f inet.Family, offset4, offset6, reg uint32) []expr.Any {
+	offset := offset4
+	if f == inet.IPv6 {
+		offset = offset6
+	}
+	return one(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: AddrLen(f)})
+}
+
+// l4proto loads the protocol; dport loads what TCP, UDP and SCTP all have at
+// offset 2 of the transport header.
+func l4proto(reg uint32) []expr.Any {
+	return one(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg})
+}
+
+func dport(reg uint32) []expr.Any {
+	return one(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+}
+
+// next returns the 4-byte register after a value of n bytes in register reg,
+// by the name that nft gives it: where a 16-byte register begins, that one.
+func next(reg, n uint32) uint32 {
+	slot := reg
+	if reg < reg32 {
+		slot = reg32 + 4*(reg-reg1)
+	}
+	slot += (n + 3) / 4
+	if (slot-reg32)%4 == 0 {
+		return reg1 + (slot-reg32)/4
+	}
+	return slot
+}
+
+// dialled loads "daddr . proto . port" for VIPs or "proto . port" for
+// NodePorts, and returns the register behind it.
+func dialled(f inet.Family, node bool) ([]expr.Any, uint32) {
+	if node {
+		port := next(reg1, 4)
+		return append(l4proto(reg1), dport(port)...), next(port, 2)
+	}
+	proto := next(reg1, AddrLen(f))
+	port := next(proto, 4)
+	es := append(daddr(f, reg1), l4proto(proto)...)
+	return append(es, dport(port)...), next(port, 2)
+}
+
+func dialledText(f inet.Family, node bool) string {
+	if node {
+		return "meta l4proto . th dport"
+	}
+	return ipWord(f) + " daddr . meta l4proto . th dport"
+}
+
+// ipWord is how nft calls the family's header.
+func ipWord(f inet.Family) string {
+	if f == inet.IPv4 {
+		return "ip"
+	}
+	return "ip6"
+}
+
+func inSet(s Set) []expr.Any {
+	return one(&expr.Lookup{SourceRegister: reg1, SetName: s.String()})
+}
+
+func notInSet(s Set) []expr.Any {
+	return one(&expr.Lookup{SourceRegister: reg1, SetName: s.String(), Invert: true})
+}
+
+func vmap(s Set) []expr.Any {
+	return one(&expr.Lookup{SourceRegister: reg1, DestRegister: 0, IsDestRegSet: true, SetName: s.String()})
+}
+
+// dnatTo looks the loaded key up and sends the connection to what it finds.
+// Where there is nothing the lookup ends the rule.
+func dnatTo(s Set) []expr.Any {
+	nfproto := uint32(unix.NFPROTO_IPV4)
+	if s.Family == inet.IPv6 {
+		nfproto = unix.NFPROTO_IPV6
+	}
+	return one(
+		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: s.String()},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: nfproto, RegAddrMin: reg1, RegProtoMin: next(reg1, AddrLen(s.Family))},
+	)
+}
+
+func randomBelow(modulus, reg uint32) []expr.Any {
+	return one(&expr.Numgen{Register: reg, Modulus: modulus, Type: unix.NFT_NG_RANDOM})
+}
+
+// localAddress matches when the address (of the flag: source or destination)
+// is one of this node, by the routing table.
+func localAddress(source bool) []expr.Any {
+	fib := &expr.Fib{Register: reg1, ResultADDRTYPE: true, FlagDADDR: !source, FlagSADDR: source}
+	return one(fib, &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)})
+}
+
+// notUnicast matches what does not only pass through this node: packets for one
+// of its addresses, for everybody and for groups.
+func notUnicast() []expr.Any {
+	return one(&expr.Fib{Register: reg1, ResultADDRTYPE: true, FlagDADDR: true},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_UNICAST)})
+}
+
+// setMarkBit sets one bit of the packet mark and leaves the others alone.
+func setMarkBit(mark uint32) []expr.Any { return changeMark(^mark, mark) }
+
+func clearMarkBit(mark uint32) []expr.Any { return changeMark(^mark, 0) }
+
+func changeMark(mask, xor uint32) []expr.Any {
+	return append(masked(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1}, mask, xor),
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg1})
+}
+
+// hasMarkBit matches packets with the bit set.
+func hasMarkBit(mark uint32) []expr.Any {
+	return append(masked(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1}, mark, 0),
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(mark)})
+}
+
+// ctStatusDNAT matches flows whose destination was rewritten, by anyone.
+func ctStatusDNAT() []expr.Any {
+	const ipsDstNAT = 1 << 5 // IPS_DST_NAT
+	return append(masked(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, ipsDstNAT, 0),
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)})
+}
+
+func masked(load expr.Any, mask, xor uint32) []expr.Any {
+	return one(load, &expr.Bitwise{
+		SourceRegister: reg1, DestRegister: reg1, Len: 4,
+		Mask: binaryutil.NativeEndian.PutUint32(mask),
+		Xor:  binaryutil.NativeEndian.PutUint32(xor),
+	})
+}
+
+func masquerade() []expr.Any { return one(&expr.Masq{FullyRandom: true}) }
+
+func reject() []expr.Any {
+	return one(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH})
+}
+
+func drop() []expr.Any { return one(&expr.Verdict{Kind: expr.VerdictDrop}) }
+
+func gotoChain(name string) []expr.Any {
+	return one(&expr.Verdict{Kind: expr.VerdictGoto, Chain: name})
+}
+
+func jumpTo(name string) []expr.Any {
+	return one(&expr.Verdict{Kind: expr.VerdictJump, Chain: name})
+}
+
+func interfaceName(op expr.CmpOp, name []byte) []expr.Any {
+	return one(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, &expr.Cmp{Op: op, Register: reg1, Data: name})
+}

@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ruleset
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/inet"
+)
+
+// invalidRules drop what a pod or another backend sends on a connection that
+// connection tracking has lost, see Settings.KeepInvalid. Invalid packets have
+// no connection, so that the source is all there is to tell them by.
+func invalidRules() []rule {
+	var rules []rule
+	for _, f := range inet.Families() {
+		for _, k := range []Kind{Cluster, Outside} {
+			set := Set{k, f}
+			rules = append(rules, newRule(
+				fmt.Sprintf("%s saddr @%s drop", ipWord(f), set),
+				onlyFamily(f), saddr(f, reg1), inSet(set), drop()))
+		}
+	}
+	return rules
+}
+
+// gotoInvalid has invalidRules look at the packets that they are for.
+func gotoInvalid() rule {
+	return newRule("ct state invalid meta l4proto tcp goto "+chainInvalidSource,
+		ctState(stateInvalid), protocol(unix.IPPROTO_TCP), gotoChain(chainInvalidSource))
+}

@@ -1,0 +1,163 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ruleset
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/nftables/expr"
+
+	"fairlead/internal/inet"
+	"fairlead/nat"
+)
+
+// chains returns the shape's own chain and the pick chains behind it, each
+// after those that it refers to. Shapes that are a plain verdict have none.
+func (s Shape) chains(set *nat.Settings) []Chain {
+	if !s.policy.Picks() {
+		if !s.guarded {
+			return nil
+		}
+		return []Chain{{Name: s.String(), Rules: append(s.guard(), s.refusal())}}
+	}
+	all, locals := s.picksOf()
+	out := all.chains()
+	if s.policy == nat.Local && s.locals != noLocals {
+		out = append(out, locals.chains()...)
+	}
+	return append(out, Chain{Name: s.String(), Rules: append(s.guard(), s.decide(set)...)})
+}
+
+func (s Shape) refusal() rule {
+	if s.policy == nat.Reject {
+		return newRule("goto "+chainReject, gotoChain(chainReject))
+	}
+	return newRule("drop", drop())
+}
+
+// guard drops clients outside the frontend's source ranges.
+func (s Shape) guard() []rule {
+	if !s.guarded {
+		return nil
+	}
+	load, client := dialled(s.Family, s.NodePort)
+	sources := Set{Sources, s.Family}
+	// nft before 1.1 converts the byte order of the protocol here, which changes
+	// nothing in one byte and is refused by newer kernels (6.12.117: EOPNOTSUPP).
+	return []rule{newRule(
+		fmt.Sprintf("%s . %s saddr != @%s drop", dialledText(s.Family, s.NodePort), ipWord(s.Family), sources),
+		onlyFamily(s.Family), load, saddr(s.Family, client), notInSet(sources), drop())}
+}
+
+// decide sets the masquerade mark and goes to the backends.
+func (s Shape) decide(set *nat.Settings) []rule {
+	all, locals := s.picksOf()
+	pickAll := newRule("goto "+all.String(), gotoChain(all.String()))
+	mark := setMarkBit(set.Mark())
+	markText := fmt.Sprintf("meta mark set meta mark | 0x%08x", set.Mark())
+
+	switch s.policy {
+	case nat.External:
+		return []rule{newRule(markText, mark), pickAll}
+	case nat.Internal:
+		if set.MasqueradeAll {
+			return []rule{newRule(markText, mark), pickAll}
+		}
+		if text, outside := podMatch(&set.Pods, s.Family, true); text != "" {
+			return []rule{newRule(text+" "+markText, outside, mark), pickAll}
+		}
+		return []rule{pickAll}
+	}
+	var rules []rule
+	if text, inside := podMatch(&set.Pods, s.Family, false); text != "" {
+		rules = append(rules, newRule(text+" goto "+all.String(), inside, gotoChain(all.String())))
+	}
+	rules = append(rules, newRule("fib saddr type local "+markText+" goto "+all.String(),
+		localAddress(true), mark, gotoChain(all.String())))
+	if s.locals == noLocals {
+		return append(rules, newRule("drop", drop()))
+	}
+	return append(rules, newRule("goto "+locals.String(), gotoChain(locals.String())))
+}
+
+// podMatch returns the nft text and expressions that recognise packets from pods
+// (or, inverted, from anybody else); empty text when that cannot be told.
+func podMatch(d *nat.PodMatch, f inet.Family, inverted bool) (string, []expr.Any) {
+	op, not := expr.CmpOpEq, ""
+	if inverted {
+		op, not = expr.CmpOpNeq, "!= "
+	}
+	switch {
+	case len(d.CIDRs) > 0:
+		if !inet.HasFamily(d.CIDRs, f) {
+			return "", nil
+		}
+		pods := Set{Pods, f}
+		lookup := inSet(pods)
+		if inverted {
+			lookup = notInSet(pods)
+		}
+		return fmt.Sprintf("%s saddr %s@%s", ipWord(f), not, pods),
+			append(append(onlyFamily(f), saddr(f, reg1)...), lookup...)
+	case d.Interface != "":
+		return fmt.Sprintf("iifname %s%q", not, d.Interface), interfaceName(op, interfacePattern(d.Interface))
+	case d.InterfacePrefix != "":
+		name := d.InterfacePrefix + "*"
+		return fmt.Sprintf("iifname %s%q", not, name), interfaceName(op, interfacePattern(name))
+	}
+	return "", nil
+}
+
+// chains returns the chain that draws a backend and, before it for sticky
+// frontends, the one that looks for the backend the client had.
+func (p Pick) chains() []Chain {
+	if !p.sticky {
+		return []Chain{{Name: p.String(), Rules: p.drawRules()}}
+	}
+	plain := p
+	plain.sticky = false
+	node := p.set == NodeBackends || p.set == NodeLocals
+	affinity := Set{Affinity, p.fam}
+	if node {
+		affinity = Set{NodeAffinity, p.fam}
+	}
+	load, client := dialled(p.fam, node)
+	had := newRule(
+		fmt.Sprintf("dnat %s to %s . %s saddr map @%s", ipWord(p.fam), dialledText(p.fam, node), ipWord(p.fam), affinity),
+		onlyFamily(p.fam), load, saddr(p.fam, client), dnatTo(affinity))
+	return append(plain.chains(), Chain{
+		Name:  p.String(),
+		Rules: []rule{had, newRule("goto "+plain.String(), gotoChain(plain.String()))},
+	})
+}
+
+// drawRules draw a slot of the class, again and again while the slot is empty,
+// then of the half-sized class, in which all backends of a frontend lie whose
+// class is less than half full; slot 0 is never empty.
+//
+// All draws stand in one chain, because the kernel refuses to follow chains
+// deeper than 16 (NFT_JUMP_STACK_SIZE), and one per size would be deeper.
+func (p Pick) drawRules() []rule {
+	var rules []rule
+	for class := p.class; class > 0 && class >= p.class-1; class-- {
+		for range draws {
+			rules = append(rules, p.draw(1<<class))
+		}
+	}
+	return append(rules, p.draw(1))
+}
+
+func (p Pick) draw(size uint32) rule {
+	set := Set{p.set, p.fam}
+	node := strings.HasPrefix(set.String(), "node-")
+	load, slot := dialled(p.fam, node)
+	var only []expr.Any
+	if !node {
+		only = onlyFamily(p.fam) // else only this family gets here, by its map of NodePorts
+	}
+	return newRule(
+		fmt.Sprintf("dnat %s to %s . numgen random mod %d map @%s", ipWord(p.fam), dialledText(p.fam, node), size, set),
+		only, load, randomBelow(size, slot), dnatTo(set))
+}

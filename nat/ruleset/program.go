@@ -1,0 +1,101 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ruleset
+
+import (
+	"cmp"
+	"net/netip"
+	"strings"
+
+	"fairlead/internal/inet"
+	"fairlead/nat"
+)
+
+// ChainsOf returns the chains that an element with this verdict needs.
+func ChainsOf(verdict string, set *nat.Settings) []Chain {
+	if sh, ok := parseShape(verdict); ok {
+		return sh.chains(set)
+	}
+	if r, ok := ParseAffinityChain(verdict); ok {
+		return []Chain{r.Chain()}
+	}
+	return nil
+}
+
+// RangesOf returns the content of the sets that settings fill.
+func RangesOf(s *nat.Settings) map[Set][]netip.Prefix {
+	out := map[Set][]netip.Prefix{}
+	for _, f := range inet.Families() {
+		out[Set{Pods, f}] = inet.Normalize(s.Pods.CIDRs, f)
+		out[Set{NodePortAddrs, f}] = inet.Normalize(s.NodePortAddrs, f)
+		out[Set{ServiceCIDRs, f}] = inet.Normalize(s.ServiceCIDRs, f)
+		out[Set{Cluster, f}] = inet.Normalize(s.Cluster, f)
+		out[Set{Egress, f}] = inet.Normalize(s.Egress.Sources, f)
+		out[Set{NoMasquerade, f}] = inet.Normalize(s.Egress.Kept(s.Cluster), f)
+		out[Set{VTEPs, f}] = inet.Normalize(hosts(s.Tunnels.Addrs), f)
+	}
+	return out
+}
+
+// CompareDrops puts base chains before what they refer to, and shapes before
+// sticky picks and these before picks.
+func CompareDrops(a, b string) int {
+	rank := func(name string) int {
+		switch {
+		case Hooks[name] != nil:
+			return -1
+		case strings.Contains(name, "sticky-") && strings.Contains(name, "pick"):
+			return 1
+		case strings.Contains(name, "pick"):
+			return 2
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+}
+
+// Program returns the chains that are there whatever Services exist, in an
+// order in which each one comes after those it refers to.
+//
+// Those that remember clients see every packet, and are there only while sticky
+// says that there is something to remember.
+func Program(s *nat.Settings, sticky bool) []Chain {
+	chains := []Chain{
+		{Name: chainReject, Rules: []rule{newRule("reject", reject())}},
+		{Name: chainServices, Rules: serviceRules()},
+		{Name: chainPostrouting, Hook: Hooks[chainPostrouting], Rules: masqueradeRules(s)},
+		{Name: chainPrerouting, Hook: Hooks[chainPrerouting], Rules: []rule{jumpServices()}},
+		{Name: chainOutput, Hook: Hooks[chainOutput], Rules: []rule{jumpServices()}},
+	}
+	if sticky {
+		chains = append(chains,
+			Chain{Name: chainRememberNew, Rules: stickyRules()},
+			Chain{Name: chainRemember, Hook: Hooks[chainRemember], Rules: []rule{gotoSticky()}},
+			Chain{Name: chainRememberOut, Hook: Hooks[chainRememberOut], Rules: []rule{gotoSticky()}})
+	}
+	if !s.KeepInvalid {
+		chains = append(chains,
+			Chain{Name: chainInvalidSource, Rules: invalidRules()},
+			Chain{Name: chainInvalid, Hook: Hooks[chainInvalid], Rules: []rule{gotoInvalid()}})
+	}
+	if s.Tunnels.Port != 0 {
+		chains = append(chains,
+			Chain{Name: chainTunnelIn, Rules: incomingRules(&s.Tunnels)},
+			Chain{Name: chainTunnels, Hook: Hooks[chainTunnels], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelIn)}},
+			Chain{Name: chainTunnelOut, Rules: outgoingRules(&s.Tunnels)},
+			Chain{Name: chainTunnelsOut, Hook: Hooks[chainTunnelsOut], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelOut)}})
+	}
+	return chains
+}
+
+// hosts returns each address as the range of itself.
+func hosts(ips []netip.Addr) []netip.Prefix {
+	var out []netip.Prefix
+	for _, ip := range ips {
+		if ip.IsValid() {
+			out = append(out, netip.PrefixFrom(ip, ip.BitLen()))
+		}
+	}
+	return out
+}

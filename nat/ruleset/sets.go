@@ -1,0 +1,193 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ruleset
+
+import (
+	"cmp"
+	"strings"
+
+	"fairlead/internal/inet"
+)
+
+// IsNode tells the sets of NodePorts, whose keys have no address.
+func (s Set) IsNode() bool {
+	switch s.Kind {
+	case NodePorts, NodeBackends, NodeLocals, NodeAffinity, NodeSticky, HostPorts:
+		return true
+	}
+	return false
+}
+
+// TableName is the name of the table, of family inet.
+const TableName = "fairlead"
+
+// Part is one part of a concatenated key, or of a map's data.
+type Part uint8
+
+const (
+	PartVIP     Part = iota // the address that was dialled
+	PartProto               // its protocol
+	PartPort                // its port
+	PartSlot                // number of a backend, host byte order
+	PartClient              // the client's address
+	PartBackend             // a backend's address
+	PartTarget              // a backend's port
+)
+
+// Kind names a set or map without its family.
+type Kind uint8
+
+const (
+	VIPs Kind = iota
+	NodePorts
+	Backends
+	Locals
+	NodeBackends
+	NodeLocals
+	Sources
+	Hairpin
+	ClusterIPs
+	Pods
+	NodePortAddrs
+	ServiceCIDRs
+	Affinity
+	NodeAffinity
+	Sticky
+	NodeSticky
+	Cluster
+	Outside
+	Egress
+	NoMasquerade
+	Nodes
+	VTEPs
+	HostPorts
+	HostIPPorts
+	numKinds
+)
+
+// SetSpec declares a set or map. Each row exists once for each family, so
+// that the twins are in the kernel and not in the source.
+type SetSpec struct {
+	name    string
+	Key     []Part
+	Data    []Part // nil for a set or a verdict map
+	Verdict bool
+	Ranges  bool // flags interval
+	Learnt  bool // flags dynamic,timeout: filled by packets, not by us
+}
+
+// layout lists every set and map in the order in which they are declared.
+var layout = [numKinds]SetSpec{
+	// What a client dials -> the chain that fits its policy and size class.
+	VIPs:      {name: "vips", Key: []Part{PartVIP, PartProto, PartPort}, Verdict: true},
+	NodePorts: {name: "nodeports", Key: []Part{PartProto, PartPort}, Verdict: true},
+	// The same and a slot -> backend. The "locals" are the backends on this
+	// node, for policy Local.
+	Backends:     {name: "backends", Key: []Part{PartVIP, PartProto, PartPort, PartSlot}, Data: []Part{PartBackend, PartTarget}},
+	Locals:       {name: "locals", Key: []Part{PartVIP, PartProto, PartPort, PartSlot}, Data: []Part{PartBackend, PartTarget}},
+	NodeBackends: {name: "node-backends", Key: []Part{PartProto, PartPort, PartSlot}, Data: []Part{PartBackend, PartTarget}},
+	NodeLocals:   {name: "node-locals", Key: []Part{PartProto, PartPort, PartSlot}, Data: []Part{PartBackend, PartTarget}},
+	// Who may dial a restricted frontend.
+	Sources: {name: "sources", Key: []Part{PartVIP, PartProto, PartPort, PartClient}, Ranges: true},
+	// Backends on this node, each twice: a connection from and to the same one
+	// needs masquerade, or its reply would never come back to be translated.
+	Hairpin: {name: "hairpin", Key: []Part{PartClient, PartBackend}},
+	// Addresses whose other ports are rejected, and the ranges of such
+	// addresses, in which everything else is dropped.
+	ClusterIPs:    {name: "cluster-ips", Key: []Part{PartVIP}},
+	Pods:          {name: "pods", Key: []Part{PartClient}, Ranges: true},
+	NodePortAddrs: {name: "nodeport-addrs", Key: []Part{PartVIP}, Ranges: true},
+	ServiceCIDRs:  {name: "service-cidrs", Key: []Part{PartVIP}, Ranges: true},
+	// Which backend a client of a sticky frontend had, and which chain
+	// remembers that.
+	Affinity:     {name: "affinity", Key: []Part{PartVIP, PartProto, PartPort, PartClient}, Data: []Part{PartBackend, PartTarget}, Learnt: true},
+	NodeAffinity: {name: "node-affinity", Key: []Part{PartProto, PartPort, PartClient}, Data: []Part{PartBackend, PartTarget}, Learnt: true},
+	Sticky:       {name: "sticky", Key: []Part{PartVIP, PartProto, PartPort}, Verdict: true},
+	NodeSticky:   {name: "node-sticky", Key: []Part{PartProto, PartPort}, Verdict: true},
+	// Where all pods of the cluster are, and backends that are not there.
+	Cluster: {name: "cluster", Key: []Part{PartVIP}, Ranges: true},
+	Outside: {name: "outside-backends", Key: []Part{PartClient}},
+	// Pods that are masqueraded on their way out, and where that way does not
+	// lead.
+	Egress:       {name: "egress", Key: []Part{PartClient}, Ranges: true},
+	NoMasquerade: {name: "no-masquerade", Key: []Part{PartVIP}, Ranges: true},
+	// The ends of the overlay's tunnels: on all nodes, and on this one.
+	Nodes: {name: "nodes", Key: []Part{PartClient}},
+	VTEPs: {name: "vteps", Key: []Part{PartVIP}, Ranges: true},
+	// Ports of this node that belong to one pod, on all addresses or on one.
+	HostPorts:   {name: "hostports", Key: []Part{PartProto, PartPort}, Data: []Part{PartBackend, PartTarget}},
+	HostIPPorts: {name: "hostip-ports", Key: []Part{PartVIP, PartProto, PartPort}, Data: []Part{PartBackend, PartTarget}},
+}
+
+// Set identifies one set or map of the table.
+type Set struct {
+	Kind   Kind
+	Family inet.Family
+}
+
+func (s Set) Spec() *SetSpec { return &layout[s.Kind] }
+
+func (s Set) String() string { return s.Spec().name + string(s.Family.Digit()) }
+
+// IsMap tells maps, of data or of verdicts, from sets.
+func (r *SetSpec) IsMap() bool { return r.Verdict || r.Data != nil }
+
+// IsSlots tells maps of backends by slot from others.
+func (s Set) IsSlots() bool {
+	switch s.Kind {
+	case Backends, Locals, NodeBackends, NodeLocals:
+		return true
+	}
+	return false
+}
+
+// typeof reports whether the declaration must use typeof: integers such as a
+// slot have no type of fixed length in nft's language, and nft fills a map of
+// two-part data by NAT only when it knows the expressions.
+func (r *SetSpec) typeof() bool { return r.Data != nil }
+
+// NumSets is the number of sets and maps in the table.
+const NumSets = 2 * int(numKinds)
+
+// AllSets calls f for every set in the order of declaration.
+func AllSets(f func(Set)) {
+	for k := range numKinds {
+		for _, fam := range inet.Families() {
+			f(Set{k, fam})
+		}
+	}
+}
+
+// SetNamed finds a set by its name in the kernel.
+func SetNamed(name string) (Set, bool) {
+	for k := range numKinds {
+		for _, fam := range inet.Families() {
+			if base, ok := strings.CutSuffix(name, string(fam.Digit())); ok && base == layout[k].name {
+				return Set{k, fam}, true
+			}
+		}
+	}
+	return Set{}, false
+}
+
+func VerdictsOf(key inet.Addr) Set { return pickSet(key, VIPs, NodePorts) }
+
+func BackendsOf(key inet.Addr) Set { return pickSet(key, Backends, NodeBackends) }
+
+func LocalsOf(key inet.Addr) Set { return pickSet(key, Locals, NodeLocals) }
+
+func AffinityOf(key inet.Addr) Set { return pickSet(key, Affinity, NodeAffinity) }
+
+func StickyOf(key inet.Addr) Set { return pickSet(key, Sticky, NodeSticky) }
+
+func pickSet(key inet.Addr, vip, node Kind) Set {
+	if key.IsNodePort() {
+		return Set{node, inet.FamilyOf(key.IP)}
+	}
+	return Set{vip, inet.FamilyOf(key.IP)}
+}
+
+func CompareSets(a, b Set) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Family, b.Family))
+}
