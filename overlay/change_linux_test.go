@@ -81,7 +81,7 @@ func (k *keeper) version() uint64 {
 // underlay returns what the kernel says about the host's own network.
 func (h *host) underlay(t testing.TB) Underlay {
 	t.Helper()
-	s, err := dial(h.ns, 0)
+	s, err := dial(h.ns)
 	h.must(t, err)
 	defer func() { _ = s.close() }()
 	view, err := look(s, func(l *kernelLink) bool { return l.kind == "vxlan" }, [2]netip.Addr{})

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"fairlead/internal/nl"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -23,14 +25,14 @@ type found struct {
 
 // decodeEntry reads a message about an entry. Those that cannot be ours, or
 // concern us in no way, are not ok.
-func decodeEntry(m reply, protocol uint8) (found, bool) {
-	switch m.kind {
+func decodeEntry(m nl.Reply, protocol uint8) (found, bool) {
+	switch m.Kind {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		return decodeAddress(m.body)
+		return decodeAddress(m.Body)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
-		return decodeNeighbour(m.body)
+		return decodeNeighbour(m.Body)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		return decodeRoute(m.body, protocol)
+		return decodeRoute(m.Body, protocol)
 	}
 	return found{}, false
 }
@@ -39,10 +41,10 @@ func decodeAddress(b []byte) (f found, ok bool) {
 	if len(b) < unix.SizeofIfAddrmsg {
 		return f, false
 	}
-	f.Kind, f.index = Address, int32(u32(b[4:]))
+	f.Kind, f.index = Address, int32(nl.U32(b[4:]))
 	bits := int(b[1])
 	var addr netip.Addr
-	for kind, v := range attrs(b[unix.SizeofIfAddrmsg:]) {
+	for kind, v := range nl.Attrs(b[unix.SizeofIfAddrmsg:]) {
 		// The local end of a point-to-point link; else both are the same.
 		if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !addr.IsValid() {
 			addr, _ = netip.AddrFromSlice(v)
@@ -62,12 +64,12 @@ func decodeNeighbour(b []byte) (f found, ok bool) {
 		return f, false
 	}
 	state, flags := binary.NativeEndian.Uint16(b[8:]), b[10]
-	f.Kind, f.index = Neighbour, int32(u32(b[4:]))
+	f.Kind, f.index = Neighbour, int32(nl.U32(b[4:]))
 	if b[0] == unix.AF_BRIDGE {
 		f.Kind = FDB
 	}
 	var dst netip.Addr
-	for kind, v := range attrs(b[unix.SizeofNdMsg:]) {
+	for kind, v := range nl.Attrs(b[unix.SizeofNdMsg:]) {
 		switch kind {
 		case unix.NDA_DST:
 			dst, _ = netip.AddrFromSlice(v)
@@ -100,24 +102,24 @@ func decodeRoute(b []byte, protocol uint8) (f found, ok bool) {
 	}
 	family, bits, table, proto, typ := b[0], int(b[1]), uint32(b[4]), b[5], b[7]
 	f.Kind = Route
-	f.OnLink = u32(b[8:])&unix.RTNH_F_ONLINK != 0
+	f.OnLink = nl.U32(b[8:])&unix.RTNH_F_ONLINK != 0
 	f.Odd = typ != unix.RTN_UNICAST || b[3] != 0 // another type, or a TOS
 	dst := netip.IPv4Unspecified()
 	if family == unix.AF_INET6 {
 		dst = netip.IPv6Unspecified()
 	}
-	for kind, v := range attrs(b[unix.SizeofRtMsg:]) {
+	for kind, v := range nl.Attrs(b[unix.SizeofRtMsg:]) {
 		switch kind {
 		case unix.RTA_DST:
 			dst, _ = netip.AddrFromSlice(v)
 		case unix.RTA_GATEWAY:
 			f.Via, _ = netip.AddrFromSlice(v)
 		case unix.RTA_OIF:
-			f.index = int32(u32(v))
+			f.index = int32(nl.U32(v))
 		case unix.RTA_PRIORITY:
-			f.Metric = u32(v)
+			f.Metric = nl.U32(v)
 		case unix.RTA_TABLE:
-			table = u32(v)
+			table = nl.U32(v)
 		case unix.RTA_MULTIPATH, unix.RTA_VIA, unix.RTA_ENCAP, unix.RTA_METRICS, unix.RTA_PREFSRC, rtaNextHop:
 			f.Odd = true
 		}

@@ -15,6 +15,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/netns"
+	"fairlead/internal/nl"
 )
 
 // ErrForeignDevice means that a device has our name but is no VXLAN device. It
@@ -35,7 +36,7 @@ func (d Device) same(l *kernelLink) bool {
 
 // ensure makes the device exist as d says, and reports whether it wrote. have is
 // what the kernel holds under its name, nil for nothing.
-func (d Device) ensure(s *socket, ns *netns.NS, have *kernelLink) (wrote bool, err error) {
+func (d Device) ensure(s *conn, ns *netns.NS, have *kernelLink) (wrote bool, err error) {
 	switch {
 	case have == nil:
 	case have.kind != "vxlan":
@@ -55,10 +56,10 @@ func (d Device) ensure(s *socket, ns *netns.NS, have *kernelLink) (wrote bool, e
 	if err := d.silence(s, ns); err != nil {
 		return true, err
 	}
-	if err := s.request(func(r *requests, seq uint32) {
-		begin(r, seq, unix.RTM_NEWLINK, 0, 0, unix.IFF_UP)
-		r.str(unix.IFLA_IFNAME, d.Name)
-		r.str(unix.IFLA_IFALIAS, Alias)
+	if err := s.request(func(r *nl.Messages) {
+		begin(r, unix.RTM_NEWLINK, 0, 0, unix.IFF_UP)
+		r.String(unix.IFLA_IFNAME, d.Name)
+		r.String(unix.IFLA_IFALIAS, Alias)
 	}); err != nil {
 		return true, fmt.Errorf("set device %s up: %w", d.Name, err)
 	}
@@ -66,49 +67,49 @@ func (d Device) ensure(s *socket, ns *netns.NS, have *kernelLink) (wrote bool, e
 }
 
 // begin starts a message about a link: struct ifinfomsg with the flags to set.
-func begin(r *requests, seq uint32, kind uint16, flags int, index int32, set uint32) {
+func begin(r *nl.Messages, kind uint16, flags int, index int32, set uint32) {
 	body := make([]byte, unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(body[4:], uint32(index))
 	binary.NativeEndian.PutUint32(body[8:], set)
 	binary.NativeEndian.PutUint32(body[12:], set)
-	r.begin(kind, flags, seq, body...)
+	r.Begin(kind, flags, body...)
 }
 
 // encodeCreate gives the MAC with the device: udev leaves alone what was set at
 // creation, but MACAddressPolicy=persistent replaces what the kernel made up.
 // Without IFLA_VXLAN_LINK the device outlives the underlay's, and packets take
 // whatever route there is to the peer.
-func (d Device) encodeCreate(r *requests, seq uint32) {
-	begin(r, seq, unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0)
-	r.str(unix.IFLA_IFNAME, d.Name)
-	r.u32(unix.IFLA_MTU, uint32(d.MTU))
-	r.attr(unix.IFLA_ADDRESS, d.MAC[:]...)
-	r.nest(unix.IFLA_LINKINFO, func() {
-		r.str(unix.IFLA_INFO_KIND, "vxlan")
-		r.nest(unix.IFLA_INFO_DATA, func() {
-			r.u32(unix.IFLA_VXLAN_ID, d.VNI)
-			r.attr(unix.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, d.Port)...)
-			r.attr(unix.IFLA_VXLAN_LEARNING, 0)
-			r.encodeLocal(d.Local)
+func (d Device) encodeCreate(r *nl.Messages) {
+	begin(r, unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0)
+	r.String(unix.IFLA_IFNAME, d.Name)
+	r.U32(unix.IFLA_MTU, uint32(d.MTU))
+	r.Attr(unix.IFLA_ADDRESS, d.MAC[:]...)
+	r.Nest(unix.IFLA_LINKINFO, func() {
+		r.String(unix.IFLA_INFO_KIND, "vxlan")
+		r.Nest(unix.IFLA_INFO_DATA, func() {
+			r.U32(unix.IFLA_VXLAN_ID, d.VNI)
+			r.Attr(unix.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, d.Port)...)
+			r.Attr(unix.IFLA_VXLAN_LEARNING, 0)
+			encodeLocal(r, d.Local)
 		})
 	})
 }
 
-func (r *requests) encodeLocal(a netip.Addr) {
+func encodeLocal(r *nl.Messages, a netip.Addr) {
 	kind := uint16(unix.IFLA_VXLAN_LOCAL)
 	if a.Is6() {
 		kind = unix.IFLA_VXLAN_LOCAL6
 	}
-	r.attr(kind, a.AsSlice()...)
+	r.Attr(kind, a.AsSlice()...)
 }
 
 // silence keeps the device from speaking IPv6 by itself, which nobody would
 // hear, and from believing routers.
-func (d Device) silence(s *socket, ns *netns.NS) error {
-	err := s.request(func(r *requests, seq uint32) {
-		begin(r, seq, unix.RTM_NEWLINK, 0, 0, 0)
-		r.str(unix.IFLA_IFNAME, d.Name)
-		r.encodeNoAddress()
+func (d Device) silence(s *conn, ns *netns.NS) error {
+	err := s.request(func(r *nl.Messages) {
+		begin(r, unix.RTM_NEWLINK, 0, 0, 0)
+		r.String(unix.IFLA_IFNAME, d.Name)
+		encodeNoAddress(r)
 	})
 	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // ipv6.disable=1
 		return fmt.Errorf("silence device %s: %w", d.Name, err)
@@ -133,41 +134,41 @@ func (d Device) silence(s *socket, ns *netns.NS) error {
 	return nil
 }
 
-func (r *requests) encodeNoAddress() {
-	r.nest(unix.IFLA_AF_SPEC, func() {
-		r.nest(unix.AF_INET6, func() { r.attr(addrGenMode, addrGenModeNone) })
+func encodeNoAddress(r *nl.Messages) {
+	r.Nest(unix.IFLA_AF_SPEC, func() {
+		r.Nest(unix.AF_INET6, func() { r.Attr(addrGenMode, addrGenModeNone) })
 	})
 }
 
 // change makes a compatible device as d says, and writes what differs only.
-func (d Device) change(s *socket, have *kernelLink) error {
+func (d Device) change(s *conn, have *kernelLink) error {
 	var err error
 	if have.vxlan.local != d.Local || have.vxlan.learning {
 		// By itself: with an MTU the kernel refuses it ("Cannot change mtu").
-		err = s.request(func(r *requests, seq uint32) {
-			begin(r, seq, unix.RTM_NEWLINK, 0, have.index, 0)
-			r.nest(unix.IFLA_LINKINFO, func() {
-				r.str(unix.IFLA_INFO_KIND, "vxlan")
-				r.nest(unix.IFLA_INFO_DATA, func() {
-					r.attr(unix.IFLA_VXLAN_LEARNING, 0)
-					r.encodeLocal(d.Local)
+		err = s.request(func(r *nl.Messages) {
+			begin(r, unix.RTM_NEWLINK, 0, have.index, 0)
+			r.Nest(unix.IFLA_LINKINFO, func() {
+				r.String(unix.IFLA_INFO_KIND, "vxlan")
+				r.Nest(unix.IFLA_INFO_DATA, func() {
+					r.Attr(unix.IFLA_VXLAN_LEARNING, 0)
+					encodeLocal(r, d.Local)
 				})
 			})
 		})
 	}
-	err = errors.Join(err, s.request(func(r *requests, seq uint32) {
-		begin(r, seq, unix.RTM_NEWLINK, 0, have.index, unix.IFF_UP)
+	err = errors.Join(err, s.request(func(r *nl.Messages) {
+		begin(r, unix.RTM_NEWLINK, 0, have.index, unix.IFF_UP)
 		if have.mtu != d.MTU {
-			r.u32(unix.IFLA_MTU, uint32(d.MTU))
+			r.U32(unix.IFLA_MTU, uint32(d.MTU))
 		}
 		if have.mac != d.MAC {
-			r.attr(unix.IFLA_ADDRESS, d.MAC[:]...)
+			r.Attr(unix.IFLA_ADDRESS, d.MAC[:]...)
 		}
 		if have.alias != Alias {
-			r.str(unix.IFLA_IFALIAS, Alias)
+			r.String(unix.IFLA_IFALIAS, Alias)
 		}
 		if have.speaksLL {
-			r.encodeNoAddress()
+			encodeNoAddress(r)
 		}
 	}))
 	if err != nil {
@@ -176,8 +177,8 @@ func (d Device) change(s *socket, have *kernelLink) error {
 	return nil
 }
 
-func deleteLink(s *socket, l *kernelLink) error {
-	err := s.request(func(r *requests, seq uint32) { begin(r, seq, unix.RTM_DELLINK, 0, l.index, 0) })
+func deleteLink(s *conn, l *kernelLink) error {
+	err := s.request(func(r *nl.Messages) { begin(r, unix.RTM_DELLINK, 0, l.index, 0) })
 	if err != nil && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("delete device %s: %w", l.name, err)
 	}

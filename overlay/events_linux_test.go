@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"fairlead/internal/nl"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -22,7 +24,7 @@ func passes(t testing.TB, h *host) *Keeper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.sock, err = dial(h.ns, 0); err != nil {
+	if k.sock, err = dial(h.ns); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = k.sock.close() })
@@ -65,7 +67,7 @@ func TestKilled(t *testing.T) {
 			passes(t, h).must(t, old, true)
 		}
 		k := passes(t, h)
-		k.sock.batch = 1
+		k.batch = 1
 		left := point
 		k.sock.before = func() error {
 			if left--; left < 0 {
@@ -197,12 +199,12 @@ func (w *world) play(t *testing.T, event byte, arg int) {
 // encodeAndSend works behind the Keeper's back.
 func (s *Step) encodeAndSend(t *testing.T, w *world) {
 	t.Helper()
-	other, err := dial(w.ns, 0)
+	other, err := dial(w.ns)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.close() }()
-	err = other.request(func(r *requests, seq uint32) { s.encode(r, seq, w.k.index[s.Device], DefaultProtocol) })
+	err = other.request(func(r *nl.Messages) { s.encode(r, w.k.index[s.Device], DefaultProtocol) })
 	if err != nil && !gone(err) {
 		t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func kernel(t testing.TB, ns *netns.NS, cfg Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.sock, err = dial(ns, 0); err != nil {
+	if k.sock, err = dial(ns); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = k.sock.close() }()

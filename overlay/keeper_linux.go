@@ -60,6 +60,7 @@ func New(ns *netns.NS, o Options) (*Keeper, error) {
 		o.Resync = time.Minute
 	}
 	k := &Keeper{ns: ns, cfg: o.Config.WithDefaults(), resync: o.Resync, poked: make(chan struct{}, 1)}
+	k.batch = batchSize
 	k.interest.Store(&interest{protocol: k.cfg.Protocol, names: []string{k.cfg.Device4, k.cfg.Device6}})
 	return k, nil
 }
@@ -127,7 +128,7 @@ const (
 // everything in place. report is called after each pass that had something to
 // do.
 func (k *Keeper) Run(ctx context.Context, report func(Report)) error {
-	s, err := dial(k.ns, 0)
+	s, err := dial(k.ns)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ package overlay
 import (
 	"net/netip"
 
+	"fairlead/internal/nl"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -46,15 +48,15 @@ func decodeLink(b []byte) (l kernelLink, ok bool) {
 	if len(b) < unix.SizeofIfInfomsg {
 		return l, false
 	}
-	l.index, l.flags = int32(u32(b[4:])), u32(b[8:])
-	for kind, v := range attrs(b[unix.SizeofIfInfomsg:]) {
+	l.index, l.flags = int32(nl.U32(b[4:])), nl.U32(b[8:])
+	for kind, v := range nl.Attrs(b[unix.SizeofIfInfomsg:]) {
 		switch kind {
 		case unix.IFLA_IFNAME:
-			l.name = str(v)
+			l.name = nl.String(v)
 		case unix.IFLA_IFALIAS:
-			l.alias = str(v)
+			l.alias = nl.String(v)
 		case unix.IFLA_MTU:
-			l.mtu = int(u32(v))
+			l.mtu = int(nl.U32(v))
 		case unix.IFLA_ADDRESS:
 			if len(v) == len(l.mac) {
 				copy(l.mac[:], v)
@@ -69,13 +71,13 @@ func decodeLink(b []byte) (l kernelLink, ok bool) {
 }
 
 func (l *kernelLink) decodeFamilies(b []byte) {
-	for family, v := range attrs(b) {
+	for family, v := range nl.Attrs(b) {
 		if family != unix.AF_INET6 {
 			continue
 		}
-		for kind, v := range attrs(v) {
+		for kind, v := range nl.Attrs(v) {
 			if kind == addrGenMode {
-				l.speaksLL = u8(v) != addrGenModeNone
+				l.speaksLL = nl.U8(v) != addrGenModeNone
 			}
 		}
 	}
@@ -83,10 +85,10 @@ func (l *kernelLink) decodeFamilies(b []byte) {
 
 func (l *kernelLink) decodeInfo(b []byte) {
 	var data []byte
-	for kind, v := range attrs(b) {
+	for kind, v := range nl.Attrs(b) {
 		switch kind {
 		case unix.IFLA_INFO_KIND:
-			l.kind = str(v)
+			l.kind = nl.String(v)
 		case unix.IFLA_INFO_DATA:
 			data = v
 		}
@@ -97,22 +99,22 @@ func (l *kernelLink) decodeInfo(b []byte) {
 }
 
 func decodeVXLAN(b []byte) (x vxlanInfo) {
-	for kind, v := range attrs(b) {
+	for kind, v := range nl.Attrs(b) {
 		switch kind {
 		case unix.IFLA_VXLAN_ID:
-			x.vni = u32(v)
+			x.vni = nl.U32(v)
 		case unix.IFLA_VXLAN_PORT:
-			x.port = be16(v)
+			x.port = nl.BE16(v)
 		case unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6:
 			x.local, _ = netip.AddrFromSlice(v)
 		case unix.IFLA_VXLAN_LEARNING:
-			x.learning = u8(v) != 0
+			x.learning = nl.U8(v) != 0
 		case unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6, unix.IFLA_VXLAN_GBP, unix.IFLA_VXLAN_GPE:
 			x.odd = true
 		case unix.IFLA_VXLAN_LINK:
-			x.lower = u32(v) != 0
+			x.lower = nl.U32(v) != 0
 		case unix.IFLA_VXLAN_COLLECT_METADATA, unix.IFLA_VXLAN_PROXY, unix.IFLA_VXLAN_RSC, unix.IFLA_VXLAN_L2MISS, unix.IFLA_VXLAN_L3MISS:
-			x.odd = x.odd || u8(v) != 0
+			x.odd = x.odd || nl.U8(v) != 0
 		}
 	}
 	return x

@@ -6,10 +6,10 @@ package overlay
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/netip"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nl"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,31 +35,16 @@ func (s *seen) link(name string) *kernelLink {
 // skipStats is RTEXT_FILTER_SKIP_STATS: counters are most of what is dumped.
 const skipStats = 1 << 3
 
-// insist repeats a dump that the kernel's state changed under.
-func insist(what string, f func() error) error {
-	const tries = 10
-	var err error
-	for range tries {
-		if err = f(); !errors.Is(err, errChanged) {
-			break
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", what, err)
-	}
-	return nil
-}
-
 // look reads links and addresses, and default routes where an underlay address
 // of the node is on no link.
-func look(s *socket, ours func(*kernelLink) bool, underlay [2]netip.Addr) (*seen, error) {
+func look(s *conn, ours func(*kernelLink) bool, underlay [2]netip.Addr) (*seen, error) {
 	view := &seen{}
-	err := insist("links", func() error {
+	err := nl.Repeat("links", func() error {
 		view.links = view.links[:0]
-		return s.dump(unix.RTM_GETLINK, make([]byte, unix.SizeofIfInfomsg), func(r *requests) {
-			r.u32(unix.IFLA_EXT_MASK, skipStats)
-		}, func(m reply) {
-			if l, ok := decodeLink(m.body); ok {
+		return s.dump(unix.RTM_GETLINK, make([]byte, unix.SizeofIfInfomsg), func(r *nl.Messages) {
+			r.U32(unix.IFLA_EXT_MASK, skipStats)
+		}, func(m nl.Reply) {
+			if l, ok := decodeLink(m.Body); ok {
 				view.links = append(view.links, l)
 			}
 		})
@@ -90,13 +75,13 @@ func look(s *socket, ours func(*kernelLink) bool, underlay [2]netip.Addr) (*seen
 	return view, err
 }
 
-func (v *seen) readAddresses(s *socket, at map[int32]int) error {
-	return insist("addresses", func() error {
+func (v *seen) readAddresses(s *conn, at map[int32]int) error {
+	return nl.Repeat("addresses", func() error {
 		for i := range v.net.Links {
 			v.net.Links[i].Addrs = nil
 		}
-		return s.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), nil, func(m reply) {
-			f, ok := decodeAddress(m.body)
+		return s.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), nil, func(m nl.Reply) {
+			f, ok := decodeAddress(m.Body)
 			if i, known := at[f.index]; ok && known {
 				v.net.Links[i].Addrs = append(v.net.Links[i].Addrs, f.Dst)
 			}
@@ -104,11 +89,11 @@ func (v *seen) readAddresses(s *socket, at map[int32]int) error {
 	})
 }
 
-func (v *seen) readDefaults(s *socket, at map[int32]int) error {
+func (v *seen) readDefaults(s *conn, at map[int32]int) error {
 	for _, family := range inet.Families() {
-		err := insist("routes", func() error {
-			return dumpRoutes(s, family, 0, func(m reply) {
-				f, _ := decodeRoute(m.body, 0)
+		err := nl.Repeat("routes", func() error {
+			return dumpRoutes(s, family, 0, func(m nl.Reply) {
+				f, _ := decodeRoute(m.Body, 0)
 				if i, known := at[f.index]; known && f.Dst.Bits() == 0 && !f.Odd {
 					v.net.Links[i].Default[family] = true
 				}
@@ -123,17 +108,17 @@ func (v *seen) readDefaults(s *socket, at map[int32]int) error {
 
 // dumpRoutes reads the main table, and of that the routes of one protocol only
 // unless it is 0.
-func dumpRoutes(s *socket, f inet.Family, protocol uint8, each func(reply)) error {
+func dumpRoutes(s *conn, f inet.Family, protocol uint8, each func(nl.Reply)) error {
 	body := make([]byte, unix.SizeofRtMsg)
 	body[0], body[5] = osFamilyOf(f), protocol
-	return s.dump(unix.RTM_GETROUTE, body, func(r *requests) { r.u32(unix.RTA_TABLE, unix.RT_TABLE_MAIN) }, only(body[0], each))
+	return s.dump(unix.RTM_GETROUTE, body, func(r *nl.Messages) { r.U32(unix.RTA_TABLE, unix.RT_TABLE_MAIN) }, only(body[0], each))
 }
 
 // only passes on objects of a family: asked for one that it is built without,
 // the kernel answers with all others.
-func only(family byte, each func(reply)) func(reply) {
-	return func(m reply) {
-		if len(m.body) > 0 && m.body[0] == family {
+func only(family byte, each func(nl.Reply)) func(nl.Reply) {
+	return func(m nl.Reply) {
+		if len(m.Body) > 0 && m.Body[0] == family {
 			each(m)
 		}
 	}
@@ -147,14 +132,14 @@ func osFamilyOf(f inet.Family) byte {
 }
 
 // dumpNeighbours reads the neighbours of a device; family AF_BRIDGE is its FDB.
-func dumpNeighbours(s *socket, family byte, index int32, each func(reply)) error {
+func dumpNeighbours(s *conn, family byte, index int32, each func(nl.Reply)) error {
 	body := make([]byte, unix.SizeofNdMsg)
 	body[0] = family
 	if family == unix.AF_BRIDGE {
 		binary.NativeEndian.PutUint32(body[4:], uint32(index))
 		return s.dump(unix.RTM_GETNEIGH, body, nil, only(family, each))
 	}
-	return s.dump(unix.RTM_GETNEIGH, body, func(r *requests) { r.u32(unix.NDA_IFINDEX, uint32(index)) }, only(family, each))
+	return s.dump(unix.RTM_GETNEIGH, body, func(r *nl.Messages) { r.U32(unix.NDA_IFINDEX, uint32(index)) }, only(family, each))
 }
 
 // loaded is what the kernel holds of ours.
@@ -166,17 +151,17 @@ type loaded struct {
 
 // load reads all entries that are ours: those on our devices, by index, and the
 // routes with our protocol.
-func load(s *socket, cfg *Config, devices map[int32]string, names func(int32) string) (*loaded, error) {
+func load(s *conn, cfg *Config, devices map[int32]string, names func(int32) string) (*loaded, error) {
 	l := &loaded{}
-	err := insist("entries", func() error {
+	err := nl.Repeat("entries", func() error {
 		*l = loaded{Entries: make(Entries, len(l.Entries))}
 		return l.read(s, cfg, devices, names)
 	})
 	return l, err
 }
 
-func (l *loaded) read(s *socket, cfg *Config, devices map[int32]string, names func(int32) string) error {
-	note := func(m reply) {
+func (l *loaded) read(s *conn, cfg *Config, devices map[int32]string, names func(int32) string) error {
+	note := func(m nl.Reply) {
 		f, ok := decodeEntry(m, cfg.Protocol)
 		if !ok && cfg.TakeOver && f.inherited(devices) {
 			f.Odd, ok = true, true

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nl"
 
 	"golang.org/x/sys/unix"
 )
@@ -174,15 +175,19 @@ func repairs(s *Step, before Entries) bool {
 
 // reconnect replaces a socket whose state is not known.
 func (k *Keeper) reconnect(err error) error {
-	s, again := dial(k.ns, 0)
+	s, again := dial(k.ns)
 	if again != nil {
 		return errors.Join(err, again)
 	}
-	s.before, s.batch = k.sock.before, k.sock.batch
+	s.before = k.sock.before
 	_ = k.sock.close()
 	k.sock = s
 	return err
 }
+
+// batchSize is how many requests go out at once. Should each of them fail, the
+// answers still fit into the socket's buffer.
+const batchSize = 100
 
 // writer sends steps in batches and moves have by what the kernel acknowledges.
 type writer struct {
@@ -216,12 +221,12 @@ func (w *writer) add(s Step, repair bool) {
 const maxErrors = 10
 
 func (w *writer) flush(ctx context.Context) {
-	for from := 0; from < len(w.steps) && w.lost == nil; from += w.k.sock.batch {
+	for from := 0; from < len(w.steps) && w.lost == nil; from += w.k.batch {
 		if ctx.Err() != nil {
 			w.lost = context.Cause(ctx)
 			break
 		}
-		w.batch(from, min(from+w.k.sock.batch, len(w.steps)))
+		w.batch(from, min(from+w.k.batch, len(w.steps)))
 	}
 	if w.errs > maxErrors {
 		w.r.Err = errors.Join(w.r.Err, fmt.Errorf("%d more entries were not written", w.errs-maxErrors))
@@ -235,12 +240,14 @@ func (w *writer) flush(ctx context.Context) {
 func (w *writer) batch(from, to int) {
 	var refused [batchSize]error
 	steps := w.steps[from:to]
-	err := w.k.sock.write(len(steps), func(i int, r *requests, seq uint32) {
-		protocol := w.k.cfg.Protocol
-		if w.k.cfg.TakeOver && steps[i].Op == Remove && steps[i].Odd {
-			protocol = 0 // of any
+	err := w.k.sock.write(func(r *nl.Messages) {
+		for i := range steps {
+			protocol := w.k.cfg.Protocol
+			if w.k.cfg.TakeOver && steps[i].Op == Remove && steps[i].Odd {
+				protocol = 0 // of any
+			}
+			steps[i].encode(r, w.k.index[steps[i].Device], protocol)
 		}
-		steps[i].encode(r, seq, w.k.index[steps[i].Device], protocol)
 	}, func(i int, err error) { refused[i] = err })
 	if err != nil {
 		w.lost = w.k.reconnect(err)

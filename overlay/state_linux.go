@@ -11,7 +11,8 @@ import (
 
 // state is what the goroutine of Keeper.Run knows.
 type state struct {
-	sock     *socket
+	sock     *conn
+	batch    int       // how many requests go out at once
 	version  uint64    // of the input that the last pass saw
 	distrust bool      // have may be wrong
 	looked   time.Time // when the kernel was read last

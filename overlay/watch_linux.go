@@ -5,15 +5,14 @@ package overlay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/netns"
+	"fairlead/internal/nl"
 )
 
 // event is one thing that changed in the kernel, for all we know by our own
@@ -38,9 +37,12 @@ type interest struct {
 	defaults bool
 }
 
-const watchGroups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_NEIGH-1) |
-	1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1) |
-	1<<(unix.RTNLGRP_IPV4_ROUTE-1) | 1<<(unix.RTNLGRP_IPV6_ROUTE-1)
+func watchGroups() []uint32 {
+	return []uint32{
+		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+	}
+}
 
 // watchBuffer is asked for, so that the echoes of a first sync fit. An
 // unprivileged namespace gets less, and then reads everything once more.
@@ -49,45 +51,36 @@ const watchBuffer = 8 << 20
 // watch passes events that matter to noted until ctx ends; lost says that some
 // were, or may have been.
 func watch(ctx context.Context, ns *netns.NS, matters func() *interest, noted func([]event), lost func()) error {
-	s, err := dial(ns, watchGroups)
+	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_ROUTE, Namespace: ns, Groups: watchGroups(), ReceiveBuffer: watchBuffer})
 	if err != nil {
 		return fmt.Errorf("watch network: %w", err)
 	}
-	defer func() { _ = s.close() }()
-	if err := s.conn.SetReadBuffer(watchBuffer); err != nil && !errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("watch network: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	lost() // whatever changed before now
-	for {
-		b, err := s.receive()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, unix.ENOBUFS):
-			lost()
-			continue
-		case err != nil:
-			return fmt.Errorf("watch network: %w", err)
+	defer func() { _ = s.Close() }()
+	var in *interest
+	var events []event
+	err = s.Listen(ctx, func(m nl.Reply) {
+		if in == nil {
+			in = matters()
 		}
-		in := matters()
-		var events []event
-		for m := range replies(b) {
-			if e, ok := in.event(m); ok {
-				events = append(events, e)
-			}
+		if e, ok := in.event(m); ok {
+			events = append(events, e)
 		}
+	}, func() {
 		if len(events) > 0 {
 			noted(events)
 		}
+		in, events = nil, nil
+	}, lost)
+	if err != nil {
+		return fmt.Errorf("watch network: %w", err)
 	}
+	return nil
 }
 
-func (in *interest) event(m reply) (event, bool) {
-	e := event{gone: m.kind == unix.RTM_DELLINK || m.kind == unix.RTM_DELADDR || m.kind == unix.RTM_DELNEIGH || m.kind == unix.RTM_DELROUTE}
-	if m.kind == unix.RTM_NEWLINK || m.kind == unix.RTM_DELLINK {
-		l, ok := decodeLink(m.body)
+func (in *interest) event(m nl.Reply) (event, bool) {
+	e := event{gone: m.Kind == unix.RTM_DELLINK || m.Kind == unix.RTM_DELADDR || m.Kind == unix.RTM_DELNEIGH || m.Kind == unix.RTM_DELROUTE}
+	if m.Kind == unix.RTM_NEWLINK || m.Kind == unix.RTM_DELLINK {
+		l, ok := decodeLink(m.Body)
 		e.link = &l
 		return e, ok && (slices.Contains(in.names, l.name) || slices.Contains(in.ours, l.index) || slices.Contains(in.uplinks, l.index))
 	}
