@@ -10,7 +10,7 @@ import (
 )
 
 // checkConfig notes what is wrong with ranges of the whole cluster.
-func (p *planner) checkConfig() {
+func (p *Planner) checkConfig() {
 	for _, cluster := range p.cfg.ClusterCIDRs {
 		for _, services := range p.cfg.ServiceCIDRs {
 			if cluster.Overlaps(services) {
@@ -22,7 +22,7 @@ func (p *planner) checkConfig() {
 
 // podCIDRs returns those pod CIDRs of a node that are its own to have, one per
 // family, and notes what is wrong with the others.
-func (p *planner) podCIDRs(n *Node) []netip.Prefix {
+func (p *Planner) podCIDRs(n *Node) []netip.Prefix {
 	if len(n.PodCIDRs) == 0 {
 		p.add(n.Name, fieldPodCIDRs, "the node has none yet")
 	}
@@ -58,7 +58,7 @@ func (p *planner) podCIDRs(n *Node) []netip.Prefix {
 	return good
 }
 
-func (p *planner) contested(n *Node, cidr netip.Prefix, owner string) {
+func (p *Planner) contested(n *Node, cidr netip.Prefix, owner string) {
 	if owner == p.self.Name {
 		p.add(n.Name, fieldPodCIDRs, "%s overlaps that of this node, %s, which keeps it", cidr, owner)
 		return
@@ -67,7 +67,7 @@ func (p *planner) contested(n *Node, cidr netip.Prefix, owner string) {
 }
 
 // inCluster reports whether cidr lies in a cluster CIDR, if its family has any.
-func (p *planner) inCluster(cidr netip.Prefix) bool {
+func (p *Planner) inCluster(cidr netip.Prefix) bool {
 	known := false
 	for _, cluster := range p.cfg.ClusterCIDRs {
 		if inet.FamilyOf(cluster.Addr()) != inet.FamilyOf(cidr.Addr()) {

@@ -51,7 +51,7 @@ func (e *Entry) Key() Key {
 	case FDB:
 		k := Key{kind: FDB, device: e.Device, mac: e.MAC}
 		if !e.MAC.unicast() && e.Via.IsValid() { // flooded to any number of addresses
-			k.dst = single(e.Via)
+			k.dst = Single(e.Via)
 		}
 		return k
 	case Route:
@@ -84,9 +84,11 @@ func (e *Entry) compare(o *Entry) int {
 // Entries are objects by key.
 type Entries map[Key]Entry
 
-func (es Entries) put(e Entry) { es[e.Key()] = e }
+// Put adds an entry, or replaces the one with the same key.
+func (es Entries) Put(e Entry) { es[e.Key()] = e }
 
-func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+// Single returns the prefix that holds one address only.
+func Single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // Device is a VXLAN device.
 type Device struct {

@@ -18,9 +18,9 @@ func overhead(underlay inet.Family) int {
 const guessedMTU = 1500
 
 // room returns what fits into packets from the node's address of a family.
-func (p *planner) room(f inet.Family) int {
+func (p *Planner) room(f inet.Family) int {
 	mtu := guessedMTU
-	if l := p.net.egress(p.own[f]); l != nil {
+	if l := p.net.Egress(p.own[f]); l != nil {
 		mtu = l.MTU
 	} else {
 		p.add(p.self.Name, fieldUnderlay, "no interface has %s and there is no default route: its MTU is taken to be %d", p.own[f], mtu)
@@ -32,7 +32,7 @@ func (p *planner) room(f inet.Family) int {
 }
 
 // measure decides on the MTU of the devices.
-func (p *planner) measure() {
+func (p *Planner) measure() {
 	for _, f := range inet.Families() {
 		if !p.own[f].IsValid() {
 			continue
@@ -57,7 +57,7 @@ func (p *planner) measure() {
 	}
 }
 
-func (p *planner) neededMTU() int {
+func (p *Planner) neededMTU() int {
 	for _, cidr := range p.self.PodCIDRs {
 		if inet.FamilyOf(cidr.Addr()) == inet.IPv6 {
 			return minMTU6
@@ -67,7 +67,7 @@ func (p *planner) neededMTU() int {
 }
 
 // setMTU lets pods send what fits on every way they may take.
-func (p *planner) setMTU() {
+func (p *Planner) setMTU() {
 	for _, f := range inet.Families() {
 		used := p.carries[f] != [2]bool{} || p.cfg.Mode == HostGateway && p.own[f].IsValid()
 		if used && (p.MTU == 0 || p.mtu[f] < p.MTU) {

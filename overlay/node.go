@@ -38,8 +38,8 @@ type Node struct {
 	VTEPs [2]MAC
 }
 
-// underlay returns the address of a family, or one that is not valid.
-func (n *Node) underlay(f inet.Family) netip.Addr {
+// Address returns the underlay address of a family, or one that is not valid.
+func (n *Node) Address(f inet.Family) netip.Addr {
 	for _, a := range n.Underlay {
 		if a = a.Unmap(); a.IsValid() && inet.FamilyOf(a) == f {
 			return a

@@ -33,3 +33,5 @@ func nodes(from, to int) []Node {
 	}
 	return out
 }
+
+const uplink = "eth0"

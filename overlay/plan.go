@@ -25,7 +25,8 @@ type Plan struct {
 	// yet, or no longer: what the kernel holds is then left as it is.
 	Waits bool
 
-	vteps []netip.Addr
+	// VTEPs are the node's own addresses on the devices, the first of its pod CIDRs.
+	VTEPs []netip.Addr
 }
 
 // Tunnel describes packets of the overlay as they are seen on the underlay.
@@ -37,8 +38,8 @@ type Tunnel struct {
 	Nodes []netip.Addr
 }
 
-// planner makes one Plan.
-type planner struct {
+// Planner makes one Plan, and follows small changes of the nodes.
+type Planner struct {
 	Plan
 	problems
 	cfg  Config
@@ -50,7 +51,7 @@ type planner struct {
 	// carries says for each device which families of pods it carries.
 	carries [2][2]bool
 
-	// What update needs to go on from here.
+	// What Update needs to go on from here.
 	owners   *claims
 	book     addressBook
 	known    map[string]*knownNode // peers
@@ -63,12 +64,13 @@ type planner struct {
 // those of peers reach each other, and what stands in the way. It is a pure
 // function, and the order of peers does not matter.
 func NewPlan(cfg Config, net Underlay, self Node, peers []Node) (Plan, []Problem) {
-	p := newPlanner(cfg, net, self, peers)
+	p := NewPlanner(cfg, net, self, peers)
 	return p.Plan, p.problems
 }
 
-func newPlanner(cfg Config, net Underlay, self Node, peers []Node) *planner {
-	p := &planner{cfg: cfg.WithDefaults(), net: net, self: &self}
+// NewPlanner is NewPlan for callers that go on with Update.
+func NewPlanner(cfg Config, net Underlay, self Node, peers []Node) *Planner {
+	p := &Planner{cfg: cfg.WithDefaults(), net: net, self: &self}
 	p.Entries = make(Entries, 4*len(peers)+2)
 	p.Protocol = p.cfg.Protocol
 	nodes := inOrder(&self, peers)
@@ -82,7 +84,13 @@ func newPlanner(cfg Config, net Underlay, self Node, peers []Node) *planner {
 	return p
 }
 
-func (p *planner) build(nodes []*Node) {
+// Underlay returns what the plan was made for.
+func (p *Planner) Underlay() Underlay { return p.net }
+
+// Problems returns what stands in the way.
+func (p *Planner) Problems() []Problem { return p.problems }
+
+func (p *Planner) build(nodes []*Node) {
 	p.measure()
 	p.owners = newClaims(nodes)
 	for _, cidr := range p.podCIDRs(p.self) {
@@ -100,7 +108,7 @@ func (p *planner) build(nodes []*Node) {
 }
 
 // join makes ways to all pods of a peer that belong to it.
-func (p *planner) join(n *Node) {
+func (p *Planner) join(n *Node) {
 	for _, cidr := range p.podCIDRs(n) {
 		if p.vtep[inet.FamilyOf(cidr.Addr())].IsValid() { // else nobody here could answer
 			p.reach(n, cidr)
@@ -108,9 +116,9 @@ func (p *planner) join(n *Node) {
 	}
 }
 
-// put notes what update has to compare.
-func (p *planner) put(e Entry) {
-	p.Entries.put(e)
+// put notes what Update has to compare.
+func (p *Planner) put(e Entry) {
+	p.Entries.Put(e)
 	if p.touched != nil {
 		p.touched[e.Key()] = struct{}{}
 	}
@@ -133,13 +141,13 @@ func inOrder(self *Node, peers []Node) []*Node {
 }
 
 // ready notes what the node itself lacks.
-func (p *planner) ready() bool {
+func (p *Planner) ready() bool {
 	if len(p.self.PodCIDRs) == 0 {
 		p.add(p.self.Name, fieldPodCIDRs, "this node has none yet, so that its overlay waits")
 		p.Waits = true
 	}
 	for _, f := range inet.Families() {
-		p.own[f] = p.self.underlay(f)
+		p.own[f] = p.self.Address(f)
 	}
 	if !p.own[inet.IPv4].IsValid() && !p.own[inet.IPv6].IsValid() {
 		p.add(p.self.Name, fieldUnderlay, "this node has no address yet, so that its overlay waits")
@@ -150,10 +158,10 @@ func (p *planner) ready() bool {
 
 // attach gives the node a VTEP address: the first one of its pod CIDR, which no
 // pod gets.
-func (p *planner) attach(cidr netip.Prefix) {
+func (p *Planner) attach(cidr netip.Prefix) {
 	f := inet.FamilyOf(cidr.Addr())
 	p.vtep[f] = cidr.Addr()
-	p.vteps = append(p.vteps, cidr.Addr())
+	p.VTEPs = append(p.VTEPs, cidr.Addr())
 	if p.cfg.Mode == HostGateway {
 		return
 	}
@@ -165,23 +173,23 @@ func (p *planner) attach(cidr netip.Prefix) {
 
 // carry makes a device carry the family of a pod address, for which it has the
 // VTEP address of that family.
-func (p *planner) carry(device inet.Family, pod netip.Addr) bool {
+func (p *Planner) carry(device inet.Family, pod netip.Addr) bool {
 	pods := inet.FamilyOf(pod)
 	if pods == inet.IPv6 && p.mtu[device] < minMTU6 {
 		return false // said so by measure
 	}
 	if !p.carries[device][pods] {
 		p.carries[device][pods] = true
-		p.put(Entry{Kind: Address, Device: p.cfg.device(device), Dst: single(p.vtep[pods])})
+		p.put(Entry{Kind: Address, Device: p.cfg.device(device), Dst: Single(p.vtep[pods])})
 	}
 	return true
 }
 
 // reach makes a way to the pods of a peer.
-func (p *planner) reach(n *Node, cidr netip.Prefix) {
+func (p *Planner) reach(n *Node, cidr netip.Prefix) {
 	if p.cfg.Mode != VXLAN {
 		f := inet.FamilyOf(cidr.Addr())
-		via := n.underlay(f)
+		via := n.Address(f)
 		if link := p.net.onLink(p.own[f], via); via.IsValid() && via != p.own[f] && link != nil {
 			p.put(Entry{Kind: Route, Device: link.Name, Dst: cidr, Via: via, Metric: metric(f)})
 			return
@@ -195,10 +203,10 @@ func (p *planner) reach(n *Node, cidr netip.Prefix) {
 }
 
 // tunnel prefers the underlay of the pods' own family, as flannel does.
-func (p *planner) tunnel(n *Node, cidr netip.Prefix) {
+func (p *Planner) tunnel(n *Node, cidr netip.Prefix) {
 	pods := inet.FamilyOf(cidr.Addr())
 	for _, f := range [2]inet.Family{pods, pods.Other()} {
-		local, remote := p.own[f], n.underlay(f)
+		local, remote := p.own[f], n.Address(f)
 		if !local.IsValid() || !remote.IsValid() {
 			continue
 		}
@@ -221,7 +229,7 @@ func (p *planner) tunnel(n *Node, cidr netip.Prefix) {
 		}
 		gateway := gateway(cidr, mac)
 		p.put(fdb)
-		p.put(Entry{Kind: Neighbour, Device: fdb.Device, Dst: single(gateway), MAC: mac})
+		p.put(Entry{Kind: Neighbour, Device: fdb.Device, Dst: Single(gateway), MAC: mac})
 		p.put(Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: gateway, OnLink: pods == inet.IPv4, Metric: metric(pods)})
 		return
 	}
@@ -248,7 +256,7 @@ func metric(f inet.Family) uint32 {
 }
 
 // finish lists the devices that turned out to be needed.
-func (p *planner) finish() {
+func (p *Planner) finish() {
 	for _, f := range inet.Families() {
 		if p.carries[f] == [2]bool{} {
 			continue

@@ -32,13 +32,15 @@ type Report struct {
 	// Tunnel is what a packet filter has to know.
 	Tunnel Tunnel
 
-	version uint64 // of the input
+	// Version is the number of calls of Keeper.Set before the pass.
+	Version uint64
 }
 
-func (r *Report) describe(p *Plan) {
+// Describe copies from a plan what others have to know.
+func (r *Report) Describe(p *Plan) {
 	r.MTU, r.Tunnel = p.MTU, p.Tunnel
 	for _, d := range p.Devices {
 		r.Devices = append(r.Devices, d.Name)
 	}
-	r.VTEPs = p.vteps
+	r.VTEPs = p.VTEPs
 }

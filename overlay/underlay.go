@@ -25,15 +25,16 @@ type Link struct {
 	Default [2]bool
 }
 
-func (u Underlay) equal(o Underlay) bool {
+// Equal reports whether two descriptions are the same.
+func (u Underlay) Equal(o Underlay) bool {
 	return slices.EqualFunc(u.Links, o.Links, func(a, b Link) bool {
 		return a.Name == b.Name && a.MTU == b.MTU && a.Up == b.Up && a.Loopback == b.Loopback &&
 			a.Default == b.Default && slices.Equal(a.Addrs, b.Addrs)
 	})
 }
 
-// bearing returns the device that has an address, and the address's prefix.
-func (u Underlay) bearing(a netip.Addr) (*Link, netip.Prefix) {
+// Bearing returns the device that has an address, and the address's prefix.
+func (u Underlay) Bearing(a netip.Addr) (*Link, netip.Prefix) {
 	if !a.IsValid() {
 		return nil, netip.Prefix{}
 	}
@@ -47,14 +48,14 @@ func (u Underlay) bearing(a netip.Addr) (*Link, netip.Prefix) {
 	return nil, netip.Prefix{}
 }
 
-// egress returns the device by which packets from an underlay address leave:
+// Egress returns the device by which packets from an underlay address leave:
 // the one that has the address, or that of the default route where none has, as
 // behind a NAT, or where loopback has, as with routed hosts.
-func (u Underlay) egress(a netip.Addr) *Link {
+func (u Underlay) Egress(a netip.Addr) *Link {
 	if !a.IsValid() {
 		return nil
 	}
-	if l, _ := u.bearing(a); l != nil && !l.Loopback {
+	if l, _ := u.Bearing(a); l != nil && !l.Loopback {
 		return l
 	}
 	for i := range u.Links {
@@ -68,7 +69,7 @@ func (u Underlay) egress(a netip.Addr) *Link {
 // onLink returns the device whose subnet both a node's own underlay address and
 // a peer's are in, or nil.
 func (u Underlay) onLink(own, peer netip.Addr) *Link {
-	l, p := u.bearing(own)
+	l, p := u.Bearing(own)
 	if l == nil || l.Loopback || !l.Up || !p.Masked().Contains(peer) {
 		return nil
 	}

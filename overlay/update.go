@@ -19,15 +19,15 @@ type knownNode struct {
 // maxUpdate is how many changes at once are worth more than a plan from scratch.
 const maxUpdate = 256
 
-// update makes p the plan for a list of nodes that differs from the last one in
+// Update makes p the plan for a list of nodes that differs from the last one in
 // a few peers, at a cost that depends on these alone, but for a glance at each
 // node. touched then holds the keys of all entries that may have changed.
 //
 // It does so only while peers do not depend on each other: none contested, no
 // problem, no device that only some of them need. Else it returns false, and p
-// must not be used any more. So update needs no rules of its own, and agrees
+// must not be used any more. So Update needs no rules of its own, and agrees
 // with a plan from scratch (FuzzEvents).
-func (p *planner) update(self *Node, peers []Node) bool {
+func (p *Planner) Update(self *Node, peers []Node) bool {
 	if !p.independent() || !p.self.equal(self) {
 		return false
 	}
@@ -59,15 +59,15 @@ func (p *planner) update(self *Node, peers []Node) bool {
 }
 
 // independent reports whether each peer's entries follow from that peer alone.
-func (p *planner) independent() bool {
+func (p *Planner) independent() bool {
 	if p.Waits || p.owners == nil || len(p.owners.lengths[inet.IPv4]) > 1 || len(p.owners.lengths[inet.IPv6]) > 1 || p.carries != p.attached {
 		return false
 	}
 	return !slices.ContainsFunc(p.problems, func(q Problem) bool { return q.Node != "" && q.Node != p.self.Name })
 }
 
-// remember notes the peers of a plan from scratch, for update.
-func (p *planner) remember(peers []Node) {
+// Remember notes the peers of a plan from scratch, for Update.
+func (p *Planner) Remember(peers []Node) {
 	p.known = make(map[string]*knownNode, len(peers))
 	for i := range peers {
 		if peers[i].Name != p.self.Name {
@@ -78,7 +78,7 @@ func (p *planner) remember(peers []Node) {
 
 // changes returns the peers that are no more and those that are new; one that
 // changed is both.
-func (p *planner) changes(self *Node, peers []Node) (gone, came []*Node, ok bool) {
+func (p *Planner) changes(self *Node, peers []Node) (gone, came []*Node, ok bool) {
 	p.pass++
 	seen := 0
 	for i := range peers {
@@ -116,7 +116,7 @@ func (n *Node) equal(o *Node) bool {
 }
 
 // leave takes a peer out, by planning it once more.
-func (p *planner) leave(n *Node) bool {
+func (p *Planner) leave(n *Node) bool {
 	if n.VTEPs != [2]MAC{} {
 		return false // two nodes may have the same one, and the same entry
 	}
@@ -145,7 +145,7 @@ func (p *planner) leave(n *Node) bool {
 
 // fits adds a peer's addresses to the book, unless that, or the length of its
 // pod CIDRs, is of consequence to others.
-func (p *planner) fits(n *Node) bool {
+func (p *Planner) fits(n *Node) bool {
 	if n.VTEPs != [2]MAC{} {
 		return false
 	}
@@ -168,8 +168,8 @@ func (p *planner) fits(n *Node) bool {
 	return true
 }
 
-// diff returns the steps that the last update made necessary.
-func (p *planner) diff(have Entries) []Step {
+// Diff returns the steps that the last Update made necessary.
+func (p *Planner) Diff(have Entries) []Step {
 	var d differ
 	for k := range p.touched {
 		d.compare(k, have, p.Entries)

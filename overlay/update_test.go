@@ -19,16 +19,16 @@ func TestUpdate(t *testing.T) {
 	for range 300 {
 		cfg := Config{Mode: Mode(random.IntN(4))}
 		cluster := nodes(1, 8)
-		p := newPlanner(cfg, wire(1500), cluster[0], cluster[1:])
-		p.remember(cluster[1:])
+		p := NewPlanner(cfg, wire(1500), cluster[0], cluster[1:])
+		p.Remember(cluster[1:])
 		for range 20 {
 			cluster = mutate(random, cluster)
 			self, peers := cluster[0], cluster[1:]
-			if p.update(&self, peers) {
+			if p.Update(&self, peers) {
 				updates++
 			} else {
-				p = newPlanner(cfg, wire(1500), self, peers)
-				p.remember(peers)
+				p = NewPlanner(cfg, wire(1500), self, peers)
+				p.Remember(peers)
 			}
 			want, problems := NewPlan(cfg, wire(1500), self, peers)
 			if diff := cmp.Diff(want.String(), p.String()); diff != "" {

@@ -12,7 +12,7 @@ import (
 	"fairlead/overlay"
 )
 
-// Overlay is told which nodes there are; see overlay.Keeper for the contract.
+// Overlay is told which nodes there are; see keeper.Keeper for the contract.
 type Overlay interface {
 	Set(self overlay.Node, peers []overlay.Node)
 }

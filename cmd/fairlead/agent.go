@@ -21,7 +21,7 @@ import (
 // agent is everything that runs on a node, put together: sources write to the
 // store, the proxier reads it and tells the kernel, each by a goroutine of its
 // own. All of them are started here, but those of libraries, of proxier.Run,
-// which watches the table, and of overlay.Keeper.Run, which watches the links.
+// which watches the table, and of keeper.Keeper.Run, which watches the links.
 type agent struct {
 	flags     *runFlags
 	client    kubernetes.Interface // nil without an API server

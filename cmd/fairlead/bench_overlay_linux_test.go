@@ -21,6 +21,7 @@ import (
 	"fairlead/internal/lab/labtest"
 	"fairlead/internal/nstest"
 	"fairlead/overlay"
+	"fairlead/overlay/keeper"
 )
 
 const (
@@ -158,7 +159,7 @@ func overlayWay(b *testing.B) *benchWay {
 		}
 	})
 	for i, n := range c.Nodes {
-		k, err := overlay.New(n.NS, overlay.Options{Config: overlay.Config{Mode: overlay.VXLAN, ClusterCIDRs: c.Config.ClusterCIDRs()}})
+		k, err := keeper.New(n.NS, keeper.Options{Config: overlay.Config{Mode: overlay.VXLAN, ClusterCIDRs: c.Config.ClusterCIDRs()}})
 		if err != nil {
 			b.Fatal(err)
 		}

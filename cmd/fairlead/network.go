@@ -17,6 +17,7 @@ import (
 	"fairlead/internal/masqfile"
 	"fairlead/internal/sysctl"
 	"fairlead/overlay"
+	"fairlead/overlay/keeper"
 	"fairlead/proxier"
 )
 
@@ -26,7 +27,7 @@ type network struct {
 	cfg     *proxier.Config
 	store   *proxier.Store
 	metrics *proxier.Metrics
-	keeper  *overlay.Keeper // nil without an overlay
+	keeper  *keeper.Keeper // nil without an overlay
 
 	sysctlDir string // where /proc/sys/net is writable
 
@@ -40,7 +41,7 @@ func newNetwork(flags *networkFlags, cfg *proxier.Config, store *proxier.Store, 
 		return n, nil
 	}
 	var err error
-	if n.keeper, err = overlay.New(nil, overlay.Options{Config: *cfg.Overlay}); err != nil {
+	if n.keeper, err = keeper.New(nil, keeper.Options{Config: *cfg.Overlay}); err != nil {
 		return nil, fmt.Errorf("set up overlay: %w", err)
 	}
 	return n, nil

@@ -1,41 +1,43 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package kernel
 
 import (
 	"net/netip"
 
 	"fairlead/internal/nl"
+	"fairlead/overlay"
 
 	"golang.org/x/sys/unix"
 )
 
-// kernelLink is a network device as the kernel reports it.
-type kernelLink struct {
-	index    int32
-	name     string
-	alias    string
-	kind     string // "vxlan", "veth", …; "" for hardware
-	flags    uint32
-	mtu      int
-	mac      MAC
-	speaksLL bool // gives itself a link-local address
-	vxlan    vxlanInfo
+// Link is a network device as the kernel reports it.
+type Link struct {
+	Index    int32
+	Name     string
+	Alias    string
+	Kind     string // "vxlan", "veth", …; "" for hardware
+	Flags    uint32
+	MTU      int
+	MAC      overlay.MAC
+	SpeaksLL bool // gives itself a link-local address
+	VXLAN    VXLANInfo
 }
 
-func (l *kernelLink) up() bool { return l.flags&unix.IFF_UP != 0 }
+// Up reports whether the device is set up.
+func (l *Link) Up() bool { return l.Flags&unix.IFF_UP != 0 }
 
-// vxlanInfo is what a VXLAN device was made with.
-type vxlanInfo struct {
-	vni      uint32
-	port     uint16
-	local    netip.Addr
-	learning bool
-	lower    bool // has a lower link, with which it goes
-	// odd is set by what we never ask for and what cannot be changed later: a
+// VXLANInfo is what a VXLAN device was made with.
+type VXLANInfo struct {
+	VNI      uint32
+	Port     uint16
+	Local    netip.Addr
+	Learning bool
+	Lower    bool // has a lower link, with which it goes
+	// Odd is set by what we never ask for and what cannot be changed later: a
 	// default destination, metadata mode, extensions.
-	odd bool
+	Odd bool
 }
 
 // How a device comes by a link-local address, and the value for none at all.
@@ -44,22 +46,22 @@ const (
 	addrGenModeNone = 1 // IN6_ADDR_GEN_MODE_NONE
 )
 
-func decodeLink(b []byte) (l kernelLink, ok bool) {
+func decodeLink(b []byte) (l Link, ok bool) {
 	if len(b) < unix.SizeofIfInfomsg {
 		return l, false
 	}
-	l.index, l.flags = int32(nl.U32(b[4:])), nl.U32(b[8:])
+	l.Index, l.Flags = int32(nl.U32(b[4:])), nl.U32(b[8:])
 	for kind, v := range nl.Attrs(b[unix.SizeofIfInfomsg:]) {
 		switch kind {
 		case unix.IFLA_IFNAME:
-			l.name = nl.String(v)
+			l.Name = nl.String(v)
 		case unix.IFLA_IFALIAS:
-			l.alias = nl.String(v)
+			l.Alias = nl.String(v)
 		case unix.IFLA_MTU:
-			l.mtu = int(nl.U32(v))
+			l.MTU = int(nl.U32(v))
 		case unix.IFLA_ADDRESS:
-			if len(v) == len(l.mac) {
-				copy(l.mac[:], v)
+			if len(v) == len(l.MAC) {
+				copy(l.MAC[:], v)
 			}
 		case unix.IFLA_AF_SPEC:
 			l.decodeFamilies(v)
@@ -67,54 +69,54 @@ func decodeLink(b []byte) (l kernelLink, ok bool) {
 			l.decodeInfo(v)
 		}
 	}
-	return l, l.name != ""
+	return l, l.Name != ""
 }
 
-func (l *kernelLink) decodeFamilies(b []byte) {
+func (l *Link) decodeFamilies(b []byte) {
 	for family, v := range nl.Attrs(b) {
 		if family != unix.AF_INET6 {
 			continue
 		}
 		for kind, v := range nl.Attrs(v) {
 			if kind == addrGenMode {
-				l.speaksLL = nl.U8(v) != addrGenModeNone
+				l.SpeaksLL = nl.U8(v) != addrGenModeNone
 			}
 		}
 	}
 }
 
-func (l *kernelLink) decodeInfo(b []byte) {
+func (l *Link) decodeInfo(b []byte) {
 	var data []byte
 	for kind, v := range nl.Attrs(b) {
 		switch kind {
 		case unix.IFLA_INFO_KIND:
-			l.kind = nl.String(v)
+			l.Kind = nl.String(v)
 		case unix.IFLA_INFO_DATA:
 			data = v
 		}
 	}
-	if l.kind == "vxlan" {
-		l.vxlan = decodeVXLAN(data)
+	if l.Kind == "vxlan" {
+		l.VXLAN = decodeVXLAN(data)
 	}
 }
 
-func decodeVXLAN(b []byte) (x vxlanInfo) {
+func decodeVXLAN(b []byte) (x VXLANInfo) {
 	for kind, v := range nl.Attrs(b) {
 		switch kind {
 		case unix.IFLA_VXLAN_ID:
-			x.vni = nl.U32(v)
+			x.VNI = nl.U32(v)
 		case unix.IFLA_VXLAN_PORT:
-			x.port = nl.BE16(v)
+			x.Port = nl.BE16(v)
 		case unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6:
-			x.local, _ = netip.AddrFromSlice(v)
+			x.Local, _ = netip.AddrFromSlice(v)
 		case unix.IFLA_VXLAN_LEARNING:
-			x.learning = nl.U8(v) != 0
+			x.Learning = nl.U8(v) != 0
 		case unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6, unix.IFLA_VXLAN_GBP, unix.IFLA_VXLAN_GPE:
-			x.odd = true
+			x.Odd = true
 		case unix.IFLA_VXLAN_LINK:
-			x.lower = nl.U32(v) != 0
+			x.Lower = nl.U32(v) != 0
 		case unix.IFLA_VXLAN_COLLECT_METADATA, unix.IFLA_VXLAN_PROXY, unix.IFLA_VXLAN_RSC, unix.IFLA_VXLAN_L2MISS, unix.IFLA_VXLAN_L3MISS:
-			x.odd = x.odd || nl.U8(v) != 0
+			x.Odd = x.Odd || nl.U8(v) != 0
 		}
 	}
 	return x

@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"fmt"
 	"testing"
 	"time"
+
+	"fairlead/overlay"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -17,14 +19,14 @@ func TestModes(t *testing.T) {
 	h := newHost(t)
 	peers := nodes(2, 4)
 	peers[2].Underlay = addrs("10.1.2.3", "fd01::3") // in another subnet
-	for _, mode := range []Mode{VXLAN, Direct, HostGateway, Direct, None, HostGateway, VXLAN} {
-		cfg := Config{Mode: mode}
+	for _, mode := range []overlay.Mode{overlay.VXLAN, overlay.Direct, overlay.HostGateway, overlay.Direct, overlay.None, overlay.HostGateway, overlay.VXLAN} {
+		cfg := overlay.Config{Mode: mode}
 		k := start(t, h.ns, Options{Config: cfg})
 		r := k.sync(t, node(1), peers...)
 		if diff := cmp.Diff(text(k.want()), h.kernel(t, cfg)); diff != "" || !r.Ready {
 			t.Errorf("%s: ready %v (-plan +kernel):\n%s", mode, r.Ready, diff)
 		}
-		if n := h.index(DefaultDevice4); (n != 0) != (mode <= Direct) {
+		if n := h.index(overlay.DefaultDevice4); (n != 0) != (mode <= overlay.Direct) {
 			t.Errorf("%s: device %d", mode, n)
 		}
 		k.stop()
@@ -35,7 +37,7 @@ func TestModes(t *testing.T) {
 // word, and gives the node's addresses to another card.
 func TestUplink(t *testing.T) {
 	h := newHost(t)
-	cfg := Config{Mode: HostGateway}
+	cfg := overlay.Config{Mode: overlay.HostGateway}
 	k := start(t, h.ns, Options{Config: cfg, Resync: time.Hour})
 	k.sync(t, node(1), nodes(2, 4)...)
 	plan := k.want()
@@ -69,7 +71,7 @@ func TestUplink(t *testing.T) {
 			}
 			return nil
 		})
-		h.becomes(t, Config{}, k.want())
+		h.becomes(t, overlay.Config{}, k.want())
 	}
 	mtu(1450) // a guess
 	h.run(t, "ip", "route", "add", "default", "via", "10.0.0.2")
@@ -88,7 +90,7 @@ func TestEcho(t *testing.T) {
 	if repaired != 0 || written != 4+999*6 || passes > 5 {
 		t.Errorf("wrote %d, repaired %d in %d passes", written, repaired, passes)
 	}
-	moved := append([]Node(nil), peers...)
+	moved := append([]overlay.Node(nil), peers...)
 	moved[500].Underlay = node(2000).Underlay
 	if r := k.sync(t, node(1), moved...); r.Written != 2 || r.Resynced {
 		t.Errorf("one node moved: wrote %d, read the kernel: %v", r.Written, r.Resynced)
@@ -98,7 +100,7 @@ func TestEcho(t *testing.T) {
 		t.Errorf("one node moved: %d passes, %d repaired", after-passes, repaired)
 	}
 	want := k.want()
-	h.becomes(t, Config{}, want)
+	h.becomes(t, overlay.Config{}, want)
 }
 
 // TestWaits keeps what there is while the node itself is not known.
@@ -106,15 +108,15 @@ func TestWaits(t *testing.T) {
 	h := newHost(t)
 	k := start(t, h.ns, Options{})
 	k.sync(t, node(1), nodes(2, 4)...)
-	before := h.kernel(t, Config{})
+	before := h.kernel(t, overlay.Config{})
 	self := node(1)
 	self.PodCIDRs = nil
 	if r := k.sync(t, self); r.Written != 0 || len(r.Problems) != 1 || !r.Ready {
 		t.Errorf("without pod CIDR: wrote %d, ready %v, %v", r.Written, r.Ready, r.Problems)
 	}
-	if diff := cmp.Diff(before, h.kernel(t, Config{})); diff != "" {
+	if diff := cmp.Diff(before, h.kernel(t, overlay.Config{})); diff != "" {
 		t.Errorf("without pod CIDR (-before +after):\n%s", diff)
 	}
 	k.sync(t, node(1), nodes(2, 3)...)
-	h.becomes(t, Config{}, k.want())
+	h.becomes(t, overlay.Config{}, k.want())
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package kernel
 
 import (
 	"fairlead/internal/netns"
@@ -10,31 +10,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// conn talks rtnetlink in one network namespace. It must not be used by two
+// Conn talks rtnetlink in one network namespace. It must not be used by two
 // goroutines at a time.
-type conn struct {
+type Conn struct {
 	sock *nl.Socket
 	msgs nl.Messages // reused
-	// before, if set, is called before each write and may make it fail. Tests use it
+	// Before, if set, is called before each write and may make it fail. Tests use it
 	// to stop at any point.
-	before func() error
+	Before func() error
 }
 
-func dial(ns *netns.NS) (*conn, error) {
+// Dial opens a connection; nil is the namespace of the process.
+func Dial(ns *netns.NS) (*Conn, error) {
 	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_ROUTE, Namespace: ns})
 	if err != nil {
 		return nil, err
 	}
-	return &conn{sock: s}, nil
+	return &Conn{sock: s}, nil
 }
 
-func (c *conn) close() error { return c.sock.Close() }
+// Close closes the connection.
+func (c *Conn) Close() error { return c.sock.Close() }
 
 // write sends what encode adds, and calls refused for each message that the
 // kernel does not accept.
-func (c *conn) write(encode func(*nl.Messages), refused func(i int, err error)) error {
-	if c.before != nil {
-		if err := c.before(); err != nil {
+func (c *Conn) write(encode func(*nl.Messages), refused func(i int, err error)) error {
+	if c.Before != nil {
+		if err := c.Before(); err != nil {
 			return err
 		}
 	}
@@ -44,7 +46,7 @@ func (c *conn) write(encode func(*nl.Messages), refused func(i int, err error)) 
 }
 
 // request sends one message.
-func (c *conn) request(encode func(*nl.Messages)) error {
+func (c *Conn) request(encode func(*nl.Messages)) error {
 	var failed error
 	if err := c.write(encode, func(_ int, err error) { failed = err }); err != nil {
 		return err
@@ -54,7 +56,7 @@ func (c *conn) request(encode func(*nl.Messages)) error {
 
 // dump calls each for all objects that a message with a fixed part and the
 // attributes of filter asks for.
-func (c *conn) dump(kind uint16, body []byte, filter func(*nl.Messages), each func(nl.Reply)) error {
+func (c *Conn) dump(kind uint16, body []byte, filter func(*nl.Messages), each func(nl.Reply)) error {
 	c.msgs.Reset()
 	c.msgs.Begin(kind, 0, body...)
 	if filter != nil {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"context"
@@ -13,11 +13,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fairlead/internal/netns"
+	"fairlead/overlay"
+	"fairlead/overlay/kernel"
 )
 
 // Options are what a Keeper is made with.
 type Options struct {
-	Config
+	overlay.Config
 	// Resync is how often the kernel's state is read although no event says so; a
 	// minute by default.
 	Resync time.Duration
@@ -28,25 +30,25 @@ type Options struct {
 // own.
 type Keeper struct {
 	ns     *netns.NS
-	cfg    Config
+	cfg    overlay.Config
 	resync time.Duration
 	poked  chan struct{}
 
 	mu     sync.Mutex
 	input  input
-	events []event
+	events []kernel.Event
 	lost   bool // events were lost: the kernel has to be read
-	net    *Underlay
+	net    *overlay.Underlay
 
-	interest atomic.Pointer[interest]
+	interest atomic.Pointer[kernel.Interest]
 
 	state
 }
 
 // input is what Set was told.
 type input struct {
-	self    Node
-	peers   []Node
+	self    overlay.Node
+	peers   []overlay.Node
 	version uint64 // 0 before the first Set
 }
 
@@ -61,14 +63,14 @@ func New(ns *netns.NS, o Options) (*Keeper, error) {
 	}
 	k := &Keeper{ns: ns, cfg: o.Config.WithDefaults(), resync: o.Resync, poked: make(chan struct{}, 1)}
 	k.batch = batchSize
-	k.interest.Store(&interest{protocol: k.cfg.Protocol, names: []string{k.cfg.Device4, k.cfg.Device6}})
+	k.interest.Store(&kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}})
 	return k, nil
 }
 
 // Set says which nodes there are. It is to be called when all of them are known,
 // and again whenever one changes: what belongs to none is removed. The Keeper
 // keeps peers, so the caller must not change it afterwards.
-func (k *Keeper) Set(self Node, peers []Node) {
+func (k *Keeper) Set(self overlay.Node, peers []overlay.Node) {
 	k.mu.Lock()
 	k.input = input{self, peers, k.input.version + 1}
 	k.mu.Unlock()
@@ -77,14 +79,14 @@ func (k *Keeper) Set(self Node, peers []Node) {
 
 // Plan returns what the kernel shall hold for what was Set last, for people to
 // look at; it is empty before the first pass. It may be called at any time.
-func (k *Keeper) Plan() (Plan, []Problem) {
+func (k *Keeper) Plan() (overlay.Plan, []overlay.Problem) {
 	k.mu.Lock()
 	in, net := k.input, k.net
 	k.mu.Unlock()
 	if in.version == 0 || net == nil {
-		return Plan{}, nil
+		return overlay.Plan{}, nil
 	}
-	return NewPlan(k.cfg, *net, in.self, in.peers)
+	return overlay.NewPlan(k.cfg, *net, in.self, in.peers)
 }
 
 func (k *Keeper) poke() {
@@ -97,7 +99,7 @@ func (k *Keeper) poke() {
 // maxEvents bounds what waits for a pass; reading the kernel is cheaper then.
 const maxEvents = 4096
 
-func (k *Keeper) note(events []event) {
+func (k *Keeper) note(events []kernel.Event) {
 	k.mu.Lock()
 	if len(k.events)+len(events) > maxEvents {
 		k.events, k.lost = nil, true
@@ -127,13 +129,13 @@ const (
 // Run keeps the kernel as planned until ctx ends, and returns nil then, leaving
 // everything in place. report is called after each pass that had something to
 // do.
-func (k *Keeper) Run(ctx context.Context, report func(Report)) error {
-	s, err := dial(k.ns)
+func (k *Keeper) Run(ctx context.Context, report func(overlay.Report)) error {
+	s, err := kernel.Dial(k.ns)
 	if err != nil {
 		return err
 	}
 	k.sock = s
-	defer func() { _ = k.sock.close() }()
+	defer func() { _ = k.sock.Close() }()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return k.watch(ctx) })
 	g.Go(func() error { k.loop(ctx, report); return nil })
@@ -144,7 +146,7 @@ func (k *Keeper) Run(ctx context.Context, report func(Report)) error {
 // by looking.
 func (k *Keeper) watch(ctx context.Context) error {
 	for {
-		if err := watch(ctx, k.ns, k.interest.Load, k.note, k.loseEvents); err == nil {
+		if err := kernel.Watch(ctx, k.ns, k.interest.Load, k.note, k.loseEvents); err == nil {
 			return nil
 		}
 		select {
@@ -155,7 +157,7 @@ func (k *Keeper) watch(ctx context.Context) error {
 	}
 }
 
-func (k *Keeper) loop(ctx context.Context, report func(Report)) {
+func (k *Keeper) loop(ctx context.Context, report func(overlay.Report)) {
 	tick := time.NewTicker(k.resync)
 	defer tick.Stop()
 	k.distrust = true // an earlier instance may have left something behind
@@ -206,6 +208,6 @@ func (k *Keeper) take() input {
 	k.events, k.lost = nil, false
 	in := k.input
 	k.mu.Unlock()
-	k.distrust = k.distrust || lost || slices.ContainsFunc(events, func(e event) bool { return k.surprising(&e) })
+	k.distrust = k.distrust || lost || slices.ContainsFunc(events, func(e kernel.Event) bool { return k.surprising(&e) })
 	return in
 }

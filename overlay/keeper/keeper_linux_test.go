@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"strings"
 	"testing"
 
 	"fairlead/internal/inet"
+	"fairlead/overlay"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -21,16 +22,16 @@ func TestProgram(t *testing.T) {
 	if !r.Ready || r.Written != 2+2+3*6 || r.Repaired != 0 || r.MTU != 1430 || len(r.Problems) > 0 {
 		t.Errorf("report: %+v", r)
 	}
-	if diff := cmp.Diff(text(k.want()), h.kernel(t, Config{})); diff != "" {
+	if diff := cmp.Diff(text(k.want()), h.kernel(t, overlay.Config{})); diff != "" {
 		t.Errorf("kernel (-plan +kernel):\n%s", diff)
 	}
 	for _, tt := range []struct{ command, want string }{
 		{"ip route show proto 102", "10.128.3.0/24 via 10.128.3.0 dev fairlead.1 onlink"},
 		{"ip -6 route show proto 102", "fd00:10:244:3::/64 via fe80::a8a2:9bff:fe50:89f0 dev fairlead-v6.1 metric 1024 pref medium"},
 		{"ip neigh show dev fairlead-v6.1", "fe80::a8a2:9bff:fe50:89f0 lladdr aa:a2:9b:50:89:f0 PERMANENT"},
-		{"ip neigh show dev fairlead.1", "10.128.3.0 lladdr " + deriveMAC("node-3", inet.IPv4).String() + " PERMANENT"},
-		{"bridge fdb show dev fairlead.1", deriveMAC("node-3", inet.IPv4).String() + " dst 192.168.50.3 self permanent"},
-		{"bridge fdb show dev fairlead-v6.1", deriveMAC("node-3", inet.IPv6).String() + " dst fd00:50::3 self permanent"},
+		{"ip neigh show dev fairlead.1", "10.128.3.0 lladdr " + mac("node-3", inet.IPv4).String() + " PERMANENT"},
+		{"bridge fdb show dev fairlead.1", mac("node-3", inet.IPv4).String() + " dst 192.168.50.3 self permanent"},
+		{"bridge fdb show dev fairlead-v6.1", mac("node-3", inet.IPv6).String() + " dst fd00:50::3 self permanent"},
 		{"ip -d link show fairlead.1", "vxlan id 1 local 192.168.50.1 srcport 0 0 dstport 8472 nolearning"},
 		{"ip addr show dev fairlead.1", "inet 10.128.1.0/32 scope global fairlead.1"},
 	} {
@@ -53,7 +54,7 @@ func TestByHand(t *testing.T) {
 	for line := range strings.Lines(plan.String()) {
 		other.run(t, strings.Fields(line)...)
 	}
-	other.becomes(t, Config{}, plan)
+	other.becomes(t, overlay.Config{}, plan)
 	again := start(t, other.ns, Options{})
 	if r := again.sync(t, node(1), nodes(2, 4)...); r.Written != 0 || !r.Ready {
 		t.Errorf("wrote %d: %v", r.Written, r.Problems)
@@ -81,7 +82,7 @@ func TestRestart(t *testing.T) {
 	if r.Written != 6+6+2 || r.Repaired != 0 {
 		t.Errorf("wrote %d, repaired %d", r.Written, r.Repaired)
 	}
-	if diff := cmp.Diff(text(third.want()), h.kernel(t, Config{})); diff != "" {
+	if diff := cmp.Diff(text(third.want()), h.kernel(t, overlay.Config{})); diff != "" {
 		t.Errorf("kernel (-plan +kernel):\n%s", diff)
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package kernel
 
 import (
 	"encoding/binary"
@@ -10,23 +10,25 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/nl"
+	"fairlead/overlay"
 
 	"golang.org/x/sys/unix"
 )
 
-// seen is what the kernel holds.
-type seen struct {
-	links []kernelLink
-	// net is all of it but our own devices.
-	net Underlay
-	// defaults says that default routes were looked for.
-	defaults bool
+// View is what the kernel says about links and addresses.
+type View struct {
+	Links []Link
+	// Net is all of it but our own devices.
+	Net overlay.Underlay
+	// Defaults says that default routes were looked for.
+	Defaults bool
 }
 
-func (s *seen) link(name string) *kernelLink {
-	for i := range s.links {
-		if s.links[i].name == name {
-			return &s.links[i]
+// Link returns the device of a name, or nil.
+func (s *View) Link(name string) *Link {
+	for i := range s.Links {
+		if s.Links[i].Name == name {
+			return &s.Links[i]
 		}
 	}
 	return nil
@@ -35,17 +37,17 @@ func (s *seen) link(name string) *kernelLink {
 // skipStats is RTEXT_FILTER_SKIP_STATS: counters are most of what is dumped.
 const skipStats = 1 << 3
 
-// look reads links and addresses, and default routes where an underlay address
+// Look reads links and addresses, and default routes where an underlay address
 // of the node is on no link.
-func look(s *conn, ours func(*kernelLink) bool, underlay [2]netip.Addr) (*seen, error) {
-	view := &seen{}
+func (s *Conn) Look(ours func(*Link) bool, underlay [2]netip.Addr) (*View, error) {
+	view := &View{}
 	err := nl.Repeat("links", func() error {
-		view.links = view.links[:0]
+		view.Links = view.Links[:0]
 		return s.dump(unix.RTM_GETLINK, make([]byte, unix.SizeofIfInfomsg), func(r *nl.Messages) {
 			r.U32(unix.IFLA_EXT_MASK, skipStats)
 		}, func(m nl.Reply) {
 			if l, ok := decodeLink(m.Body); ok {
-				view.links = append(view.links, l)
+				view.Links = append(view.Links, l)
 			}
 		})
 	})
@@ -53,49 +55,49 @@ func look(s *conn, ours func(*kernelLink) bool, underlay [2]netip.Addr) (*seen, 
 		return nil, err
 	}
 	at := map[int32]int{}
-	for i := range view.links {
-		l := &view.links[i]
+	for i := range view.Links {
+		l := &view.Links[i]
 		if ours(l) {
 			continue
 		}
-		at[l.index] = len(view.net.Links)
-		view.net.Links = append(view.net.Links, Link{Name: l.name, MTU: l.mtu, Up: l.up(), Loopback: l.flags&unix.IFF_LOOPBACK != 0})
+		at[l.Index] = len(view.Net.Links)
+		view.Net.Links = append(view.Net.Links, overlay.Link{Name: l.Name, MTU: l.MTU, Up: l.Up(), Loopback: l.Flags&unix.IFF_LOOPBACK != 0})
 	}
 	if err := view.readAddresses(s, at); err != nil {
 		return nil, err
 	}
 	for _, a := range underlay {
-		if l, _ := view.net.bearing(a); a.IsValid() && (l == nil || l.Loopback) {
-			view.defaults = true
+		if l, _ := view.Net.Bearing(a); a.IsValid() && (l == nil || l.Loopback) {
+			view.Defaults = true
 		}
 	}
-	if view.defaults {
+	if view.Defaults {
 		err = view.readDefaults(s, at)
 	}
 	return view, err
 }
 
-func (v *seen) readAddresses(s *conn, at map[int32]int) error {
+func (v *View) readAddresses(s *Conn, at map[int32]int) error {
 	return nl.Repeat("addresses", func() error {
-		for i := range v.net.Links {
-			v.net.Links[i].Addrs = nil
+		for i := range v.Net.Links {
+			v.Net.Links[i].Addrs = nil
 		}
 		return s.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), nil, func(m nl.Reply) {
 			f, ok := decodeAddress(m.Body)
-			if i, known := at[f.index]; ok && known {
-				v.net.Links[i].Addrs = append(v.net.Links[i].Addrs, f.Dst)
+			if i, known := at[f.Index]; ok && known {
+				v.Net.Links[i].Addrs = append(v.Net.Links[i].Addrs, f.Dst)
 			}
 		})
 	})
 }
 
-func (v *seen) readDefaults(s *conn, at map[int32]int) error {
+func (v *View) readDefaults(s *Conn, at map[int32]int) error {
 	for _, family := range inet.Families() {
 		err := nl.Repeat("routes", func() error {
 			return dumpRoutes(s, family, 0, func(m nl.Reply) {
 				f, _ := decodeRoute(m.Body, 0)
-				if i, known := at[f.index]; known && f.Dst.Bits() == 0 && !f.Odd {
-					v.net.Links[i].Default[family] = true
+				if i, known := at[f.Index]; known && f.Dst.Bits() == 0 && !f.Odd {
+					v.Net.Links[i].Default[family] = true
 				}
 			})
 		})
@@ -108,7 +110,7 @@ func (v *seen) readDefaults(s *conn, at map[int32]int) error {
 
 // dumpRoutes reads the main table, and of that the routes of one protocol only
 // unless it is 0.
-func dumpRoutes(s *conn, f inet.Family, protocol uint8, each func(nl.Reply)) error {
+func dumpRoutes(s *Conn, f inet.Family, protocol uint8, each func(nl.Reply)) error {
 	body := make([]byte, unix.SizeofRtMsg)
 	body[0], body[5] = osFamilyOf(f), protocol
 	return s.dump(unix.RTM_GETROUTE, body, func(r *nl.Messages) { r.U32(unix.RTA_TABLE, unix.RT_TABLE_MAIN) }, only(body[0], each))
@@ -132,7 +134,7 @@ func osFamilyOf(f inet.Family) byte {
 }
 
 // dumpNeighbours reads the neighbours of a device; family AF_BRIDGE is its FDB.
-func dumpNeighbours(s *conn, family byte, index int32, each func(nl.Reply)) error {
+func dumpNeighbours(s *Conn, family byte, index int32, each func(nl.Reply)) error {
 	body := make([]byte, unix.SizeofNdMsg)
 	body[0] = family
 	if family == unix.AF_BRIDGE {
@@ -142,44 +144,44 @@ func dumpNeighbours(s *conn, family byte, index int32, each func(nl.Reply)) erro
 	return s.dump(unix.RTM_GETNEIGH, body, func(r *nl.Messages) { r.U32(unix.NDA_IFINDEX, uint32(index)) }, only(family, each))
 }
 
-// loaded is what the kernel holds of ours.
-type loaded struct {
-	Entries
-	// extras are entries that have the same key as another; all have to go.
-	extras []found
+// Snapshot is what the kernel holds of ours.
+type Snapshot struct {
+	overlay.Entries
+	// Extras are entries that have the same key as another; all have to go.
+	Extras []Found
 }
 
-// load reads all entries that are ours: those on our devices, by index, and the
+// Load reads all entries that are ours: those on our devices, by index, and the
 // routes with our protocol.
-func load(s *conn, cfg *Config, devices map[int32]string, names func(int32) string) (*loaded, error) {
-	l := &loaded{}
+func (s *Conn) Load(cfg *overlay.Config, devices map[int32]string, names func(int32) string) (*Snapshot, error) {
+	l := &Snapshot{}
 	err := nl.Repeat("entries", func() error {
-		*l = loaded{Entries: make(Entries, len(l.Entries))}
+		*l = Snapshot{Entries: make(overlay.Entries, len(l.Entries))}
 		return l.read(s, cfg, devices, names)
 	})
 	return l, err
 }
 
-func (l *loaded) read(s *conn, cfg *Config, devices map[int32]string, names func(int32) string) error {
+func (l *Snapshot) read(s *Conn, cfg *overlay.Config, devices map[int32]string, names func(int32) string) error {
 	note := func(m nl.Reply) {
 		f, ok := decodeEntry(m, cfg.Protocol)
 		if !ok && cfg.TakeOver && f.inherited(devices) {
 			f.Odd, ok = true, true
 		}
-		if !ok || f.transient {
+		if !ok || f.Transient {
 			return
 		}
-		f.Device = names(f.index)
-		if f.Kind != Route {
-			if _, ours := devices[f.index]; !ours || ignored(&f.Entry) {
+		f.Device = names(f.Index)
+		if f.Kind != overlay.Route {
+			if _, ours := devices[f.Index]; !ours || Ignored(&f.Entry) {
 				return
 			}
 		}
 		switch other, taken := l.Entries[f.Key()]; {
 		case !taken:
-			l.put(f.Entry)
+			l.Put(f.Entry)
 		case other != f.Entry: // else it was reported twice
-			l.extras = append(l.extras, f)
+			l.Extras = append(l.Extras, f)
 		}
 	}
 	var errs []error
@@ -204,10 +206,12 @@ func (l *loaded) read(s *conn, cfg *Config, devices map[int32]string, names func
 
 // inherited reports whether f is a route through one of our devices that
 // somebody made before the device was ours; the kernel makes its own.
-func (f *found) inherited(devices map[int32]string) bool {
-	_, ours := devices[f.index]
-	return ours && f.Kind == Route && f.protocol > unix.RTPROT_KERNEL
+func (f *Found) inherited(devices map[int32]string) bool {
+	_, ours := devices[f.Index]
+	return ours && f.Kind == overlay.Route && f.protocol > unix.RTPROT_KERNEL
 }
 
-// ignored are addresses that a device gives itself.
-func ignored(e *Entry) bool { return e.Kind == Address && e.Dst.Addr().IsLinkLocalUnicast() }
+// Ignored are addresses that a device gives itself.
+func Ignored(e *overlay.Entry) bool {
+	return e.Kind == overlay.Address && e.Dst.Addr().IsLinkLocalUnicast()
+}

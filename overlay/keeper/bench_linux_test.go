@@ -1,11 +1,13 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"fmt"
 	"testing"
+
+	"fairlead/overlay"
 )
 
 const many = 5000
@@ -13,9 +15,9 @@ const many = 5000
 // BenchmarkPlan plans a large cluster from scratch.
 func BenchmarkPlan(b *testing.B) {
 	peers := nodes(2, many)
-	net := Underlay{Links: []Link{{Name: uplink, MTU: 1500, Up: true}}}
+	net := overlay.Underlay{Links: []overlay.Link{{Name: uplink, MTU: 1500, Up: true}}}
 	for b.Loop() {
-		NewPlan(Config{}, net, node(1), peers)
+		overlay.NewPlan(overlay.Config{}, net, node(1), peers)
 	}
 }
 

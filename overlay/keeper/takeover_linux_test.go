@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"strings"
 	"testing"
 	"time"
+
+	"fairlead/overlay"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -32,9 +34,9 @@ ip route add 10.128.3.0/24 via 192.168.50.3
 ip route add 172.16.0.0/24 dev eth0
 `
 
-func flannelNode(n int) Node {
+func flannelNode(n int) overlay.Node {
 	out := node(n)
-	out.VTEPs = [2]MAC{{2, 0, 0, 0, 0, byte(n)}, {2, 0, 0, 0, 0, byte(0x60 + n)}}
+	out.VTEPs = [2]overlay.MAC{{2, 0, 0, 0, 0, byte(n)}, {2, 0, 0, 0, 0, byte(0x60 + n)}}
 	return out
 }
 
@@ -44,7 +46,7 @@ func TestTakeOver(t *testing.T) {
 	h := newHost(t)
 	h.run(t, "sh", "-c", flannels)
 	before := h.indexes(t)
-	cfg := Config{Device4: "flannel.1", Device6: "flannel-v6.1", TakeOver: true}
+	cfg := overlay.Config{Device4: "flannel.1", Device6: "flannel-v6.1", TakeOver: true}
 	k := start(t, h.ns, Options{Config: cfg, Resync: time.Hour})
 	if r := k.sync(t, flannelNode(1), flannelNode(2), node(3)); len(r.Problems) > 0 {
 		t.Errorf("problems: %v", r.Problems)
@@ -61,7 +63,7 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("routes to node-3: %s", got)
 	}
 	_, written, _, passes := k.last()
-	k.Set(flannelNode(1), []Node{flannelNode(2), node(3)})
+	k.Set(flannelNode(1), []overlay.Node{flannelNode(2), node(3)})
 	k.settle(t, passes)
 	if _, again, _, _ := k.last(); again != written {
 		t.Errorf("nothing changed, but %d entries were written", again-written)
@@ -73,7 +75,7 @@ func TestNoTakeOver(t *testing.T) {
 	h := newHost(t)
 	h.run(t, "sh", "-c", flannels)
 	before := h.indexes(t)
-	cfg := Config{Device4: "flannel.1", Device6: "flannel-v6.1"}
+	cfg := overlay.Config{Device4: "flannel.1", Device6: "flannel-v6.1"}
 	k := start(t, h.ns, Options{Config: cfg, Resync: time.Hour})
 	k.sync(t, flannelNode(1), flannelNode(2))
 	h.becomes(t, cfg, k.want())

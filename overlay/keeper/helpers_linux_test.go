@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"context"
@@ -20,6 +20,8 @@ import (
 
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
+	"fairlead/overlay"
+	"fairlead/overlay/kernel"
 )
 
 func TestMain(m *testing.M) { nstest.Main(m) }
@@ -92,45 +94,45 @@ func (h *host) run(t testing.TB, args ...string) string {
 }
 
 // kernel returns what the kernel holds of ours, read without a Keeper.
-func (h *host) kernel(t testing.TB, cfg Config) string {
+func (h *host) kernel(t testing.TB, cfg overlay.Config) string {
 	t.Helper()
-	return kernel(t, h.ns, cfg)
+	return inKernel(t, h.ns, cfg)
 }
 
-func kernel(t testing.TB, ns *netns.NS, cfg Config) string {
+func inKernel(t testing.TB, ns *netns.NS, cfg overlay.Config) string {
 	t.Helper()
 	k, err := New(ns, Options{Config: cfg})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.sock, err = dial(ns); err != nil {
+	if k.sock, err = kernel.Dial(ns); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = k.sock.close() }()
+	defer func() { _ = k.sock.Close() }()
 	if err := k.look([2]netip.Addr{}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := load(k.sock, &k.cfg, k.owned, func(i int32) string { return k.names[i] })
+	l, err := k.sock.Load(&k.cfg, k.owned, func(i int32) string { return k.names[i] })
 	if err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
-	for _, l := range k.seen.links {
-		if _, ours := k.owned[l.index]; ours {
-			d := Device{Name: l.name, VNI: l.vxlan.vni, Port: l.vxlan.port, Local: l.vxlan.local, MAC: l.mac, MTU: l.mtu, Lower: cfg.TakeOver}
-			lines = append(lines, d.String()+when(!d.same(&l), " (odd)"))
+	for _, l := range k.seen.Links {
+		if _, ours := k.owned[l.Index]; ours {
+			d := overlay.Device{Name: l.Name, VNI: l.VXLAN.VNI, Port: l.VXLAN.Port, Local: l.VXLAN.Local, MAC: l.MAC, MTU: l.MTU, Lower: cfg.TakeOver}
+			lines = append(lines, d.String()+odd(!kernel.Same(d, &l)))
 		}
 	}
 	slices.Sort(lines)
 	lines = append(lines, l.String())
-	for _, e := range l.extras {
+	for _, e := range l.Extras {
 		lines = append(lines, e.String()+" (extra)")
 	}
 	return strings.Join(lines, "\n")
 }
 
 // text returns a plan in the same form.
-func text(p Plan) string {
+func text(p overlay.Plan) string {
 	var lines []string
 	for _, d := range p.Devices {
 		lines = append(lines, d.String())
@@ -145,7 +147,7 @@ type keeper struct {
 	stop func()
 
 	mu      sync.Mutex
-	reports []Report
+	reports []overlay.Report
 }
 
 func start(t testing.TB, ns *netns.NS, o Options) *keeper {
@@ -168,14 +170,14 @@ func start(t testing.TB, ns *netns.NS, o Options) *keeper {
 	return k
 }
 
-func (k *keeper) report(r Report) {
+func (k *keeper) report(r overlay.Report) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.reports = append(k.reports, r)
 }
 
 // last returns the newest report, and all numbers of all of them.
-func (k *keeper) last() (last Report, written, repaired, passes int) {
+func (k *keeper) last() (last overlay.Report, written, repaired, passes int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, r := range k.reports {
@@ -189,15 +191,15 @@ func (k *keeper) last() (last Report, written, repaired, passes int) {
 }
 
 // want is what the Keeper plans.
-func (k *keeper) want() Plan {
+func (k *keeper) want() overlay.Plan {
 	p, _ := k.Plan()
 	return p
 }
 
 // settle waits for a report about plan that has no error.
-func (k *keeper) settle(t testing.TB, passes int) Report {
+func (k *keeper) settle(t testing.TB, passes int) overlay.Report {
 	t.Helper()
-	var r Report
+	var r overlay.Report
 	eventually(t, "a pass without error", func() error {
 		var n int
 		r, _, _, n = k.last()
@@ -213,7 +215,7 @@ func (k *keeper) settle(t testing.TB, passes int) Report {
 }
 
 // sync calls Set and waits until the kernel is as planned.
-func (k *keeper) sync(t testing.TB, self Node, peers ...Node) Report {
+func (k *keeper) sync(t testing.TB, self overlay.Node, peers ...overlay.Node) overlay.Report {
 	t.Helper()
 	_, _, _, n := k.last()
 	k.Set(self, peers)
@@ -232,7 +234,7 @@ func eventually(t testing.TB, what string, f func() error) {
 }
 
 // becomes waits until the kernel holds what a plan says.
-func (h *host) becomes(t testing.TB, cfg Config, p Plan) {
+func (h *host) becomes(t testing.TB, cfg overlay.Config, p overlay.Plan) {
 	t.Helper()
 	eventually(t, "the kernel is as planned", func() error {
 		if diff := cmp.Diff(text(p), h.kernel(t, cfg)); diff != "" {
@@ -240,4 +242,11 @@ func (h *host) becomes(t testing.TB, cfg Config, p Plan) {
 		}
 		return nil
 	})
+}
+
+func odd(yes bool) string {
+	if yes {
+		return " (odd)"
+	}
+	return ""
 }

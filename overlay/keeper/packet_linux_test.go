@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"encoding/binary"
@@ -16,19 +16,20 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
+	"fairlead/overlay"
 )
 
 // labNode describes a node of the lab, with underlay addresses of the families
 // given.
-func labNode(n *lab.Node, underlay ...inet.Family) Node {
-	out := Node{Name: n.Name, Created: time.Unix(int64(n.Number), 0), PodCIDRs: n.PodCIDRs}
+func labNode(n *lab.Node, underlay ...inet.Family) overlay.Node {
+	out := overlay.Node{Name: n.Name, Created: time.Unix(int64(n.Number), 0), PodCIDRs: n.PodCIDRs}
 	for _, f := range underlay {
 		out.Underlay = append(out.Underlay, n.Addrs()[f])
 	}
 	return out
 }
 
-// outer is the outside of a packet of the overlay.
+// outer is the outside of a packet of the
 type outer struct {
 	src, dst netip.Addr
 	port     uint16
@@ -83,7 +84,7 @@ func parseOuter(b []byte) (o outer, ok bool) {
 	o.port = binary.BigEndian.Uint16(udp[2:])
 	o.vni = binary.BigEndian.Uint32(udp[12:]) >> 8
 	o.inner = binary.BigEndian.Uint16(udp[28:])
-	return o, o.port == DefaultPort
+	return o, o.port == overlay.DefaultPort
 }
 
 // TestPackets sends from pod to pod, over each underlay.
@@ -91,17 +92,17 @@ func TestPackets(t *testing.T) {
 	const ip4, ip6 = unix.ETH_P_IP, unix.ETH_P_IPV6
 	for _, tt := range []struct {
 		name     string
-		mode     Mode
+		mode     overlay.Mode
 		underlay []inet.Family
 		device   [2]inet.Family // by family of pods
 	}{
-		{"dual-stack underlay", VXLAN, []inet.Family{inet.IPv4, inet.IPv6}, [2]inet.Family{inet.IPv4, inet.IPv6}},
-		{"IPv4 underlay", VXLAN, []inet.Family{inet.IPv4}, [2]inet.Family{inet.IPv4, inet.IPv4}},
-		{"IPv6 underlay", VXLAN, []inet.Family{inet.IPv6}, [2]inet.Family{inet.IPv6, inet.IPv6}},
+		{"dual-stack underlay", overlay.VXLAN, []inet.Family{inet.IPv4, inet.IPv6}, [2]inet.Family{inet.IPv4, inet.IPv6}},
+		{"IPv4 underlay", overlay.VXLAN, []inet.Family{inet.IPv4}, [2]inet.Family{inet.IPv4, inet.IPv4}},
+		{"IPv6 underlay", overlay.VXLAN, []inet.Family{inet.IPv6}, [2]inet.Family{inet.IPv6, inet.IPv6}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true})
-			connect(t, c, Options{Config: Config{Mode: tt.mode}}, tt.underlay...)
+			connect(t, c, Options{Config: overlay.Config{Mode: tt.mode}}, tt.underlay...)
 			client := labtest.Pod(t, c.Nodes[0], "client", 0)
 			server := labtest.Pod(t, c.Nodes[1], "server", 80, inet.TCP, inet.UDP)
 			for pods, addr := range server.Addrs() {
@@ -122,10 +123,10 @@ func TestPackets(t *testing.T) {
 
 // TestDirect sends from pod to pod without a tunnel.
 func TestDirect(t *testing.T) {
-	for _, mode := range []Mode{Direct, HostGateway} {
+	for _, mode := range []overlay.Mode{overlay.Direct, overlay.HostGateway} {
 		t.Run(mode.String(), func(t *testing.T) {
 			c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true})
-			keepers := connect(t, c, Options{Config: Config{Mode: mode}}, inet.IPv4, inet.IPv6)
+			keepers := connect(t, c, Options{Config: overlay.Config{Mode: mode}}, inet.IPv4, inet.IPv6)
 			client := labtest.Pod(t, c.Nodes[0], "client", 0)
 			server := labtest.Pod(t, c.Nodes[1], "server", 80, inet.TCP)
 			for pods, addr := range server.Addrs() {
@@ -133,7 +134,7 @@ func TestDirect(t *testing.T) {
 				expect(t, c.Nodes[0].Host, inet.Addr{IP: addr, Port: 80, Proto: inet.TCP}, c.Nodes[0].Addrs()[pods])
 			}
 			r, _, _, _ := keepers[0].last()
-			want := map[Mode]int{Direct: 1430, HostGateway: 1500}[mode]
+			want := map[overlay.Mode]int{overlay.Direct: 1430, overlay.HostGateway: 1500}[mode]
 			if r.MTU != want {
 				t.Errorf("MTU %d, want %d", r.MTU, want)
 			}
@@ -144,7 +145,7 @@ func TestDirect(t *testing.T) {
 // connect runs a Keeper on each node of a lab.
 func connect(t *testing.T, c *lab.Cluster, o Options, underlay ...inet.Family) []*keeper {
 	t.Helper()
-	var all []Node
+	var all []overlay.Node
 	for _, n := range c.Nodes {
 		all = append(all, labNode(n, underlay...))
 	}

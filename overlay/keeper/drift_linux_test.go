@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fairlead/internal/inet"
+	"fairlead/overlay"
 
 	"github.com/vishvananda/netlink"
 )
@@ -18,7 +19,7 @@ import (
 // TestDrift lets somebody else work on what is ours. Each time all of it is
 // back within a second, and then there is peace: no more writes, no more looks.
 func TestDrift(t *testing.T) {
-	mac2, mac3 := deriveMAC("node-2", inet.IPv4).String(), deriveMAC("node-3", inet.IPv6).String()
+	mac2, mac3 := mac("node-2", inet.IPv4).String(), mac("node-3", inet.IPv6).String()
 	var cases sync.WaitGroup // most of their time they wait
 	for _, tt := range []struct {
 		name     string
@@ -38,10 +39,10 @@ func TestDrift(t *testing.T) {
 		{"neighbour no longer permanent", "ip neigh replace 10.128.2.0 lladdr " + mac2 + " dev fairlead.1 nud stale"},
 		{"neighbour added", "ip neigh add 10.128.77.0 lladdr 02:00:00:00:00:01 dev fairlead.1 nud permanent"},
 		{"neighbours flushed", "ip neigh flush dev fairlead.1 nud permanent"},
-		{"FDB entry deleted", "bridge fdb del " + mac2 + " dev fairlead.1"},
-		{"FDB entry changed", "bridge fdb replace " + mac3 + " dev fairlead-v6.1 dst fd00:50::77 self permanent"},
-		{"FDB entry for another port", "bridge fdb replace " + mac2 + " dev fairlead.1 dst 192.168.50.2 port 1234 self permanent"},
-		{"FDB entry added", "bridge fdb add 02:00:00:00:00:01 dev fairlead.1 dst 192.168.50.77 self permanent"},
+		{"overlay.FDB entry deleted", "bridge fdb del " + mac2 + " dev fairlead.1"},
+		{"overlay.FDB entry changed", "bridge fdb replace " + mac3 + " dev fairlead-v6.1 dst fd00:50::77 self permanent"},
+		{"overlay.FDB entry for another port", "bridge fdb replace " + mac2 + " dev fairlead.1 dst 192.168.50.2 port 1234 self permanent"},
+		{"overlay.FDB entry added", "bridge fdb add 02:00:00:00:00:01 dev fairlead.1 dst 192.168.50.77 self permanent"},
 		{"flooding", "bridge fdb append 00:00:00:00:00:00 dev fairlead.1 dst 192.168.50.77 self permanent\nbridge fdb append 00:00:00:00:00:00 dev fairlead.1 dst 192.168.50.78 self permanent"},
 		{"address deleted", "ip addr del 10.128.1.0/32 dev fairlead.1"},
 		{"IPv6 address deleted", "ip addr del fd00:10:244:1::/128 dev fairlead-v6.1"},
@@ -52,7 +53,7 @@ func TestDrift(t *testing.T) {
 		{"IPv6 device down", "ip link set fairlead-v6.1 down"},
 		{"device MTU", "ip link set fairlead.1 mtu 1200"},
 		{"IPv6 device MTU", "ip link set fairlead-v6.1 mtu 1200"},
-		{"device MAC", "ip link set fairlead.1 address 02:00:00:00:00:01"},
+		{"device overlay.MAC", "ip link set fairlead.1 address 02:00:00:00:00:01"},
 		{"device local address", "ip link set fairlead.1 type vxlan local 192.168.50.77"},
 		{"device learning", "ip link set fairlead.1 type vxlan learning"},
 		{"device alias", "ip link set fairlead.1 alias whatever"},
@@ -78,14 +79,14 @@ func drift(t *testing.T, commands string) {
 		h.run(t, strings.Fields(line)...)
 	}
 	// The change may be repaired before we see it, but not unnoticed.
-	h.becomes(t, Config{}, plan)
+	h.becomes(t, overlay.Config{}, plan)
 	eventually(t, "the repair is reported", func() error {
 		if _, _, repaired, _ := k.last(); repaired == 0 {
 			return fmt.Errorf("repaired %d", repaired)
 		}
 		return nil
 	})
-	h.becomes(t, Config{}, plan)
+	h.becomes(t, overlay.Config{}, plan)
 	k.quiet(t)
 }
 
@@ -126,7 +127,7 @@ func TestOthers(t *testing.T) {
 	before := look()
 	k := start(t, h.ns, Options{})
 	k.Set(node(1), nodes(2, 4))
-	var r Report
+	var r overlay.Report
 	eventually(t, "a pass", func() (err error) {
 		if r, _, _, _ = k.last(); len(r.Problems) == 0 {
 			err = fmt.Errorf("no problem in %+v", r)
@@ -138,14 +139,14 @@ func TestOthers(t *testing.T) {
 	if len(r.Problems) != 1 || r.Problems[0].String() != want || r.Err == nil || !r.Ready {
 		t.Errorf("ready %v, problems %v, want %q", r.Ready, r.Problems, want)
 	}
-	if n := strings.Count(h.kernel(t, Config{}), "route"); n != 5 {
+	if n := strings.Count(h.kernel(t, overlay.Config{}), "route"); n != 5 {
 		t.Errorf("%d routes of 5", n)
 	}
 	for last := 5; last < 7; last++ { // another event does not make it forgotten
 		k.Set(node(1), nodes(2, last))
 		eventually(t, "the next pass", func() error {
-			if r, _, _, _ = k.last(); r.version != k.version() {
-				return fmt.Errorf("version %d, want %d", r.version, k.version())
+			if r, _, _, _ = k.last(); r.Version != k.version() {
+				return fmt.Errorf("version %d, want %d", r.Version, k.version())
 			}
 			return nil
 		})
@@ -154,10 +155,10 @@ func TestOthers(t *testing.T) {
 		}
 	}
 	h.run(t, "ip", "route", "del", "10.128.3.0/24", "proto", "static")
-	h.becomes(t, Config{}, k.want())
+	h.becomes(t, overlay.Config{}, k.want())
 	k.stop()
-	start(t, h.ns, Options{Config: Config{Mode: None}}).sync(t, node(1))
-	if got := h.kernel(t, Config{}); got != "" {
+	start(t, h.ns, Options{Config: overlay.Config{Mode: overlay.None}}).sync(t, node(1))
+	if got := h.kernel(t, overlay.Config{}); got != "" {
 		t.Errorf("left after mode none:\n%s", got)
 	}
 	if after := look(); after != strings.Replace(before, "10.128.3.0/24 via 192.168.50.7 dev eth0 proto static linkdown \n", "", 1) &&
@@ -170,27 +171,27 @@ func TestOthers(t *testing.T) {
 // family's works, and the name is taken as soon as it is free.
 func TestForeignDevice(t *testing.T) {
 	h := newHost(t)
-	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: DefaultDevice4}}
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: overlay.DefaultDevice4}}
 	h.must(t, h.links.LinkAdd(bridge))
 	k := start(t, h.ns, Options{})
 	k.Set(node(1), nodes(2, 4))
-	var r Report
+	var r overlay.Report
 	eventually(t, "a pass", func() error {
 		if r, _, _, _ = k.last(); r.Err == nil {
 			return fmt.Errorf("no error in %+v", r)
 		}
 		return nil
 	})
-	want := "device fairlead.1: keep device fairlead.1: it is of kind \"bridge\": device is not VXLAN, and somebody else's"
+	want := "device fairlead.1: keep device fairlead.1: it is of kind \"bridge\": device is not overlay.VXLAN, and somebody else's"
 	if len(r.Problems) != 1 || r.Problems[0].String() != want || r.Ready {
 		t.Errorf("ready %v, problems %v, want %q", r.Ready, r.Problems, want)
 	}
 	if out := h.run(t, "ip", "-6", "route", "show", "proto", "102"); strings.Count(out, "\n") != 3 {
 		t.Errorf("IPv6 routes:\n%s", out)
 	}
-	if h.link(t, DefaultDevice4).Type() != "bridge" {
+	if h.link(t, overlay.DefaultDevice4).Type() != "bridge" {
 		t.Error("the foreign device is gone")
 	}
 	h.must(t, h.links.LinkDel(bridge))
-	h.becomes(t, Config{}, k.want())
+	h.becomes(t, overlay.Config{}, k.want())
 }

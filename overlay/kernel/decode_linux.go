@@ -1,31 +1,32 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package kernel
 
 import (
 	"encoding/binary"
 	"net/netip"
 
 	"fairlead/internal/nl"
+	"fairlead/overlay"
 
 	"golang.org/x/sys/unix"
 )
 
-// found is an entry of the kernel whose device is known by its index only.
-type found struct {
-	Entry
-	index int32
-	// transient marks a neighbour that the kernel resolves by itself: nothing to
+// Found is an entry of the kernel whose device is known by its index only.
+type Found struct {
+	overlay.Entry
+	Index int32
+	// Transient marks a neighbour that the kernel resolves by itself: nothing to
 	// remove, but not what we want in its place either.
-	transient bool
+	Transient bool
 	// protocol is set on a route of the main table that is not ours by that.
 	protocol uint8
 }
 
 // decodeEntry reads a message about an entry. Those that cannot be ours, or
 // concern us in no way, are not ok.
-func decodeEntry(m nl.Reply, protocol uint8) (found, bool) {
+func decodeEntry(m nl.Reply, protocol uint8) (Found, bool) {
 	switch m.Kind {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return decodeAddress(m.Body)
@@ -34,14 +35,14 @@ func decodeEntry(m nl.Reply, protocol uint8) (found, bool) {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return decodeRoute(m.Body, protocol)
 	}
-	return found{}, false
+	return Found{}, false
 }
 
-func decodeAddress(b []byte) (f found, ok bool) {
+func decodeAddress(b []byte) (f Found, ok bool) {
 	if len(b) < unix.SizeofIfAddrmsg {
 		return f, false
 	}
-	f.Kind, f.index = Address, int32(nl.U32(b[4:]))
+	f.Kind, f.Index = overlay.Address, int32(nl.U32(b[4:]))
 	bits := int(b[1])
 	var addr netip.Addr
 	for kind, v := range nl.Attrs(b[unix.SizeofIfAddrmsg:]) {
@@ -59,14 +60,14 @@ const (
 	rtaNextHop = 30 // RTA_NH_ID
 )
 
-func decodeNeighbour(b []byte) (f found, ok bool) {
+func decodeNeighbour(b []byte) (f Found, ok bool) {
 	if len(b) < unix.SizeofNdMsg {
 		return f, false
 	}
 	state, flags := binary.NativeEndian.Uint16(b[8:]), b[10]
-	f.Kind, f.index = Neighbour, int32(nl.U32(b[4:]))
+	f.Kind, f.Index = overlay.Neighbour, int32(nl.U32(b[4:]))
 	if b[0] == unix.AF_BRIDGE {
-		f.Kind = FDB
+		f.Kind = overlay.FDB
 	}
 	var dst netip.Addr
 	for kind, v := range nl.Attrs(b[unix.SizeofNdMsg:]) {
@@ -81,7 +82,7 @@ func decodeNeighbour(b []byte) (f found, ok bool) {
 			f.Odd = true // an FDB entry that leads elsewhere
 		}
 	}
-	if f.Kind == FDB {
+	if f.Kind == overlay.FDB {
 		f.Via = dst
 		// The bridge command adds NOARP, which makes no difference here.
 		f.Odd = f.Odd || state&^unix.NUD_NOARP != unix.NUD_PERMANENT || flags&^unix.NTF_SELF != 0 || !dst.IsValid()
@@ -90,18 +91,18 @@ func decodeNeighbour(b []byte) (f found, ok bool) {
 	if !dst.IsValid() {
 		return f, false
 	}
-	f.Dst = single(dst)
-	f.transient = state&unix.NUD_PERMANENT == 0
-	f.Odd = f.transient || flags != 0
+	f.Dst = overlay.Single(dst)
+	f.Transient = state&unix.NUD_PERMANENT == 0
+	f.Odd = f.Transient || flags != 0
 	return f, true
 }
 
-func decodeRoute(b []byte, protocol uint8) (f found, ok bool) {
+func decodeRoute(b []byte, protocol uint8) (f Found, ok bool) {
 	if len(b) < unix.SizeofRtMsg {
 		return f, false
 	}
 	family, bits, table, proto, typ := b[0], int(b[1]), uint32(b[4]), b[5], b[7]
-	f.Kind = Route
+	f.Kind = overlay.Route
 	f.OnLink = nl.U32(b[8:])&unix.RTNH_F_ONLINK != 0
 	f.Odd = typ != unix.RTN_UNICAST || b[3] != 0 // another type, or a TOS
 	dst := netip.IPv4Unspecified()
@@ -115,7 +116,7 @@ func decodeRoute(b []byte, protocol uint8) (f found, ok bool) {
 		case unix.RTA_GATEWAY:
 			f.Via, _ = netip.AddrFromSlice(v)
 		case unix.RTA_OIF:
-			f.index = int32(nl.U32(v))
+			f.Index = int32(nl.U32(v))
 		case unix.RTA_PRIORITY:
 			f.Metric = nl.U32(v)
 		case unix.RTA_TABLE:

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package kernel
 
 import (
 	"encoding/binary"
@@ -16,50 +16,51 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/internal/netns"
 	"fairlead/internal/nl"
+	"fairlead/overlay"
 )
 
 // ErrForeignDevice means that a device has our name but is no VXLAN device. It
 // is left alone.
-var ErrForeignDevice = errors.New("device is not VXLAN, and somebody else's")
+var ErrForeignDevice = errors.New("device is not overlay.VXLAN, and somebody else's")
 
 // compatible reports whether a device can be made into d without losing it.
-func (d Device) compatible(l *kernelLink) bool {
-	x := &l.vxlan
-	return x.vni == d.VNI && x.port == d.Port && !x.odd && (d.Lower || !x.lower) && x.local.IsValid() && inet.FamilyOf(x.local) == inet.FamilyOf(d.Local)
+func compatible(d overlay.Device, l *Link) bool {
+	x := &l.VXLAN
+	return x.VNI == d.VNI && x.Port == d.Port && !x.Odd && (d.Lower || !x.Lower) && x.Local.IsValid() && inet.FamilyOf(x.Local) == inet.FamilyOf(d.Local)
 }
 
-// same reports whether a device is as d says in all that can be changed.
-func (d Device) same(l *kernelLink) bool {
-	return d.compatible(l) && l.vxlan.local == d.Local && !l.vxlan.learning && l.mtu == d.MTU && l.mac == d.MAC &&
-		l.up() && !l.speaksLL && l.alias == Alias
+// Same reports whether a device is as d says in all that can be changed.
+func Same(d overlay.Device, l *Link) bool {
+	return compatible(d, l) && l.VXLAN.Local == d.Local && !l.VXLAN.Learning && l.MTU == d.MTU && l.MAC == d.MAC &&
+		l.Up() && !l.SpeaksLL && l.Alias == overlay.Alias
 }
 
-// ensure makes the device exist as d says, and reports whether it wrote. have is
+// Ensure makes the device exist as d says, and reports whether it wrote. have is
 // what the kernel holds under its name, nil for nothing.
-func (d Device) ensure(s *conn, ns *netns.NS, have *kernelLink) (wrote bool, err error) {
+func (s *Conn) Ensure(ns *netns.NS, d overlay.Device, have *Link) (wrote bool, err error) {
 	switch {
 	case have == nil:
-	case have.kind != "vxlan":
-		return false, fmt.Errorf("keep device %s: it is of kind %q: %w", d.Name, have.kind, ErrForeignDevice)
-	case d.same(have):
+	case have.Kind != "vxlan":
+		return false, fmt.Errorf("keep device %s: it is of kind %q: %w", d.Name, have.Kind, ErrForeignDevice)
+	case Same(d, have):
 		return false, nil
-	case d.compatible(have):
-		return true, d.change(s, have)
+	case compatible(d, have):
+		return true, s.change(d, have)
 	default:
-		if err := deleteLink(s, have); err != nil {
+		if err := s.DeleteLink(have); err != nil {
 			return true, err
 		}
 	}
-	if err := s.request(d.encodeCreate); err != nil {
+	if err := s.request(func(r *nl.Messages) { encodeCreate(r, d) }); err != nil {
 		return true, fmt.Errorf("create device %s: %w", d.Name, err)
 	}
-	if err := d.silence(s, ns); err != nil {
+	if err := s.silence(ns, d); err != nil {
 		return true, err
 	}
 	if err := s.request(func(r *nl.Messages) {
 		begin(r, unix.RTM_NEWLINK, 0, 0, unix.IFF_UP)
 		r.String(unix.IFLA_IFNAME, d.Name)
-		r.String(unix.IFLA_IFALIAS, Alias)
+		r.String(unix.IFLA_IFALIAS, overlay.Alias)
 	}); err != nil {
 		return true, fmt.Errorf("set device %s up: %w", d.Name, err)
 	}
@@ -79,7 +80,7 @@ func begin(r *nl.Messages, kind uint16, flags int, index int32, set uint32) {
 // creation, but MACAddressPolicy=persistent replaces what the kernel made up.
 // Without IFLA_VXLAN_LINK the device outlives the underlay's, and packets take
 // whatever route there is to the peer.
-func (d Device) encodeCreate(r *nl.Messages) {
+func encodeCreate(r *nl.Messages, d overlay.Device) {
 	begin(r, unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0)
 	r.String(unix.IFLA_IFNAME, d.Name)
 	r.U32(unix.IFLA_MTU, uint32(d.MTU))
@@ -105,7 +106,7 @@ func encodeLocal(r *nl.Messages, a netip.Addr) {
 
 // silence keeps the device from speaking IPv6 by itself, which nobody would
 // hear, and from believing routers.
-func (d Device) silence(s *conn, ns *netns.NS) error {
+func (s *Conn) silence(ns *netns.NS, d overlay.Device) error {
 	err := s.request(func(r *nl.Messages) {
 		begin(r, unix.RTM_NEWLINK, 0, 0, 0)
 		r.String(unix.IFLA_IFNAME, d.Name)
@@ -141,12 +142,12 @@ func encodeNoAddress(r *nl.Messages) {
 }
 
 // change makes a compatible device as d says, and writes what differs only.
-func (d Device) change(s *conn, have *kernelLink) error {
+func (s *Conn) change(d overlay.Device, have *Link) error {
 	var err error
-	if have.vxlan.local != d.Local || have.vxlan.learning {
+	if have.VXLAN.Local != d.Local || have.VXLAN.Learning {
 		// By itself: with an MTU the kernel refuses it ("Cannot change mtu").
 		err = s.request(func(r *nl.Messages) {
-			begin(r, unix.RTM_NEWLINK, 0, have.index, 0)
+			begin(r, unix.RTM_NEWLINK, 0, have.Index, 0)
 			r.Nest(unix.IFLA_LINKINFO, func() {
 				r.String(unix.IFLA_INFO_KIND, "vxlan")
 				r.Nest(unix.IFLA_INFO_DATA, func() {
@@ -157,17 +158,17 @@ func (d Device) change(s *conn, have *kernelLink) error {
 		})
 	}
 	err = errors.Join(err, s.request(func(r *nl.Messages) {
-		begin(r, unix.RTM_NEWLINK, 0, have.index, unix.IFF_UP)
-		if have.mtu != d.MTU {
+		begin(r, unix.RTM_NEWLINK, 0, have.Index, unix.IFF_UP)
+		if have.MTU != d.MTU {
 			r.U32(unix.IFLA_MTU, uint32(d.MTU))
 		}
-		if have.mac != d.MAC {
+		if have.MAC != d.MAC {
 			r.Attr(unix.IFLA_ADDRESS, d.MAC[:]...)
 		}
-		if have.alias != Alias {
-			r.String(unix.IFLA_IFALIAS, Alias)
+		if have.Alias != overlay.Alias {
+			r.String(unix.IFLA_IFALIAS, overlay.Alias)
 		}
-		if have.speaksLL {
+		if have.SpeaksLL {
 			encodeNoAddress(r)
 		}
 	}))
@@ -177,10 +178,11 @@ func (d Device) change(s *conn, have *kernelLink) error {
 	return nil
 }
 
-func deleteLink(s *conn, l *kernelLink) error {
-	err := s.request(func(r *nl.Messages) { begin(r, unix.RTM_DELLINK, 0, l.index, 0) })
+// DeleteLink deletes a device; one that is not there is no error.
+func (s *Conn) DeleteLink(l *Link) error {
+	err := s.request(func(r *nl.Messages) { begin(r, unix.RTM_DELLINK, 0, l.Index, 0) })
 	if err != nil && !errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("delete device %s: %w", l.name, err)
+		return fmt.Errorf("delete device %s: %w", l.Name, err)
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"fmt"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"fairlead/internal/inet"
+	"fairlead/overlay"
+	"fairlead/overlay/kernel"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -21,8 +23,8 @@ func TestChange(t *testing.T) {
 	h := newHost(t)
 	k := start(t, h.ns, Options{Resync: time.Hour})
 	self, peers := node(1), nodes(2, 5)
-	changed := func(i int, f func(*Node)) []Node {
-		out := append([]Node(nil), peers...)
+	changed := func(i int, f func(*overlay.Node)) []overlay.Node {
+		out := append([]overlay.Node(nil), peers...)
 		f(&out[i])
 		return out
 	}
@@ -36,10 +38,10 @@ func TestChange(t *testing.T) {
 		{"nothing", func() {}, 1430, 0},
 		{"a peer leaves", func() { peers = peers[:3] }, 1430, 6},
 		{"two join", func() { peers = append(peers, node(8), node(9)) }, 1430, 12},
-		{"a peer moves", func() { peers = changed(0, func(n *Node) { n.Underlay = node(70).Underlay }) }, 1430, 2},
-		{"a peer has IPv6 only", func() { peers = changed(0, func(n *Node) { n.Underlay = n.Underlay[1:] }) }, 1430, 5},
-		{"a peer has another MAC", func() { peers = changed(0, func(n *Node) { n.VTEPs[inet.IPv6] = MAC{2, 9} }) }, 1430, -1},
-		{"a peer has other pods", func() { peers = changed(1, func(n *Node) { n.PodCIDRs = node(71).PodCIDRs }) }, 1430, 6},
+		{"a peer moves", func() { peers = changed(0, func(n *overlay.Node) { n.Underlay = node(70).Underlay }) }, 1430, 2},
+		{"a peer has IPv6 only", func() { peers = changed(0, func(n *overlay.Node) { n.Underlay = n.Underlay[1:] }) }, 1430, 5},
+		{"a peer has another overlay.MAC", func() { peers = changed(0, func(n *overlay.Node) { n.VTEPs[inet.IPv6] = overlay.MAC{2, 9} }) }, 1430, -1},
+		{"a peer has other pods", func() { peers = changed(1, func(n *overlay.Node) { n.PodCIDRs = node(71).PodCIDRs }) }, 1430, 6},
 		{"a newer peer takes them over", func() { peers = append(peers, node(72)); peers[len(peers)-1].PodCIDRs = node(71).PodCIDRs }, 1430, -1},
 		{"this node has other pods", func() { self.PodCIDRs = node(73).PodCIDRs }, 1430, -1},
 		{"this node moves", func() {
@@ -54,18 +56,18 @@ func TestChange(t *testing.T) {
 		tt.do()
 		_, before, _, _ := k.last()
 		k.Set(self, peers)
-		var r Report
+		var r overlay.Report
 		eventually(t, tt.name, func() error {
-			if r, _, _, _ = k.last(); r.MTU != tt.mtu || r.version != k.version() {
-				return fmt.Errorf("MTU %d, want %d; version %d, want %d", r.MTU, tt.mtu, r.version, k.version())
+			if r, _, _, _ = k.last(); r.MTU != tt.mtu || r.Version != k.version() {
+				return fmt.Errorf("MTU %d, want %d; version %d, want %d", r.MTU, tt.mtu, r.Version, k.version())
 			}
 			return r.Err
 		})
 		if _, after, _, _ := k.last(); tt.written >= 0 && after-before != tt.written {
 			t.Errorf("%s: wrote %d, want %d", tt.name, after-before, tt.written)
 		}
-		want, _ := NewPlan(Config{}, h.underlay(t), self, peers)
-		if diff := cmp.Diff(text(want), h.kernel(t, Config{})); diff != "" {
+		want, _ := overlay.NewPlan(overlay.Config{}, h.underlay(t), self, peers)
+		if diff := cmp.Diff(text(want), h.kernel(t, overlay.Config{})); diff != "" {
 			t.Errorf("%s (-want +kernel):\n%s", tt.name, diff)
 		}
 	}
@@ -79,14 +81,14 @@ func (k *keeper) version() uint64 {
 }
 
 // underlay returns what the kernel says about the host's own network.
-func (h *host) underlay(t testing.TB) Underlay {
+func (h *host) underlay(t testing.TB) overlay.Underlay {
 	t.Helper()
-	s, err := dial(h.ns)
+	s, err := kernel.Dial(h.ns)
 	h.must(t, err)
-	defer func() { _ = s.close() }()
-	view, err := look(s, func(l *kernelLink) bool { return l.kind == "vxlan" }, [2]netip.Addr{})
+	defer func() { _ = s.Close() }()
+	view, err := s.Look(func(l *kernel.Link) bool { return l.Kind == "vxlan" }, [2]netip.Addr{})
 	h.must(t, err)
-	return view.net
+	return view.Net
 }
 
 // TestWrongDevice starts on devices that cannot be changed into ours.
@@ -105,15 +107,15 @@ func TestWrongDevice(t *testing.T) {
 			h := newHost(t)
 			h.run(t, strings.Fields(link)...)
 			if name == "other name" {
-				h.run(t, "ip", "link", "set", "former.1", "alias", Alias)
+				h.run(t, "ip", "link", "set", "former.1", "alias", overlay.Alias)
 			}
-			before := h.index(DefaultDevice4)
+			before := h.index(overlay.DefaultDevice4)
 			k := start(t, h.ns, Options{})
 			k.sync(t, node(1), nodes(2, 4)...)
-			if diff := cmp.Diff(text(k.want()), h.kernel(t, Config{})); diff != "" {
+			if diff := cmp.Diff(text(k.want()), h.kernel(t, overlay.Config{})); diff != "" {
 				t.Errorf("kernel (-plan +kernel):\n%s", diff)
 			}
-			if kept := h.index(DefaultDevice4) == before; kept != (name == "fits") {
+			if kept := h.index(overlay.DefaultDevice4) == before; kept != (name == "fits") {
 				t.Errorf("the device was kept: %v", kept)
 			}
 		})

@@ -1,36 +1,38 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package kernel
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 
 	"fairlead/internal/nl"
+	"fairlead/overlay"
 
 	"golang.org/x/sys/unix"
 )
 
 // encode appends the request that carries out a step. index is that of the
 // entry's device.
-func (s *Step) encode(r *nl.Messages, index int32, protocol uint8) {
+func encode(r *nl.Messages, s *overlay.Step, index int32, protocol uint8) {
 	switch s.Kind {
-	case Address:
-		s.encodeAddress(r, index)
-	case FDB, Neighbour:
-		s.encodeNeighbour(r, index)
-	case Route:
-		s.encodeRoute(r, index, protocol)
+	case overlay.Address:
+		encodeAddress(r, s, index)
+	case overlay.FDB, overlay.Neighbour:
+		encodeNeighbour(r, s, index)
+	case overlay.Route:
+		encodeRoute(r, s, index, protocol)
 	}
 }
 
 // Whatever is on our device is ours to replace.
 const createOrReplace = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 
-func (s *Step) encodeAddress(r *nl.Messages, index int32) {
+func encodeAddress(r *nl.Messages, s *overlay.Step, index int32) {
 	kind, flags := uint16(unix.RTM_NEWADDR), createOrReplace
-	if s.Op == Remove {
+	if s.Op == overlay.Remove {
 		kind, flags = unix.RTM_DELADDR, 0
 	}
 	addr := s.Dst.Addr()
@@ -39,19 +41,19 @@ func (s *Step) encodeAddress(r *nl.Messages, index int32) {
 	r.Begin(kind, flags, binary.NativeEndian.AppendUint32(body, uint32(index))...)
 	r.Attr(unix.IFA_LOCAL, addr.AsSlice()...)
 	r.Attr(unix.IFA_ADDRESS, addr.AsSlice()...)
-	if addr.Is6() && s.Op != Remove {
+	if addr.Is6() && s.Op != overlay.Remove {
 		// There is nobody to ask: the device floods nothing.
 		r.U32(unix.IFA_FLAGS, unix.IFA_F_NODAD)
 	}
 }
 
-func (s *Step) encodeNeighbour(r *nl.Messages, index int32) {
+func encodeNeighbour(r *nl.Messages, s *overlay.Step, index int32) {
 	kind, flags := uint16(unix.RTM_NEWNEIGH), createOrReplace
-	if s.Op == Remove {
+	if s.Op == overlay.Remove {
 		kind, flags = unix.RTM_DELNEIGH, 0
 	}
 	dst, family, ntf := s.Dst.Addr(), byte(unix.AF_BRIDGE), byte(unix.NTF_SELF)
-	if s.Kind == Neighbour {
+	if s.Kind == overlay.Neighbour {
 		family, ntf = osFamily(dst), 0
 	} else {
 		dst = s.Via
@@ -65,7 +67,7 @@ func (s *Step) encodeNeighbour(r *nl.Messages, index int32) {
 	if dst.IsValid() {
 		r.Attr(unix.NDA_DST, dst.AsSlice()...)
 	}
-	if s.Kind == FDB || s.Op != Remove {
+	if s.Kind == overlay.FDB || s.Op != overlay.Remove {
 		r.Attr(unix.NDA_LLADDR, s.MAC[:]...)
 	}
 }
@@ -73,18 +75,18 @@ func (s *Step) encodeNeighbour(r *nl.Messages, index int32) {
 // encodeRoute adds a route only where there is none for its destination: what is
 // there would be somebody else's, and for instance a bridge's. A route that is
 // replaced was seen to be ours.
-func (s *Step) encodeRoute(r *nl.Messages, index int32, protocol uint8) {
+func encodeRoute(r *nl.Messages, s *overlay.Step, index int32, protocol uint8) {
 	kind, flags := uint16(unix.RTM_NEWROUTE), unix.NLM_F_CREATE|unix.NLM_F_EXCL
 	scope, typ := byte(unix.RT_SCOPE_UNIVERSE), byte(unix.RTN_UNICAST)
 	switch s.Op {
-	case Replace:
+	case overlay.Replace:
 		flags = createOrReplace
-	case Remove:
+	case overlay.Remove:
 		// Of whatever type and scope; the protocol has to match.
 		kind, flags, scope, typ = unix.RTM_DELROUTE, 0, unix.RT_SCOPE_NOWHERE, 0
 	}
 	onlink := uint32(0)
-	if s.OnLink && s.Op != Remove {
+	if s.OnLink && s.Op != overlay.Remove {
 		onlink = unix.RTNH_F_ONLINK
 	}
 	// struct rtmsg: family, lengths, TOS, table, protocol, scope, type, flags
@@ -107,4 +109,22 @@ func osFamily(a netip.Addr) byte {
 		return unix.AF_INET
 	}
 	return unix.AF_INET6
+}
+
+// Write carries out steps in order and with one system call. target returns the
+// index of a step's device and the protocol of its route. Write calls refused for
+// each step that the kernel does not accept; an error of Write itself means that
+// the outcome is not known.
+func (s *Conn) Write(steps []overlay.Step, target func(*overlay.Step) (index int32, protocol uint8), refused func(i int, err error)) error {
+	return s.write(func(r *nl.Messages) {
+		for i := range steps {
+			index, protocol := target(&steps[i])
+			encode(r, &steps[i], index, protocol)
+		}
+	}, refused)
+}
+
+// Gone reports whether an object was not there to be deleted.
+func Gone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENXIO)
 }

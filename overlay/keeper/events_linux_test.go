@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package overlay
+package keeper
 
 import (
 	"context"
@@ -12,7 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"fairlead/internal/nl"
+	"fairlead/overlay"
+	"fairlead/overlay/kernel"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -24,14 +25,14 @@ func passes(t testing.TB, h *host) *Keeper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.sock, err = dial(h.ns); err != nil {
+	if k.sock, err = kernel.Dial(h.ns); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = k.sock.close() })
+	t.Cleanup(func() { _ = k.sock.Close() })
 	return k
 }
 
-func (k *Keeper) must(t testing.TB, in input, look bool) Report {
+func (k *Keeper) must(t testing.TB, in input, look bool) overlay.Report {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -45,8 +46,8 @@ func (k *Keeper) must(t testing.TB, in input, look bool) Report {
 // checkKernel compares the kernel with a plan made from scratch.
 func (h *host) checkKernel(t testing.TB, in input) {
 	t.Helper()
-	want, _ := NewPlan(Config{}, h.underlay(t), in.self, in.peers)
-	if diff := cmp.Diff(text(want), h.kernel(t, Config{})); diff != "" {
+	want, _ := overlay.NewPlan(overlay.Config{}, h.underlay(t), in.self, in.peers)
+	if diff := cmp.Diff(text(want), h.kernel(t, overlay.Config{})); diff != "" {
 		t.Errorf("kernel (-plan +kernel):\n%s", diff)
 	}
 }
@@ -69,7 +70,7 @@ func TestKilled(t *testing.T) {
 		k := passes(t, h)
 		k.batch = 1
 		left := point
-		k.sock.before = func() error {
+		k.sock.Before = func() error {
 			if left--; left < 0 {
 				return errKilled
 			}
@@ -99,7 +100,7 @@ func FuzzEvents(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		h := newHost(t)
-		w := &world{host: h, k: passes(t, h), self: node(1), nodes: map[int]Node{}}
+		w := &world{host: h, k: passes(t, h), self: node(1), nodes: map[int]overlay.Node{}}
 		for event := range slices.Chunk(script[:min(len(script), 64)], 2) {
 			w.play(t, event[0], int(event[len(event)-1]))
 			w.pass(t)
@@ -122,8 +123,8 @@ func FuzzEvents(f *testing.F) {
 type world struct {
 	*host
 	k       *Keeper
-	self    Node
-	nodes   map[int]Node
+	self    overlay.Node
+	nodes   map[int]overlay.Node
 	version uint64
 	failing int // every so many writes fail
 }
@@ -138,7 +139,7 @@ func (w *world) input() input {
 
 func (w *world) pass(t *testing.T) error {
 	writes := 0
-	w.k.sock.before = func() error {
+	w.k.sock.Before = func() error {
 		if writes++; w.failing > 0 && writes%w.failing == 0 {
 			return errKilled
 		}
@@ -148,7 +149,7 @@ func (w *world) pass(t *testing.T) error {
 	r := w.k.pass(t.Context(), w.input(), w.k.distrust)
 	switch {
 	case r.Err == nil:
-		want, _ := NewPlan(Config{}, w.k.seen.net, w.self, w.input().peers)
+		want, _ := overlay.NewPlan(overlay.Config{}, w.k.seen.Net, w.self, w.input().peers)
 		if diff := cmp.Diff(want.Entries.String(), w.k.have.String()); diff != "" {
 			t.Errorf("after a pass without error (-plan +have):\n%s", diff)
 		}
@@ -180,14 +181,14 @@ func (w *world) play(t *testing.T, event byte, arg int) {
 		return
 	case 8:
 		for _, k := range slices.Collect(maps.Keys(w.k.have)) { // any one
-			s := Step{Remove, w.k.have[k]}
-			s.encodeAndSend(t, w)
+			s := overlay.Step{Op: overlay.Remove, Entry: w.k.have[k]}
+			w.interfere(t, s)
 			break
 		}
 		w.k.distrust = true
 		return
 	case 9:
-		n.VTEPs[arg%2] = MAC{2, byte(arg)}
+		n.VTEPs[arg%2] = overlay.MAC{2, byte(arg)}
 	default:
 		n, known = node(i), true
 	}
@@ -196,16 +197,22 @@ func (w *world) play(t *testing.T, event byte, arg int) {
 	}
 }
 
-// encodeAndSend works behind the Keeper's back.
-func (s *Step) encodeAndSend(t *testing.T, w *world) {
+// interfere works behind the Keeper's back.
+func (w *world) interfere(t *testing.T, s overlay.Step) {
 	t.Helper()
-	other, err := dial(w.ns)
+	other, err := kernel.Dial(w.ns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = other.close() }()
-	err = other.request(func(r *nl.Messages) { s.encode(r, w.k.index[s.Device], DefaultProtocol) })
-	if err != nil && !gone(err) {
+	defer func() { _ = other.Close() }()
+	err = other.Write([]overlay.Step{s}, func(s *overlay.Step) (int32, uint8) {
+		return w.k.index[s.Device], overlay.DefaultProtocol
+	}, func(_ int, err error) {
+		if !kernel.Gone(err) {
+			t.Error(err)
+		}
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package keeper
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"fairlead/internal/inet"
+	"fairlead/overlay"
+	"fairlead/overlay/kernel"
+)
+
+// pass leads the kernel to what is wanted. Without look it believes have, and
+// so costs nothing for what did not change; with look it reads the kernel.
+func (k *Keeper) pass(ctx context.Context, in input, look bool) (r overlay.Report) {
+	defer func() { r.Ready, r.Version = k.ready, in.version }()
+	underlay := [2]netip.Addr{in.self.Address(inet.IPv4), in.self.Address(inet.IPv6)}
+	if look {
+		if err := k.look(underlay); err != nil {
+			r.Err = k.reconnect(err)
+			return r
+		}
+	}
+	if !look && (k.seen == nil || k.have == nil || underlay != k.underlay) {
+		return k.pass(ctx, in, true)
+	}
+	p, updated := k.plan, false
+	if p != nil {
+		updated = p.Update(&in.self, in.peers)
+	}
+	if !updated {
+		p = overlay.NewPlanner(k.cfg, k.seen.Net, in.self, in.peers)
+	}
+	if !look && !p.Waits && !slices.Equal(p.Devices, k.devices) {
+		return k.pass(ctx, in, true)
+	}
+	k.version, k.plan = in.version, nil
+	r.Describe(&p.Plan)
+	r.Problems = slices.Clone(p.Problems())
+	if !p.Waits {
+		k.carryOut(ctx, p, in.peers, look, updated, &r)
+	}
+	return r
+}
+
+// carryOut makes the kernel as planned: all of it, or what the last update of
+// the plan changed.
+func (k *Keeper) carryOut(ctx context.Context, p *overlay.Planner, peers []overlay.Node, look, updated bool, r *overlay.Report) {
+	want, before := p.Entries, k.have
+	if look {
+		r.Resynced = true
+		if want = k.reread(ctx, &p.Plan, r); want == nil {
+			return
+		}
+	}
+	var steps []overlay.Step
+	if updated {
+		steps = p.Diff(k.have)
+	} else {
+		p.Remember(peers)
+		steps = overlay.Diff(k.have, want)
+	}
+	w := writer{k: k, r: r}
+	for _, s := range steps {
+		w.add(s, look && before != nil && repairs(&s, before))
+	}
+	w.flush(ctx)
+	k.ready = k.ready || len(k.devices) == len(p.Devices) && w.lost == nil && ctx.Err() == nil
+	switch {
+	case !k.seen.Net.Equal(p.Underlay()): // it changed while devices were made
+		k.distrust = true
+		k.poke()
+	case r.Err == nil: // else the next pass compares everything
+		k.plan = p
+	}
+}
+
+// reread makes the devices as planned, and have what the kernel holds. It
+// returns the entries that can be written: those on devices that are there.
+func (k *Keeper) reread(ctx context.Context, plan *overlay.Plan, r *overlay.Report) overlay.Entries {
+	k.fixDevices(plan.Devices, r)
+	l, err := k.sock.Load(&k.cfg, k.owned, func(i int32) string { return k.names[i] })
+	if err != nil {
+		r.Err = errors.Join(r.Err, k.reconnect(err))
+		k.have = nil
+		return nil
+	}
+	k.have, k.distrust = l.Entries, false
+	w := writer{k: k, r: r, extra: true}
+	for _, f := range l.Extras {
+		w.add(overlay.Step{Op: overlay.Remove, Entry: f.Entry}, true)
+	}
+	w.flush(ctx)
+	if len(k.devices) == len(plan.Devices) {
+		return plan.Entries
+	}
+	want := maps.Clone(plan.Entries)
+	maps.DeleteFunc(want, func(_ overlay.Key, e overlay.Entry) bool {
+		return (e.Device == k.cfg.Device4 || e.Device == k.cfg.Device6) && k.device(e.Device) == nil
+	})
+	return want
+}
+
+// deviceTries bounds how often a device is looked at again after it was changed:
+// one whose MTU leaves the range of inet.IPv6, for instance, forgets how it comes by
+// addresses.
+const deviceTries = 3
+
+// fixDevices leaves in k.devices those that are as planned.
+func (k *Keeper) fixDevices(want []overlay.Device, r *overlay.Report) {
+	before := k.devices
+	for range deviceTries {
+		k.devices = nil
+		wrote := k.dropDevices(want, r)
+		for _, d := range want {
+			changed, err := k.sock.Ensure(k.ns, d, k.seen.Link(d.Name))
+			wrote = wrote || changed
+			if changed || err != nil {
+				count(r, err, slices.Contains(before, d), "device "+d.Name)
+			}
+			if err == nil {
+				k.devices = append(k.devices, d)
+			}
+		}
+		if !wrote {
+			return
+		}
+		err := k.look(k.underlay)
+		if r.Err = errors.Join(r.Err, err); r.Err != nil {
+			return
+		}
+	}
+}
+
+// dropDevices deletes devices of ours that are not wanted.
+func (k *Keeper) dropDevices(want []overlay.Device, r *overlay.Report) (wrote bool) {
+	for i := range k.seen.Links {
+		l := &k.seen.Links[i]
+		if k.ours(l) && !slices.ContainsFunc(want, func(d overlay.Device) bool { return d.Name == l.Name }) {
+			wrote = true
+			count(r, k.sock.DeleteLink(l), false, "device "+l.Name)
+		}
+	}
+	return wrote
+}
+
+// count notes the outcome of one write.
+func count(r *overlay.Report, err error, repair bool, object string) {
+	if err != nil {
+		r.Err = errors.Join(r.Err, err)
+		r.Problems = append(r.Problems, overlay.Problem{Field: object, Text: err.Error()})
+		return
+	}
+	r.Written++
+	if repair {
+		r.Repaired++
+	}
+}
+
+// repairs reports whether s restores what had been acknowledged before.
+func repairs(s *overlay.Step, before overlay.Entries) bool {
+	old, existed := before[s.Key()]
+	if s.Op == overlay.Remove {
+		return !existed
+	}
+	return existed && old == s.Entry
+}
+
+// reconnect replaces a socket whose state is not known.
+func (k *Keeper) reconnect(err error) error {
+	s, again := kernel.Dial(k.ns)
+	if again != nil {
+		return errors.Join(err, again)
+	}
+	s.Before = k.sock.Before
+	_ = k.sock.Close()
+	k.sock = s
+	return err
+}

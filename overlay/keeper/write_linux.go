@@ -1,0 +1,114 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"fairlead/overlay"
+	"fairlead/overlay/kernel"
+)
+
+// batchSize is how many requests go out at once. Should each of them fail, the
+// answers still fit into the socket's buffer.
+const batchSize = 100
+
+// writer sends steps in batches and moves have by what the kernel acknowledges.
+type writer struct {
+	k      *Keeper
+	r      *overlay.Report
+	extra  bool // steps are about entries that have does not hold
+	steps  []overlay.Step
+	repair []bool
+	errs   int
+	lost   error // nothing is known any more
+}
+
+var errNoDevice = errors.New("its device is not there")
+
+func (w *writer) add(s overlay.Step, repair bool) {
+	if _, there := w.k.index[s.Device]; !there && (s.Op != overlay.Remove || s.Kind != overlay.Route) {
+		if s.Op == overlay.Remove {
+			delete(w.k.have, s.Key()) // gone with its device
+		} else {
+			w.refuse(&s, errNoDevice)
+		}
+		return
+	}
+	if w.k.cfg.TakeOver && s.Kind == overlay.Route && s.Op == overlay.Add {
+		s.Op = overlay.Replace // what led there so far, through a device that is not ours
+	}
+	w.steps, w.repair = append(w.steps, s), append(w.repair, repair)
+}
+
+// maxErrors is how many errors of a kind are told one by one.
+const maxErrors = 10
+
+func (w *writer) flush(ctx context.Context) {
+	for from := 0; from < len(w.steps) && w.lost == nil; from += w.k.batch {
+		if ctx.Err() != nil {
+			w.lost = context.Cause(ctx)
+			break
+		}
+		w.batch(from, min(from+w.k.batch, len(w.steps)))
+	}
+	if w.errs > maxErrors {
+		w.r.Err = errors.Join(w.r.Err, fmt.Errorf("%d more entries were not written", w.errs-maxErrors))
+	}
+	if w.lost != nil {
+		w.k.distrust = true
+		w.r.Err = errors.Join(w.r.Err, fmt.Errorf("write entries: %w", w.lost))
+	}
+}
+
+func (w *writer) batch(from, to int) {
+	var refused [batchSize]error
+	steps := w.steps[from:to]
+	err := w.k.sock.Write(steps, func(s *overlay.Step) (int32, uint8) {
+		protocol := w.k.cfg.Protocol
+		if w.k.cfg.TakeOver && s.Op == overlay.Remove && s.Odd {
+			protocol = 0 // of any
+		}
+		return w.k.index[s.Device], protocol
+	}, func(i int, err error) { refused[i] = err })
+	if err != nil {
+		w.lost = w.k.reconnect(err)
+		return
+	}
+	for i := range steps {
+		w.settle(&steps[i], refused[i], w.repair[from+i])
+	}
+}
+
+func (w *writer) settle(s *overlay.Step, err error, repair bool) {
+	if err != nil && !(s.Op == overlay.Remove && kernel.Gone(err)) {
+		w.refuse(s, err)
+		return
+	}
+	w.r.Written++
+	if repair {
+		w.r.Repaired++
+	}
+	switch {
+	case w.extra:
+	case s.Op == overlay.Remove:
+		delete(w.k.have, s.Key())
+	default:
+		w.k.have.Put(s.Entry)
+	}
+}
+
+func (w *writer) refuse(s *overlay.Step, err error) {
+	if s.Kind == overlay.Route && s.Op == overlay.Add && errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("there is another route to it, which is not ours: %w", err)
+	}
+	verb := [...]string{overlay.Add: "add", overlay.Replace: "change", overlay.Remove: "delete"}[s.Op]
+	w.r.Problems = append(w.r.Problems, overlay.Problem{Field: s.Entry.String(), Text: verb + ": " + err.Error()})
+	if w.errs++; w.errs <= maxErrors {
+		w.r.Err = errors.Join(w.r.Err, fmt.Errorf("%s %s: %w", verb, s.Entry, err))
+	}
+}

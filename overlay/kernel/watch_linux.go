@@ -1,0 +1,100 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/netns"
+	"fairlead/internal/nl"
+	"fairlead/overlay"
+)
+
+// Event is one thing that changed in the kernel, for all we know by our own
+// hand: the port number of the sender, by which one could tell, is missing from
+// notifications about FDB entries and about neighbours that are deleted.
+type Event struct {
+	Gone  bool
+	Link  *Link
+	Entry *Found
+	// Route is set on a default route.
+	Route bool
+}
+
+// Interest says which events matter, so that a node with many pods, whose
+// devices and neighbours come and go, does not wake the loop.
+type Interest struct {
+	Protocol uint8
+	Names    []string // of our devices
+	Ours     []int32  // their indices
+	Uplinks  []int32  // of the devices that carry underlay addresses
+	Underlay []netip.Addr
+	Defaults bool
+}
+
+func watchGroups() []uint32 {
+	return []uint32{
+		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+	}
+}
+
+// watchBuffer is asked for, so that the echoes of a first sync fit. An
+// unprivileged namespace gets less, and then reads everything once more.
+const watchBuffer = 8 << 20
+
+// Watch passes events that matter to noted until ctx ends; lost says that some
+// were, or may have been.
+func Watch(ctx context.Context, ns *netns.NS, matters func() *Interest, noted func([]Event), lost func()) error {
+	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_ROUTE, Namespace: ns, Groups: watchGroups(), ReceiveBuffer: watchBuffer})
+	if err != nil {
+		return fmt.Errorf("watch network: %w", err)
+	}
+	defer func() { _ = s.Close() }()
+	var in *Interest
+	var events []Event
+	err = s.Listen(ctx, func(m nl.Reply) {
+		if in == nil {
+			in = matters()
+		}
+		if e, ok := in.event(m); ok {
+			events = append(events, e)
+		}
+	}, func() {
+		if len(events) > 0 {
+			noted(events)
+		}
+		in, events = nil, nil
+	}, lost)
+	if err != nil {
+		return fmt.Errorf("watch network: %w", err)
+	}
+	return nil
+}
+
+func (in *Interest) event(m nl.Reply) (Event, bool) {
+	e := Event{Gone: m.Kind == unix.RTM_DELLINK || m.Kind == unix.RTM_DELADDR || m.Kind == unix.RTM_DELNEIGH || m.Kind == unix.RTM_DELROUTE}
+	if m.Kind == unix.RTM_NEWLINK || m.Kind == unix.RTM_DELLINK {
+		l, ok := decodeLink(m.Body)
+		e.Link = &l
+		return e, ok && (slices.Contains(in.Names, l.Name) || slices.Contains(in.Ours, l.Index) || slices.Contains(in.Uplinks, l.Index))
+	}
+	f, ok := decodeEntry(m, in.Protocol)
+	e.Entry = &f
+	switch {
+	case f.Kind == overlay.Route && !ok:
+		e.Route = in.Defaults && f.Dst.IsValid() && f.Dst.Bits() == 0
+		return e, e.Route
+	case !ok:
+		return e, false
+	case f.Kind == overlay.Address && !slices.Contains(in.Ours, f.Index):
+		return e, slices.Contains(in.Uplinks, f.Index) || slices.Contains(in.Underlay, f.Dst.Addr())
+	}
+	return e, f.Kind == overlay.Route || slices.Contains(in.Ours, f.Index)
+}
