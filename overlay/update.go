@@ -10,12 +10,6 @@ import (
 	"fairlead/internal/inet"
 )
 
-// knownNode is a peer that is part of a plan.
-type knownNode struct {
-	Node
-	pass uint64 // of the last update that saw it
-}
-
 // maxUpdate is how many changes at once are worth more than a plan from scratch.
 const maxUpdate = 256
 

@@ -61,6 +61,20 @@ func rules() []rule {
 		allow: []string{"fairlead/internal/netns", "github.com/mdlayher/netlink"},
 		why:   "internal/nl is the ground of everything that talks netlink",
 	}, {
+		from:  []string{"overlay"},
+		deny:  []string{"fairlead/...", "github.com/...", "golang.org/...", "os", "syscall"},
+		allow: []string{"fairlead/internal/inet"},
+		why:   "the plan is pure: overlay/kernel reads and writes",
+	}, {
+		from: []string{"overlay/kernel"}, deny: []string{"fairlead/overlay/keeper"},
+		why: "the kernel's side knows no loop",
+	}, {
+		from: []string{"overlay/keeper"}, deny: []string{"golang.org/x/sys/...", "github.com/...", "fairlead/internal/nl"},
+		why: "the loop knows the kernel by overlay/kernel only",
+	}, {
+		from: []string{"proxier/...", "nat/...", "conntrack/..."}, deny: []string{"fairlead/overlay/kernel", "fairlead/overlay/keeper"},
+		why: "what others need of the overlay are its words",
+	}, {
 		from: []string{"proxier/..."}, tests: true, deny: []string{"fairlead/cmd/...", "fairlead/bench/..."},
 		why: "imports go from cmd to proxier",
 	}, {
@@ -203,6 +217,13 @@ func TestViolations(t *testing.T) {
 		{"nat/kernel/table.go", "fairlead/internal/inet", false},
 		{"nat/kernel/table.go", "fairlead/proxier", true},
 		{"internal/inet/addr.go", "fairlead/nat", true},
+		{"overlay/plan.go", "golang.org/x/sys/unix", true},
+		{"overlay/plan.go", "fairlead/overlay/kernel", true},
+		{"overlay/kernel/load.go", "fairlead/overlay/keeper", true},
+		{"overlay/keeper/pass.go", "golang.org/x/sys/unix", true},
+		{"overlay/keeper/pass.go", "fairlead/overlay/kernel", false},
+		{"proxier/loop.go", "fairlead/overlay", false},
+		{"proxier/loop.go", "fairlead/overlay/keeper", true},
 		{"internal/nl/socket.go", "fairlead/internal/inet", true},
 		{"internal/nl/socket.go", "fairlead/internal/netns", false},
 		{"internal/nl/socket.go", "github.com/google/nftables", true},
