@@ -64,7 +64,7 @@ func (k *Keeper) look(underlay [2]netip.Addr) error {
 }
 
 func (k *Keeper) setInterest() {
-	in := &kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}, Defaults: k.seen.Defaults}
+	in := &kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}, Defaults: k.seen.Defaults, TakeOver: k.cfg.TakeOver}
 	for index := range k.owned {
 		in.Ours = append(in.Ours, index)
 	}

@@ -70,8 +70,8 @@ func (w *writer) batch(from, to int) {
 	steps := w.steps[from:to]
 	err := w.k.sock.Write(steps, func(s *overlay.Step) (int32, uint8) {
 		protocol := w.k.cfg.Protocol
-		if w.k.cfg.TakeOver && s.Op == overlay.Remove && s.Odd {
-			protocol = 0 // of any
+		if s.Op == overlay.Remove && s.Odd && (w.k.cfg.TakeOver || kernel.LinkLocal4(s.Dst)) {
+			protocol = 0 // any
 		}
 		return w.k.index[s.Device], protocol
 	}, func(i int, err error) { refused[i] = err })

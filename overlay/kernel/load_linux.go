@@ -165,7 +165,7 @@ func (s *Conn) Load(cfg *overlay.Config, devices map[int32]string, names func(in
 func (l *Snapshot) read(s *Conn, cfg *overlay.Config, devices map[int32]string, names func(int32) string) error {
 	note := func(m nl.Reply) {
 		f, ok := decodeEntry(m, cfg.Protocol)
-		if !ok && cfg.TakeOver && f.inherited(devices) {
+		if !ok && f.foreign(cfg.TakeOver, func(i int32) bool { _, ours := devices[i]; return ours }) {
 			f.Odd, ok = true, true
 		}
 		if !ok || f.Transient {
@@ -201,17 +201,42 @@ func (l *Snapshot) read(s *Conn, cfg *overlay.Config, devices map[int32]string, 
 	for _, f := range inet.Families() {
 		errs = append(errs, dumpRoutes(s, f, protocol, note))
 	}
+	for index := range devices {
+		errs = append(errs, dumpLinkLocal(s, index, note))
+	}
 	return errors.Join(errs...)
 }
 
-// inherited reports whether f is a route through one of our devices that
-// somebody made before the device was ours; the kernel makes its own.
-func (f *Found) inherited(devices map[int32]string) bool {
-	_, ours := devices[f.Index]
-	return ours && f.Kind == overlay.Route && f.protocol > unix.RTPROT_KERNEL
+// dumpLinkLocal reads the IPv4 link-local routes through a device, whoever made
+// them.
+func dumpLinkLocal(s *Conn, index int32, each func(nl.Reply)) error {
+	body := make([]byte, unix.SizeofRtMsg)
+	body[0] = unix.AF_INET
+	return s.dump(unix.RTM_GETROUTE, body, func(r *nl.Messages) {
+		r.U32(unix.RTA_TABLE, unix.RT_TABLE_MAIN)
+		r.U32(unix.RTA_OIF, uint32(index))
+	}, only(body[0], func(m nl.Reply) {
+		if f, ok := decodeRoute(m.Body, 0); !ok && LinkLocal4(f.Dst) {
+			each(m)
+		}
+	}))
 }
 
-// Ignored are addresses that a device gives itself.
+// foreign reports whether f is a route through one of our devices that another
+// program made and that has to go: any in a device that is taken over, and link-local
+// ones in all, because they draw 169.254.169.254 into the tunnel. The kernel's own
+// routes go with their addresses.
+func (f *Found) foreign(takeOver bool, ours func(index int32) bool) bool {
+	return f.Kind == overlay.Route && f.protocol > unix.RTPROT_KERNEL && ours(f.Index) && (takeOver || LinkLocal4(f.Dst))
+}
+
+// LinkLocal4 reports whether p lies in 169.254.0.0/16 (RFC 3927).
+func LinkLocal4(p netip.Prefix) bool {
+	return p.Bits() >= 16 && p.Addr().Is4() && p.Addr().IsLinkLocalUnicast()
+}
+
+// Ignored reports whether a device gave itself an address: only fe80::/10 is its
+// own. dhcpcd, avahi and systemd-networkd add addresses of 169.254.0.0/16.
 func Ignored(e *overlay.Entry) bool {
-	return e.Kind == overlay.Address && e.Dst.Addr().IsLinkLocalUnicast()
+	return e.Kind == overlay.Address && e.Dst.Addr().Is6() && e.Dst.Addr().IsLinkLocalUnicast()
 }

@@ -36,6 +36,8 @@ type Interest struct {
 	Uplinks  []int32  // of the devices that carry underlay addresses
 	Underlay []netip.Addr
 	Defaults bool
+	// TakeOver makes routes of other programs through our devices matter.
+	TakeOver bool
 }
 
 func watchGroups() []uint32 {
@@ -88,6 +90,9 @@ func (in *Interest) event(m nl.Reply) (Event, bool) {
 	f, ok := decodeEntry(m, in.Protocol)
 	e.Entry = &f
 	switch {
+	case f.foreign(in.TakeOver, func(i int32) bool { return slices.Contains(in.Ours, i) }):
+		f.Odd = true
+		return e, true
 	case f.Kind == overlay.Route && !ok:
 		e.Route = in.Defaults && f.Dst.IsValid() && f.Dst.Bits() == 0
 		return e, e.Route
