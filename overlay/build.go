@@ -74,9 +74,7 @@ func (p *Planner) ready() bool {
 		p.add(p.self.Name, fieldPodCIDRs, "this node has none yet, so that its overlay waits")
 		p.Waits = true
 	}
-	for _, f := range inet.Families() {
-		p.own[f] = p.self.Address(f)
-	}
+	p.setLocal()
 	if !p.own[inet.IPv4].IsValid() && !p.own[inet.IPv6].IsValid() {
 		p.add(p.self.Name, fieldUnderlay, "this node has no address yet, so that its overlay waits")
 		p.Waits = true

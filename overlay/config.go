@@ -84,6 +84,8 @@ type Config struct {
 	ClusterCIDRs []netip.Prefix
 	// ServiceCIDRs must not overlap them.
 	ServiceCIDRs []netip.Prefix
+	// Uplink selects the address by which this node sends to others.
+	Uplink Uplink
 }
 
 // WithDefaults fills in what is not set.
@@ -141,7 +143,7 @@ func (c Config) Validate() error {
 	if c.Protocol <= rtprotBoot+1 {
 		bad("overlay route protocol %d is the kernel's or the administrator's own", c.Protocol)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Uplink.Validate())...)
 }
 
 // validName is dev_valid_name of the kernel.

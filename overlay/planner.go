@@ -16,7 +16,7 @@ type Planner struct {
 	cfg  Config
 	net  Underlay
 	self *Node
-	own  [2]netip.Addr // underlay addresses of self
+	own  [2]netip.Addr // addresses by which self sends
 	mtu  [2]int        // of the devices
 	vtep [2]netip.Addr // own VTEP addresses, by family of pods
 	// carries says for each device which families of pods it carries.

@@ -5,6 +5,7 @@ package overlay
 
 import (
 	"net/netip"
+	"slices"
 
 	"fairlead/internal/inet"
 )
@@ -58,7 +59,7 @@ func (p *Planner) tunnel(n *Node, cidr netip.Prefix) {
 		if !local.IsValid() || !remote.IsValid() {
 			continue
 		}
-		if local == remote {
+		if local == remote || slices.Contains(p.self.Underlay, remote) {
 			p.add(n.Name, fieldUnderlay, "%s is this node's own address", remote)
 			return
 		}

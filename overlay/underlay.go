@@ -12,7 +12,12 @@ import (
 
 // Underlay is what the kernel says about the node's own network. Devices of
 // the overlay are not part of it.
-type Underlay struct{ Links []Link }
+type Underlay struct {
+	Links []Link
+	// Toward names the link by which the kernel sends to Uplink.CanReach; empty
+	// without one.
+	Toward string
+}
 
 // Link is a network device of the node.
 type Link struct {
@@ -27,7 +32,7 @@ type Link struct {
 
 // Equal reports whether two descriptions are the same.
 func (u Underlay) Equal(o Underlay) bool {
-	return slices.EqualFunc(u.Links, o.Links, func(a, b Link) bool {
+	return u.Toward == o.Toward && slices.EqualFunc(u.Links, o.Links, func(a, b Link) bool {
 		return a.Name == b.Name && a.MTU == b.MTU && a.Up == b.Up && a.Loopback == b.Loopback &&
 			a.Default == b.Default && slices.Equal(a.Addrs, b.Addrs)
 	})

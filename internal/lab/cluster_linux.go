@@ -77,6 +77,9 @@ func (c *Cluster) addOutside() (err error) {
 	)
 }
 
+// Router returns the host between the nodes and the outside.
+func (c *Cluster) Router() *Host { return c.fabric }
+
 // RouteVIPs makes the fabric send packets for dst to node, as a router in front
 // of a cluster does for ClusterIPs and load balancer addresses.
 func (c *Cluster) RouteVIPs(dst netip.Prefix, node *Node) error {

@@ -86,7 +86,7 @@ func (h *host) underlay(t testing.TB) overlay.Underlay {
 	s, err := kernel.Dial(h.ns)
 	h.must(t, err)
 	defer func() { _ = s.Close() }()
-	view, err := s.Look(func(l *kernel.Link) bool { return l.Kind == "vxlan" }, [2]netip.Addr{})
+	view, err := s.Look(func(l *kernel.Link) bool { return l.Kind == "vxlan" }, [2]netip.Addr{}, netip.Addr{})
 	h.must(t, err)
 	return view.Net
 }

@@ -40,7 +40,7 @@ func (k *Keeper) ours(l *kernel.Link) bool {
 
 // look reads links and addresses, and tells the watch which of them matter.
 func (k *Keeper) look(underlay [2]netip.Addr) error {
-	view, err := k.sock.Look(k.ours, underlay)
+	view, err := k.sock.Look(k.ours, underlay, k.cfg.Uplink.CanReach)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,12 @@ func (k *Keeper) look(underlay [2]netip.Addr) error {
 }
 
 func (k *Keeper) setInterest() {
-	in := &kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}, Defaults: k.seen.Defaults, TakeOver: k.cfg.TakeOver}
+	in := &kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}, Defaults: k.seen.Defaults, TakeOver: k.cfg.TakeOver, Uplink: k.cfg.Uplink}
+	for i := range k.seen.Net.Links {
+		if l := &k.seen.Net.Links[i]; k.cfg.Uplink.Matches(l.Name, netip.Addr{}) || l.Name == k.seen.Net.Toward {
+			in.Uplinks = append(in.Uplinks, k.index[l.Name])
+		}
+	}
 	for index := range k.owned {
 		in.Ours = append(in.Ours, index)
 	}

@@ -64,3 +64,11 @@ func (c *Conn) dump(kind uint16, body []byte, filter func(*nl.Messages), each fu
 	}
 	return c.sock.Dump(&c.msgs, each)
 }
+
+// get calls each for the object that a message asks for.
+func (c *Conn) get(kind uint16, body []byte, fill func(*nl.Messages), each func(nl.Reply)) error {
+	c.msgs.Reset()
+	c.msgs.Begin(kind, 0, body...)
+	fill(&c.msgs)
+	return c.sock.Get(&c.msgs, each)
+}

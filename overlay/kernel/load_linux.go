@@ -6,6 +6,7 @@ package kernel
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"fairlead/internal/inet"
@@ -37,9 +38,9 @@ func (s *View) Link(name string) *Link {
 // skipStats is RTEXT_FILTER_SKIP_STATS: counters are most of what is dumped.
 const skipStats = 1 << 3
 
-// Look reads links and addresses, and default routes where an underlay address
-// of the node is on no link.
-func (s *Conn) Look(ours func(*Link) bool, underlay [2]netip.Addr) (*View, error) {
+// Look reads links and addresses, default routes where an underlay address of the
+// node is on no link, and the link towards canReach if that is an address.
+func (s *Conn) Look(ours func(*Link) bool, underlay [2]netip.Addr, canReach netip.Addr) (*View, error) {
 	view := &View{}
 	err := nl.Repeat("links", func() error {
 		view.Links = view.Links[:0]
@@ -72,9 +73,37 @@ func (s *Conn) Look(ours func(*Link) bool, underlay [2]netip.Addr) (*View, error
 		}
 	}
 	if view.Defaults {
-		err = view.readDefaults(s, at)
+		if err := view.readDefaults(s, at); err != nil {
+			return nil, err
+		}
+	}
+	if canReach.IsValid() {
+		view.Defaults = true // The answer may change with any default route.
+		err = view.readToward(s, at, canReach)
 	}
 	return view, err
+}
+
+// readToward asks for the link by which the kernel sends to an address. An address
+// without a route has none.
+func (v *View) readToward(s *Conn, at map[int32]int, to netip.Addr) error {
+	body := make([]byte, unix.SizeofRtMsg)
+	body[0], body[1] = osFamily(to), byte(to.BitLen())
+	err := s.get(unix.RTM_GETROUTE, body, func(r *nl.Messages) { r.Attr(unix.RTA_DST, to.AsSlice()...) }, func(m nl.Reply) {
+		if len(m.Body) < unix.SizeofRtMsg {
+			return
+		}
+		if i, known := at[int32(nl.U32(nl.Attr(m.Body[unix.SizeofRtMsg:], unix.RTA_OIF)))]; known {
+			v.Net.Toward = v.Net.Links[i].Name
+		}
+	})
+	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read route to %s: %w", to, err)
+	}
+	return nil
 }
 
 func (v *View) readAddresses(s *Conn, at map[int32]int) error {

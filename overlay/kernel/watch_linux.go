@@ -36,6 +36,8 @@ type Interest struct {
 	Uplinks  []int32  // of the devices that carry underlay addresses
 	Underlay []netip.Addr
 	Defaults bool
+	// Uplink makes links and addresses matter that it may select.
+	Uplink overlay.Uplink
 	// TakeOver makes routes of other programs through our devices matter.
 	TakeOver bool
 }
@@ -85,7 +87,7 @@ func (in *Interest) event(m nl.Reply) (Event, bool) {
 	if m.Kind == unix.RTM_NEWLINK || m.Kind == unix.RTM_DELLINK {
 		l, ok := decodeLink(m.Body)
 		e.Link = &l
-		return e, ok && (slices.Contains(in.Names, l.Name) || slices.Contains(in.Ours, l.Index) || slices.Contains(in.Uplinks, l.Index))
+		return e, ok && (slices.Contains(in.Names, l.Name) || slices.Contains(in.Ours, l.Index) || slices.Contains(in.Uplinks, l.Index) || in.Uplink.Matches(l.Name, netip.Addr{}))
 	}
 	f, ok := decodeEntry(m, in.Protocol)
 	e.Entry = &f
@@ -99,7 +101,7 @@ func (in *Interest) event(m nl.Reply) (Event, bool) {
 	case !ok:
 		return e, false
 	case f.Kind == overlay.Address && !slices.Contains(in.Ours, f.Index):
-		return e, slices.Contains(in.Uplinks, f.Index) || slices.Contains(in.Underlay, f.Dst.Addr())
+		return e, slices.Contains(in.Uplinks, f.Index) || slices.Contains(in.Underlay, f.Dst.Addr()) || in.Uplink.Matches("", f.Dst.Addr())
 	}
 	return e, f.Kind == overlay.Route || slices.Contains(in.Ours, f.Index)
 }

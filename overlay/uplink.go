@@ -1,0 +1,206 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"fairlead/internal/inet"
+)
+
+// Uplink says by which address of its own a node sends to other nodes. The zero
+// value takes the node's address if an interface has it, and else an address of
+// the interface with the default route, as behind a 1:1 NAT.
+type Uplink struct {
+	// Interfaces are tried in order. Each is the name of an interface, a CIDR or an
+	// address on an interface, or a regular expression that matches a whole name or a
+	// whole address.
+	Interfaces []string
+	// CanReach selects the interface by which the kernel would send to an address.
+	CanReach netip.Addr
+	// Addresses are the node's addresses by family. Each is either on an interface,
+	// where tunnels then begin, or in front of a NAT, for peers to send to.
+	Addresses [2]netip.Addr
+}
+
+// chosen reports whether anything is selected.
+func (u *Uplink) chosen() bool { return len(u.Interfaces) > 0 || u.CanReach.IsValid() }
+
+// Validate reports everything that is wrong with u.
+func (u *Uplink) Validate() error {
+	var errs []error
+	for _, s := range u.Interfaces {
+		if _, err := parsePattern(s); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for f, a := range u.Addresses {
+		if a.IsValid() && (inet.FamilyOf(a) != inet.Family(f) || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback()) {
+			errs = append(errs, fmt.Errorf("underlay address %s is not a unicast address of %s", a, inet.Family(f)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Matches reports whether an interface or one of its addresses is among those that
+// u selects by name, pattern or CIDR.
+func (u *Uplink) Matches(name string, addr netip.Addr) bool {
+	for _, s := range u.Interfaces {
+		if p, err := parsePattern(s); err == nil && (p.name(name) || addr.IsValid() && p.address(addr)) {
+			return true
+		}
+	}
+	return false
+}
+
+// pattern is one of Uplink.Interfaces.
+type pattern struct {
+	text string
+	cidr netip.Prefix
+	re   *regexp.Regexp
+}
+
+func parsePattern(s string) (pattern, error) {
+	p := pattern{text: s}
+	if cidr, err := netip.ParsePrefix(s); err == nil {
+		p.cidr = cidr
+		return p, nil
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		p.cidr = Single(a)
+		return p, nil
+	}
+	var err error
+	if p.re, err = regexp.Compile("^(?:" + s + ")$"); err != nil || s == "" {
+		return p, fmt.Errorf("underlay interface %q is not a name, a CIDR or a regular expression", s)
+	}
+	return p, nil
+}
+
+func (p *pattern) name(name string) bool {
+	return p.re != nil && (p.text == name || p.re.MatchString(name))
+}
+
+func (p *pattern) address(a netip.Addr) bool {
+	return p.cidr.IsValid() && p.cidr.Contains(a) || p.re != nil && p.re.MatchString(a.String())
+}
+
+// setLocal decides for each family by which address the node sends, and notes what
+// stands in the way.
+func (p *Planner) setLocal() {
+	for _, f := range inet.Families() {
+		node := p.self.Address(f)
+		if a := p.cfg.Uplink.Addresses[f]; a.IsValid() {
+			node = a
+		}
+		if !node.IsValid() {
+			continue
+		}
+		p.own[f] = p.local(f, node)
+	}
+}
+
+// local returns the address by which the node sends, or one that is not valid if
+// what was selected is not there.
+func (p *Planner) local(f inet.Family, node netip.Addr) netip.Addr {
+	u := &p.cfg.Uplink
+	if a := u.Addresses[f]; a.IsValid() {
+		if l, _ := p.net.Bearing(a); l != nil {
+			return a
+		}
+	}
+	if u.chosen() {
+		a := p.selected(f, node)
+		if !a.IsValid() {
+			p.add(p.self.Name, fieldUnderlay, "no interface with an %s address matches %s: the node's tunnels over %s wait for one", f, u, f)
+		}
+		return a
+	}
+	if l, _ := p.net.Bearing(node); l != nil {
+		return node
+	}
+	if l := p.net.Egress(node); l != nil {
+		if a := l.address(f, netip.Addr{}); a.IsValid() {
+			return a
+		}
+	}
+	p.add(p.self.Name, fieldUnderlay, "no interface has %s, and none with a default route has another %s address: nothing can be sent to other nodes", node, f)
+	return node
+}
+
+// selected returns the address that the first pattern with a match selects. It
+// prefers the node's own, and exact names to patterns.
+func (p *Planner) selected(f inet.Family, node netip.Addr) netip.Addr {
+	for _, s := range p.cfg.Uplink.Interfaces {
+		pat, err := parsePattern(s)
+		if err != nil {
+			continue // Validate reports it
+		}
+		for _, exact := range [2]bool{true, false} {
+			for i := range p.net.Links {
+				l := &p.net.Links[i]
+				var a netip.Addr
+				if named := l.Name == s || !exact && pat.name(l.Name); named {
+					a = l.address(f, node)
+				} else if !exact {
+					a = l.matching(f, &pat)
+				}
+				if a.IsValid() {
+					return a
+				}
+			}
+		}
+	}
+	if r := p.net.Toward; p.cfg.Uplink.CanReach.IsValid() && r != "" {
+		for i := range p.net.Links {
+			if l := &p.net.Links[i]; l.Name == r {
+				return l.address(f, node)
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+// address returns the preferred address if the link has it, else its first of a
+// family that other hosts can send to.
+func (l *Link) address(f inet.Family, preferred netip.Addr) netip.Addr {
+	var first netip.Addr
+	for _, p := range l.Addrs {
+		a := p.Addr()
+		if a == preferred {
+			return a
+		}
+		if !first.IsValid() && usable(f, a) {
+			first = a
+		}
+	}
+	return first
+}
+
+// matching returns the link's first address of a family that a pattern matches.
+func (l *Link) matching(f inet.Family, pat *pattern) netip.Addr {
+	for _, p := range l.Addrs {
+		if a := p.Addr(); usable(f, a) && pat.address(a) {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+func usable(f inet.Family, a netip.Addr) bool {
+	return inet.FamilyOf(a) == f && a.IsGlobalUnicast() // link-local and loopback are not
+}
+
+// String names what is selected, for messages.
+func (u *Uplink) String() string {
+	words := append([]string(nil), u.Interfaces...)
+	if u.CanReach.IsValid() {
+		words = append(words, "the route to "+u.CanReach.String())
+	}
+	return strings.Join(words, ", ")
+}
