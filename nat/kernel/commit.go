@@ -21,7 +21,8 @@ import (
 func isRaw(c *ruleset.Chain) bool {
 	for _, r := range c.Rules {
 		for _, e := range r.Exprs {
-			if _, ok := e.(*ruleset.CtOriginal); ok {
+			switch e.(type) {
+			case *ruleset.CtOriginal, *ruleset.MasqueradePorts:
 				return true
 			}
 		}
@@ -255,8 +256,11 @@ func rawExprs(es []expr.Any) ([]byte, error) {
 	var list []netlink.Attribute
 	for _, e := range es {
 		data, err := expr.Marshal(unix.NFPROTO_INET, e)
-		if o, ok := e.(*ruleset.CtOriginal); ok {
-			data, err = encodeCt(o), nil
+		switch e := e.(type) {
+		case *ruleset.CtOriginal:
+			data, err = encodeCt(e), nil
+		case *ruleset.MasqueradePorts:
+			data, err = encodeMasquerade(e), nil
 		}
 		if err != nil {
 			return nil, err
@@ -264,6 +268,13 @@ func rawExprs(es []expr.Any) ([]byte, error) {
 		list = append(list, netlink.Attribute{Type: unix.NFTA_LIST_ELEM | unix.NLA_F_NESTED, Data: data})
 	}
 	return netlink.MarshalAttributes(list)
+}
+
+func encodeMasquerade(m *ruleset.MasqueradePorts) []byte {
+	const flags = unix.NF_NAT_RANGE_PROTO_SPECIFIED | unix.NF_NAT_RANGE_PROTO_RANDOM_FULLY
+	data := attrs(num(unix.NFTA_MASQ_FLAGS, flags),
+		num(unix.NFTA_MASQ_REG_PROTO_MIN, m.RegProtoMin), num(unix.NFTA_MASQ_REG_PROTO_MAX, m.RegProtoMax))
+	return attrs(str(unix.NFTA_EXPR_NAME, "masq"), netlink.Attribute{Type: unix.NFTA_EXPR_DATA | unix.NLA_F_NESTED, Data: data})
 }
 
 func encodeCt(o *ruleset.CtOriginal) []byte {

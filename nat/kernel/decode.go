@@ -152,6 +152,9 @@ func parseExpr(name string, data []byte) (expr.Any, error) {
 		e = &expr.Fib{}
 	case "immediate":
 		e = &expr.Verdict{}
+		if be32(attributes(data)[unix.NFTA_IMMEDIATE_DREG]) != unix.NFT_REG_VERDICT {
+			e = &expr.Immediate{}
+		}
 	case "lookup":
 		e = &expr.Lookup{}
 	case "masq":
@@ -173,6 +176,9 @@ func parseExpr(name string, data []byte) (expr.Any, error) {
 	}
 	if err := expr.Unmarshal(unix.NFPROTO_INET, data, e); err != nil {
 		return nil, fmt.Errorf("read expression %s: %w", name, err)
+	}
+	if m, ok := e.(*expr.Masq); ok && m.ToPorts {
+		return &ruleset.MasqueradePorts{Masq: *m}, nil
 	}
 	return e, nil
 }

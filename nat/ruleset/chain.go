@@ -55,6 +55,8 @@ func describe(e expr.Any) string {
 		c.RegAddrMax, c.RegProtoMax = max(c.RegAddrMax, c.RegAddrMin), max(c.RegProtoMax, c.RegProtoMin)
 		c.Specified = c.RegProtoMin != 0 // and says so in a flag, too
 		return fmt.Sprintf("nat %+v", c)
+	case *MasqueradePorts:
+		return fmt.Sprintf("masquerade %d %d", e.RegProtoMin, e.RegProtoMax)
 	case *CtOriginal:
 		return fmt.Sprintf("ct original %d %d", e.Key, e.Register)
 	}
@@ -71,13 +73,16 @@ const (
 	chainServices    = "services"
 	chainInvalid     = "invalid"
 	chainTunnels     = "tunnels"
+	chainTunnelGuard = "tunnel-guard"
 	chainTunnelsOut  = "tunnels-output"
+	chainMasquerade  = "masq"   // "masquerade" is a word of nft's
 	chainReject      = "refuse" // "reject" is a word of nft's
 
 	// What base chains pass packets on to, so that all others cost one rule.
 	chainRememberNew   = "remember-new"
 	chainInvalidSource = "invalid-source"
 	chainTunnelIn      = "tunnel-in"
+	chainTunnelDrop    = "tunnel-drop"
 	chainTunnelOut     = "tunnel-out"
 )
 
@@ -125,7 +130,12 @@ var Hooks = map[string]*Hook{
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityMangle,
 		Text: "type filter hook prerouting priority mangle; policy accept;",
 	},
-	// In front of it.
+	// Behind connection tracking, which has found the replies to flows of ours.
+	chainTunnelGuard: {
+		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityMangle,
+		Text: "type filter hook prerouting priority mangle; policy accept;",
+	},
+	// In front of connection tracking.
 	chainTunnels: {
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityRaw,
 		Text: "type filter hook prerouting priority raw; policy accept;",

@@ -38,6 +38,17 @@ const (
 	ctDstIP6 = 22 // NFT_CT_DST_IP6
 )
 
+// MasqueradePorts is a masquerade with a range of source ports and flags.
+// google/nftables (v0.3.0) encodes the range without the flags.
+type MasqueradePorts struct{ expr.Masq }
+
+// isReply matches packets in the reply direction of a tracked flow. An untracked
+// packet has no direction and does not match.
+func isReply() []expr.Any {
+	return one(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{1}})
+}
+
 // CtOriginal loads a field of the flow's original direction: what the client
 // sent, before anybody rewrote it.
 //
@@ -259,12 +270,20 @@ func hasMarkBit(mark uint32) []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(mark)})
 }
 
-// ctStatusDNAT matches flows whose destination was rewritten, by anyone.
-func ctStatusDNAT() []expr.Any {
-	const ipsDstNAT = 1 << 5 // IPS_DST_NAT
-	return append(masked(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, ipsDstNAT, 0),
+// Bits of a flow's status (enum ip_conntrack_status).
+const (
+	ipsSourceNAT = 1 << 4 // IPS_SRC_NAT
+	ipsDstNAT    = 1 << 5 // IPS_DST_NAT
+)
+
+// ctStatus matches flows with one of the bits.
+func ctStatus(bits uint32) []expr.Any {
+	return append(masked(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, bits, 0),
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)})
 }
+
+// ctStatusDNAT matches flows whose destination was rewritten, by any program.
+func ctStatusDNAT() []expr.Any { return ctStatus(ipsDstNAT) }
 
 func masked(load expr.Any, mask, xor uint32) []expr.Any {
 	return one(load, &expr.Bitwise{
@@ -274,13 +293,13 @@ func masked(load expr.Any, mask, xor uint32) []expr.Any {
 	})
 }
 
-func masquerade() []expr.Any { return one(&expr.Masq{FullyRandom: true}) }
-
 func reject() []expr.Any {
 	return one(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH})
 }
 
 func drop() []expr.Any { return one(&expr.Verdict{Kind: expr.VerdictDrop}) }
+
+func returns() []expr.Any { return one(&expr.Verdict{Kind: expr.VerdictReturn}) }
 
 func gotoChain(name string) []expr.Any {
 	return one(&expr.Verdict{Kind: expr.VerdictGoto, Chain: name})

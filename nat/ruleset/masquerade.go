@@ -4,16 +4,54 @@
 package ruleset
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
-// egressRules masquerade what leaves the cluster. They stand behind those of Services,
-// so what these masquerade never gets here.
+// masqueradeChain returns the rules that every masquerade of the table ends in.
+// While a tunnel ends on this node, the kernel draws the source ports of UDP flows
+// from a range without the tunnel's port. The reply to a flow from that port would
+// reach the VXLAN socket instead of the flow's client.
+func masqueradeChain(t *nat.Tunnels) []rule {
+	all := newRule("masquerade fully-random", one(&expr.Masq{FullyRandom: true}))
+	if t.Port == 0 {
+		return []rule{all}
+	}
+	low, high := portsBeside(t.Port)
+	first, last := binary.BigEndian.AppendUint16(nil, low), binary.BigEndian.AppendUint16(nil, high)
+	return []rule{
+		newRule(fmt.Sprintf("meta l4proto udp masquerade to :%d-%d fully-random", low, high),
+			protocol(unix.IPPROTO_UDP),
+			one(&expr.Immediate{Register: reg1, Data: first}, &expr.Immediate{Register: reg2, Data: last},
+				&MasqueradePorts{expr.Masq{FullyRandom: true, ToPorts: true, RegProtoMin: reg1, RegProtoMax: reg2}})),
+		all,
+	}
+}
+
+// lowestPort is the lowest source port that the kernel gives an unprivileged flow
+// (nf_nat_l4proto_unique_tuple).
+const lowestPort = 1024
+
+// portsBeside returns the larger range of source ports above or below port.
+func portsBeside(port uint16) (low, high uint16) {
+	if port < lowestPort {
+		return lowestPort, math.MaxUint16
+	}
+	if port-lowestPort > math.MaxUint16-port {
+		return lowestPort, port - 1
+	}
+	return port + 1, math.MaxUint16
+}
+
+// egressRules masquerade what leaves the cluster. They stand behind those of
+// Services and see no packet that those masquerade.
 func egressRules(e *nat.Egress) []rule {
 	if len(e.Sources) == 0 {
 		return nil
@@ -27,7 +65,7 @@ func egressRules(e *nat.Egress) []rule {
 			text += fmt.Sprintf(" %s daddr != @%s", ipWord(f), nodes)
 			parts = append(parts, daddr(f, reg1), notInSet(nodes))
 		}
-		rules = append(rules, newRule(text+" masquerade fully-random", append(parts, masquerade())...))
+		rules = append(rules, newRule(text+" goto "+chainMasquerade, append(parts, gotoChain(chainMasquerade))...))
 	}
 	return rules
 }
@@ -38,13 +76,13 @@ func egressRules(e *nat.Egress) []rule {
 func masqueradeRules(s *nat.Settings) []rule {
 	m := s.Mark()
 	rules := []rule{newRule(
-		fmt.Sprintf("meta mark & 0x%08x == 0x%08x meta mark set meta mark & 0x%08x masquerade fully-random", m, m, ^m),
-		hasMarkBit(m), clearMarkBit(m), masquerade())}
+		fmt.Sprintf("meta mark & 0x%08x == 0x%08x meta mark set meta mark & 0x%08x goto %s", m, m, ^m, chainMasquerade),
+		hasMarkBit(m), clearMarkBit(m), gotoChain(chainMasquerade))}
 	for _, f := range inet.Families() {
 		hairpin := Set{Hairpin, f}
 		rules = append(rules, newRule(
-			fmt.Sprintf("ct status dnat %s saddr . %s daddr @%s masquerade fully-random", ipWord(f), ipWord(f), hairpin),
-			ctStatusDNAT(), onlyFamily(f), saddr(f, reg1), daddr(f, next(reg1, AddrLen(f))), inSet(hairpin), masquerade()))
+			fmt.Sprintf("ct status dnat %s saddr . %s daddr @%s goto %s", ipWord(f), ipWord(f), hairpin, chainMasquerade),
+			ctStatusDNAT(), onlyFamily(f), saddr(f, reg1), daddr(f, next(reg1, AddrLen(f))), inSet(hairpin), gotoChain(chainMasquerade)))
 	}
 	return append(rules, egressRules(&s.Egress)...)
 }

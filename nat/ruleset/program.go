@@ -64,6 +64,7 @@ func Program(s *nat.Settings, sticky bool) []Chain {
 	chains := []Chain{
 		{Name: chainReject, Rules: []rule{newRule("reject", reject())}},
 		{Name: chainServices, Rules: serviceRules()},
+		{Name: chainMasquerade, Rules: masqueradeChain(&s.Tunnels)},
 		{Name: chainPostrouting, Hook: Hooks[chainPostrouting], Rules: masqueradeRules(s)},
 		{Name: chainPrerouting, Hook: Hooks[chainPrerouting], Rules: []rule{jumpServices()}},
 		{Name: chainOutput, Hook: Hooks[chainOutput], Rules: []rule{jumpServices()}},
@@ -81,9 +82,11 @@ func Program(s *nat.Settings, sticky bool) []Chain {
 	}
 	if s.Tunnels.Port != 0 {
 		chains = append(chains,
-			Chain{Name: chainTunnelIn, Rules: incomingRules(&s.Tunnels)},
+			Chain{Name: chainTunnelIn, Rules: untrackedRules()},
 			Chain{Name: chainTunnels, Hook: Hooks[chainTunnels], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelIn)}},
-			Chain{Name: chainTunnelOut, Rules: outgoingRules(&s.Tunnels)},
+			Chain{Name: chainTunnelDrop, Rules: guardRules(&s.Tunnels)},
+			Chain{Name: chainTunnelGuard, Hook: Hooks[chainTunnelGuard], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelDrop)}},
+			Chain{Name: chainTunnelOut, Rules: outgoingRules()},
 			Chain{Name: chainTunnelsOut, Hook: Hooks[chainTunnelsOut], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelOut)}})
 	}
 	return chains

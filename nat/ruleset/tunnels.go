@@ -14,21 +14,36 @@ import (
 	"fairlead/nat"
 )
 
-// incomingRules drop tunnel packets of pods, on their way to any node, and those of
-// strangers; the others need no entry in the connection tracking table, where
-// they would take one for each flow inside the tunnels.
-//
-// The kernel's VXLAN socket listens on all addresses (vxlan_create_sock), so
-// that whatever ends on this node is looked at: gateways of pods, broadcasts and
-// ff02::1 included.
-func incomingRules(o *nat.Tunnels) []rule {
+// untrackedRules leave the packets of other nodes to this node's tunnels
+// untracked. Each flow inside a tunnel would otherwise take an entry in the
+// connection tracking table. Anybody can write a node's address into a packet, so
+// guardRules check untracked packets, too.
+func untrackedRules() []rule {
 	var rules []rule
+	for _, f := range inet.Families() {
+		nodes, vteps := Set{Nodes, f}, Set{VTEPs, f}
+		rules = append(rules, newRule(
+			fmt.Sprintf("%s saddr @%s %s daddr @%s notrack", ipWord(f), nodes, ipWord(f), vteps),
+			onlyFamily(f), saddr(f, reg1), inSet(nodes), daddr(f, reg1), inSet(vteps), one(&expr.Notrack{})))
+	}
+	return rules
+}
+
+// guardRules drop tunnel packets that pods send to any node and tunnel packets that
+// strangers send to this node. They let the reply to a masqueraded flow through,
+// because another program may have masqueraded that flow with the tunnel's port.
+//
+// The kernel's VXLAN socket listens on all addresses (vxlan_create_sock). The rules
+// therefore check every packet that ends on this node, whether it is sent to a
+// gateway of pods, a broadcast address or ff02::1.
+func guardRules(o *nat.Tunnels) []rule {
+	rules := []rule{newRule("ct direction reply ct status snat return", isReply(), ctStatus(ipsSourceNAT), returns())}
 	for _, name := range o.PodInterfaces {
 		rules = append(rules, newRule(fmt.Sprintf("iifname %q fib daddr type != unicast drop", name),
 			interfaceName(expr.CmpOpEq, interfacePattern(name)), notUnicast(), drop()))
 	}
 	for _, f := range inet.Families() {
-		cluster, nodes, vteps := Set{Cluster, f}, Set{Nodes, f}, Set{VTEPs, f}
+		cluster, nodes := Set{Cluster, f}, Set{Nodes, f}
 		ip := ipWord(f)
 		toNode := append(append(onlyFamily(f), daddr(f, reg1)...), inSet(nodes)...)
 		for _, name := range o.PodInterfaces {
@@ -40,16 +55,14 @@ func incomingRules(o *nat.Tunnels) []rule {
 			newRule(fmt.Sprintf("%s saddr @%s %s daddr @%s drop", ip, cluster, ip, nodes),
 				onlyFamily(f), saddr(f, reg1), inSet(cluster), daddr(f, reg1), inSet(nodes), drop()),
 			newRule(fmt.Sprintf("%s saddr != @%s fib daddr type != unicast drop", ip, nodes),
-				onlyFamily(f), saddr(f, reg1), notInSet(nodes), notUnicast(), drop()),
-			newRule(fmt.Sprintf("%s daddr @%s notrack", ip, vteps),
-				onlyFamily(f), daddr(f, reg1), inSet(vteps), one(&expr.Notrack{})))
+				onlyFamily(f), saddr(f, reg1), notInSet(nodes), notUnicast(), drop()))
 	}
 	return rules
 }
 
-// outgoingRules leave this node's own tunnel packets to other nodes untracked, and
-// nobody else's, who may want to translate his.
-func outgoingRules(o *nat.Tunnels) []rule {
+// outgoingRules leave the packets of this node's tunnels to other nodes untracked.
+// Other packets to the same port stay tracked, so that they can be translated.
+func outgoingRules() []rule {
 	var rules []rule
 	for _, f := range inet.Families() {
 		nodes, vteps := Set{Nodes, f}, Set{VTEPs, f}
@@ -60,7 +73,8 @@ func outgoingRules(o *nat.Tunnels) []rule {
 	return rules
 }
 
-// tunnelJump has rules of the chain look at tunnel packets alone.
+// tunnelJump sends tunnel packets to the chain, so that all other packets cost one
+// rule.
 func tunnelJump(o *nat.Tunnels, name string) rule {
 	port := append(dport(reg1), &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binary.BigEndian.AppendUint16(nil, o.Port)})
 	return newRule(fmt.Sprintf("udp dport %d goto %s", o.Port, name), protocol(unix.IPPROTO_UDP), port, gotoChain(name))
