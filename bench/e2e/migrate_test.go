@@ -85,7 +85,7 @@ func (r *run) scene(t *testing.T, name string, f func(*testing.T)) {
 	}
 }
 
-// toFairlead is section "A node comes to fairlead" of docs/migration.md.
+// toFairlead is section "Move a node to fairlead" of docs/migration.md.
 // move ends flannel and kube-proxy and starts the agent.
 func (o *others) toFairlead(t *testing.T, move func()) {
 	v4, v6 := o.index(t, "flannel.1"), o.index(t, "flannel-v6.1")
@@ -107,7 +107,7 @@ func (o *others) toFairlead(t *testing.T, move func()) {
 	}
 }
 
-// fromFairlead is section "A node goes back" of docs/migration.md.
+// fromFairlead is section "Move a node back" of docs/migration.md.
 func (o *others) fromFairlead(t *testing.T, a *agent) {
 	v4 := o.index(t, "flannel.1")
 	a.stop(t)
