@@ -4,7 +4,9 @@
 package proxier
 
 import (
+	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -53,12 +55,46 @@ func convertNode(in *corev1.Node) (*Node, []Problem) {
 	} else if in.Spec.PodCIDR != "" {
 		out.PodCIDRs = r.prefixes("spec.podCIDR", []string{in.Spec.PodCIDR})
 	}
+	out.Underlay = r.underlay(in.Annotations[AnnotationUnderlay], out.Underlay)
 	var err error
 	if out.Flannel, err = flannel.ParseLease(in.Annotations); err != nil {
 		r.add("metadata.annotations", "%v", err)
 	}
 	out.Leaving = out.Leaving || slices.ContainsFunc(in.Spec.Taints, func(t corev1.Taint) bool { return t.Key == taintAutoscaler })
 	return out, r.problems
+}
+
+// AnnotationUnderlay lists addresses by which a node is reached and sends, before
+// those of its status and separated by commas. Peers send to the first of each family
+// and accept tunnel packets from all.
+const AnnotationUnderlay = "fairlead/underlay-addresses"
+
+// maxUnderlay bounds the addresses of AnnotationUnderlay.
+const maxUnderlay = 8
+
+// underlay returns the addresses of an annotation and then those of the status.
+func (r *report) underlay(text string, status []netip.Addr) []netip.Addr {
+	if text == "" {
+		return status
+	}
+	var out []netip.Addr
+	words := strings.Split(text, ",")
+	if len(words) > maxUnderlay {
+		r.add("metadata.annotations", "%s has %d addresses, of which the first %d count", AnnotationUnderlay, len(words), maxUnderlay)
+		words = words[:maxUnderlay]
+	}
+	for _, w := range words {
+		ip, err := parseAddr(strings.TrimSpace(w))
+		if err != nil {
+			r.add("metadata.annotations", "%s: %v", AnnotationUnderlay, err)
+			continue
+		}
+		out = appendNew(out, ip)
+	}
+	for _, ip := range status {
+		out = appendNew(out, ip)
+	}
+	return out
 }
 
 // convertServiceCIDR returns the slim form of a ServiceCIDR.

@@ -173,3 +173,34 @@ func TestConvertServiceCIDR(t *testing.T) {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }
+
+// TestConvertNodeUnderlay reads the addresses that an annotation puts before those
+// of the status.
+func TestConvertNodeUnderlay(t *testing.T) {
+	for _, tt := range []struct {
+		annotation string
+		want       []netip.Addr
+		problems   []string
+	}{
+		{"", mustAddrs("192.0.2.1", "2001:db8::1"), nil},
+		{"10.0.0.1", mustAddrs("10.0.0.1", "192.0.2.1", "2001:db8::1"), nil},
+		{"fd00::1, 192.0.2.1,10.0.0.1", mustAddrs("fd00::1", "192.0.2.1", "10.0.0.1", "2001:db8::1"), nil},
+		{"10.0.0.1,nonsense,127.0.0.1", mustAddrs("10.0.0.1", "192.0.2.1", "2001:db8::1"), []string{
+			`metadata.annotations: fairlead/underlay-addresses: "nonsense" is not an IP address`,
+			"metadata.annotations: fairlead/underlay-addresses: 127.0.0.1 is a loopback address",
+		}},
+		{"10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4,10.0.0.5,10.0.0.6,10.0.0.7,10.0.0.8,10.0.0.9",
+			mustAddrs("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.0.8", "192.0.2.1", "2001:db8::1"),
+			[]string{"metadata.annotations: fairlead/underlay-addresses has 9 addresses, of which the first 8 count"}},
+	} {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Annotations: map[string]string{AnnotationUnderlay: tt.annotation}}}
+		node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}, {Type: corev1.NodeInternalIP, Address: "2001:db8::1"}}
+		got, problems := convertNode(node)
+		if diff := cmp.Diff(tt.want, got.Underlay, values); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tt.annotation, diff)
+		}
+		if diff := cmp.Diff(tt.problems, texts(problems)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tt.annotation, diff)
+		}
+	}
+}

@@ -61,7 +61,7 @@ func (d *desired) update() {
 		in := d.store.around(d.cfg.NodeName)
 		set, problems := settingsOf(d.cfg, &in)
 		d.state.Configure(set)
-		d.state.SetNodes(nodeAddrs(d.cfg, in.nodes))
+		d.state.SetNodes(nodeAddrs(d.cfg, in.nodes, in.own))
 		d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
 		d.news = d.news || !slices.Equal(problems, d.settings)
 		d.settings = problems

@@ -45,7 +45,7 @@ func TestFlannelCompat(t *testing.T) {
 			t.Errorf("%s: peer (-want +got):\n%s", tt.name, diff)
 		}
 		// The guard lets them in.
-		if diff := cmp.Diff(tt.peer.Underlay, nodeAddrs(&cfg, []*Node{tt.node}), values); diff != "" {
+		if diff := cmp.Diff(tt.peer.Underlay, nodeAddrs(&cfg, []*Node{tt.node}, nil), values); diff != "" {
 			t.Errorf("%s: addresses of nodes (-want +got):\n%s", tt.name, diff)
 		}
 	}

@@ -6,6 +6,7 @@ package proxier
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	"fairlead/internal/flannel"
 	"fairlead/nat"
@@ -86,24 +87,33 @@ func (c *Config) tunnels() bool {
 	return c.Overlay != nil && (c.Overlay.Mode == overlay.VXLAN || c.Overlay.Mode == overlay.Direct)
 }
 
-// tunnelGuard returns what the table has to know of the overlay.
-func tunnelGuard(cfg *Config, node *Node) nat.Tunnels {
+// tunnelGuard returns what the table has to know of the overlay. own are the
+// addresses by which this node sends tunnel packets, besides those of its Node.
+func tunnelGuard(cfg *Config, node *Node, own []netip.Addr) nat.Tunnels {
 	if !cfg.tunnels() {
 		return nat.Tunnels{}
 	}
 	out := nat.Tunnels{Port: cfg.Overlay.WithDefaults().Port, PodInterfaces: cfg.PodInterfaces}
 	if node != nil {
-		out.Addrs = node.Underlay
+		out.Addrs = slices.Clone(node.Underlay)
+	}
+	for _, a := range own {
+		out.Addrs = appendNew(out.Addrs, a)
 	}
 	return out
 }
 
-// nodeAddrs returns the addresses of all nodes, where the table needs them.
-func nodeAddrs(cfg *Config, nodes []*Node) []netip.Addr {
+// nodeAddrs returns the addresses of all nodes, where the table needs them. Tunnel
+// packets may come from any address of a node: a NAT in front of it may translate
+// what it sends to its ExternalIP.
+func nodeAddrs(cfg *Config, nodes []*Node, own []netip.Addr) []netip.Addr {
 	var out []netip.Addr
+	if cfg.tunnels() {
+		out = append(out, own...)
+	}
 	for _, n := range nodes {
 		if cfg.tunnels() {
-			out = append(out, cfg.underlay(n)...)
+			out = append(append(out, cfg.underlay(n)...), n.Addresses...)
 		}
 		if cfg.Masquerade && cfg.KeepNodes {
 			out = append(out, n.Addresses...)
@@ -119,5 +129,8 @@ func (s *Store) OverlayReport(node string, r *overlay.Report) {
 	for i, p := range r.Problems {
 		problems[i] = Problem{Kind: kindNode, Name: cmp.Or(p.Node, node), Field: p.Field, Text: p.Text}
 	}
-	s.Update(func(tx *Tx) { tx.SetProblems(kindOverlay, node, problems) })
+	s.Update(func(tx *Tx) {
+		tx.SetProblems(kindOverlay, node, problems)
+		tx.SetTunnelAddrs(r.Tunnel.Own)
+	})
 }

@@ -17,10 +17,11 @@ type around struct {
 	nodes []*Node // all
 	cidrs []*ServiceCIDR
 	keep  []netip.Prefix // see Tx.SetNonMasquerade
+	own   []netip.Addr   // see Tx.SetTunnelAddrs
 }
 
 func (s *Store) around(name string) around {
-	return around{node: s.Node(name), nodes: s.Nodes(), cidrs: s.ServiceCIDRs(), keep: s.nonMasquerade()}
+	return around{node: s.Node(name), nodes: s.Nodes(), cidrs: s.ServiceCIDRs(), keep: s.nonMasquerade(), own: s.ownTunnelAddrs()}
 }
 
 // settingsOf returns what does not belong to one Service: a pure function.
@@ -33,7 +34,7 @@ func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
 	s.Pods = detector(cfg, in.node, unknown)
 	s.NodePortAddrs = nodePortAddrs(cfg, in.node, unknown)
 	s.Egress = egress(cfg, in, unknown)
-	s.Tunnels = tunnelGuard(cfg, in.node)
+	s.Tunnels = tunnelGuard(cfg, in.node, in.own)
 	for _, c := range in.cidrs {
 		s.ServiceCIDRs = append(s.ServiceCIDRs, c.CIDRs...)
 	}

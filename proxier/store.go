@@ -30,6 +30,7 @@ type Store struct {
 	pods         map[types.NamespacedName]*Pod
 	problems     map[objectKey][]Problem
 	keep         []netip.Prefix      // see Tx.SetNonMasquerade
+	tunnelAddrs  []netip.Addr        // see Tx.SetTunnelAddrs
 	expected     map[string]struct{} // sources that have not delivered yet
 	dirty        map[types.NamespacedName]struct{}
 	dirtyNodes   bool
@@ -209,6 +210,12 @@ func (s *Store) nonMasquerade() []netip.Prefix {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keep
+}
+
+func (s *Store) ownTunnelAddrs() []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tunnelAddrs
 }
 
 // Problems returns what the sources found wrong, sorted.

@@ -149,6 +149,16 @@ func (tx *Tx) SetNonMasquerade(ps []netip.Prefix) {
 	}
 }
 
+// SetTunnelAddrs says by which addresses of its own the node sends tunnel packets.
+// They differ from those of its Node behind a NAT and where an interface was
+// selected.
+func (tx *Tx) SetTunnelAddrs(addrs []netip.Addr) {
+	if !slices.Equal(tx.s.tunnelAddrs, addrs) {
+		tx.s.tunnelAddrs = addrs
+		tx.s.dirtyNodes, tx.changed = true, true
+	}
+}
+
 // SetProblems replaces what is wrong with one object; none clears it.
 func (tx *Tx) SetProblems(kind, name string, ps []Problem) {
 	key := objectKey{kind, name}
