@@ -6,7 +6,12 @@ FUZZTIME  ?= 30s
 BENCH     ?= .
 PKG       ?= ./...
 PLATFORMS ?= linux/amd64,linux/arm64
-VERSION   ?= v0.1.0-dev+$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+# One version for binary, image and chart. The chart says which; a build from a
+# checkout adds the commit.
+BASE       := $(shell sed -n 's/^appVersion: *//p' deploy/chart/Chart.yaml)
+VERSION    ?= $(BASE)-dev+$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+REPOSITORY ?= localhost/fairlead
 LDFLAGS   := -X k8s.io/component-base/version.gitVersion=$(VERSION)
 
 # What bench measures against says that it is what it is.
@@ -58,12 +63,12 @@ fmt: # part of test and check
 	@bad=$$(gofmt -l .); test -z "$$bad" || { echo "not gofmt'ed: $$bad"; exit 1; }
 
 .PHONY: check
-check: fmt ## Check format, go.mod, lint, deploy/fairlead.yaml and the image
+check: deps-check fmt ## Check format, go.mod, lint, the chart, its manifests and the image
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	cd bench && $(GO) mod tidy -diff
 	cd deploy/tools && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
-	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: skipped"; fi
+
 
 .PHONY: race
 race: deps ## Run all tests under the race detector (needs a C compiler)
@@ -76,12 +81,16 @@ golden: ## Rewrite expected output of script tests and tables of docs, and show 
 	git diff --stat
 
 .PHONY: manifests
-manifests: ## Rewrite deploy/fairlead.yaml, which comes from deploy/chart
+manifests: ## Rewrite deploy/kustomize, which comes from deploy/chart
 	cd deploy/tools && $(GO) run ./manifests
 
 .PHONY: image
 image: ## Write the image for PLATFORMS to bin/fairlead.tar, an OCI archive
-	cd deploy/tools && $(GO) run ./image -version '$(VERSION)' -platforms $(PLATFORMS)
+	cd deploy/tools && $(GO) run ./image -version '$(VERSION)' -name '$(REPOSITORY)' -platforms $(PLATFORMS)
+
+.PHONY: chart
+chart: ## Write the chart to bin/fairlead-VERSION.tgz, for the image of the same version
+	cd deploy/tools && $(GO) run ./pack -version '$(VERSION)'
 
 .PHONY: fuzz
 fuzz: deps ## Run each fuzz test for FUZZTIME=30s
@@ -103,6 +112,10 @@ deps: ## Install (as root, on Debian) or name the programs that tests compare wi
 .PHONY: deps-e2e
 deps-e2e: # and a C compiler
 	@sh internal/tools/deps.sh e2e
+
+.PHONY: deps-check
+deps-check: # and promtool
+	@sh internal/tools/deps.sh check
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -27,14 +27,14 @@ import (
 // The manifests that deploy/ ships: the agent in place of kube-proxy and
 // flannel, as it runs in these tests, and in place of kube-proxy alone.
 const (
-	withNetwork = "fairlead-network.yaml"
-	proxyOnly   = "fairlead.yaml"
+	withNetwork = "network"
+	proxyOnly   = "proxy"
 )
 
 // documents returns the objects of a manifest.
 func documents(t *testing.T, manifest string) (out []*unstructured.Unstructured) {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "deploy", manifest))
+	f, err := os.Open(filepath.Join("..", "..", "deploy", "kustomize", manifest, "fairlead.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

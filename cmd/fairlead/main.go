@@ -45,6 +45,7 @@ nftables table, "inet fairlead". Look at what it does with
 		newRunCommand(),
 		newRenderCommand(),
 		newCleanupCommand(),
+		newInstallCommand(),
 		newLabCommand(),
 		newVersionCommand(),
 	)

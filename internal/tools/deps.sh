@@ -23,6 +23,9 @@ need strace strace
 if [ "${1:-}" = e2e ]; then
 	need cc "gcc libc6-dev" # flannel's backend udp is in C
 fi
+if [ "${1:-}" = check ]; then
+	need promtool prometheus # the rules of deploy/chart
+fi
 # Not in PATH: the CNI plugins, by the place where Debian or others put them.
 [ -x /usr/lib/cni/ptp ] || [ -x /usr/libexec/cni/ptp ] || [ -x /opt/cni/bin/ptp ] ||
 	missing="$missing containernetworking-plugins"

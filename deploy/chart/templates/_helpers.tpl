@@ -1,6 +1,9 @@
 {{- define "fairlead.labels" -}}
 {{ include "fairlead.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "fairlead.selector" -}}
@@ -9,6 +12,61 @@ app.kubernetes.io/name: fairlead
 
 {{- define "fairlead.image" -}}
 {{- with .Values.image -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
+{{ required "image.repository is needed: push the image that `make image` builds to a registry of yours and name it here, or set localhost/fairlead for an image that you imported into each node" .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end }}
+{{- end }}
+
+{{- /* The values of the preset, with what the user set instead. */ -}}
+{{- define "fairlead.platform" -}}
+{{- $p := .Files.Get (printf "presets/%s.yaml" .Values.preset) | fromYaml -}}
+{{- $v := .Values -}}
+{{- $configMap := ternary $p.kubeProxyConfigMap $v.kubeProxyConfigMap (eq $v.kubeProxyConfigMap "auto") -}}
+{{- dict
+  "kubeProxyConfigMap" $configMap
+  "host" ($v.apiServer.host | default $p.apiServer.host)
+  "port" ($v.apiServer.port | default $p.apiServer.port)
+  "confDir" ($v.cni.confDir | default $p.cni.confDir)
+  "binDir" ($v.cni.binDir | default $p.cni.binDir)
+  | toYaml -}}
+{{- end }}
+
+{{- define "fairlead.ownConfigMap" -}}
+{{- $p := include "fairlead.platform" . | fromYaml -}}
+{{- if or .Values.network (not $p.kubeProxyConfigMap) (eq .Values.seccomp.type "Localhost") }}true{{ end -}}
+{{- end }}
+
+{{- define "fairlead.patchesNodes" -}}
+{{- if and .Values.network (or .Values.setNodeNetworkAvailable .Values.flannelCompat) }}true{{ end -}}
+{{- end }}
+
+{{- define "fairlead.resources" -}}
+{{- $sizes := dict
+  "small" (dict "requests" (dict "cpu" "50m" "memory" "64Mi") "limits" (dict "memory" "256Mi"))
+  "medium" (dict "requests" (dict "cpu" "100m" "memory" "64Mi") "limits" (dict "memory" "512Mi"))
+  "large" (dict "requests" (dict "cpu" "250m" "memory" "256Mi") "limits" (dict "memory" "1Gi")) -}}
+{{- .Values.resources | default (get $sizes .Values.size) | toYaml -}}
+{{- end }}
+
+{{- define "fairlead.seccompFile" -}}
+fairlead-{{ .Files.Get "files/seccomp.json" | sha256sum | trunc 12 }}.json
+{{- end }}
+
+{{- /* What the values may not say together, with a sentence for each. */ -}}
+{{- define "fairlead.check" -}}
+{{- $m := .Values.metrics -}}
+{{- if and (or $m.podMonitor.enabled $m.serviceMonitor.enabled) (ne $m.listen "node") -}}
+{{- fail "metrics.podMonitor and metrics.serviceMonitor need metrics.listen=node: nobody outside of the node reaches 127.0.0.1" -}}
+{{- end -}}
+{{- if and $m.podMonitor.enabled $m.serviceMonitor.enabled -}}
+{{- fail "metrics.podMonitor and metrics.serviceMonitor would scrape each agent twice: enable one of them" -}}
+{{- end -}}
+{{- if and $m.networkPolicy.enabled (not $m.networkPolicy.from) -}}
+{{- fail "metrics.networkPolicy.from is needed: a list of peers that may scrape, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}
+{{- end -}}
+{{- if and .Values.flannelCompat (not .Values.network) -}}
+{{- fail "flannelCompat needs network: it shares flannel's VXLAN, which the agent does not make without it" -}}
+{{- end -}}
+{{- if and .Values.namespace.create (hasPrefix "kube-" .Release.Namespace) -}}
+{{- fail (printf "namespace.create: Kubernetes makes the namespace %s itself" .Release.Namespace) -}}
+{{- end -}}
 {{- end }}

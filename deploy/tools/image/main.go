@@ -30,8 +30,8 @@ func main() {
 	platforms := flag.String("platforms", "linux/amd64,linux/arm64", "platforms to build for")
 	flag.StringVar(&o.root, "root", "../..", "directory of the agent's module")
 	flag.StringVar(&o.out, "out", "../../bin/fairlead.tar", "archive to write")
-	flag.StringVar(&o.version, "version", "v0.1.0", "version, and tag of the image")
-	flag.StringVar(&o.name, "name", "docker.io/library/fairlead", "name of the image")
+	flag.StringVar(&o.version, "version", "v0.0.0-dev", "version, and tag of the image")
+	flag.StringVar(&o.name, "name", "localhost/fairlead", "name of the image: a registry of yours, or localhost, which no runtime pulls from")
 	flag.Parse()
 	o.platforms = strings.Split(*platforms, ",")
 	if err := run(ctx, o); err != nil {
