@@ -4,7 +4,6 @@
 package nat
 
 import (
-	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -124,22 +123,6 @@ type Frontend struct {
 	Owner string
 }
 
-// All yields the addresses of all backends; local ones may come twice.
-func (f *Frontend) All() iter.Seq[netip.AddrPort] {
-	return func(yield func(netip.AddrPort) bool) {
-		for _, b := range f.Backends {
-			if !yield(b.AddrPort) {
-				return
-			}
-		}
-		for _, b := range f.LocalBackends {
-			if !yield(b) {
-				return
-			}
-		}
-	}
-}
-
 // Backend is one address that connections are sent to.
 type Backend struct {
 	netip.AddrPort
@@ -148,10 +131,14 @@ type Backend struct {
 	OnNode bool
 }
 
-// Pair is a frontend and one of its backends.
+// Pair is a frontend and one of its backends that clients may be remembered with.
+// Without Backend it stands for all backends of the frontend.
 type Pair struct {
 	Frontend inet.Addr
 	Backend  netip.AddrPort
+	// Local is set for the clients that policy Local confines to LocalBackends.
+	// The kernel remembers them in a map of their own.
+	Local bool
 }
 
 // MaxClass bounds the size class: 2^16 backends of one frontend.

@@ -18,10 +18,10 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// AffinityCleaner deletes what the table remembers of sticky clients whose backend is
-// gone. Their number is not bounded by the number of backends, so it works
-// beside the commits, on a socket of its own. Forget and Keep are safe for
-// concurrent use and never wait for the kernel; Run is the one worker.
+// AffinityCleaner deletes the affinity entries of backends that clients may no longer
+// reach. There can be far more clients than backends, so it works on a socket of its
+// own and does not delay commits. Remove and RemoveExcept are safe for concurrent use
+// and never wait for the kernel. Run is the one worker.
 type AffinityCleaner struct {
 	ns    *netns.NS
 	poked chan struct{}
@@ -31,14 +31,15 @@ type AffinityCleaner struct {
 	keep map[nat.Pair]struct{} // nil, or everything that may be remembered
 }
 
-// NewAffinityCleaner returns a Forgetter for the table in a network namespace, nil for
+// NewAffinityCleaner returns a cleaner for the table in a network namespace, nil for
 // that of the process. It does nothing until Run.
 func NewAffinityCleaner(ns *netns.NS) *AffinityCleaner {
 	return &AffinityCleaner{ns: ns, poked: make(chan struct{}, 1), gone: map[nat.Pair]struct{}{}}
 }
 
-// Remove takes what Batch.Forget returns, once the batch is committed: before
-// that, a client that comes again would be remembered anew.
+// Remove deletes the entries of pairs, which Step.Unstick returns. Call it after the
+// commit of that step. Before the commit, a client that comes again is sent to the old
+// backend and remembered with it once more.
 func (f *AffinityCleaner) Remove(pairs []nat.Pair) {
 	if len(pairs) == 0 {
 		return
@@ -51,8 +52,8 @@ func (f *AffinityCleaner) Remove(pairs []nat.Pair) {
 	f.poke()
 }
 
-// RemoveExcept has everything forgotten but pairs, as after a restart, before which
-// nobody looked.
+// RemoveExcept deletes every affinity entry whose backend is not in pairs. Call it
+// once after a restart, because changes may have been missed while the agent was down.
 func (f *AffinityCleaner) RemoveExcept(pairs map[nat.Pair]struct{}) {
 	f.mu.Lock()
 	f.keep = pairs
@@ -73,8 +74,9 @@ const (
 	lastForget  = 10 * time.Second
 )
 
-// Run works until ctx ends, and returns nil then. report is told after each
-// pass how many clients were forgotten, and why it will be repeated, or nil.
+// Run works until ctx is done, then returns nil. After each pass it calls report with
+// the number of entries that it deleted and the error that will make it try again, or
+// nil.
 func (f *AffinityCleaner) Run(ctx context.Context, report func(clients int, err error)) error {
 	var retry <-chan time.Time
 	wait := firstForget
@@ -100,14 +102,14 @@ func (f *AffinityCleaner) Run(ctx context.Context, report func(clients int, err 
 	}
 }
 
-// pass looks through the affinity maps once. What fails stays to be done.
+// pass goes through the affinity maps once. After an error the work stays queued.
 func (f *AffinityCleaner) pass(ctx context.Context) (int, error) {
 	f.mu.Lock()
 	todo := forgetting{gone: f.gone, keep: f.keep}
 	f.gone, f.keep = map[nat.Pair]struct{}{}, nil
 	f.mu.Unlock()
 
-	n, err := todo.carryOut(ctx, f.ns)
+	n, err := todo.untilNone(ctx, f.ns)
 	if err != nil {
 		f.mu.Lock()
 		for p := range todo.gone {
@@ -122,12 +124,39 @@ func (f *AffinityCleaner) pass(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// forgetting is one pass over the affinity maps.
-type forgetting struct{ gone, keep map[nat.Pair]struct{} }
+// forgetting is one pass over the affinity maps. It collects the pairs that it deletes
+// in removed.
+type forgetting struct {
+	gone, keep map[nat.Pair]struct{}
+	removed    map[nat.Pair]struct{}
+}
 
-// stale reports whether what e remembers is to be forgotten.
+// mostRepeats bounds how often a pass is repeated.
+const mostRepeats = 20
+
+// untilNone repeats the pass for the pairs that it deleted until it finds none. A
+// client that looked its entry up before it was deleted writes it again, and a dump can
+// miss entries while a map grows.
+func (f *forgetting) untilNone(ctx context.Context, ns *netns.NS) (int, error) {
+	total, err := f.carryOut(ctx, ns)
+	for range mostRepeats {
+		if err != nil || len(f.removed) == 0 {
+			break
+		}
+		again := forgetting{gone: f.removed}
+		var n int
+		n, err = again.carryOut(ctx, ns)
+		total += n
+		f.removed = again.removed
+	}
+	return total, err
+}
+
+// stale reports whether the pass deletes e.
 func (f *forgetting) stale(e *ruleset.Element) bool {
-	for _, p := range []nat.Pair{{Frontend: e.Key, Backend: e.Data}, {Frontend: e.Key}} {
+	local := e.Set.IsLocalAffinity()
+	pair := nat.Pair{Frontend: e.Key, Backend: e.Data, Local: local}
+	for _, p := range []nat.Pair{pair, {Frontend: e.Key, Local: local}} {
 		if _, ok := f.gone[p]; ok {
 			return true
 		}
@@ -135,15 +164,15 @@ func (f *forgetting) stale(e *ruleset.Element) bool {
 	if f.keep == nil {
 		return false
 	}
-	_, ok := f.keep[nat.Pair{Frontend: e.Key, Backend: e.Data}]
+	_, ok := f.keep[pair]
 	return !ok
 }
 
-// sets returns the maps that may hold something stale.
+// sets returns the maps that may hold stale entries.
 func (f *forgetting) sets() []ruleset.Set {
 	seen := map[ruleset.Set]bool{}
 	for p := range f.gone {
-		seen[ruleset.AffinityOf(p.Frontend)] = true
+		seen[ruleset.AffinityOf(p.Frontend, p.Local)] = true
 	}
 	var out []ruleset.Set
 	ruleset.AllSets(func(s ruleset.Set) {
@@ -169,13 +198,25 @@ func (f *forgetting) carryOut(ctx context.Context, ns *netns.NS) (int, error) {
 		if err != nil {
 			return total, fmt.Errorf("list elements of %s: %w", set, err)
 		}
-		n, err := t.deleteElements(ctx, f.among(set, els))
+		stale := f.among(set, els)
+		f.note(stale)
+		n, err := t.deleteElements(ctx, stale)
 		total += n
 		if err != nil {
 			return total, err
 		}
 	}
 	return total, nil
+}
+
+// note records the pairs of es as removed.
+func (f *forgetting) note(es []ruleset.Element) {
+	for i := range es {
+		if f.removed == nil {
+			f.removed = map[nat.Pair]struct{}{}
+		}
+		f.removed[nat.Pair{Frontend: es[i].Key, Backend: es[i].Data, Local: es[i].Set.IsLocalAffinity()}] = struct{}{}
+	}
 }
 
 func (f *forgetting) among(set ruleset.Set, els []nftables.SetElement) []ruleset.Element {

@@ -5,34 +5,49 @@ package plan
 
 import (
 	"net/netip"
-	"time"
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
-// forgotten returns what clients of a sticky frontend must no longer be
-// remembered with.
+// forgotten returns the pairs that no client of a sticky frontend may be remembered
+// with any more. The clients that policy Local confines and all others are
+// remembered apart, each with the backends that a new client would get.
 func (p *planner) forgotten(have *installed, want *nat.Frontend) []nat.Pair {
 	if have == nil || have.remember == "" {
 		return nil
 	}
+	was, _ := ruleset.ParseAffinityChain(have.remember)
+	var out []nat.Pair
 	if p.now.remember == "" {
-		return []nat.Pair{{Frontend: p.key}}
+		out = append(out, nat.Pair{Frontend: p.key})
+	} else {
+		backends := make([]netip.AddrPort, len(want.Backends))
+		for i, b := range want.Backends {
+			backends[i] = b.AddrPort
+		}
+		out = p.without(out, have.slots, backends, false)
 	}
-	kept := make(map[netip.AddrPort]struct{}, len(want.Backends))
-	for b := range want.All() {
+	if is, _ := ruleset.ParseAffinityChain(p.now.remember); !is.Local {
+		if was.Local {
+			out = append(out, nat.Pair{Frontend: p.key, Local: true})
+		}
+		return out
+	}
+	return p.without(out, have.locals, want.LocalBackends, true)
+}
+
+// without appends a pair for each backend of have that want lacks.
+func (p *planner) without(out []nat.Pair, have, want []netip.AddrPort, local bool) []nat.Pair {
+	kept := make(map[netip.AddrPort]struct{}, len(want))
+	for _, b := range want {
 		kept[b] = struct{}{}
 	}
-	var out []nat.Pair
-	for _, list := range [][]netip.AddrPort{have.slots, have.locals} {
-		for _, b := range list {
-			if _, ok := kept[b]; ok || b == emptySlot || b == staleSlot {
-				continue
-			}
+	for _, b := range have {
+		if _, ok := kept[b]; !ok && b != emptySlot && b != staleSlot {
 			kept[b] = struct{}{}
-			out = append(out, nat.Pair{Frontend: p.key, Backend: b})
+			out = append(out, nat.Pair{Frontend: p.key, Backend: b, Local: local})
 		}
 	}
 	return out
@@ -61,10 +76,12 @@ func (s *State) countSticky(f *nat.Frontend, n int) {
 }
 
 // putRemember makes the frontend's new connections remembered, or not.
-func (s *State) putRemember(p *planner, timeout time.Duration) {
+func (s *State) putRemember(p *planner, want *nat.Frontend) {
 	var to string
-	if timeout > 0 {
-		to = ruleset.AffinityChain{Family: inet.FamilyOf(p.key.IP), NodePort: p.key.IsNodePort(), Timeout: timeout}.String()
+	if want.Affinity > 0 {
+		to = ruleset.AffinityChain{
+			Family: inet.FamilyOf(p.key.IP), NodePort: p.key.IsNodePort(), Local: want.Policy == nat.Local, Timeout: want.Affinity,
+		}.String()
 	}
 	if p.now.remember == to {
 		return

@@ -87,7 +87,7 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 	}
 	p.putSources(want.Sources)
 	s.putVerdict(p, to)
-	s.putRemember(p, want.Affinity)
+	s.putRemember(p, want)
 	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, len(backends)) &&
 		p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, len(want.LocalBackends)) &&
 		p.cutSources(want.Sources)

@@ -62,8 +62,11 @@ func (s *State) Remembered() map[nat.Pair]struct{} {
 		if f.Affinity == 0 {
 			continue
 		}
-		for b := range f.All() {
-			out[nat.Pair{Frontend: key, Backend: b}] = struct{}{}
+		for _, b := range f.Backends {
+			out[nat.Pair{Frontend: key, Backend: b.AddrPort}] = struct{}{}
+		}
+		for _, b := range f.LocalBackends {
+			out[nat.Pair{Frontend: key, Backend: b, Local: true}] = struct{}{}
 		}
 	}
 	return out

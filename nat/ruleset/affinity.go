@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
+	"fairlead/nat"
 )
 
 // stickyRules send the first packet of a connection to a sticky frontend, once
@@ -39,13 +40,41 @@ func gotoSticky() rule {
 	return newRule("ct state new ct status dnat goto "+chainRememberNew, ctState(stateNew), ctStatusDNAT(), gotoChain(chainRememberNew))
 }
 
-// Chain returns the chain that remembers the backend of a new connection, or
-// lets the memory of it live on.
-func (r AffinityChain) Chain() Chain {
-	set := Set{Affinity, r.Family}
-	if r.NodePort {
-		set = Set{NodeAffinity, r.Family}
+// chains returns the chain that writes the backend of a new connection into an
+// affinity map, or renews the entry, and before it the chains that it refers to.
+func (r AffinityChain) chains(set *nat.Settings) []Chain {
+	if !r.Local {
+		return []Chain{{Name: r.String(), Rules: []rule{r.update()}}}
 	}
+	other := r
+	other.Local = false
+	return append(other.chains(set), Chain{Name: r.String(), Rules: append(r.unconfined(set, other.String()), r.update())})
+}
+
+// unconfined sends the clients to the other chain that policy Local sends to any
+// backend. Shape.decide has the same conditions.
+func (r AffinityChain) unconfined(set *nat.Settings, other string) []rule {
+	var rules []rule
+	if text, inside := podMatch(&set.Pods, r.Family, false); text != "" {
+		rules = append(rules, newRule(text+" goto "+other, inside, gotoChain(other)))
+	}
+	return append(rules, newRule("fib saddr type local goto "+other, localAddress(true), gotoChain(other)))
+}
+
+// affinitySet returns the map that remembers clients of one kind.
+func affinitySet(f inet.Family, node, local bool) Set {
+	kinds := [2][2]Kind{{Affinity, LocalAffinity}, {NodeAffinity, NodeLocalAffinity}}
+	at := func(on bool) int {
+		if on {
+			return 1
+		}
+		return 0
+	}
+	return Set{kinds[at(node)][at(local)], f}
+}
+
+func (r AffinityChain) update() rule {
+	set := affinitySet(r.Family, r.NodePort, r.Local)
 	client := expr.CtKey(ctSrcIP)
 	if r.Family == inet.IPv6 {
 		client = ctSrcIP6
@@ -55,12 +84,12 @@ func (r AffinityChain) Chain() Chain {
 	port := next(data, AddrLen(r.Family))
 	text := fmt.Sprintf("update @%s { %s . ct original %s saddr timeout %s : %s daddr . th dport }",
 		set, originalText(r.Family, r.NodePort), ipWord(r.Family), timeText(r.Timeout), ipWord(r.Family))
-	return Chain{Name: r.String(), Rules: []rule{newRule(text,
+	return newRule(text,
 		onlyFamily(r.Family), key, ctOriginal(client, reg), daddr(r.Family, data), dport(port),
 		one(&expr.Dynset{
 			SrcRegKey: reg1, SrcRegData: data, SetName: set.String(),
 			Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: r.Timeout,
-		}))}}
+		}))
 }
 
 // timeText writes a duration as nft does: 1d2h3m4s.
@@ -79,30 +108,36 @@ func timeText(d time.Duration) string {
 	return s
 }
 
-// AffinityChain names a chain that notes which backend a client got, for that long.
-// Frontends with one timeout share one.
+// AffinityChain names a chain that remembers which backend a client got, for that
+// long. Frontends with one timeout share it.
 type AffinityChain struct {
 	Family   inet.Family
 	NodePort bool
+	Local    bool          // the frontend has policy Local
 	Timeout  time.Duration // whole seconds
 }
 
-// String returns, for example, "remember4-10800s" or "node-remember6-60s".
+// String returns, for example, "remember4-10800s" or "node-local-remember6-60s".
 func (r AffinityChain) String() string {
 	name := fmt.Sprintf("remember%c-%ds", r.Family.Digit(), r.Timeout/time.Second)
+	if r.Local {
+		name = "local-" + name
+	}
 	if r.NodePort {
 		name = "node-" + name
 	}
 	return name
 }
 
+// ParseAffinityChain reads what String wrote. It reports false for all other names.
 func ParseAffinityChain(name string) (AffinityChain, bool) {
 	rest, node := strings.CutPrefix(name, "node-")
+	rest, local := strings.CutPrefix(rest, "local-")
 	rest, ok := strings.CutPrefix(rest, "remember")
 	if !ok || len(rest) < 4 {
 		return AffinityChain{}, false
 	}
 	n, err := strconv.Atoi(strings.TrimSuffix(rest[2:], "s"))
-	r := AffinityChain{Family: inet.FamilyOfDigit(rest[0]), NodePort: node, Timeout: time.Duration(n) * time.Second}
+	r := AffinityChain{Family: inet.FamilyOfDigit(rest[0]), NodePort: node, Local: local, Timeout: time.Duration(n) * time.Second}
 	return r, err == nil && r.String() == name
 }

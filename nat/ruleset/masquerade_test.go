@@ -45,5 +45,5 @@ func allChains(set *nat.Settings) []Chain {
 	for _, verdict := range []string{"cluster4-2", "external6-4", "node-local4-4-2", "guarded-sticky-external4-2"} {
 		out = append(out, ChainsOf(verdict, set)...)
 	}
-	return append(out, AffinityChain{Family: inet.IPv4, Timeout: time.Hour}.Chain())
+	return append(out, AffinityChain{Family: inet.IPv4, Local: true, Timeout: time.Hour}.chains(set)...)
 }

@@ -119,10 +119,7 @@ func (p Pick) chains() []Chain {
 	plain := p
 	plain.sticky = false
 	node := p.set == NodeBackends || p.set == NodeLocals
-	affinity := Set{Affinity, p.fam}
-	if node {
-		affinity = Set{NodeAffinity, p.fam}
-	}
+	affinity := affinitySet(p.fam, node, p.set == Locals || p.set == NodeLocals)
 	load, client := dialled(p.fam, node)
 	had := newRule(
 		fmt.Sprintf("dnat %s to %s . %s saddr map @%s", ipWord(p.fam), dialledText(p.fam, node), ipWord(p.fam), affinity),

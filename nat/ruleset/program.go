@@ -18,7 +18,7 @@ func ChainsOf(verdict string, set *nat.Settings) []Chain {
 		return sh.chains(set)
 	}
 	if r, ok := ParseAffinityChain(verdict); ok {
-		return []Chain{r.Chain()}
+		return r.chains(set)
 	}
 	return nil
 }
@@ -38,14 +38,17 @@ func RangesOf(s *nat.Settings) map[Set][]netip.Prefix {
 	return out
 }
 
-// CompareDrops puts base chains before what they refer to, and shapes before
-// sticky picks and these before picks.
+// CompareDrops puts base chains before the chains that they refer to, shapes before
+// sticky picks and these before picks, and the affinity chains of policy Local before
+// the others.
 func CompareDrops(a, b string) int {
 	rank := func(name string) int {
 		switch {
 		case Hooks[name] != nil:
 			return -1
 		case strings.Contains(name, "sticky-") && strings.Contains(name, "pick"):
+			return 1
+		case strings.Contains(name, "remember") && !strings.Contains(name, "local-"):
 			return 1
 		case strings.Contains(name, "pick"):
 			return 2

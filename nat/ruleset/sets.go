@@ -13,7 +13,7 @@ import (
 // IsNode tells the sets of NodePorts, whose keys have no address.
 func (s Set) IsNode() bool {
 	switch s.Kind {
-	case NodePorts, NodeBackends, NodeLocals, NodeAffinity, NodeSticky, HostPorts:
+	case NodePorts, NodeBackends, NodeLocals, NodeAffinity, NodeLocalAffinity, NodeSticky, HostPorts:
 		return true
 	}
 	return false
@@ -53,6 +53,8 @@ const (
 	ServiceCIDRs
 	Affinity
 	NodeAffinity
+	LocalAffinity
+	NodeLocalAffinity
 	Sticky
 	NodeSticky
 	Cluster
@@ -103,8 +105,12 @@ var layout = [numKinds]SetSpec{
 	// remembers that.
 	Affinity:     {name: "affinity", Key: []Part{PartVIP, PartProto, PartPort, PartClient}, Data: []Part{PartBackend, PartTarget}, Learnt: true},
 	NodeAffinity: {name: "node-affinity", Key: []Part{PartProto, PartPort, PartClient}, Data: []Part{PartBackend, PartTarget}, Learnt: true},
-	Sticky:       {name: "sticky", Key: []Part{PartVIP, PartProto, PartPort}, Verdict: true},
-	NodeSticky:   {name: "node-sticky", Key: []Part{PartProto, PartPort}, Verdict: true},
+	// The same for the clients that policy Local confines to backends on this node:
+	// when the policy changes, each client is looked up where the new one allows it.
+	LocalAffinity:     {name: "local-affinity", Key: []Part{PartVIP, PartProto, PartPort, PartClient}, Data: []Part{PartBackend, PartTarget}, Learnt: true},
+	NodeLocalAffinity: {name: "node-local-affinity", Key: []Part{PartProto, PartPort, PartClient}, Data: []Part{PartBackend, PartTarget}, Learnt: true},
+	Sticky:            {name: "sticky", Key: []Part{PartVIP, PartProto, PartPort}, Verdict: true},
+	NodeSticky:        {name: "node-sticky", Key: []Part{PartProto, PartPort}, Verdict: true},
 	// Where all pods of the cluster are, and backends that are not there.
 	Cluster: {name: "cluster", Key: []Part{PartVIP}, Ranges: true},
 	Outside: {name: "outside-backends", Key: []Part{PartClient}},
@@ -177,7 +183,17 @@ func BackendsOf(key inet.Addr) Set { return pickSet(key, Backends, NodeBackends)
 
 func LocalsOf(key inet.Addr) Set { return pickSet(key, Locals, NodeLocals) }
 
-func AffinityOf(key inet.Addr) Set { return pickSet(key, Affinity, NodeAffinity) }
+// AffinityOf returns the map that remembers clients of a frontend: those that policy
+// Local confines to backends on this node, or all others.
+func AffinityOf(key inet.Addr, local bool) Set {
+	if local {
+		return pickSet(key, LocalAffinity, NodeLocalAffinity)
+	}
+	return pickSet(key, Affinity, NodeAffinity)
+}
+
+// IsLocalAffinity tells the maps of clients that policy Local confines.
+func (s Set) IsLocalAffinity() bool { return s.Kind == LocalAffinity || s.Kind == NodeLocalAffinity }
 
 func StickyOf(key inet.Addr) Set { return pickSet(key, Sticky, NodeSticky) }
 
