@@ -24,12 +24,12 @@ help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build the static binary bin/fairlead
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/fairlead ./cmd/fairlead
+build: ## Build the static binaries bin/fairlead and bin/fairlead-lab
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/fairlead ./cmd/fairlead-lab
 
 .PHONY: demo
 demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 20 s)
-	@bin/fairlead lab --demo
+	@bin/fairlead-lab --demo
 
 .PHONY: e2e
 e2e: deps-e2e build controlplane flanneld ## Test agents against a real control plane (first build: 5 min)

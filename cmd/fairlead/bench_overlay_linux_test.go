@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/internal/nstest"
@@ -130,16 +131,16 @@ func newWay(b *testing.B, name string, c *lab.Cluster) *benchWay {
 
 func agentWay(b *testing.B) *benchWay {
 	b.Helper()
-	w, err := newWorld(b.Context(), b.TempDir(), benchCluster(), 2, "vxlan")
+	w, err := world.New(b.Context(), worldOf(b, benchCluster()), 2)
 	testWorld(b, w, err)
-	if err := w.startAgents(); err != nil {
+	if err := w.StartAgents(); err != nil {
 		b.Fatal(err)
 	}
-	for _, n := range w.cluster.Nodes {
+	for _, n := range w.Cluster.Nodes {
 		eventually(b, "the overlay of "+n.Name, func() error { return isTunnel(n, "fairlead-v6.1") })
 		eventually(b, "the table of "+n.Name, func() error { return hasTable(n) })
 	}
-	return newWay(b, "agent", w.cluster)
+	return newWay(b, "agent", w.Cluster)
 }
 
 // overlayWay is made by package overlay, in this process.

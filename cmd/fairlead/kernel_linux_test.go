@@ -13,13 +13,13 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/nstest"
 )
 
-// TestMain lets the test binary be the agent as well: the lab runs its own
-// program on each node.
+// TestMain lets the test binary be the agent as well: see worldOf.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "run" {
 		main()
@@ -40,20 +40,27 @@ func loopbackUp() error {
 	return errors.Join(err, netlink.LinkSetUp(lo))
 }
 
+// worldOf returns a world whose agents are this test binary, so that the tests
+// cover the code that they were built with.
+func worldOf(t testing.TB, cfg lab.Config, flags ...string) world.Options {
+	t.Helper()
+	return world.Options{Dir: t.TempDir(), Lab: cfg, Agent: "/proc/self/exe", Overlay: "vxlan", Flags: flags}
+}
+
 // testWorld is a world that ends with the test. The logs of its agents are shown
 // when that fails.
-func testWorld(t testing.TB, w *world, err error) *world {
+func testWorld(t testing.TB, w *world.World, err error) *world.World {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := w.cluster.Close(); err != nil {
+		if err := w.Cluster.Close(); err != nil {
 			t.Error(err)
 		}
-		for name, a := range w.agents {
+		for name, a := range w.Agents {
 			if t.Failed() {
-				t.Logf("the log of %s ends with:\n%s", name, a.tail())
+				t.Logf("the log of %s ends with:\n%s", name, a.Tail())
 			}
 		}
 	})

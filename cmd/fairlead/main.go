@@ -35,8 +35,7 @@ nftables table, "inet fairlead". Look at what it does with
 
     nft list table inet fairlead`,
 		Example: `  fairlead run --kubeconfig /etc/kubernetes/proxy.conf --cluster-cidr 10.244.0.0/16
-  fairlead render --manifests cluster.yaml --node-name worker-1
-  fairlead lab --demo`,
+  fairlead render --manifests cluster.yaml --node-name worker-1`,
 		Version:           versionText(),
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
@@ -46,7 +45,6 @@ nftables table, "inet fairlead". Look at what it does with
 		newRenderCommand(),
 		newCleanupCommand(),
 		newInstallCommand(),
-		newLabCommand(),
 		newVersionCommand(),
 	)
 	return root

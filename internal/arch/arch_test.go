@@ -105,6 +105,16 @@ func rules() []rule {
 		from: everything, except: []string{"nat/nattest"}, deny: []string{"fairlead/nat/nattest"},
 		why: "what serves tests stays in tests",
 	}, {
+		from: []string{"cmd/fairlead-lab/..."}, tests: true,
+		deny: []string{"fairlead/cmd/fairlead", "fairlead/cmd/fairlead/...", "fairlead/proxier/...", "k8s.io/client-go/..."},
+		why:  "the lab starts fairlead as a program, and shares no code with it",
+	}, {
+		from: []string{"cmd/fairlead-lab/world/..."}, tests: true, deny: []string{"fairlead/cmd/fairlead-lab/demo/..."},
+		why: "imports go from demo to world",
+	}, {
+		from: []string{"cmd/fairlead/..."}, deny: []string{"fairlead/cmd/fairlead-lab/..."},
+		why: "what serves tests stays in tests",
+	}, {
 		from: everything, tests: true, deny: []string{"log", "log/slog", "github.com/golang/glog"},
 		why: "logs are contextual klog, and only in proxier and cmd",
 	}}
@@ -236,6 +246,11 @@ func TestViolations(t *testing.T) {
 		{"nat/packet_linux.go", "fairlead/internal/lab/labtest", true},
 		{"proxier/loop.go", "log/slog", true},
 		{"bench/main.go", "k8s.io/api/core/v1", false},
+		{"cmd/fairlead-lab/main.go", "fairlead/cmd/fairlead/agent", true},
+		{"cmd/fairlead-lab/world/world.go", "fairlead/cmd/fairlead-lab/demo", true},
+		{"cmd/fairlead-lab/demo/demo.go", "fairlead/cmd/fairlead-lab/world", false},
+		{"cmd/fairlead/cni_linux_test.go", "fairlead/cmd/fairlead-lab/world", false},
+		{"cmd/fairlead/run.go", "fairlead/cmd/fairlead-lab/world", true},
 	}
 	for _, tt := range tests {
 		if got := violations(tt.file, tt.imported); (len(got) > 0) != tt.forbidden {

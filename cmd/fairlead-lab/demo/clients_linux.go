@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/inet"
 )
 
@@ -25,15 +26,15 @@ func stepClients(ctx context.Context, d *demo) error {
 // datagrams is the case of DNS: a resolver asks from one port all the time, and so
 // its flow never ends by itself.
 func (d *demo) datagrams(ctx context.Context) error {
-	dns := labService{Name: "dns", Proto: inet.UDP, Port: 53, TargetPort: 53, ClusterIPs: vips(d.cluster.Config, 53)}
+	dns := world.Service{Name: "dns", Proto: inet.UDP, Port: 53, TargetPort: 53, ClusterIPs: world.VIPs(d.Cluster.Config, 53)}
 	if err := d.replicas(&dns, "dns-1"); err != nil {
 		return err
 	}
-	at := dns.at(dns.ClusterIPs[0])
-	if err := poll(ctx, soon, func() bool { return d.client.Try(ctx, at) != "" && d.answers(ctx, at, "dns-1") }, "dns-1 does not answer"); err != nil {
+	at := dns.At(dns.ClusterIPs[0])
+	if err := poll(ctx, soon, func() bool { return d.Client.Try(ctx, at) != "" && d.answers(ctx, at, "dns-1") }, "dns-1 does not answer"); err != nil {
 		return err
 	}
-	flow, err := d.client.Open(ctx, at)
+	flow, err := d.Client.Open(ctx, at)
 	if err != nil {
 		return err
 	}
@@ -61,24 +62,24 @@ func (d *demo) datagrams(ctx context.Context) error {
 func (d *demo) answers(ctx context.Context, at inet.Addr, server string) bool {
 	try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	reply, err := d.client.Dial(try, at)
+	reply, err := d.Client.Dial(try, at)
 	return err == nil && reply.Server == server
 }
 
 // sticky sends all connections of a client to one pod, until that is gone.
 func (d *demo) sticky(ctx context.Context) error {
-	cart := labService{Name: "cart", Port: 80, TargetPort: webPort, ClusterIPs: vips(d.cluster.Config, 30), Sticky: true}
+	cart := world.Service{Name: "cart", Port: 80, TargetPort: world.WebPort, ClusterIPs: world.VIPs(d.Cluster.Config, 30), Sticky: true}
 	if err := d.replicas(&cart, "cart-1", "cart-2", "cart-3"); err != nil {
 		return err
 	}
-	at := cart.at(cart.ClusterIPs[0])
+	at := cart.At(cart.ClusterIPs[0])
 	const connections = 30
 	first, err := d.settled(ctx, at)
 	if err != nil {
 		return err
 	}
 	d.check(d.same(ctx, at, first, connections), "cart.yaml has sessionAffinity: all of %d connections go to %s, one of three pods", connections, first)
-	var gone labEndpoint
+	var gone world.Endpoint
 	kept := cart.Endpoints[:0:0]
 	for _, e := range cart.Endpoints {
 		if e.Pod.Name == first {
@@ -88,7 +89,7 @@ func (d *demo) sticky(ctx context.Context) error {
 		}
 	}
 	cart.Endpoints = kept
-	if err := d.write(cart); err != nil {
+	if err := d.Write(cart); err != nil {
 		return err
 	}
 	var second string
@@ -101,8 +102,8 @@ func (d *demo) sticky(ctx context.Context) error {
 }
 
 // remove takes a Service away, and pods.
-func (d *demo) remove(s labService, pods ...labEndpoint) error {
-	err := os.Remove(filepath.Join(d.manifests, s.Name+".yaml"))
+func (d *demo) remove(s world.Service, pods ...world.Endpoint) error {
+	err := os.Remove(filepath.Join(d.Manifests, s.Name+".yaml"))
 	for _, e := range pods {
 		err = errors.Join(err, e.Pod.Close())
 	}
@@ -114,7 +115,7 @@ func (d *demo) settled(ctx context.Context, at inet.Addr) (server string, err er
 	err = poll(ctx, soon, func() bool {
 		try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
-		reply, err := d.client.Dial(try, at)
+		reply, err := d.Client.Dial(try, at)
 		server = reply.Server
 		return err == nil
 	}, "nobody answers")
@@ -124,7 +125,7 @@ func (d *demo) settled(ctx context.Context, at inet.Addr) (server string, err er
 // same reports whether n connections are answered by one server.
 func (d *demo) same(ctx context.Context, at inet.Addr, server string, n int) bool {
 	for range n {
-		if reply, err := d.client.Dial(ctx, at); err != nil || reply.Server != server {
+		if reply, err := d.Client.Dial(ctx, at); err != nil || reply.Server != server {
 			return false
 		}
 	}
@@ -132,17 +133,17 @@ func (d *demo) same(ctx context.Context, at inet.Addr, server string, n int) boo
 }
 
 // replicas starts pods with a server each and puts them behind a Service.
-func (d *demo) replicas(s *labService, names ...string) error {
+func (d *demo) replicas(s *world.Service, names ...string) error {
 	for i, name := range names {
-		pod, err := d.cluster.Nodes[(i+1)%len(d.cluster.Nodes)].AddPod(name)
+		pod, err := d.Cluster.Nodes[(i+1)%len(d.Cluster.Nodes)].AddPod(name)
 		if err != nil {
 			return err
 		}
-		server, err := pod.Serve(s.at(s.ClusterIPs[0]).Proto, s.TargetPort)
+		server, err := pod.Serve(s.At(s.ClusterIPs[0]).Proto, s.TargetPort)
 		if err != nil {
 			return err
 		}
-		s.Endpoints = append(s.Endpoints, labEndpoint{Pod: pod, Server: server})
+		s.Endpoints = append(s.Endpoints, world.Endpoint{Pod: pod, Server: server})
 	}
-	return d.write(*s)
+	return d.Write(*s)
 }

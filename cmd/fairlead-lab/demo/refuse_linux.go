@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
 	"time"
 
+	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
@@ -14,17 +15,17 @@ import (
 // stepRefuse adds a Service that nobody stands behind. Its clients are told at
 // once instead of being left to wait.
 func stepRefuse(ctx context.Context, d *demo) error {
-	idle := labService{Name: "idle", Port: 80, NodePort: 30081, TargetPort: webPort, ClusterIPs: vips(d.cluster.Config, 20)}
-	if err := d.write(idle); err != nil {
+	idle := world.Service{Name: "idle", Port: 80, NodePort: 30081, TargetPort: world.WebPort, ClusterIPs: world.VIPs(d.Cluster.Config, 20)}
+	if err := d.Write(idle); err != nil {
 		return err
 	}
 	d.say("idle.yaml: ClusterIP %s, nodePort %d, no endpoints", words(idle.ClusterIPs), idle.NodePort)
-	node := d.cluster.Nodes[len(d.cluster.Nodes)-1]
+	node := d.Cluster.Nodes[len(d.Cluster.Nodes)-1]
 	for _, vip := range idle.ClusterIPs {
 		nodePort := d.nodePort(node, vip)
 		nodePort.Port = idle.NodePort
-		d.refuse(ctx, d.client.Host, "ClusterIP", idle.at(vip))
-		d.refuse(ctx, d.cluster.Outside, "NodePort", nodePort)
+		d.refuse(ctx, d.Client.Host, "ClusterIP", idle.At(vip))
+		d.refuse(ctx, d.Cluster.Outside, "NodePort", nodePort)
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
@@ -22,14 +22,14 @@ const unlikely = 1e-4
 // chance.
 func stepSpread(ctx context.Context, d *demo) error {
 	const connections = 2000
-	counts, err := d.count(ctx, d.client.Host, connections)
+	counts, err := d.count(ctx, d.Client.Host, connections)
 	if err != nil {
 		return err
 	}
 	d.say("%d connections from client to the ClusterIPs, each to be answered by a pod of its choice:", connections)
 	d.chart(counts)
-	x, p := chiSquared(slices.Collect(maps.Values(counts)), len(d.web.Endpoints))
-	d.check(len(counts) == len(d.web.Endpoints) && p > unlikely, "chi-squared %.2f, p = %.3f: an even spread looks like this", x, p)
+	x, p := chiSquared(slices.Collect(maps.Values(counts)), len(d.Web.Endpoints))
+	d.check(len(counts) == len(d.Web.Endpoints) && p > unlikely, "chi-squared %.2f, p = %.3f: an even spread looks like this", x, p)
 	return nil
 }
 
@@ -38,8 +38,8 @@ func stepSpread(ctx context.Context, d *demo) error {
 func (d *demo) count(ctx context.Context, from *lab.Host, n int) (map[string]int, error) {
 	counts := map[string]int{}
 	for i := range n {
-		vip := d.web.ClusterIPs[i%len(d.web.ClusterIPs)]
-		reply, err := from.Dial(ctx, d.web.at(vip))
+		vip := d.Web.ClusterIPs[i%len(d.Web.ClusterIPs)]
+		reply, err := from.Dial(ctx, d.Web.At(vip))
 		if err != nil {
 			return nil, fmt.Errorf("connection %d of %d: %w", i+1, n, err)
 		}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package world
 
 import (
 	"bytes"
@@ -17,26 +17,26 @@ import (
 	"fairlead/internal/lab"
 )
 
-// labAgent is the real agent, running on one node of the lab.
-type labAgent struct {
+// Agent is a fairlead process on one node.
+type Agent struct {
 	*lab.Process
 	log string
 }
 
-// startAgents starts an agent on each node.
-func (w *world) startAgents() error {
-	for _, node := range w.cluster.Nodes {
-		if err := w.startAgent(node); err != nil {
+// StartAgents starts an agent on each node.
+func (w *World) StartAgents() error {
+	for _, node := range w.Cluster.Nodes {
+		if err := w.StartAgent(node); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// startAgent runs this very program as the agent of a node. Its log is appended
-// to a file of its own.
-func (w *world) startAgent(node *lab.Node) error {
-	path := filepath.Join(w.logs, node.Name+".log")
+// StartAgent runs the program of Options.Agent as the agent of a node. The agent
+// appends its log to the node's file in w.Logs.
+func (w *World) StartAgent(node *lab.Node) error {
+	path := filepath.Join(w.Logs, node.Name+".log")
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("open agent log: %w", err)
@@ -45,18 +45,18 @@ func (w *world) startAgent(node *lab.Node) error {
 
 	args := []string{
 		"run",
-		"--manifests", w.manifests,
+		"--manifests", w.Manifests,
 		"--node-name", node.Name,
-		"--cluster-cidr", joinPrefixes(w.cluster.Config.ClusterCIDRs()),
-		"--overlay", w.overlay,
+		"--cluster-cidr", JoinPrefixes(w.Cluster.Config.ClusterCIDRs()),
+		"--overlay", w.Overlay,
 		"--ip-masq",
 		"--metrics-bind-address", "",
 		"-v", "2",
 	}
-	if cfg := w.cluster.Config; cfg.PodLink == lab.CNI {
+	if cfg := w.Cluster.Config; cfg.PodLink == lab.CNI {
 		args = append(args, "--cni-conf-dir", node.CNIConfDir(), "--cni-data-dir", node.CNIDataDir(), "--cni-bin-dir", cfg.CNIBinDir)
 	}
-	cmd := exec.Command("/proc/self/exe", append(args, w.flags...)...)
+	cmd := exec.Command(w.Agent, append(args, w.Flags...)...)
 	cmd.Args[0] = "fairlead"
 	cmd.Stdout, cmd.Stderr = out, out
 	// Ctrl-C is for the lab, which ends the agents in its own time.
@@ -65,22 +65,22 @@ func (w *world) startAgent(node *lab.Node) error {
 	if err != nil {
 		return err
 	}
-	w.agents[node.Name] = &labAgent{Process: p, log: path}
+	w.Agents[node.Name] = &Agent{Process: p, log: path}
 	return nil
 }
 
-// failed returns why an agent that should be running is not.
-func (a *labAgent) failed() error {
+// Failed returns an error if the agent has ended.
+func (a *Agent) Failed() error {
 	select {
 	case <-a.Done():
-		return fmt.Errorf("agent ended: %w\n%s", a.Err(), a.tail())
+		return fmt.Errorf("agent ended: %w\n%s", a.Err(), a.Tail())
 	default:
 		return nil
 	}
 }
 
-// tail returns the end of the agent's log, for error messages.
-func (a *labAgent) tail() string {
+// Tail returns the end of the agent's log, for error messages.
+func (a *Agent) Tail() string {
 	const most = 2000
 	b, err := os.ReadFile(a.log)
 	if err != nil {
@@ -93,11 +93,11 @@ func (a *labAgent) tail() string {
 	return strings.TrimSpace(string(b))
 }
 
-// waitAgents waits until every agent serves s, as seen from its own node.
-func (w *world) waitAgents(ctx context.Context, s labService) error {
-	for _, node := range w.cluster.Nodes {
+// WaitAgents waits until every agent serves s, as seen from its own node.
+func (w *World) WaitAgents(ctx context.Context, s Service) error {
+	for _, node := range w.Cluster.Nodes {
 		for _, vip := range s.ClusterIPs {
-			if err := w.waitAnswer(ctx, node, s.at(vip)); err != nil {
+			if err := w.waitAnswer(ctx, node, s.At(vip)); err != nil {
 				return err
 			}
 		}
@@ -105,7 +105,8 @@ func (w *world) waitAgents(ctx context.Context, s labService) error {
 	return nil
 }
 
-func joinPrefixes(list []netip.Prefix) string {
+// JoinPrefixes returns prefixes as the value of a flag.
+func JoinPrefixes(list []netip.Prefix) string {
 	words := make([]string, len(list))
 	for i, p := range list {
 		words[i] = p.String()

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 // nobody notices; the next agent finds everything in place.
 func stepRestart(ctx context.Context, d *demo) error {
 	const absence = 1500 // connections made without an agent
-	node := d.cluster.Nodes[0]
-	agent := d.agents[node.Name]
+	node := d.Cluster.Nodes[0]
+	agent := d.Agents[node.Name]
 	before, nftErr := d.programmed(ctx, node)
 
 	l := d.startLoad(ctx)
@@ -34,10 +34,10 @@ func stepRestart(ctx context.Context, d *demo) error {
 		return err
 	}
 	d.say("%s: %d connections later there is still no agent", node.Name, l.so().total-seen)
-	if err := d.startAgent(node); err != nil {
+	if err := d.StartAgent(node); err != nil {
 		return err
 	}
-	d.say("%s: agent %d is started", node.Name, d.agents[node.Name].Pid())
+	d.say("%s: agent %d is started", node.Name, d.Agents[node.Name].Pid())
 	if err := d.join(ctx); err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 
 // stepRepair does what a firewall's restart does: it removes every table.
 func stepRepair(ctx context.Context, d *demo) error {
-	node := d.cluster.Nodes[0]
+	node := d.Cluster.Nodes[0]
 	before, err := d.programmed(ctx, node)
 	if errors.Is(err, exec.ErrNotFound) {
 		d.say("nft is not installed here, so nobody can flush anything")
@@ -31,7 +31,7 @@ func stepRepair(ctx context.Context, d *demo) error {
 	err = poll(ctx, soon, func() bool {
 		try, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
-		_, err := d.client.Dial(try, d.web.at(d.web.ClusterIPs[0]))
+		_, err := d.Client.Dial(try, d.Web.At(d.Web.ClusterIPs[0]))
 		return err == nil
 	}, "web stays away")
 	d.check(err == nil, "client connects again %s later", since(start))

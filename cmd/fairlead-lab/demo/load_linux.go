@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
@@ -36,11 +36,11 @@ type score struct {
 func (d *demo) startLoad(ctx context.Context) *load {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{cancel: cancel, score: score{by: map[string]int{}}}
-	first, last := d.cluster.Nodes[0], d.cluster.Nodes[len(d.cluster.Nodes)-1]
-	for _, vip := range d.web.ClusterIPs {
-		l.add(ctx, d.client.Host, d.web.at(vip))
-		l.add(ctx, last.Host, d.web.at(vip))
-		l.add(ctx, d.cluster.Outside, d.nodePort(first, vip))
+	first, last := d.Cluster.Nodes[0], d.Cluster.Nodes[len(d.Cluster.Nodes)-1]
+	for _, vip := range d.Web.ClusterIPs {
+		l.add(ctx, d.Client.Host, d.Web.At(vip))
+		l.add(ctx, last.Host, d.Web.At(vip))
+		l.add(ctx, d.Cluster.Outside, d.nodePort(first, vip))
 	}
 	return l
 }

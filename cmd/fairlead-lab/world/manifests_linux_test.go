@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package world
 
 import (
 	"net/netip"
@@ -29,7 +29,7 @@ func testPod(name, v4, v6 string) *lab.Pod {
 func readManifest(t *testing.T, text string) []string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := writeManifest(dir, "x.yaml", text); err != nil {
+	if err := WriteManifest(dir, "x.yaml", text); err != nil {
 		t.Fatal(err)
 	}
 	files, err := os.ReadDir(dir)
@@ -53,10 +53,10 @@ func decode[T any](t *testing.T, doc string) (out T) {
 }
 
 func TestServiceManifest(t *testing.T) {
-	s := labService{
+	s := Service{
 		Name: "web", Port: 80, NodePort: 30080, TargetPort: 8080,
-		ClusterIPs: vips(lab.Config{IPv6: true}, 10),
-		Endpoints: []labEndpoint{
+		ClusterIPs: VIPs(lab.Config{IPv6: true}, 10),
+		Endpoints: []Endpoint{
 			{Pod: testPod("web-1", "10.244.1.2", "fd00:10:244:1::2")},
 			{Pod: testPod("web-2", "10.244.1.3", "fd00:10:244:1::3"), Terminating: true},
 		},
@@ -96,7 +96,7 @@ func endpointWords(slice discoveryv1.EndpointSlice) (out []string) {
 }
 
 func TestServiceManifestEmpty(t *testing.T) {
-	docs := readManifest(t, labService{Name: "idle", ClusterIPs: vips(lab.Config{}, 20)}.manifest())
+	docs := readManifest(t, Service{Name: "idle", ClusterIPs: VIPs(lab.Config{}, 20)}.manifest())
 	if len(docs) != 2 {
 		t.Fatalf("%d documents, want a Service and one slice", len(docs))
 	}

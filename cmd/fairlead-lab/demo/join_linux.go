@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
 	"fmt"
 	"time"
 
+	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/lab"
 )
 
@@ -27,13 +28,13 @@ func (d *demo) join(ctx context.Context) error {
 		return err
 	}
 	d.say("%s starts on %s with %s and is added to the EndpointSlices", e.Pod.Name, e.Pod.Node.Name, words(e.Pod.Addrs()))
-	d.web.Endpoints = append(d.web.Endpoints, e)
-	if err := d.write(d.web); err != nil {
+	d.Web.Endpoints = append(d.Web.Endpoints, e)
+	if err := d.Write(d.Web); err != nil {
 		return err
 	}
 	start := time.Now()
 	for n := 1; ; n++ {
-		reply, err := d.client.Dial(ctx, d.web.at(d.web.ClusterIPs[0]))
+		reply, err := d.Client.Dial(ctx, d.Web.At(d.Web.ClusterIPs[0]))
 		took := time.Since(start)
 		if err != nil {
 			return err
@@ -46,14 +47,14 @@ func (d *demo) join(ctx context.Context) error {
 }
 
 // newPod starts the next pod of web, on the nodes in turn.
-func (d *demo) newPod() (labEndpoint, error) { return d.newPodOn(nil) }
+func (d *demo) newPod() (world.Endpoint, error) { return d.newPodOn(nil) }
 
 // newPodOn starts it on a node of choice, nil for the next one.
-func (d *demo) newPodOn(node *lab.Node) (labEndpoint, error) {
+func (d *demo) newPodOn(node *lab.Node) (world.Endpoint, error) {
 	d.podsMade++
 	name := fmt.Sprintf("web-%d", d.podsMade)
 	if node == nil {
-		return d.addWebPod(name, d.podsMade-1)
+		return d.AddWebPod(name, d.podsMade-1)
 	}
-	return addPodOn(node, name)
+	return world.AddPodOn(node, name)
 }

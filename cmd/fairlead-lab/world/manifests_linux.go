@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package world
 
 import (
 	"cmp"
@@ -15,8 +15,8 @@ import (
 	"fairlead/internal/lab"
 )
 
-// labService is a Service of the lab with its endpoints. It becomes one file.
-type labService struct {
+// Service is a Service of the lab with its endpoints. Write makes it one file.
+type Service struct {
 	Name       string
 	Proto      inet.Proto // TCP unless set
 	ClusterIPs []netip.Addr
@@ -24,22 +24,22 @@ type labService struct {
 	NodePort   uint16 // 0 for none
 	TargetPort uint16
 	Sticky     bool // sessionAffinity: ClientIP
-	Endpoints  []labEndpoint
+	Endpoints  []Endpoint
 }
 
-// labEndpoint is a pod behind a labService.
-type labEndpoint struct {
+// Endpoint is a pod behind a Service.
+type Endpoint struct {
 	Pod         *lab.Pod
 	Server      *lab.Server
 	Terminating bool // out of use for new connections, alive for old ones
 }
 
-// at returns a VIP of the Service with its port.
-func (s labService) at(vip netip.Addr) inet.Addr {
+// At returns a VIP of the Service with its port.
+func (s Service) At(vip netip.Addr) inet.Addr {
 	return inet.Addr{IP: vip, Port: s.Port, Proto: cmp.Or(s.Proto, inet.TCP)}
 }
 
-func (s labService) typ() string {
+func (s Service) typ() string {
 	if s.NodePort == 0 {
 		return "ClusterIP"
 	}
@@ -47,46 +47,46 @@ func (s labService) typ() string {
 }
 
 // protocol returns the protocol as the API spells it.
-func (s labService) protocol() string { return strings.ToUpper(s.at(netip.Addr{}).Proto.String()) }
+func (s Service) protocol() string { return strings.ToUpper(s.At(netip.Addr{}).Proto.String()) }
 
-// Slices returns the endpoints once per family, as the API has them.
-func (s labService) Slices() []labSlice {
-	var out []labSlice
+// slices returns the endpoints once per family, as the API has them.
+func (s Service) slices() []slice {
+	var out []slice
 	for _, vip := range s.ClusterIPs {
-		slice := labSlice{Service: s, Type: "IPv4"}
+		one := slice{Service: s, Type: "IPv4"}
 		if vip.Is6() {
-			slice.Type = "IPv6"
+			one.Type = "IPv6"
 		}
 		for _, e := range s.Endpoints {
 			addr := e.Pod.Addr4
 			if vip.Is6() {
 				addr = e.Pod.Addr6
 			}
-			slice.Endpoints = append(slice.Endpoints, labAddress{Addr: addr, labEndpoint: e})
+			one.Endpoints = append(one.Endpoints, address{Addr: addr, Endpoint: e})
 		}
-		out = append(out, slice)
+		out = append(out, one)
 	}
 	return out
 }
 
-// labSlice is the EndpointSlice of one family.
-type labSlice struct {
-	Service   labService
+// slice is the EndpointSlice of one family.
+type slice struct {
+	Service   Service
 	Type      string
-	Endpoints []labAddress
+	Endpoints []address
 }
 
-// labAddress is an endpoint in one family.
-type labAddress struct {
-	labEndpoint
+// address is an endpoint in one family.
+type address struct {
+	Endpoint
 	Addr netip.Addr
 }
 
 // manifest is written by hand rather than by an encoder, because people edit it;
 // nor by text/template, which makes the linker keep every method of every type
 // of the API: 20 MB.
-func (s labService) manifest() string {
-	slices := s.Slices()
+func (s Service) manifest() string {
+	list := s.slices()
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Edit and save: the agents follow at once.
 apiVersion: v1
@@ -103,8 +103,8 @@ spec:
 		fmt.Fprintf(&b, "  - \"%s\"\n", ip)
 	}
 	b.WriteString("  ipFamilyPolicy: PreferDualStack\n  ipFamilies:\n")
-	for _, slice := range slices {
-		fmt.Fprintf(&b, "  - %s\n", slice.Type)
+	for _, one := range list {
+		fmt.Fprintf(&b, "  - %s\n", one.Type)
 	}
 	if s.Sticky {
 		b.WriteString("  sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 10800}}\n")
@@ -118,13 +118,13 @@ spec:
 	if s.NodePort != 0 {
 		fmt.Fprintf(&b, "    nodePort: %d\n", s.NodePort)
 	}
-	for _, slice := range slices {
-		slice.write(&b)
+	for _, one := range list {
+		one.write(&b)
 	}
 	return b.String()
 }
 
-func (s labSlice) write(b *strings.Builder) {
+func (s slice) write(b *strings.Builder) {
 	fmt.Fprintf(b, `---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -177,9 +177,9 @@ func nodesManifest(nodes []*lab.Node) string {
 	return b.String()
 }
 
-// writeManifest puts text in place by a rename, so that no agent ever reads half
+// WriteManifest puts text in place by a rename, so that no agent ever reads half
 // of it.
-func writeManifest(dir, name, text string) error {
+func WriteManifest(dir, name, text string) error {
 	temporary := filepath.Join(dir, "."+name+".tmp")
 	if err := os.WriteFile(temporary, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("write manifest: %w", err)

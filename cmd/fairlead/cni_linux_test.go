@@ -18,6 +18,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 
+	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/cni"
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
@@ -111,18 +112,18 @@ func hasTable(n *lab.Node) error {
 // the tunnels and the routes are there, and not before.
 func TestConflistComesLast(t *testing.T) {
 	cfg := cniConfig(t, cni.PTP)
-	w, err := newEmptyWorld(t.Context(), t.TempDir(), cfg, "vxlan")
+	w, err := world.NewEmpty(t.Context(), worldOf(t, cfg))
 	testWorld(t, w, err)
-	node, other := w.cluster.Nodes[0], w.cluster.Nodes[1]
+	node, other := w.Cluster.Nodes[0], w.Cluster.Nodes[1]
 	// A device of somebody else stands in the way of one of the tunnels.
 	foreign := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "fairlead.1"}}
-	if err := errors.Join(node.Netlink().LinkAdd(foreign), w.write(w.web), w.startAgent(node)); err != nil {
+	if err := errors.Join(node.Netlink().LinkAdd(foreign), w.Write(w.Web), w.StartAgent(node)); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the table is there", func() error { return hasTable(node) })
 	absent(t, node, "there is no Node yet")
 
-	if err := w.writeNodes(); err != nil {
+	if err := w.WriteNodes(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the other tunnel is there", func() error { return isTunnel(node, "fairlead-v6.1") })
@@ -160,25 +161,25 @@ func TestPodsByCNI(t *testing.T) {
 
 func testPodsByCNI(t *testing.T, plugin cni.Plugin) {
 	t.Helper()
-	w, err := newWorld(t.Context(), t.TempDir(), cniConfig(t, plugin), 2, "vxlan", "--cni-plugin", string(plugin))
+	w, err := world.New(t.Context(), worldOf(t, cniConfig(t, plugin), "--cni-plugin", string(plugin)), 2)
 	testWorld(t, w, err)
-	first, second := w.cluster.Nodes[0], w.cluster.Nodes[1]
-	near, far := w.web.Endpoints[0].Pod, w.web.Endpoints[1].Pod
-	if got := podMTU(t, w.client); got != 1430 {
+	first, second := w.Cluster.Nodes[0], w.Cluster.Nodes[1]
+	near, far := w.Web.Endpoints[0].Pod, w.Web.Endpoints[1].Pod
+	if got := podMTU(t, w.Client); got != 1430 {
 		t.Errorf("MTU of pods is %d, want that of a tunnel over IPv6, 1430", got)
 	}
-	labtest.Serve(t, w.cluster.Outside, 80, inet.TCP)
-	if err := writeManifest(w.manifests, "pod.yaml", hostPortPod(far, 8081)); err != nil {
+	labtest.Serve(t, w.Cluster.Outside, 80, inet.TCP)
+	if err := world.WriteManifest(w.Manifests, "pod.yaml", hostPortPod(far, 8081)); err != nil {
 		t.Fatal(err)
 	}
-	for i, client := range w.client.Addrs() {
-		expect(t, w.client.Host, far.Addrs()[i], webPort, "web-2 saw "+client.String())
+	for i, client := range w.Client.Addrs() {
+		expect(t, w.Client.Host, far.Addrs()[i], world.WebPort, "web-2 saw "+client.String())
 		for _, pod := range []*lab.Pod{near, far} { // in the end it is each one's turn
-			expect(t, w.client.Host, w.web.ClusterIPs[i], w.web.Port, pod.Name+" saw "+client.String())
+			expect(t, w.Client.Host, w.Web.ClusterIPs[i], w.Web.Port, pod.Name+" saw "+client.String())
 		}
-		outside := w.cluster.Outside.Addrs()[i]
-		expect(t, w.client.Host, outside, 80, "outside saw "+first.Addrs()[i].String())
-		expect(t, w.cluster.Outside, second.Addrs()[i], 8081, "web-2 saw "+outside.String())
+		outside := w.Cluster.Outside.Addrs()[i]
+		expect(t, w.Client.Host, outside, 80, "outside saw "+first.Addrs()[i].String())
+		expect(t, w.Cluster.Outside, second.Addrs()[i], 8081, "web-2 saw "+outside.String())
 	}
 	t.Run("conflist removed", func(t *testing.T) { conflistReturns(t, first) })
 	t.Run("MTU", func(t *testing.T) { mtuChanges(t, first) })
@@ -198,7 +199,7 @@ status:
   phase: Running
   podIP: "%[5]s"
   podIPs: [{ip: "%[5]s"}, {ip: "%[6]s"}]
-`, p.Name, p.Node.Name, webPort, port, p.Addr4, p.Addr6)
+`, p.Name, p.Node.Name, world.WebPort, port, p.Addr4, p.Addr6)
 }
 
 // conflistReturns: who removes the file gets the same one again.
@@ -237,13 +238,13 @@ func mtuChanges(t *testing.T, n *lab.Node) {
 }
 
 // podCIDRChanges: new pods get addresses of the new range, and are reached.
-func podCIDRChanges(t *testing.T, w *world, n *lab.Node) {
+func podCIDRChanges(t *testing.T, w *world.World, n *lab.Node) {
 	t.Helper()
 	n.PodCIDRs = []netip.Prefix{netip.MustParsePrefix("10.244.77.0/24"), netip.MustParsePrefix("fd00:10:244:77::/64")}
-	if err := w.writeNodes(); err != nil {
+	if err := w.WriteNodes(); err != nil {
 		t.Fatal(err)
 	}
-	want := joinPrefixes(n.PodCIDRs)
+	want := world.JoinPrefixes(n.PodCIDRs)
 	eventually(t, "the conflist has the ranges "+want, func() error {
 		_, cidrs, err := conflist(n)
 		if got := strings.Join(cidrs, ","); err == nil && got != want {
@@ -256,15 +257,15 @@ func podCIDRChanges(t *testing.T, w *world, n *lab.Node) {
 		if !n.PodCIDRs[i].Contains(addr) {
 			t.Errorf("a new pod has %s, which is not in %s", addr, n.PodCIDRs[i])
 		}
-		expect(t, w.client.Host, addr, 80, "moved saw "+w.client.Addrs()[i].String())
+		expect(t, w.Client.Host, addr, 80, "moved saw "+w.Client.Addrs()[i].String())
 	}
 }
 
 // podsWithoutAgent: an agent that ends, for an upgrade, say, takes nothing away.
 // Pods start, are reached, and are removed.
-func podsWithoutAgent(t *testing.T, w *world, n *lab.Node) {
+func podsWithoutAgent(t *testing.T, w *world.World, n *lab.Node) {
 	t.Helper()
-	agent := w.agents[n.Name]
+	agent := w.Agents[n.Name]
 	if err := agent.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -276,10 +277,10 @@ func podsWithoutAgent(t *testing.T, w *world, n *lab.Node) {
 		t.Fatal(err)
 	}
 	labtest.Serve(t, pod.Host, 80, inet.TCP)
-	far := w.web.Endpoints[1].Pod
+	far := w.Web.Endpoints[1].Pod
 	for i, addr := range pod.Addrs() {
 		expect(t, far.Host, addr, 80, "late saw "+far.Addrs()[i].String())
-		expect(t, pod.Host, far.Addrs()[i], webPort, "web-2 saw "+addr.String())
+		expect(t, pod.Host, far.Addrs()[i], world.WebPort, "web-2 saw "+addr.String())
 	}
 	if err := pod.Close(); err != nil {
 		t.Fatal(err)
@@ -287,7 +288,7 @@ func podsWithoutAgent(t *testing.T, w *world, n *lab.Node) {
 	if _, err := n.Netlink().LinkByName(pod.Device()); err == nil {
 		t.Errorf("%s is left behind", pod.Device())
 	}
-	if err := w.startAgent(n); err != nil {
+	if err := w.StartAgent(n); err != nil {
 		t.Fatal(err)
 	}
 }

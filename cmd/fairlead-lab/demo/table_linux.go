@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ func shown() []string {
 
 // stepTable prints what a person who looks for a fault would see.
 func stepTable(ctx context.Context, d *demo) error {
-	node := d.cluster.Nodes[0]
+	node := d.Cluster.Nodes[0]
 	out, err := runIn(ctx, node.Host, "nft", "list", "table", "inet", "fairlead")
 	if errors.Is(err, exec.ErrNotFound) {
 		d.say("nft is not installed here (Debian: apt-get install nftables), so this is left out")
@@ -32,13 +32,13 @@ func stepTable(ctx context.Context, d *demo) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
-	d.say("%s: nft list table inet fairlead; of its %d lines those that a connection to %s meets:", node.Name, len(lines), d.web.ClusterIPs[0])
+	d.say("%s: nft list table inet fairlead; of its %d lines those that a connection to %s meets:", node.Name, len(lines), d.Web.ClusterIPs[0])
 	for _, name := range shown() {
 		for _, line := range shorten(blocks(lines, name)) {
 			d.say("  %s", strings.ReplaceAll(line, "\t", "    "))
 		}
 	}
-	d.check(strings.Contains(out, "default/"+d.web.Name+":"), "nft lists it without complaint, and elements say which Service they belong to")
+	d.check(strings.Contains(out, "default/"+d.Web.Name+":"), "nft lists it without complaint, and elements say which Service they belong to")
 	return nil
 }
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
@@ -18,7 +19,7 @@ import (
 // stepNodes lets a node join, moves the pods of another one away and lets that
 // leave, while clients keep connecting.
 func stepNodes(ctx context.Context, d *demo) error {
-	if len(d.cluster.Nodes) < 3 {
+	if len(d.Cluster.Nodes) < 3 {
 		d.say("There are not enough nodes for one to leave.")
 		return nil
 	}
@@ -28,7 +29,7 @@ func stepNodes(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
-	leaving := d.cluster.Nodes[1]
+	leaving := d.Cluster.Nodes[1]
 	if err := d.drain(ctx, leaving, joined); err != nil {
 		return err
 	}
@@ -41,14 +42,14 @@ func stepNodes(ctx context.Context, d *demo) error {
 
 // nodeJoins adds a node with an agent and a pod of web.
 func (d *demo) nodeJoins(ctx context.Context) (*lab.Node, error) {
-	node, err := d.cluster.AddNode()
+	node, err := d.Cluster.AddNode()
 	if err != nil {
 		return nil, err
 	}
-	if err := d.writeNodes(); err != nil {
+	if err := d.WriteNodes(); err != nil {
 		return nil, err
 	}
-	if err := d.startAgent(node); err != nil {
+	if err := d.StartAgent(node); err != nil {
 		return nil, err
 	}
 	start := time.Now()
@@ -56,11 +57,11 @@ func (d *demo) nodeJoins(ctx context.Context) (*lab.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := pod.Serve(inet.TCP, webPort); err != nil {
+	if _, err := pod.Serve(inet.TCP, world.WebPort); err != nil {
 		return nil, err
 	}
 	err = poll(ctx, 5*time.Second, func() bool {
-		return d.answers(ctx, inet.Addr{IP: pod.Addr4, Port: webPort, Proto: inet.TCP}, "ping")
+		return d.answers(ctx, inet.Addr{IP: pod.Addr4, Port: world.WebPort, Proto: inet.TCP}, "ping")
 	}, "client does not reach the pods of %s", node.Name)
 	d.check(err == nil, "%s joins (%s): client reaches a pod there %s later", node.Name, node.Addr4, since(start))
 	return node, pod.Close()
@@ -68,7 +69,7 @@ func (d *demo) nodeJoins(ctx context.Context) (*lab.Node, error) {
 
 // drain replaces the pods of web on a node by others on another node.
 func (d *demo) drain(ctx context.Context, from, to *lab.Node) error {
-	for _, e := range slices.Clone(d.web.Endpoints) {
+	for _, e := range slices.Clone(d.Web.Endpoints) {
 		if e.Pod.Node != from {
 			continue
 		}
@@ -81,20 +82,20 @@ func (d *demo) drain(ctx context.Context, from, to *lab.Node) error {
 
 // nodeLeaves takes a node out of the cluster as a machine that is switched off.
 func (d *demo) nodeLeaves(ctx context.Context, node *lab.Node) error {
-	if err := d.agents[node.Name].Signal(syscall.SIGKILL); err != nil {
+	if err := d.Agents[node.Name].Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
-	delete(d.agents, node.Name)
+	delete(d.Agents, node.Name)
 	if err := node.Close(); err != nil {
 		return err
 	}
-	if err := d.writeNodes(); err != nil {
+	if err := d.WriteNodes(); err != nil {
 		return err
 	}
 	start := time.Now()
 	cidr := node.PodCIDRs[0]
 	err := poll(ctx, soon, func() bool {
-		for _, n := range d.cluster.Nodes {
+		for _, n := range d.Cluster.Nodes {
 			if has, err := hasRoute(n, cidr); err != nil || has {
 				return false
 			}

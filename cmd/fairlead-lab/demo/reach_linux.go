@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
@@ -17,13 +17,13 @@ import (
 // stepReach dials every address of the Service from every kind of client, and
 // looks at which source the pod saw.
 func stepReach(ctx context.Context, d *demo) error {
-	first, last := d.cluster.Nodes[0], d.cluster.Nodes[len(d.cluster.Nodes)-1]
-	for i, vip := range d.web.ClusterIPs {
-		clusterIP, nodePort := d.web.at(vip), d.nodePort(last, vip)
-		d.reach(ctx, d.client.Host, "ClusterIP", clusterIP, d.client.Addrs()[i])
+	first, last := d.Cluster.Nodes[0], d.Cluster.Nodes[len(d.Cluster.Nodes)-1]
+	for i, vip := range d.Web.ClusterIPs {
+		clusterIP, nodePort := d.Web.At(vip), d.nodePort(last, vip)
+		d.reach(ctx, d.Client.Host, "ClusterIP", clusterIP, d.Client.Addrs()[i])
 		d.reach(ctx, first.Host, "ClusterIP", clusterIP, netip.Addr{})
-		d.reach(ctx, d.client.Host, "NodePort", nodePort, netip.Addr{})
-		d.reach(ctx, d.cluster.Outside, "NodePort", nodePort, netip.Addr{})
+		d.reach(ctx, d.Client.Host, "NodePort", nodePort, netip.Addr{})
+		d.reach(ctx, d.Cluster.Outside, "NodePort", nodePort, netip.Addr{})
 	}
 	return d.hairpin(ctx)
 }
@@ -32,7 +32,7 @@ func stepReach(ctx context.Context, d *demo) error {
 // that is given: pods must see pods.
 func (d *demo) reach(ctx context.Context, from *lab.Host, kind string, at inet.Addr, source netip.Addr) {
 	reply, err := from.Dial(ctx, at)
-	ok := err == nil && strings.HasPrefix(reply.Server, d.web.Name+"-")
+	ok := err == nil && strings.HasPrefix(reply.Server, d.Web.Name+"-")
 	if source.IsValid() {
 		ok = ok && reply.Source.Addr() == source
 	}
@@ -42,9 +42,9 @@ func (d *demo) reach(ctx context.Context, from *lab.Host, kind string, at inet.A
 // hairpin lets a pod dial its own Service until it is its own backend.
 func (d *demo) hairpin(ctx context.Context) error {
 	const most = 200
-	pod := d.web.Endpoints[0].Pod
+	pod := d.Web.Endpoints[0].Pod
 	for n := range most {
-		reply, err := pod.Dial(ctx, d.web.at(d.web.ClusterIPs[0]))
+		reply, err := pod.Dial(ctx, d.Web.At(d.Web.ClusterIPs[0]))
 		if err != nil {
 			d.check(false, "%s -> its own Service: %v", pod.Name, err)
 			return nil
@@ -59,7 +59,7 @@ func (d *demo) hairpin(ctx context.Context) error {
 
 // nodePort returns the NodePort of web on a node, in the family of like.
 func (d *demo) nodePort(node *lab.Node, like netip.Addr) inet.Addr {
-	at := inet.Addr{IP: node.Addr4, Port: d.web.NodePort, Proto: inet.TCP}
+	at := inet.Addr{IP: node.Addr4, Port: d.Web.NodePort, Proto: inet.TCP}
 	if like.Is6() {
 		at.IP = node.Addr6
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 
 // stepCluster shows what was built.
 func stepCluster(_ context.Context, d *demo) error {
-	d.printCluster(d.out)
-	if d.cluster.Config.Subnets {
+	d.Print(d.out)
+	if d.Cluster.Config.Subnets {
 		d.say("Each node has a subnet of its own, with a router between them that knows no pods.")
 	}
 	return nil
@@ -21,17 +21,17 @@ func stepCluster(_ context.Context, d *demo) error {
 // stepAgents starts the agents and waits until each of them serves.
 func stepAgents(ctx context.Context, d *demo) error {
 	start := time.Now()
-	for _, node := range d.cluster.Nodes {
-		if err := d.startAgent(node); err != nil {
+	for _, node := range d.Cluster.Nodes {
+		if err := d.StartAgent(node); err != nil {
 			return err
 		}
-		d.say("%s: fairlead run --manifests %s --node-name %s ... (process %d)", node.Name, d.manifests, node.Name, d.agents[node.Name].Pid())
+		d.say("%s: fairlead run --manifests %s --node-name %s ... (process %d)", node.Name, d.Manifests, node.Name, d.Agents[node.Name].Pid())
 	}
-	d.say("web.yaml: ClusterIP %s, port %d, nodePort %d, %d endpoints per family", words(d.web.ClusterIPs), d.web.Port, d.web.NodePort, len(d.web.Endpoints))
-	if err := d.waitAgents(ctx, d.web); err != nil {
+	d.say("web.yaml: ClusterIP %s, port %d, nodePort %d, %d endpoints per family", words(d.Web.ClusterIPs), d.Web.Port, d.Web.NodePort, len(d.Web.Endpoints))
+	if err := d.WaitAgents(ctx, d.Web); err != nil {
 		return err
 	}
-	d.check(true, "%d agents serve web, %s after they were started", len(d.agents), since(start))
+	d.check(true, "%d agents serve web, %s after they were started", len(d.Agents), since(start))
 	return nil
 }
 

@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package demo
 
 import (
 	"context"
 	"time"
 
+	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/overlay"
@@ -24,27 +25,27 @@ func stepTunnel(ctx context.Context, d *demo) error {
 
 // reachPods dials every pod by its own address, without any Service.
 func (d *demo) reachPods(ctx context.Context) {
-	for i, vip := range d.web.ClusterIPs {
+	for i, vip := range d.Web.ClusterIPs {
 		reached := 0
-		for _, e := range d.web.Endpoints {
-			at := inet.Addr{IP: e.Pod.Addrs()[i], Port: webPort, Proto: inet.TCP}
-			reply, err := d.client.Dial(ctx, at)
-			if err == nil && reply.Server == e.Pod.Name && reply.Source.Addr() == d.client.Addrs()[i] {
+		for _, e := range d.Web.Endpoints {
+			at := inet.Addr{IP: e.Pod.Addrs()[i], Port: world.WebPort, Proto: inet.TCP}
+			reply, err := d.Client.Dial(ctx, at)
+			if err == nil && reply.Server == e.Pod.Name && reply.Source.Addr() == d.Client.Addrs()[i] {
 				reached++
 			}
 		}
-		d.check(reached == len(d.web.Endpoints), "client reaches %d of %d pods directly over %s, on its own node and on others; they see its own address",
-			reached, len(d.web.Endpoints), family(vip))
+		d.check(reached == len(d.Web.Endpoints), "client reaches %d of %d pods directly over %s, on its own node and on others; they see its own address",
+			reached, len(d.Web.Endpoints), family(vip))
 	}
 }
 
 // capture looks at a packet between two pods while it is on its way between their
 // nodes.
 func (d *demo) capture(ctx context.Context) error {
-	if d.overlay != overlay.VXLAN.String() {
+	if d.Overlay != overlay.VXLAN.String() {
 		return nil
 	}
-	from, to := d.cluster.Nodes[0], d.web.Endpoints[1%len(d.web.Endpoints)].Pod
+	from, to := d.Cluster.Nodes[0], d.Web.Endpoints[1%len(d.Web.Endpoints)].Pod
 	if to.Node == from {
 		return nil
 	}
@@ -54,11 +55,11 @@ func (d *demo) capture(ctx context.Context) error {
 	dial := func() {
 		go func() {
 			defer close(done)
-			_, _ = d.client.Dial(ctx, inet.Addr{IP: to.Addr4, Port: webPort, Proto: inet.TCP})
+			_, _ = d.Client.Dial(ctx, inet.Addr{IP: to.Addr4, Port: world.WebPort, Proto: inet.TCP})
 		}()
 	}
 	seen, err := from.CaptureTunnelled(ctx, "eth0", overlay.DefaultPort, dial, func(t lab.Tunnelled) bool {
-		return t.InnerSrc == d.client.Addr4 && t.InnerDst == to.Addr4
+		return t.InnerSrc == d.Client.Addr4 && t.InnerDst == to.Addr4
 	})
 	if err != nil {
 		d.check(false, "no packet from client to %s was seen in a tunnel: %v", to.Name, err)
@@ -73,14 +74,14 @@ func (d *demo) capture(ctx context.Context) error {
 // egress lets a pod dial a server outside, which must see the pod's node: nobody
 // out there knows the way to a pod.
 func (d *demo) egress(ctx context.Context) error {
-	server, err := d.cluster.Outside.Serve(inet.TCP, webPort)
+	server, err := d.Cluster.Outside.Serve(inet.TCP, world.WebPort)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = server.Close() }()
-	node := d.client.Node
-	for i, ip := range d.cluster.Outside.Addrs() {
-		reply, err := d.client.Dial(ctx, inet.Addr{IP: ip, Port: webPort, Proto: inet.TCP})
+	node := d.Client.Node
+	for i, ip := range d.Cluster.Outside.Addrs() {
+		reply, err := d.Client.Dial(ctx, inet.Addr{IP: ip, Port: world.WebPort, Proto: inet.TCP})
 		d.check(err == nil && reply.Source.Addr() == node.Addrs()[i], "client   -> outside   %-26s %s", reply.Source.Addr(), lab.Outcome(reply, err))
 	}
 	return nil

@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fairlead/cmd/fairlead-lab/demo"
+	"fairlead/cmd/fairlead-lab/world"
+	"fairlead/internal/cni"
+	"fairlead/internal/lab"
+	"fairlead/overlay"
+)
+
+// options are the flags of fairlead-lab.
+type options struct {
+	agent    string
+	nodes    int
+	replicas int
+	ipv4Only bool
+	bridge   bool
+	cni      bool
+	overlay  string
+	demo     bool
+	pace     time.Duration
+}
+
+func newCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "fairlead-lab",
+		Short: "Run a small cluster in network namespaces of this machine",
+		Long: `fairlead-lab builds nodes, pods and a client outside the cluster out of network
+namespaces, runs fairlead on each node, and keeps everything until Ctrl-C. The
+agents read Services and EndpointSlices from YAML files, which you can edit
+while the lab runs.
+
+It needs no root where user namespaces are allowed. It changes neither the
+network of the host nor its nftables.`,
+		Example: `  fairlead-lab
+  fairlead-lab --demo
+  fairlead-lab --nodes 5 --overlay host-gw`,
+		Args:              cobra.NoArgs,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.agent, "agent", "", `path of the program fairlead; default the one beside this program, else that in $PATH`)
+	f.IntVar(&o.nodes, "nodes", 3, "number of nodes")
+	f.IntVar(&o.replicas, "replicas", 4, "number of pods behind the Service default/web")
+	f.BoolVar(&o.ipv4Only, "ipv4-only", false, "build the cluster without IPv6")
+	f.BoolVar(&o.bridge, "bridge", false, "connect the pods of a node by a bridge instead of a route to each")
+	f.BoolVar(&o.cni, "cni", false, "make pods as a container runtime does: with the CNI plugins of this machine (Debian: containernetworking-plugins) and the configuration that the agent of the node wrote")
+	f.StringVar(&o.overlay, "overlay", overlay.VXLAN.String(), `how packets get to pods on other nodes: "vxlan" and "vxlan-direct" put each node into its own subnet, "host-gw" puts all into one, "" uses plain routes that the lab makes`)
+	f.BoolVar(&o.demo, "demo", false, "play a scenario, print what is done and seen, and end; the exit code is 1 when a check failed")
+	f.DurationVar(&o.pace, "pace", time.Second, "time that the demo waits between its steps")
+	return cmd
+}
+
+// run builds the lab. Outside of the lab's namespaces it starts this program once
+// more inside of them.
+func (o *options) run(ctx context.Context, out io.Writer) error {
+	if o.nodes < 1 || o.replicas < 1 {
+		return fmt.Errorf("--nodes %d and --replicas %d must be at least 1", o.nodes, o.replicas)
+	}
+	if o.cni && o.demo {
+		return errors.New("--demo: cannot be combined with --cni, because the demo makes its pods before it starts the agents")
+	}
+	if err := o.findAgent(); err != nil {
+		return err
+	}
+	if dir := os.Getenv(labDirEnv); dir != "" {
+		return o.runInside(ctx, out, dir)
+	}
+	dir, err := os.MkdirTemp("", "fairlead-lab-")
+	if err != nil {
+		return fmt.Errorf("make directory of the lab: %w", err)
+	}
+	code, err := relaunchLab(ctx, dir)
+	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
+		return err
+	}
+	if code != 0 {
+		return exitStatus(code)
+	}
+	return nil
+}
+
+// findAgent sets the path of the agent unless the flag did.
+func (o *options) findAgent() error {
+	const name = "fairlead"
+	if o.agent != "" {
+		if _, err := exec.LookPath(o.agent); err != nil {
+			return fmt.Errorf("--agent: %w", err)
+		}
+		return nil
+	}
+	self, err := os.Executable()
+	if err == nil {
+		o.agent, err = exec.LookPath(filepath.Join(filepath.Dir(self), name))
+	}
+	if err != nil {
+		o.agent, err = exec.LookPath(name)
+	}
+	if err != nil {
+		return fmt.Errorf("find the program fairlead: set --agent, or build it beside this program: %w", err)
+	}
+	return nil
+}
+
+func (o *options) runInside(ctx context.Context, out io.Writer, dir string) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	opts, err := o.world(dir)
+	if err != nil {
+		return err
+	}
+	w, err := world.New(ctx, opts, o.replicas)
+	if err != nil {
+		return err
+	}
+	if o.demo {
+		err = demo.Run(ctx, w, out, o.pace)
+	} else {
+		err = stay(ctx, w, out)
+	}
+	return errors.Join(err, w.Cluster.Close())
+}
+
+// world returns what the lab consists of.
+func (o *options) world(dir string) (world.Options, error) {
+	cfg := lab.Config{
+		Nodes: o.nodes, IPv6: !o.ipv4Only, NoPodRoutes: o.overlay != "",
+		Subnets: strings.HasPrefix(o.overlay, overlay.VXLAN.String()),
+	}
+	if o.bridge {
+		cfg.PodLink = lab.Bridge
+	}
+	var flags []string
+	if o.cni {
+		plugin := cni.PTP
+		if o.bridge {
+			plugin = cni.Bridge
+		}
+		bin, err := lab.FindPlugins(cni.Config{Plugin: plugin}.Plugins()...)
+		if err != nil {
+			return world.Options{}, err
+		}
+		cfg.PodLink, cfg.CNIDir, cfg.CNIBinDir = lab.CNI, filepath.Join(dir, "cni"), bin
+		flags = []string{"--cni-plugin", string(plugin)}
+	}
+	return world.Options{Dir: dir, Lab: cfg, Agent: o.agent, Overlay: o.overlay, Flags: flags}, nil
+}
+
+// stay starts the agents, prints how to look around and waits for the end.
+func stay(ctx context.Context, w *world.World, out io.Writer) error {
+	if len(w.Agents) == 0 {
+		if err := w.StartAgents(); err != nil {
+			return err
+		}
+	}
+	if err := w.WaitAgents(ctx, w.Web); err != nil {
+		return err
+	}
+	if err := explain(w, out); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	fmt.Fprintln(out, "\nTaking the lab down.")
+	return nil
+}

@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Command fairlead-lab runs a small cluster in network namespaces of one machine,
+// with the program fairlead as the agent of each node.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"fairlead/cmd/fairlead-lab/demo"
+)
+
+func main() {
+	err := newCommand().ExecuteContext(context.Background())
+	var code exitStatus
+	switch {
+	case err == nil:
+		return
+	case errors.As(err, &code):
+		os.Exit(int(code)) // the lab inside the namespaces has printed why
+	case !errors.Is(err, demo.ErrChecks): // the demo's last line says so
+		fmt.Fprintln(os.Stderr, "fairlead-lab:", err)
+	}
+	os.Exit(1)
+}
+
+// exitStatus is the exit status of the lab that runs inside the namespaces.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
