@@ -28,7 +28,7 @@ build: ## Build the static binaries bin/fairlead and bin/fairlead-lab
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/fairlead ./cmd/fairlead-lab
 
 .PHONY: demo
-demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 20 s)
+demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 25 s)
 	@bin/fairlead-lab --demo
 
 .PHONY: e2e
