@@ -7,209 +7,323 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/netns"
+	"fairlead/internal/worker"
 )
 
-// Sweep is what one sweep did.
+// Sweep is the outcome of one search for stale flows.
 type Sweep struct {
-	Scanned int // flows that the kernel reported
-	Deleted int
-	Err     error // why it will be repeated, or nil
+	Scanned int   // flows that the kernel reported
+	Deleted int   // stale flows
+	Err     error // why the search will be repeated, or nil
+}
+
+// Config says what a Cleaner does.
+type Config struct {
+	// Namespace holds the flows; nil is that of the process.
+	Namespace *netns.NS
+	// EndEstablished deletes established TCP flows to removed endpoints, too.
+	EndEstablished bool
 }
 
 // Cleaner deletes stale flows in one network namespace. Set, Delete and SweepAll
-// are safe for concurrent use and never wait for the kernel; Run is the one
-// worker.
+// are safe for concurrent use and never wait for the kernel. Run does the work,
+// in one goroutine.
 type Cleaner struct {
-	ns    int
-	poked chan struct{}
+	cfg   Config
+	inbox *worker.Inbox[work]
 
-	answers answers // the worker's own
+	late lateReplies // Run alone uses it
 
 	mu    sync.Mutex
 	view  *View
-	due   map[inet.Addr]struct{} // frontends whose flows are to be looked at
-	all   bool                   // all flows are
 	local map[netip.Addr]struct{}
 }
 
-// NewCleaner returns a Cleaner for a network namespace by its descriptor, 0 for
-// that of the process. It does nothing until Run.
-func NewCleaner(ns int) *Cleaner {
-	c := &Cleaner{ns: ns, poked: make(chan struct{}, 1), due: map[inet.Addr]struct{}{}}
+// work names the frontends whose flows may be stale.
+type work struct {
+	frontends map[inet.Addr]struct{}
+	all       bool // all flows may be stale
+}
+
+func (w *work) add(frontend inet.Addr) {
+	if w.frontends == nil {
+		w.frontends = map[inet.Addr]struct{}{}
+	}
+	w.frontends[frontend] = struct{}{}
+}
+
+func (w *work) none() bool { return len(w.frontends) == 0 && !w.all }
+
+// NewCleaner returns a Cleaner that does nothing until Run.
+func NewCleaner(cfg Config) *Cleaner {
+	c := &Cleaner{cfg: cfg, inbox: worker.NewInbox[work]()}
 	c.view = NewView(func(ip netip.Addr) bool {
 		_, ok := c.local[ip]
 		return ok
-	})
+	}, cfg.EndEstablished)
 	return c
 }
 
-// Set is View.Set, and has the flows looked at that may be stale.
-func (c *Cleaner) Set(frontend inet.Addr, serving []netip.AddrPort) {
-	c.change(frontend, func() bool { return c.view.Set(frontend, serving) })
+// Set replaces the endpoints of a frontend, see Backends, and schedules a search
+// for flows that became stale. Call it after the kernel's rules changed, or the
+// next packet would bring a deleted flow back.
+func (c *Cleaner) Set(frontend inet.Addr, serving, existing []netip.AddrPort) {
+	c.change(frontend, func() bool { return c.view.Set(frontend, Backends{serving, existing}) })
 }
 
-// Delete is View.Delete, and has the flows looked at that may be stale.
+// Delete removes a frontend and schedules a search for flows that became stale.
+// Call it after the kernel's rules changed.
 func (c *Cleaner) Delete(frontend inet.Addr) {
 	c.change(frontend, func() bool { return c.view.Delete(frontend) })
 }
 
-// SweepAll has all flows looked at: what changed before now is not known.
+// SweepAll schedules a search among all flows. Call it once after a restart,
+// because endpoints may have changed while the agent was down.
 func (c *Cleaner) SweepAll() {
-	c.mu.Lock()
-	c.all = true
-	c.mu.Unlock()
-	c.poke()
+	c.inbox.Add(func(w *work) bool {
+		w.all = true
+		return true
+	})
 }
 
 func (c *Cleaner) change(frontend inet.Addr, f func() bool) {
 	c.mu.Lock()
-	stale := f()
-	if stale {
-		c.due[frontend] = struct{}{}
-	}
-	c.mu.Unlock()
-	if stale {
-		c.poke()
-	}
-}
-
-func (c *Cleaner) poke() {
-	select {
-	case c.poked <- struct{}{}:
-	default:
+	defer c.mu.Unlock()
+	if f() {
+		c.inbox.Add(func(w *work) bool {
+			w.add(frontend)
+			return true
+		})
 	}
 }
 
-// Retries after a sweep that failed, doubled from the first to the last.
+// The next search begins after rest times what the last one took, and after
+// lastRest at most. That keeps searches below a fifth of one core while endpoints
+// change all the time.
 const (
-	firstRetry = 50 * time.Millisecond
-	lastRetry  = 10 * time.Second
+	rest     = 4
+	lastRest = time.Second
 )
 
-// Run sweeps whenever it is poked, until ctx ends, and returns nil then. report
-// is told about each sweep.
+// Run searches for stale flows whenever something changed, until ctx is done, and
+// returns nil then. It calls report after each search.
 func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
-	var retry <-chan time.Time
-	wait := firstRetry
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-c.poked:
-		case <-retry:
-		case now := <-c.answers.next(time.Now()):
-			if err := c.sweepAnswers(now); err != nil {
-				report(Sweep{Err: err})
-			}
-			continue
+	again := time.AfterFunc(time.Hour, c.inbox.Wake)
+	defer again.Stop()
+	backoff := worker.Backoff{First: 50 * time.Millisecond, Last: 10 * time.Second}
+	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
+		began := time.Now()
+		s, done := c.pass(began)
+		if done {
+			report(s)
 		}
-		retry = nil
-		done := c.sweep()
-		report(done)
-		if done.Err != nil {
-			retry = time.After(wait)
-			wait = min(2*wait, lastRetry)
-			continue
+		if next, ok := c.late.next(); ok {
+			again.Reset(time.Until(next))
 		}
-		wait = firstRetry
+		pause(ctx, min(rest*time.Since(began), lastRest))
+		return s.Err
+	})
+}
+
+// pause waits for d or until ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
-// targeted is how many frontends are asked for one by one, each of which makes
-// the kernel walk its table once; of more, all flows are taken.
+// pass does all work that is due. done is false if there was nothing to report.
+func (c *Cleaner) pass(now time.Time) (s Sweep, done bool) {
+	if w := c.inbox.Take(); !w.none() {
+		s, done = c.sweep(w), true
+	}
+	if next, ok := c.late.next(); ok && !next.After(now) {
+		late := c.checkLate(now)
+		done = done || late.Deleted > 0 || late.Err != nil
+		s.Scanned += late.Scanned
+		s.Deleted += late.Deleted
+		s.Err = errors.Join(s.Err, late.Err)
+	}
+	return s, done
+}
+
+// targeted is how many frontends are searched one by one. Each search makes the
+// kernel walk its whole table; for more frontends, one walk for each protocol and
+// family reports all flows.
 const targeted = 3
 
-// sweep looks at what is due. What fails stays due.
-func (c *Cleaner) sweep() (s Sweep) {
-	local, err := localAddrs(c.ns)
+// sweep does the work. Work that fails becomes due again.
+func (c *Cleaner) sweep(w work) (s Sweep) {
+	defer func() { c.finish(w, s.Err) }()
+	local, err := localAddrs(c.cfg.Namespace)
 	if err != nil {
 		return Sweep{Err: err}
 	}
-	t, err := openTable(c.ns)
+	t, err := openTable(c.cfg.Namespace)
 	if err != nil {
 		return Sweep{Err: err}
 	}
-	defer func() { _ = t.close() }()
-
+	defer func() { s.Err = errors.Join(s.Err, t.close()) }()
 	c.mu.Lock()
 	c.local = local
-	all := c.all || len(c.due) > targeted
-	due := slices.Collect(maps.Keys(c.due))
 	c.mu.Unlock()
-
-	if all {
-		s.Err = errors.Join(c.sweepWhere(t, false, nil, &s), c.sweepWhere(t, true, nil, &s))
-	} else {
-		for _, frontend := range due {
-			s.Err = errors.Join(s.Err, c.sweepWhere(t, frontend.IP.Is6(), &frontend, &s))
-		}
-	}
-	if s.Err == nil {
-		c.done(due, all)
+	for _, q := range c.queries(w) {
+		s.Err = errors.Join(s.Err, c.sweepWhere(t, q, &s))
 	}
 	return s
 }
 
-// done takes what was swept off the list. A frontend that changed meanwhile has
-// poked again, and is looked at again.
-func (c *Cleaner) done(due []inet.Addr, all bool) {
+// finish purges removed frontends whose flows are gone, or makes the work due
+// again if it failed. A frontend that changed meanwhile is due again already.
+func (c *Cleaner) finish(w work, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.poked) > 0 {
-		return
-	}
-	for _, frontend := range due {
-		delete(c.due, frontend)
-		c.view.Forget(frontend)
-	}
-	if all {
-		c.all = false
-	}
+	c.inbox.Add(func(due *work) bool {
+		for frontend := range w.frontends {
+			if err != nil {
+				due.add(frontend)
+			} else if _, again := due.frontends[frontend]; !again {
+				c.view.Purge(frontend)
+			}
+		}
+		due.all = due.all || w.all && err != nil
+		return false // worker.Run repeats a pass that failed.
+	})
 }
 
-func (c *Cleaner) sweepWhere(t *table, v6 bool, only *inet.Addr, s *Sweep) error {
+// queries returns which flows to look at.
+func (c *Cleaner) queries(w work) []query {
+	seen := map[query]struct{}{}
+	var out []query
+	put := func(q query) {
+		q.unassured = q.proto != inet.UDP && !(q.proto == inet.TCP && c.cfg.EndEstablished)
+		if _, twice := seen[q]; !twice {
+			seen[q] = struct{}{}
+			out = append(out, q)
+		}
+	}
+	if w.all {
+		for _, proto := range []inet.Proto{inet.UDP, inet.TCP, inet.SCTP} {
+			put(query{proto: proto})
+			put(query{proto: proto, v6: true})
+		}
+		return out
+	}
+	for frontend := range w.frontends {
+		q := query{proto: frontend.Proto, v6: frontend.IP.Is6()}
+		if len(w.frontends) <= targeted {
+			q.only = &frontend
+		}
+		put(q)
+	}
+	return out
+}
+
+func (c *Cleaner) sweepWhere(t *table, q query, s *Sweep) error {
 	var stale []Flow
-	err := t.dump(v6, only, func(f Flow) {
+	err := t.dump(q, func(f Flow) {
 		s.Scanned++
-		c.mu.Lock()
-		if c.view.Stale(f) {
+		if c.stale(f) {
 			stale = append(stale, f)
 		}
-		c.mu.Unlock()
 	})
 	errs := []error{err}
 	for _, f := range stale {
-		if err := t.delete(f); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		s.Deleted++
-		c.answers.expect(f, time.Now())
+		errs = append(errs, c.remove(t, f, s))
 	}
 	return errors.Join(errs...)
 }
 
+func (c *Cleaner) stale(f Flow) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.view.Stale(f)
+}
+
+// remove deletes a flow that a dump reported, unless it changed since: the dump of
+// a large table takes a while, and the client may have a new flow by now.
+func (c *Cleaner) remove(t *table, f Flow, s *Sweep) error {
+	now, ok, err := t.get(f)
+	if err != nil || !ok || now.Client != f.Client || !c.stale(now) {
+		return err
+	}
+	if err := t.delete(now); err != nil {
+		return err
+	}
+	s.Deleted++
+	if !c.late.add(now, time.Now()) {
+		return fmt.Errorf("watch for late replies to %s: %d clients are watched, the limit", f.Client, lateLimit)
+	}
+	return nil
+}
+
+// checkLate checks all clients that are due: see lateReplies. A check that fails
+// is made again.
+func (c *Cleaner) checkLate(now time.Time) (s Sweep) {
+	t, err := openTable(c.cfg.Namespace)
+	if err != nil {
+		t = nil
+		s.Err = err
+	}
+	for r := c.late.due(now); r != nil; r = c.late.due(now) {
+		if t == nil {
+			c.late.again(r, false, now)
+			continue
+		}
+		s.Scanned++
+		seen, right, err := c.checkClient(t, r.Flow, &s)
+		if s.Err = errors.Join(s.Err, err); right {
+			c.late.done(r)
+		} else {
+			c.late.again(r, seen, now)
+		}
+	}
+	if t != nil {
+		s.Err = errors.Join(s.Err, t.close())
+	}
+	return s
+}
+
+// checkClient deletes the flow of a client, in whatever direction, unless it is
+// right. seen tells that there was one.
+func (c *Cleaner) checkClient(t *table, f Flow, s *Sweep) (seen, right bool, err error) {
+	now, ok, err := t.get(f)
+	if err != nil || !ok {
+		return false, false, err
+	}
+	if now.Client == f.Client && !c.stale(now) {
+		return true, true, nil
+	}
+	if err := t.delete(now); err != nil {
+		return true, false, err
+	}
+	s.Deleted++
+	return true, false, nil
+}
+
 // localAddrs returns the addresses of the namespace, for NodePorts.
-func localAddrs(ns int) (map[netip.Addr]struct{}, error) {
+func localAddrs(ns *netns.NS) (map[netip.Addr]struct{}, error) {
 	handle := &netlink.Handle{}
 	var err error
-	// Without a family the library opens sockets of all that it knows, of which
+	// Without a family the library opens sockets of all families that it knows, and
 	// a kernel may lack XFRM.
-	if ns == 0 {
+	if ns == nil {
 		handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 	} else {
-		handle, err = netlink.NewHandleAt(netns.NsHandle(ns), unix.NETLINK_ROUTE)
+		handle, err = netlink.NewHandleAt(vnetns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)

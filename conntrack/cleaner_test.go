@@ -5,6 +5,8 @@ package conntrack
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -61,15 +63,28 @@ func newFlows(t testing.TB) *flows {
 	return &flows{ns, conn}
 }
 
-// add makes a flow whose packets to dialled are answered by answerer.
+// add makes an established flow whose packets to dialled are answered by answerer.
 func (f *flows) add(t testing.TB, proto inet.Proto, client, dialled, answerer string) {
 	t.Helper()
+	state := uint8(3) // ESTABLISHED of TCP
+	if proto == inet.SCTP {
+		state = 4
+	}
+	f.addState(t, proto, state, conntrack.StatusSeenReply|conntrack.StatusAssured, client, dialled, answerer)
+}
+
+// addState does the same for a flow in a given state of TCP or SCTP.
+func (f *flows) addState(t testing.TB, proto inet.Proto, state uint8, status conntrack.Status, client, dialled, answerer string) {
+	t.Helper()
 	c, d, a := ap(client), ap(dialled), ap(answerer)
-	flow := conntrack.NewFlow(uint8(proto), 0, c.Addr(), d.Addr(), c.Port(), d.Port(), 300, 0)
+	flow := conntrack.NewFlow(uint8(proto), status|conntrack.StatusConfirmed, c.Addr(), d.Addr(), c.Port(), d.Port(), 300, 0)
 	flow.TupleReply.IP.SourceAddress = a.Addr()
 	flow.TupleReply.Proto.SourcePort = a.Port()
-	if proto == inet.TCP {
-		flow.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: 3}
+	switch proto {
+	case inet.TCP:
+		flow.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: state}
+	case inet.SCTP:
+		flow.ProtoInfo.SCTP = &conntrack.ProtoInfoSCTP{State: state, VTagOriginal: 1, VTagReply: 1}
 	}
 	if err := f.conn.Create(flow); err != nil {
 		t.Fatalf("create flow %s -> %s: %v", client, dialled, err)
@@ -140,15 +155,15 @@ func TestClean(t *testing.T) {
 	f.add(t, inet.UDP, "10.0.0.1:8", "10.96.0.20:53", "10.244.0.3:53")          // Service to be removed
 	f.add(t, inet.UDP, "10.0.0.1:9", "10.96.0.20:54", "198.51.100.1:54")        // the same address, not ours
 	both := func(a, b string) []netip.AddrPort { return []netip.AddrPort{ap(a), ap(b)} }
-	c := NewCleaner(f.ns.Fd())
+	c := NewCleaner(Config{Namespace: f.ns})
 	set := func(four, six []netip.AddrPort) {
-		c.Set(udp("10.96.0.10:53"), four)
-		c.Set(udp("0.0.0.0:30053"), four)
-		c.Set(udp("[fd00:96::a]:53"), six)
-		c.Set(udp("[::]:30053"), six)
+		c.Set(udp("10.96.0.10:53"), four, nil)
+		c.Set(udp("0.0.0.0:30053"), four, nil)
+		c.Set(udp("[fd00:96::a]:53"), six, nil)
+		c.Set(udp("[::]:30053"), six, nil)
 	}
 	set(both("10.244.0.1:53", "10.244.0.2:53"), both("[fd00:244::1]:53", "[fd00:244::2]:53"))
-	c.Set(udp("10.96.0.20:53"), []netip.AddrPort{ap("10.244.0.3:53")})
+	c.Set(udp("10.96.0.20:53"), []netip.AddrPort{ap("10.244.0.3:53")}, nil)
 	deleted := start(t, c)
 	eventually(t, "the flow that was never translated is gone", func() bool { return len(f.list(t)) == 12 })
 
@@ -167,8 +182,8 @@ func TestRestart(t *testing.T) {
 	f := newFlows(t)
 	f.add(t, inet.UDP, "10.0.0.1:1", "10.96.0.10:53", "10.244.0.1:53")
 	f.add(t, inet.UDP, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.2:53")
-	c := NewCleaner(f.ns.Fd())
-	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.1:53")})
+	c := NewCleaner(Config{Namespace: f.ns})
+	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.1:53")}, nil)
 	c.SweepAll()
 	start(t, c)
 	eventually(t, "stale flow is gone", func() bool { return slices.Equal(f.list(t), []string{"10.0.0.1:1"}) })
@@ -178,13 +193,18 @@ func TestRestart(t *testing.T) {
 func TestRetry(t *testing.T) {
 	f := newFlows(t)
 	f.add(t, inet.UDP, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.2:53")
-	c := NewCleaner(1 << 20) // no such descriptor
-	c.Set(udp("10.96.0.10:53"), nil)
-	if c.sweep().Err == nil {
+	none, err := netns.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = none.Close() }()
+	c := NewCleaner(Config{Namespace: none})
+	c.Set(udp("10.96.0.10:53"), nil, nil)
+	if c.sweep(c.inbox.Take()).Err == nil {
 		t.Fatal("a sweep in no namespace succeeded")
 	}
-	c.ns = f.ns.Fd()
-	if err := c.sweep().Err; err != nil {
+	c.cfg.Namespace = f.ns
+	if err := c.sweep(c.inbox.Take()).Err; err != nil {
 		t.Fatal(err)
 	}
 	if left := f.list(t); len(left) != 0 {
@@ -210,32 +230,209 @@ func BenchmarkSweep(b *testing.B) {
 	}
 	for _, frontends := range []int{1, 8, 100} {
 		b.Run("frontends="+strconv.Itoa(frontends)+"/flows="+strconv.Itoa(unrelated), func(b *testing.B) {
-			c := NewCleaner(f.ns.Fd())
+			c := NewCleaner(Config{Namespace: f.ns})
 			for b.Loop() {
 				for i := range frontends {
 					key := inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, byte(i)}), Port: 53, Proto: inet.UDP}
-					c.Set(key, []netip.AddrPort{ap("10.244.0.1:53")})
-					c.Set(key, nil)
+					c.Set(key, []netip.AddrPort{ap("10.244.0.1:53")}, nil)
+					c.Set(key, nil, nil)
 				}
-				if err := c.sweep().Err; err != nil {
+				if err := c.sweep(c.inbox.Take()).Err; err != nil {
 					b.Fatal(err)
 				}
-				c.poked = make(chan struct{}, 1)
 			}
 		})
 	}
 }
 
-// TestLateAnswer has a server on the node answer a client just when the flow
-// between them is deleted.
-func TestLateAnswer(t *testing.T) {
+// TestLateReplies has a server on the node send a reply just when the flow between
+// it and a client is deleted, many times.
+func TestLateReplies(t *testing.T) {
 	f := newFlows(t)
 	f.add(t, inet.UDP, "10.0.0.1:1", nodeAddr+":30053", nodeAddr+":30053")
 	f.add(t, inet.UDP, nodeAddr+":30053", "10.0.0.2:1", "10.0.0.2:1") // another client of it, whose flow was not deleted
-	c := NewCleaner(f.ns.Fd())
-	c.Set(udp("0.0.0.0:30053"), []netip.AddrPort{ap("10.244.0.1:53")})
+	c := NewCleaner(Config{Namespace: f.ns})
+	c.Set(udp("0.0.0.0:30053"), []netip.AddrPort{ap("10.244.0.1:53")}, nil)
 	deleted := start(t, c)
 	eventually(t, "the flow is gone", func() bool { return deleted.Load() == 1 })
-	f.add(t, inet.UDP, nodeAddr+":30053", "10.0.0.1:1", "10.0.0.1:1")
-	eventually(t, "the flow of the answer is gone", func() bool { return len(f.list(t)) == 1 })
+	for range 10 {
+		f.add(t, inet.UDP, nodeAddr+":30053", "10.0.0.1:1", "10.0.0.1:1")
+		eventually(t, "the flow of the reply is gone", func() bool { return len(f.list(t)) == 1 })
+	}
+	f.add(t, inet.UDP, "10.0.0.1:1", nodeAddr+":30053", nodeAddr+":30053")
+	eventually(t, "an untranslated flow is gone", func() bool { return len(f.list(t)) == 1 })
+	f.add(t, inet.UDP, "10.0.0.1:1", nodeAddr+":30053", "10.244.0.1:53")
+	eventually(t, "the checks end", func() bool { return deleted.Load() == 12 })
+	want := []string{"10.0.0.1:1", nodeAddr + ":30053"}
+	for range 50 {
+		if got := f.list(t); !slices.Equal(got, want) {
+			t.Fatalf("flows left: %v, want %v", got, want)
+		}
+	}
+}
+
+// TestOpening makes TCP and SCTP flows in every state. Those that are not
+// established can still be led to another endpoint.
+func TestOpening(t *testing.T) {
+	const seen, assured = conntrack.StatusSeenReply, conntrack.StatusSeenReply | conntrack.StatusAssured
+	for _, tt := range []struct {
+		name   string
+		proto  inet.Proto
+		state  uint8
+		status conntrack.Status
+		want   bool // left
+	}{
+		{"TCP SYN_SENT", inet.TCP, 1, 0, false},
+		{"TCP SYN_RECV", inet.TCP, 2, seen, true},
+		{"TCP ESTABLISHED", inet.TCP, 3, assured, true},
+		{"TCP FIN_WAIT", inet.TCP, 4, assured, true},
+		{"TCP TIME_WAIT", inet.TCP, 7, assured, true},
+		{"TCP CLOSE, refused", inet.TCP, 8, seen, false},
+		{"TCP SYN_SENT2", inet.TCP, 9, seen, false},
+		{"SCTP COOKIE_WAIT", inet.SCTP, 2, 0, false},
+		{"SCTP CLOSED, refused", inet.SCTP, 1, seen, false},
+		{"SCTP COOKIE_ECHOED", inet.SCTP, 3, seen, true},
+		{"SCTP ESTABLISHED", inet.SCTP, 4, assured, true},
+	} {
+		for _, all := range []bool{false, true} {
+			f := newFlows(t)
+			f.addState(t, tt.proto, tt.state, tt.status, "10.0.0.1:1", "203.0.113.1:80", "203.0.113.1:80")   // never translated
+			f.addState(t, tt.proto, tt.state, tt.status, "10.0.0.1:2", "203.0.113.1:80", "10.244.0.9:80")    // endpoint is gone
+			f.addState(t, tt.proto, tt.state, tt.status, "10.0.0.1:3", "203.0.113.1:80", "10.244.0.1:80")    // endpoint serves
+			f.addState(t, tt.proto, tt.state, tt.status, "10.0.0.1:4", "203.0.113.1:443", "203.0.113.1:443") // another port
+			f.addState(t, tt.proto, tt.state, tt.status, "[fd01::1]:1", "[fd00:113::1]:80", "[fd00:113::1]:80")
+			c := NewCleaner(Config{Namespace: f.ns})
+			four, six := udp("203.0.113.1:80"), udp("[fd00:113::1]:80")
+			four.Proto, six.Proto = tt.proto, tt.proto
+			c.Set(four, []netip.AddrPort{ap("10.244.0.1:80")}, nil)
+			c.Set(six, []netip.AddrPort{ap("[fd00:244::1]:80")}, nil)
+			if all {
+				c.SweepAll()
+			}
+			s := c.sweep(c.inbox.Take())
+			want := []string{"10.0.0.1:3", "10.0.0.1:4"}
+			if tt.want {
+				want = []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4", "[fd01::1]:1"}
+			}
+			if got := f.list(t); s.Err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s, all %v: left %v, want %v; %+v", tt.name, all, got, want, s)
+			}
+		}
+	}
+}
+
+// TestEndEstablished ends TCP connections to endpoints that no longer exist, on
+// request.
+func TestEndEstablished(t *testing.T) {
+	for _, end := range []bool{false, true} {
+		f := newFlows(t)
+		f.add(t, inet.TCP, "10.0.0.1:1", "10.96.0.1:80", "10.244.0.1:80")  // serves
+		f.add(t, inet.TCP, "10.0.0.1:2", "10.96.0.1:80", "10.244.0.2:80")  // not ready
+		f.add(t, inet.TCP, "10.0.0.1:3", "10.96.0.1:80", "10.244.0.3:80")  // removed
+		f.add(t, inet.TCP, "10.0.0.1:4", "10.96.0.1:80", "10.96.0.1:80")   // never translated
+		f.add(t, inet.TCP, "10.0.0.1:5", "10.96.0.2:80", "10.244.0.3:80")  // Service removed
+		f.add(t, inet.SCTP, "10.0.0.1:6", "10.96.0.1:80", "10.244.0.3:80") // another protocol
+		c := NewCleaner(Config{Namespace: f.ns, EndEstablished: end})
+		one, two, sctp := udp("10.96.0.1:80"), udp("10.96.0.2:80"), udp("10.96.0.1:80")
+		one.Proto, two.Proto, sctp.Proto = inet.TCP, inet.TCP, inet.SCTP
+		list := func(s ...string) (out []netip.AddrPort) {
+			for _, s := range s {
+				out = append(out, ap(s))
+			}
+			return out
+		}
+		c.Set(one, list("10.244.0.1:80"), list("10.244.0.1:80", "10.244.0.2:80", "10.244.0.3:80"))
+		c.Set(two, list("10.244.0.3:80"), list("10.244.0.3:80"))
+		c.Set(sctp, list("10.244.0.1:80"), list("10.244.0.1:80"))
+		if s := c.sweep(c.inbox.Take()); s.Err != nil || s.Deleted > 0 {
+			t.Fatalf("%+v", s)
+		}
+		c.Set(one, list("10.244.0.1:80"), list("10.244.0.1:80", "10.244.0.2:80"))
+		c.Delete(two)
+		if s := c.sweep(c.inbox.Take()); s.Err != nil {
+			t.Fatal(s.Err)
+		}
+		want := []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4", "10.0.0.1:5", "10.0.0.1:6"}
+		if end {
+			want = []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:4", "10.0.0.1:6"}
+		}
+		if got := f.list(t); !slices.Equal(got, want) {
+			t.Errorf("end %v: left %v, want %v", end, got, want)
+		}
+	}
+}
+
+// TestChangeDuringSweep changes frontends while a sweep of them runs: the changes
+// are work for the next sweep, and nothing piles up however long it goes on.
+func TestChangeDuringSweep(t *testing.T) {
+	c := NewCleaner(Config{})
+	a, b := udp("10.96.0.1:53"), udp("10.96.0.2:53")
+	one := []netip.AddrPort{ap("10.244.0.1:53")}
+	c.Set(a, one, nil)
+	w := c.inbox.Take()
+	c.Set(a, nil, nil)
+	c.finish(w, nil)
+	w = c.inbox.Take()
+	if _, due := w.frontends[a]; !due {
+		t.Error("a change during a sweep is lost")
+	}
+	c.finish(w, nil)
+	c.Set(b, one, nil)
+	c.Delete(b)
+	w = c.inbox.Take()
+	c.Set(a, one, nil)
+	c.finish(w, errors.New("failed"))
+	if w = c.inbox.Take(); len(w.frontends) != 2 {
+		t.Errorf("due after a sweep that failed: %v", w)
+	}
+	if len(c.view.removed) != 1 {
+		t.Errorf("removed frontends after a sweep that failed: %v", c.view.removed)
+	}
+	c.finish(w, nil)
+	// Something always changes while a sweep runs.
+	for i := range 10000 {
+		gone := inet.Addr{IP: netip.AddrFrom4([4]byte{10, 97, byte(i >> 8), byte(i)}), Port: 53, Proto: inet.UDP}
+		c.Set(gone, one, nil)
+		c.Delete(gone)
+		w := c.inbox.Take()
+		c.Set(a, []netip.AddrPort{ap(fmt.Sprintf("10.244.0.%d:53", i%250))}, nil)
+		c.finish(w, nil)
+	}
+	if due := c.inbox.Take().frontends; len(c.view.removed) > 0 || len(due) > 1 {
+		t.Errorf("%d removed frontends and %d due ones remain", len(c.view.removed), len(due))
+	}
+	for range 1000 { // one that fails all the time
+		c.Set(b, one, nil)
+		c.Delete(b)
+		c.finish(c.inbox.Take(), errors.New("failed"))
+	}
+	if n := len(c.view.removed[b]); n != 1 {
+		t.Errorf("one removed frontend has %d endpoints", n)
+	}
+}
+
+// TestDeleteTwice deletes a flow that another program deleted before.
+func TestDeleteTwice(t *testing.T) {
+	f := newFlows(t)
+	k, err := openTable(f.ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = k.close() }()
+	for _, s := range []string{"10.0.0.1:1 10.96.0.1:53", "[fd01::1]:1 [fd00:96::a]:53"} {
+		client, dialled, _ := strings.Cut(s, " ")
+		flow := Flow{Client: ap(client), Dialled: udp(dialled)}
+		f.add(t, inet.UDP, client, dialled, dialled)
+		if got, ok, err := k.get(flow); err != nil || !ok || got.Client != flow.Client || got.Dialled != flow.Dialled {
+			t.Errorf("%v, %v: %v", got, ok, err)
+		}
+		for range 2 {
+			if err := k.delete(flow); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, ok, err := k.get(flow); err != nil || ok {
+			t.Errorf("after deletion: %v, %v", ok, err)
+		}
+	}
 }

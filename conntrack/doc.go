@@ -1,19 +1,21 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package conntrack deletes flows that go to a backend which is no more.
+// Package conntrack deletes flows that lead where they no longer should.
 //
-// A UDP flow lives as long as packets come, and the kernel translates all of
-// them as it did the first. So a client that never pauses, such as a resolver,
-// would talk to a backend that is gone for ever, or to nobody if it began
-// before the frontend had a backend. TCP ends such flows by itself, and SCTP
-// notices by heartbeats; both are left alone (ADR 0010).
+// The kernel translates all packets of a flow as it did the first one. A UDP flow
+// lives as long as packets come, so a client that never pauses, such as a
+// resolver, would talk to a removed endpoint indefinitely, or to nobody if it
+// began before the frontend had an endpoint. The same holds for a TCP or SCTP
+// connection that is not established yet: each SYN from the same port renews the
+// old entry. An established TCP connection ends by itself, with a reset or a
+// timeout; Config.EndEstablished makes the package end it at once. Established
+// SCTP associations notice by heartbeats and are left alone (ADR 0010).
 //
-//	View   which flows are stale: a pure function of a flow and of the frontends
-//	Cleaner  one worker: Set, Delete and Sweep note what changed and poke it
+//	View     decides which flows are stale: a pure function of a flow and of the frontends
+//	Cleaner  searches for stale flows and deletes them, in one goroutine
+//	Fill     says how full the kernel's table is
 //
-// Tell the Cleaner what changed after the rules are committed and not before,
-// or the next packet would bring the flow back. The worker asks the kernel only
-// for flows to the frontends that changed, so that other flows cost next to
-// nothing, and tries again what failed. Nothing waits for it.
+// The worker asks the kernel only for flows to the frontends that changed, so that
+// other flows cost next to nothing, and repeats what failed.
 package conntrack

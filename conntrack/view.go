@@ -10,83 +10,160 @@ import (
 	"fairlead/internal/inet"
 )
 
-// Flow is what matters of a conntrack entry: what the client dialled, and who
-// answers.
+// Flow is the part of a conntrack entry that decides whether it is stale.
 type Flow struct {
 	Client   netip.AddrPort // source of the original direction
 	Dialled  inet.Addr      // destination of the original direction
 	Answerer netip.AddrPort // source of the reply direction
+	// Opening is set for a TCP or SCTP flow that is not established: nobody has
+	// answered, or the answer was a refusal.
+	Opening bool
 }
 
-// View knows the UDP frontends that exist and those that existed, and tells
-// which flows are stale. Not safe for concurrent use.
+// translated reports whether the destination was translated.
+func (f *Flow) translated() bool { return f.Answerer != f.Dialled.AddrPort() }
+
+// Backends are the endpoints behind one frontend. Both lists are sorted by
+// netip.AddrPort.Compare.
+type Backends struct {
+	// Serving are the endpoints that answer, including those that terminate,
+	// whatever the traffic policy. A UDP flow or an opening connection to any
+	// other address is stale.
+	Serving []netip.AddrPort
+	// Existing are all endpoints, whatever their conditions. They matter only to
+	// established TCP connections, and only if those are to be ended.
+	Existing []netip.AddrPort
+}
+
+// has reports whether ap is in Existing for an established connection, and in
+// Serving for any other flow.
+func (b *Backends) has(established bool, ap netip.AddrPort) bool {
+	if established {
+		return contains(b.Existing, ap)
+	}
+	return contains(b.Serving, ap)
+}
+
+// all returns every endpoint once, sorted.
+func (b *Backends) all() []netip.AddrPort { return union(b.Serving, b.Existing) }
+
+// View knows the frontends that exist and those that were removed, and tells
+// which flows are stale. Its methods must not be called concurrently.
 type View struct {
-	serving map[inet.Addr][]netip.AddrPort
-	// removed holds the backends of frontends that are gone.
+	frontends map[inet.Addr]Backends
+	// removed holds the endpoints of removed frontends, sorted, until Purge.
 	removed map[inet.Addr][]netip.AddrPort
-	// local reports whether an address is this node's: what NodePorts need.
+	// local reports whether an address is this node's, for NodePorts.
 	local func(netip.Addr) bool
+	// endEstablished makes established TCP connections to removed endpoints stale.
+	endEstablished bool
 }
 
 // NewView returns a View without frontends. local reports whether an address is
-// one of this node's.
-func NewView(local func(netip.Addr) bool) *View {
-	return &View{serving: map[inet.Addr][]netip.AddrPort{}, removed: map[inet.Addr][]netip.AddrPort{}, local: local}
+// one of this node's. endEstablished makes established TCP connections to
+// removed endpoints stale.
+func NewView(local func(netip.Addr) bool, endEstablished bool) *View {
+	return &View{
+		frontends: map[inet.Addr]Backends{}, removed: map[inet.Addr][]netip.AddrPort{},
+		local: local, endEstablished: endEstablished,
+	}
 }
 
-// Set tells which backends of a frontend serve, those that are terminating
-// included, whatever the traffic policy: none of their flows is stale. It
-// reports whether some flow may have become stale.
-func (v *View) Set(frontend inet.Addr, serving []netip.AddrPort) bool {
-	old, known := v.serving[frontend]
-	if known && slices.Equal(old, serving) {
-		return false
+// Set replaces the endpoints of a frontend, and reports whether flows may have
+// become stale. It takes time linear in the number of endpoints.
+func (v *View) Set(frontend inet.Addr, b Backends) bool {
+	b.Serving, b.Existing = sorted(b.Serving), sorted(b.Existing)
+	if !v.endEstablished || frontend.Proto != inet.TCP {
+		b.Existing = nil
 	}
-	v.serving[frontend] = serving
-	delete(v.removed, frontend) // a live frontend decides about its own flows
-	if !known || len(old) == 0 {
-		return true // flows that found nobody, or somebody else, at the address
+	old, known := v.frontends[frontend]
+	v.frontends[frontend] = b
+	delete(v.removed, frontend) // An existing frontend decides about its own flows.
+	if !known {
+		return true // Flows to this address were not translated, or by another program.
 	}
-	return slices.ContainsFunc(old, func(b netip.AddrPort) bool { return !slices.Contains(serving, b) })
+	if len(old.Serving) == 0 && len(b.Serving) > 0 {
+		return true
+	}
+	return lacks(b.Serving, old.Serving) || lacks(b.Existing, old.Existing)
 }
 
-// Delete takes a frontend out. Flows to the backends it had are stale, until
-// Forget. It reports whether there may be any.
+// Delete removes a frontend and reports whether flows may have become stale.
+// Flows to the endpoints that it had are stale until Purge.
 func (v *View) Delete(frontend inet.Addr) bool {
-	old, known := v.serving[frontend]
-	delete(v.serving, frontend)
-	if !known || len(old) == 0 {
+	old, known := v.frontends[frontend]
+	delete(v.frontends, frontend)
+	gone := old.all()
+	if !known || len(gone) == 0 {
 		return false
 	}
-	v.removed[frontend] = append(slices.Clone(v.removed[frontend]), old...)
+	v.removed[frontend] = union(v.removed[frontend], gone)
 	return true
 }
 
-// Forget drops what is known of a removed frontend, once its flows are gone.
-func (v *View) Forget(frontend inet.Addr) { delete(v.removed, frontend) }
+// Purge drops the endpoints of a removed frontend. Call it when no flow to them
+// is left.
+func (v *View) Purge(frontend inet.Addr) { delete(v.removed, frontend) }
 
-// Stale reports whether packets of the flow go where they should not.
+// Stale reports whether the flow's packets go where they should not: to an
+// endpoint that the dialled frontend does not have, or untranslated to the
+// frontend's own address.
 func (v *View) Stale(f Flow) bool {
-	if f.Dialled.Proto != inet.UDP {
+	established := f.Dialled.Proto != inet.UDP && !f.Opening
+	if established && (!v.endEstablished || f.Dialled.Proto != inet.TCP || !f.translated()) {
 		return false
 	}
-	if serving, ok := v.find(f.Dialled, v.serving); ok {
-		// Whoever was never translated answers for the address itself.
-		return !slices.Contains(serving, f.Answerer)
+	if b, ok := find(v, f.Dialled, v.frontends); ok {
+		return !b.has(established, f.Answerer)
 	}
-	gone, ok := v.find(f.Dialled, v.removed)
-	return ok && slices.Contains(gone, f.Answerer)
+	gone, ok := find(v, f.Dialled, v.removed)
+	return ok && contains(gone, f.Answerer)
 }
 
 // find looks for a VIP, then for a NodePort on one of this node's addresses.
-func (v *View) find(a inet.Addr, in map[inet.Addr][]netip.AddrPort) ([]netip.AddrPort, bool) {
-	if list, ok := in[a]; ok {
-		return list, true
+func find[T any](v *View, a inet.Addr, in map[inet.Addr]T) (T, bool) {
+	if found, ok := in[a]; ok {
+		return found, true
 	}
 	node := inet.Addr{IP: netip.IPv4Unspecified(), Port: a.Port, Proto: a.Proto}
 	if a.IP.Is6() {
 		node.IP = netip.IPv6Unspecified()
 	}
-	list, ok := in[node]
-	return list, ok && v.local(a.IP)
+	found, ok := in[node]
+	return found, ok && v.local(a.IP)
+}
+
+func contains(list []netip.AddrPort, ap netip.AddrPort) bool {
+	_, ok := slices.BinarySearchFunc(list, ap, netip.AddrPort.Compare)
+	return ok
+}
+
+// sorted returns list, or a sorted copy if it is not sorted.
+func sorted(list []netip.AddrPort) []netip.AddrPort {
+	if slices.IsSortedFunc(list, netip.AddrPort.Compare) {
+		return list
+	}
+	list = slices.Clone(list)
+	slices.SortFunc(list, netip.AddrPort.Compare)
+	return list
+}
+
+// lacks reports whether list lacks a member of old. Both are sorted.
+func lacks(list, old []netip.AddrPort) bool {
+	for _, ap := range old {
+		for len(list) > 0 && list[0].Compare(ap) < 0 {
+			list = list[1:]
+		}
+		if len(list) == 0 || list[0] != ap {
+			return true
+		}
+	}
+	return false
+}
+
+// union returns the members of two sorted lists, sorted, each once.
+func union(a, b []netip.AddrPort) []netip.AddrPort {
+	out := slices.Concat(a, b)
+	slices.SortFunc(out, netip.AddrPort.Compare)
+	return slices.Compact(out)
 }

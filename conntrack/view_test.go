@@ -4,8 +4,11 @@
 package conntrack
 
 import (
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
@@ -25,15 +28,15 @@ const nodeAddr = "192.168.50.1"
 func isNode(ip netip.Addr) bool { return ip == netip.MustParseAddr(nodeAddr) }
 
 func TestStale(t *testing.T) {
-	v := NewView(isNode)
-	v.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.1:53"), ap("10.244.0.2:53")})
-	v.Set(udp("0.0.0.0:30053"), []netip.AddrPort{ap("10.244.0.1:53")})
-	v.Set(udp("10.96.0.11:53"), nil)
-	v.Set(udp("10.96.0.12:53"), []netip.AddrPort{ap("10.244.0.9:53")})
+	v := NewView(isNode, false)
+	v.Set(udp("10.96.0.10:53"), Backends{Serving: []netip.AddrPort{ap("10.244.0.1:53"), ap("10.244.0.2:53")}})
+	v.Set(udp("0.0.0.0:30053"), Backends{Serving: []netip.AddrPort{ap("10.244.0.1:53")}})
+	v.Set(udp("10.96.0.11:53"), Backends{Serving: nil})
+	v.Set(udp("10.96.0.12:53"), Backends{Serving: []netip.AddrPort{ap("10.244.0.9:53")}})
 	v.Delete(udp("10.96.0.12:53"))
-	v.Set(udp("10.96.0.13:53"), []netip.AddrPort{ap("10.244.0.9:53")})
+	v.Set(udp("10.96.0.13:53"), Backends{Serving: []netip.AddrPort{ap("10.244.0.9:53")}})
 	v.Delete(udp("10.96.0.13:53"))
-	v.Set(udp("10.96.0.13:53"), []netip.AddrPort{ap("10.244.0.8:53")})
+	v.Set(udp("10.96.0.13:53"), Backends{Serving: []netip.AddrPort{ap("10.244.0.8:53")}})
 	for _, tt := range []struct {
 		name, dialled, answerer string
 		proto                   inet.Proto
@@ -66,7 +69,7 @@ func TestStale(t *testing.T) {
 
 // TestChanges says for which changes the kernel has to be asked at all.
 func TestChanges(t *testing.T) {
-	v := NewView(isNode)
+	v := NewView(isNode, false)
 	key := udp("10.96.0.10:53")
 	one, two := ap("10.244.0.1:53"), ap("10.244.0.2:53")
 	for _, step := range []struct {
@@ -81,7 +84,7 @@ func TestChanges(t *testing.T) {
 		{"none", nil, true},
 		{"first again", []netip.AddrPort{one}, true},
 	} {
-		if got := v.Set(key, step.serving); got != step.want {
+		if got := v.Set(key, Backends{Serving: step.serving}); got != step.want {
 			t.Errorf("%s: Set reports %v, want %v", step.name, got, step.want)
 		}
 	}
@@ -90,5 +93,56 @@ func TestChanges(t *testing.T) {
 	}
 	if v.Delete(key) {
 		t.Error("second Delete reports true")
+	}
+}
+
+// TestSetIsLinear takes one of 65,536 endpoints away, again and again.
+func TestSetIsLinear(t *testing.T) {
+	v := NewView(isNode, true)
+	list := make([]netip.AddrPort, 1<<16)
+	for i := range list {
+		list[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 53)
+	}
+	began := time.Now()
+	for i := range 10 {
+		v.Set(udp("10.96.0.1:53"), Backends{Serving: list[i%2:]})
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("10 changes took %v", took)
+	}
+	if !v.Stale(Flow{Client: ap("10.244.5.5:5000"), Dialled: udp("10.96.0.1:53"), Answerer: list[0]}) {
+		t.Error("a flow to the removed endpoint is not stale")
+	}
+}
+
+// TestLists compares the functions on sorted lists with simple ones.
+func TestLists(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	random := func() []netip.AddrPort {
+		var out []netip.AddrPort
+		for range r.IntN(6) {
+			out = append(out, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(8))}), 53))
+		}
+		return out
+	}
+	for range 10000 {
+		in := random()
+		a, b := sorted(slices.Clone(in)), sorted(random())
+		if !slices.IsSortedFunc(a, netip.AddrPort.Compare) || len(a) != len(in) {
+			t.Fatalf("%v sorted is %v", in, a)
+		}
+		missing := slices.ContainsFunc(b, func(x netip.AddrPort) bool { return !slices.Contains(a, x) })
+		if lacks(a, b) != missing {
+			t.Fatalf("%v lacks some of %v: %v, want %v", a, b, !missing, missing)
+		}
+		both := union(a, b)
+		for _, x := range slices.Concat(a, b) {
+			if !contains(both, x) {
+				t.Fatalf("%v and %v are together %v", a, b, both)
+			}
+		}
+		if want := len(union(both, both)); len(both) != want {
+			t.Fatalf("%v has members twice", both)
+		}
 	}
 }

@@ -37,7 +37,7 @@ type desired struct {
 	nodes       bool        // nodes may have changed
 	news        bool        // problems may have changed
 	triggers    []time.Time // of changes that the kernel does not have yet
-	// flows holds UDP frontends whose flows may be stale after the commit.
+	// flows holds frontends whose flows may be stale after the commit.
 	flows map[inet.Addr]struct{}
 }
 

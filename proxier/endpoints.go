@@ -75,6 +75,8 @@ type choice struct {
 	// serving are all that still answer, whoever may be sent to them: flows to
 	// them are left alone.
 	serving []target
+	// existing are all endpoints, whatever their conditions.
+	existing []target
 	// any is set when some node has an endpoint that could take a connection.
 	any bool
 	// fallback says why hints, which some endpoint has, were not followed.
@@ -87,6 +89,7 @@ func choose(eps []target, self *Self) choice {
 	onNode := func(t target) bool { return t.on(self) }
 	ready := filter(eps, func(t target) bool { return t.Ready })
 	draining := filter(eps, func(t target) bool { return !t.Ready && t.Serving && t.Terminating })
+	c.existing = eps
 	c.any = len(ready)+len(draining) > 0
 	c.serving = filter(eps, func(t target) bool { return t.Serving || t.Ready })
 

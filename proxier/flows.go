@@ -3,17 +3,16 @@
 
 package proxier
 
-// tellFlows passes on what changed for UDP frontends. It comes after the commit
-// and not before: under the old rules the next packet would bring a deleted
-// flow back to where it went.
+// tellFlows passes on which backends changed. It comes after the commit, because
+// under the old rules the next packet would bring a deleted flow back.
 func (p *Proxier) tellFlows() {
 	defer clear(p.desired.flows)
 	if p.flows == nil {
 		return
 	}
 	for key := range p.desired.flows {
-		if serving, ok := p.desired.serving(key); ok {
-			p.flows.Set(key, serving)
+		if serving, existing, ok := p.desired.backends(key); ok {
+			p.flows.Set(key, serving, existing)
 		} else {
 			p.flows.Delete(key)
 		}

@@ -22,13 +22,13 @@ import (
 // told is a Flows that writes down what it is told.
 type told []string
 
-func (f *told) Set(a inet.Addr, serving []netip.AddrPort) {
+func (f *told) Set(a inet.Addr, serving, _ []netip.AddrPort) {
 	*f = append(*f, fmt.Sprint("set ", a, " ", serving))
 }
 func (f *told) Delete(a inet.Addr) { *f = append(*f, fmt.Sprint("delete ", a)) }
 func (f *told) SweepAll()          { *f = append(*f, "all") }
 
-// TestFlows tells about UDP only, after the commit only, and about endpoints
+// TestFlows tells about every protocol, after the commit only, and about endpoints
 // that terminate but serve as well.
 func TestFlows(t *testing.T) {
 	nstest.Need(t)
@@ -56,18 +56,19 @@ func TestFlows(t *testing.T) {
 		if _, err := w.sync(); (err != nil) != fails {
 			t.Fatalf("%s: %v", name, err)
 		}
+		slices.Sort(got)
 		if diff := cmp.Diff(want, []string(got)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	step("first sync", false, []string{"set 10.96.0.10:53/udp [10.244.0.1:53 10.244.0.2:53]", "all"}, func(tx *Tx) {
+	step("first sync", false, []string{"all", "set 10.96.0.10:53/tcp [10.244.0.1:53 10.244.0.2:53]", "set 10.96.0.10:53/udp [10.244.0.1:53 10.244.0.2:53]"}, func(tx *Tx) {
 		tx.SetService(svc)
 		tx.SetSlice(slice(ready, draining, gone))
 	})
 	w.table.fault = 1
 	step("failed commit", true, nil, func(tx *Tx) { tx.SetSlice(slice(draining)) })
-	step("made up for", false, []string{"set 10.96.0.10:53/udp [10.244.0.2:53]"}, func(*Tx) {})
-	step("Service removed", false, []string{"delete 10.96.0.10:53/udp"}, func(tx *Tx) { tx.DeleteService(key) })
+	step("made up for", false, []string{"set 10.96.0.10:53/tcp [10.244.0.2:53]", "set 10.96.0.10:53/udp [10.244.0.2:53]"}, func(*Tx) {})
+	step("Service removed", false, []string{"delete 10.96.0.10:53/tcp", "delete 10.96.0.10:53/udp"}, func(tx *Tx) { tx.DeleteService(key) })
 }
 
 // recall is a Clients that keeps what it is told.

@@ -101,21 +101,18 @@ func (d *desired) hiddenHostPorts() []Problem {
 	return out
 }
 
-// flowsOf has the flows to a UDP address looked at after the commit.
-func (d *desired) flowsOf(a inet.Addr) {
-	if a.Proto == inet.UDP {
-		d.flows[a] = struct{}{}
-	}
-}
+// flowsOf notes that flows to an address may be stale after the commit.
+func (d *desired) flowsOf(a inet.Addr) { d.flows[a] = struct{}{} }
 
-// serving returns the backends that may answer at a, false where nobody does. A
-// Service comes before a Pod, as in the table.
-func (d *desired) serving(a inet.Addr) ([]netip.AddrPort, bool) {
+// backends returns the backends at a that may answer flows and those that exist,
+// false if nothing is served there. A Service precedes a Pod, as in the table.
+func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok bool) {
 	if c, ok := d.claims.owner(a); ok {
-		return c.serving, true
+		return c.serving, c.existing, true
 	}
 	if hp, ok := d.hostPorts[a]; ok {
-		return []netip.AddrPort{hp.Pod}, true
+		pod := []netip.AddrPort{hp.Pod}
+		return pod, pod, true
 	}
-	return nil, false
+	return nil, nil, false
 }

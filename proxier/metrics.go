@@ -31,6 +31,9 @@ type Metrics struct {
 	backends    *metrics.Gauge
 	fallbacks   *tally
 
+	flows        *metrics.Gauge
+	flowLimit    *metrics.Gauge
+	flowsDropped *dropped
 	flowsScanned *metrics.Counter
 	flowsDeleted *metrics.Counter
 	sweepErrors  *metrics.Counter

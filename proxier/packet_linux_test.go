@@ -43,7 +43,9 @@ type bed struct {
 	stop  func()
 
 	cleaner *conntrack.Cleaner
-	sweeps  atomic.Int64 // how often it looked for stale flows
+	// endEstablished is for the next agent.
+	endEstablished bool
+	sweeps         atomic.Int64 // how often it looked for stale flows
 }
 
 // targetPort is where the pods here and there answer, over each protocol.
@@ -92,7 +94,7 @@ func (b *bed) start(t *testing.T, cfg Config) {
 	table, err := kernel.Open(b.node.NS)
 	check(t, err)
 	forgetter := kernel.NewAffinityCleaner(b.node.NS)
-	b.cleaner = conntrack.NewCleaner(b.node.NS.Fd())
+	b.cleaner = conntrack.NewCleaner(conntrack.Config{Namespace: b.node.NS, EndEstablished: b.endEstablished})
 	b.store = NewStore()
 	b.store.Update(func(tx *Tx) {
 		for _, it := range b.items {

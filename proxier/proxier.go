@@ -21,10 +21,10 @@ type Table interface {
 	Watch(ctx context.Context, poke func()) error
 }
 
-// Flows is told which backends may answer the flows of UDP frontends, after the
-// commit that makes it so; see conntrack.Cleaner for the contract.
+// Flows learns which backends may answer the flows of a frontend, after the commit
+// of its rules; see conntrack.Cleaner for the contract.
 type Flows interface {
-	Set(frontend inet.Addr, serving []netip.AddrPort)
+	Set(frontend inet.Addr, serving, existing []netip.AddrPort)
 	Delete(frontend inet.Addr)
 	SweepAll()
 }

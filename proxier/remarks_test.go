@@ -65,6 +65,7 @@ func TestMetrics(t *testing.T) {
 	want := []string{
 		"fairlead_affinity_forgotten_clients_total 0",
 		"fairlead_backends 10",
+		"fairlead_conntrack_dropped_packets_total 0", "fairlead_conntrack_entries 0", "fairlead_conntrack_entries_limit 0",
 		"fairlead_conntrack_scanned_flows_total 0",
 		"fairlead_conntrack_sweep_failures_total 0",
 		"fairlead_frontends 10",

@@ -26,8 +26,10 @@ type claim struct {
 	frontend nat.Frontend
 	field    string // where the Service says so
 	use      use
-	fallback fallback         // why topology hints were not followed, where there are any
-	serving  []netip.AddrPort // of a UDP port: who may answer flows, sorted
+	fallback fallback // why topology hints were not followed, where there are any
+	// serving are the endpoints that may answer flows, existing all endpoints,
+	// whatever their conditions. Both are sorted.
+	serving, existing []netip.AddrPort
 }
 
 // use orders claims to one address by what it is to the Service: an address
@@ -85,9 +87,9 @@ func (b *builder) claims() []claim {
 	if i < 0 {
 		return nil // the Service does not have this family
 	}
-	serving := b.serving()
+	serving, existing := b.flows()
 	put := func(ip netip.Addr, port uint16, f nat.Frontend, field string, u use) {
-		c := claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, frontend: f, field: field, use: u, serving: serving}
+		c := claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, frontend: f, field: field, use: u, serving: serving, existing: existing}
 		if u != useClusterIP || !b.svc.InternalLocal {
 			c.fallback = b.choice.fallback
 		}
@@ -114,13 +116,20 @@ func (b *builder) claims() []claim {
 	return out
 }
 
-// serving is needed for UDP only, whose flows never end by themselves.
-func (b *builder) serving() []netip.AddrPort {
-	if b.port.Proto != inet.UDP {
-		return nil
+// flows returns the endpoints that may answer flows, and all endpoints if there are
+// others.
+func (b *builder) flows() (serving, existing []netip.AddrPort) {
+	serving = backends(b.choice.serving)
+	if len(b.choice.existing) == len(b.choice.serving) {
+		return serving, serving
 	}
-	out := make([]netip.AddrPort, len(b.choice.serving))
-	for i, t := range b.choice.serving {
+	return serving, backends(b.choice.existing)
+}
+
+// backends returns the addresses and ports of endpoints, sorted.
+func backends(eps []target) []netip.AddrPort {
+	out := make([]netip.AddrPort, len(eps))
+	for i, t := range eps {
 		out[i] = t.backend()
 	}
 	slices.SortFunc(out, netip.AddrPort.Compare)

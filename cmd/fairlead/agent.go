@@ -48,7 +48,7 @@ func newAgent(ctx context.Context, f *runFlags, cfg proxier.Config) (*agent, err
 	}
 	a := &agent{
 		flags: f, client: client, cfg: cfg, store: proxier.NewStore(), metrics: proxier.NewMetrics(legacyregistry.MustRegister),
-		cleaner: conntrack.NewCleaner(0), forgetter: kernel.NewAffinityCleaner(nil),
+		cleaner: conntrack.NewCleaner(conntrack.Config{EndEstablished: f.conntrack.endRemoved}), forgetter: kernel.NewAffinityCleaner(nil),
 	}
 	if a.network, err = newNetwork(&f.network, &a.cfg, a.store, a.metrics); err != nil {
 		return nil, err
@@ -97,10 +97,11 @@ func (a *agent) work(ctx context.Context, group *errgroup.Group) {
 		return a.cleaner.Run(ctx, func(s conntrack.Sweep) {
 			a.metrics.Swept(s)
 			if s.Err != nil {
-				log.Error(s.Err, "Stale flows are not all gone; trying again")
+				log.Error(s.Err, "Failed to delete stale flows, retrying")
 			}
 		})
 	})
+	group.Go(func() error { return conntrack.WatchFill(ctx, nil, a.reportFill(log)) })
 	group.Go(func() error {
 		return a.forgetter.Run(ctx, func(clients int, err error) {
 			a.metrics.Forgot(clients)
@@ -113,6 +114,22 @@ func (a *agent) work(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return a.flags.conntrack.run(ctx, a.proxier.Ready) })
 	if r := a.flags.newReplacer(a.health.ready); r != nil {
 		group.Go(func() error { return r.run(ctx) })
+	}
+}
+
+// reportFill returns a function that publishes how full the table of flows is.
+func (a *agent) reportFill(log klog.Logger) func(conntrack.Fill, string, error) {
+	return func(f conntrack.Fill, warning string, err error) {
+		if err != nil {
+			log.Error(err, "Failed to read how full the connection tracking table is")
+			return
+		}
+		a.metrics.Filled(f)
+		var texts []string
+		if warning != "" {
+			texts = append(texts, warning)
+		}
+		a.store.NodeReport(a.cfg.NodeName, "conntrack", texts)
 	}
 }
 

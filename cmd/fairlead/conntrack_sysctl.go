@@ -26,6 +26,7 @@ type conntrackFlags struct {
 	maxPerCore, min        int32
 	established, closeWait time.Duration
 	beLiberal              bool
+	endRemoved             bool
 	udpTimeout, udpAssured time.Duration
 }
 
@@ -36,6 +37,7 @@ func (f *conntrackFlags) register(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.established, "conntrack-tcp-timeout-established", 0, "idle time of TCP flows, 0 to leave the kernel's. Default with --config 24h")
 	fs.DurationVar(&f.closeWait, "conntrack-tcp-timeout-close-wait", 0, "time of TCP flows in CLOSE_WAIT, 0 to leave the kernel's. Default with --config 1h")
 	fs.BoolVar(&f.beLiberal, "conntrack-tcp-be-liberal", false, "accept TCP segments outside of the window as valid")
+	fs.BoolVar(&f.endRemoved, "end-tcp-of-removed-endpoints", false, "end established TCP connections whose endpoint was removed: the next segment of the client is answered with a reset, where a timeout would take minutes")
 	fs.DurationVar(&f.udpTimeout, "conntrack-udp-timeout", 0, "idle time of UDP flows without answer, 0 to leave the kernel's")
 	fs.DurationVar(&f.udpAssured, "conntrack-udp-timeout-stream", 0, "idle time of UDP flows with answers, 0 to leave the kernel's")
 }
