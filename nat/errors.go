@@ -9,6 +9,9 @@ var (
 	// ErrDrift means that the kernel's table is not what the State believes:
 	// somebody else changed it. Load it, Adopt it and go on.
 	ErrDrift = errors.New("table was changed by somebody else")
+	// ErrLost means that the kernel's answer to a commit is missing, so that its outcome
+	// is not known. Load the table.
+	ErrLost = errors.New("the outcome of a commit is not known")
 	// ErrPermission means that the process lacks CAP_NET_ADMIN.
 	ErrPermission = errors.New("CAP_NET_ADMIN is missing")
 )

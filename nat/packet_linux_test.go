@@ -112,7 +112,7 @@ func commit(t *testing.T, table *kernel.Table, state *plan.State) string {
 	t.Helper()
 	var ops strings.Builder
 	for batch := state.Next(0); batch != nil; batch = state.Next(0) {
-		if err := table.Commit(t.Context(), &batch.Batch); err != nil {
+		if err := table.Commit(t.Context(), batch.Batch); err != nil {
 			t.Fatalf("%v\n%s", err, batch)
 		}
 		state.Acked(batch)

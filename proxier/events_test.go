@@ -112,7 +112,7 @@ func TestEventsOfRepair(t *testing.T) {
 		if err := w.table.Delete(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.p.distrusted = true
+		w.p.apply.Distrust()
 	}
 	const want = "Warning TableRepaired in default: v1 Node /node-a uid=node-a field=: somebody else changed the nftables table of fairlead; it was put right"
 	eventually(t, want, func() bool { return slices.Contains(eventsOf(t, client), want) })

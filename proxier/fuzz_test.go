@@ -97,7 +97,7 @@ func (w *world) event(t *testing.T, what, which byte) {
 			if err := w.table.Delete(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			w.p.distrusted = true
+			w.p.apply.Distrust()
 		case 3:
 			w.store.Update(func(tx *Tx) { tx.DeleteNode("node-a") })
 		}

@@ -5,7 +5,6 @@ package proxier
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -33,7 +32,7 @@ func (p *Proxier) Run(ctx context.Context) error {
 			return nil
 		case <-p.store.Poked():
 		case <-p.drifted:
-			p.distrusted = true
+			p.apply.Distrust()
 		case <-retry:
 			retry = nil
 			p.desired.state.Retry()
@@ -87,13 +86,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.behind.CompareAndSwap(0, start.UnixNano())
 	p.desired.update()
 	p.tellOverlay()
-	var err error
-	if p.distrusted {
-		err = p.reload(ctx)
-	}
-	if err == nil {
-		err = p.commitAll(ctx)
-	}
+	err := p.commitAll(ctx)
 	if p.desired.takeNews() || p.news {
 		p.report(klog.FromContext(ctx))
 	}
@@ -112,18 +105,4 @@ func (p *Proxier) sync(ctx context.Context) error {
 		p.ready.Store(true)
 	}
 	return err
-}
-
-// reload makes have what the kernel holds; the next commits repair exactly the
-// difference.
-func (p *Proxier) reload(ctx context.Context) error {
-	found, err := p.table.Load(ctx)
-	if err != nil {
-		return fmt.Errorf("look up what the kernel has: %w", err)
-	}
-	p.desired.state.Adopt(found)
-	p.distrusted = false
-	p.repairing = p.Ready() // before that, the difference is what happened meanwhile
-	p.metrics.loads.Inc()
-	return nil
 }

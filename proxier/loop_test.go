@@ -29,7 +29,7 @@ import (
 // concurrent use.
 type fakeTable struct {
 	mu      sync.Mutex
-	answer  func(*ruleset.Batch) error
+	answer  func(ruleset.Batch) error
 	asked   []time.Time // commits, taken or not
 	taken   strings.Builder
 	loads   int
@@ -43,7 +43,7 @@ func (f *fakeTable) Load(context.Context) (*ruleset.Snapshot, error) {
 	return &ruleset.Snapshot{}, nil
 }
 
-func (f *fakeTable) Commit(_ context.Context, b *ruleset.Batch) error {
+func (f *fakeTable) Commit(_ context.Context, b ruleset.Batch) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
@@ -68,7 +68,7 @@ func (f *fakeTable) Watch(ctx context.Context, poke func()) error {
 }
 
 // say replaces the answer to commits and returns how many there were.
-func (f *fakeTable) say(answer func(*ruleset.Batch) error) int {
+func (f *fakeTable) say(answer func(ruleset.Batch) error) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answer = answer
@@ -82,8 +82,8 @@ func (f *fakeTable) has(text string) bool {
 }
 
 // refusing answers every batch that mentions one of the texts with an error.
-func refusing(texts ...string) func(*ruleset.Batch) error {
-	return func(b *ruleset.Batch) error {
+func refusing(texts ...string) func(ruleset.Batch) error {
+	return func(b ruleset.Batch) error {
 		s := b.String()
 		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(s, text) }) {
 			return unix.EINVAL
@@ -186,7 +186,7 @@ func TestRunBacksOff(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
 		l.after(0)
 		start := time.Now()
-		before := l.table.say(func(*ruleset.Batch) error { return nat.ErrPermission })
+		before := l.table.say(func(ruleset.Batch) error { return nat.ErrPermission })
 		l.put(1, 1)
 		l.after(2 * time.Second)
 		var got []time.Duration
@@ -247,7 +247,7 @@ func TestRunKeepsRefused(t *testing.T) {
 // that the kernel refuses.
 func TestRunBlamesOne(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
-		l.table.say(func(*ruleset.Batch) error { return nat.ErrPermission })
+		l.table.say(func(ruleset.Batch) error { return nat.ErrPermission })
 		l.put(1, 1)
 		l.put(2, 1)
 		l.after(0)
@@ -271,7 +271,7 @@ func TestRunBlamesOne(t *testing.T) {
 func TestRunBlamesNobody(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
 		l.after(0)
-		before := l.table.say(func(*ruleset.Batch) error { return fmt.Errorf("commit: %w", unix.ENOMEM) })
+		before := l.table.say(func(ruleset.Batch) error { return fmt.Errorf("commit: %w", unix.ENOMEM) })
 		l.putMany(50)
 		l.after(0)
 		if n := len(l.table.asked) - before; n != 1 || len(l.problems()) != 0 {
@@ -285,7 +285,7 @@ func TestRunBlamesNobody(t *testing.T) {
 func TestRunBlamesMany(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
 		l.after(0)
-		l.table.say(func(b *ruleset.Batch) error {
+		l.table.say(func(b ruleset.Batch) error {
 			if strings.Contains(b.String(), " element ") {
 				return unix.EINVAL
 			}

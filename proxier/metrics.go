@@ -129,7 +129,7 @@ func (m *Metrics) synced(start time.Time, err error) {
 	m.lastSync.SetToCurrentTime()
 }
 
-func (m *Metrics) committed(b *ruleset.Batch) {
+func (m *Metrics) committed(b ruleset.Batch) {
 	adds, deletes := b.Counts()
 	m.commits.Inc()
 	m.ops.WithLabelValues("add").Add(float64(adds))

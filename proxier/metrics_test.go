@@ -95,7 +95,7 @@ func TestChangeMetrics(t *testing.T) {
 		if got, want := values(t), fmt.Sprintf(format, 0, 1, 0, 1); got != want {
 			t.Errorf("after a change: %s, want %s", got, want)
 		}
-		l.table.say(func(*ruleset.Batch) error { return nat.ErrPermission })
+		l.table.say(func(ruleset.Batch) error { return nat.ErrPermission })
 		l.put(1, 2)
 		l.put(2, 1)
 		l.after(0)

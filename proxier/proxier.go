@@ -11,13 +11,12 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
-	"fairlead/nat/ruleset"
+	"fairlead/nat/apply"
 )
 
 // Table is the kernel's side of package nat; see kernel.Table for the contract.
 type Table interface {
-	Load(ctx context.Context) (*ruleset.Snapshot, error)
-	Commit(ctx context.Context, b *ruleset.Batch) error
+	apply.Table
 	Watch(ctx context.Context, poke func()) error
 }
 
@@ -52,6 +51,7 @@ type Proxier struct {
 	desired *desired
 	store   *Store
 	table   Table
+	apply   *apply.Applier
 	flows   Flows
 	clients Clients
 	overlay Overlay
@@ -60,9 +60,8 @@ type Proxier struct {
 	metrics *Metrics
 
 	drifted chan struct{} // poked when somebody else changed the table
-	// distrusted is set while have may differ from the kernel, repairing while
-	// what is pending may be somebody else's doing.
-	distrusted, repairing bool
+	// loaded is set when the table was read since clients were last checked.
+	loaded bool
 
 	refused  map[inet.Addr]Problem // what the kernel would not take
 	reported map[Problem]struct{}
@@ -76,10 +75,11 @@ type Proxier struct {
 // New returns a Proxier that does nothing until Run.
 func New(cfg Config, store *Store, deps Deps) *Proxier {
 	deps.Metrics.changes.store.Store(store)
+	desired := newDesired(&cfg, store)
 	return &Proxier{
-		desired: newDesired(&cfg, store), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
+		desired: desired, apply: apply.New(deps.Table, desired.state), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
 		health: deps.Health, events: deps.Events, metrics: deps.Metrics,
-		drifted: make(chan struct{}, 1), distrusted: true,
+		drifted: make(chan struct{}, 1),
 		refused: map[inet.Addr]Problem{}, reported: map[Problem]struct{}{},
 	}
 }

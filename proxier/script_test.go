@@ -108,7 +108,7 @@ func cmdRefuse(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	w.table.poker = nil
 	if len(args) > 0 {
-		w.table.poker = func(b *ruleset.Batch) error {
+		w.table.poker = func(b ruleset.Batch) error {
 			if strings.Contains(b.String(), args[0]) {
 				return errors.New("invalid argument")
 			}
@@ -127,5 +127,5 @@ func cmdNft(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("nft %v: %v\n%s", args, err, out)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("kernel.txt"), out, 0o600))
-	w.p.distrusted = true
+	w.p.apply.Distrust()
 }

@@ -28,8 +28,8 @@ type recorder struct {
 	*kernel.Table
 	ops   strings.Builder
 	loads int
-	fault int                        // commits that will fail, before they reach the kernel
-	poker func(*ruleset.Batch) error // refuses a batch
+	fault int                       // commits that will fail, before they reach the kernel
+	poker func(ruleset.Batch) error // refuses a batch
 }
 
 // errInjected concerns no frontend, so that none is blamed.
@@ -40,7 +40,7 @@ func (r *recorder) Load(ctx context.Context) (*ruleset.Snapshot, error) {
 	return r.Table.Load(ctx)
 }
 
-func (r *recorder) Commit(ctx context.Context, b *ruleset.Batch) error {
+func (r *recorder) Commit(ctx context.Context, b ruleset.Batch) error {
 	if r.fault > 0 {
 		r.fault--
 		return errInjected

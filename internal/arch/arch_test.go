@@ -104,8 +104,15 @@ func rules() []rule {
 		deny: []string{"fairlead/nat/kernel", "fairlead/nat/apply", "fairlead/internal/nl", "fairlead/internal/nft", "fairlead/internal/netns", "github.com/...", "golang.org/x/...", "os", "net"},
 		why:  "nat/plan compares values and does no I/O",
 	}, {
-		from: []string{"nat/kernel"}, deny: []string{"fairlead/nat/plan", "fairlead/nat/apply"},
+		from: []string{"nat/kernel"}, deny: []string{"fairlead/nat/plan", "fairlead/nat/apply", "github.com/mdlayher/..."},
 		why: "nat/kernel carries out batches and reads snapshots; it plans nothing",
+	}, {
+		from: []string{"nat/apply"},
+		deny: []string{"fairlead/nat/kernel", "fairlead/internal/nl", "fairlead/internal/nft", "fairlead/internal/netns", "github.com/...", "golang.org/x/..."},
+		why:  "nat/apply knows the kernel by an interface of two methods",
+	}, {
+		from: []string{"internal/nft"}, deny: []string{"fairlead/internal/netns", "github.com/mdlayher/...", "os", "net"},
+		why: "internal/nft writes and reads bytes and does no I/O",
 	}, {
 		from: everything, except: []string{"nat/nattest"}, deny: []string{"fairlead/nat/nattest"},
 		why: "what serves tests stays in tests",
@@ -219,6 +226,10 @@ func TestViolations(t *testing.T) {
 		{"nat/plan/state_test.go", "k8s.io/api/core/v1", true},
 		{"nat/kernel/load.go", "fairlead/nat/plan", true},
 		{"nat/kernel/drift_test.go", "fairlead/nat/plan", false},
+		{"nat/kernel/load.go", "github.com/mdlayher/netlink", true},
+		{"nat/apply/apply.go", "fairlead/nat/kernel", true},
+		{"nat/apply/apply.go", "fairlead/nat/plan", false},
+		{"internal/nft/encode.go", "os", true},
 		{"nat/plan/next.go", "golang.org/x/sys/unix", true},
 		{"nat/ruleset/expr.go", "golang.org/x/sys/unix", false},
 		{"nat/ruleset/expr.go", "fairlead/nat/kernel", true},

@@ -41,6 +41,10 @@ func (m *Messages) Count() int { return len(m.starts) }
 // Size returns the length of all messages in bytes.
 func (m *Messages) Size() int { return len(m.b) }
 
+// Bytes returns all messages as they are sent, but for their sequence numbers. It
+// is valid until the next message is added.
+func (m *Messages) Bytes() []byte { return m.b }
+
 // Err returns an error that wraps ErrTooLarge if an attribute did not fit. Write
 // and Dump return the same error, so encoders need not check it.
 func (m *Messages) Err() error { return m.err }

@@ -7,265 +7,243 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
-	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/netns"
+	"fairlead/internal/nft"
+	"fairlead/internal/worker"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
-// AffinityCleaner deletes the affinity entries of backends that clients may no longer
-// reach. There can be far more clients than backends, so it works on a socket of its
-// own and does not delay commits. Remove and RemoveExcept are safe for concurrent use
-// and never wait for the kernel. Run is the one worker.
+// AffinityCleaner deletes session affinity entries whose backend was removed. There
+// can be far more clients than backends, so deletion runs in its own goroutine and
+// on its own socket and does not delay commits. Remove and RemoveExcept are safe for
+// concurrent use and never wait for the kernel; Run is the worker.
 type AffinityCleaner struct {
 	ns    *netns.NS
-	poked chan struct{}
+	inbox *worker.Inbox[cleaning]
+}
 
-	mu   sync.Mutex
+// cleaning says which entries to delete. A pair without backend stands for all
+// backends of a frontend.
+type cleaning struct {
 	gone map[nat.Pair]struct{}
-	keep map[nat.Pair]struct{} // nil, or everything that may be remembered
+	keep map[nat.Pair]struct{} // if not nil, every other entry goes
 }
 
-// NewAffinityCleaner returns a cleaner for the table in a network namespace, nil for
-// that of the process. It does nothing until Run.
+// NewAffinityCleaner returns an AffinityCleaner for the table in a network
+// namespace, nil for that of the process. It does nothing until Run.
 func NewAffinityCleaner(ns *netns.NS) *AffinityCleaner {
-	return &AffinityCleaner{ns: ns, poked: make(chan struct{}, 1), gone: map[nat.Pair]struct{}{}}
+	return &AffinityCleaner{ns: ns, inbox: worker.NewInbox[cleaning]()}
 }
 
-// Remove deletes the entries of pairs, which Step.Unstick returns. Call it after the
-// commit of that step. Before the commit, a client that comes again is sent to the old
-// backend and remembered with it once more.
-func (f *AffinityCleaner) Remove(pairs []nat.Pair) {
-	if len(pairs) == 0 {
-		return
-	}
-	f.mu.Lock()
-	for _, p := range pairs {
-		f.gone[p] = struct{}{}
-	}
-	f.mu.Unlock()
-	f.poke()
+// Remove deletes the entries of pairs. Call it once the batch is committed that
+// removes the backends: before that, a returning client would get a new entry.
+func (c *AffinityCleaner) Remove(pairs []nat.Pair) {
+	c.inbox.Add(func(work *cleaning) bool {
+		work.remove(slices.Values(pairs))
+		return len(pairs) > 0
+	})
 }
 
 // RemoveExcept deletes every affinity entry whose backend is not in pairs. Call it
-// once after a restart, because changes may have been missed while the agent was down.
-func (f *AffinityCleaner) RemoveExcept(pairs map[nat.Pair]struct{}) {
-	f.mu.Lock()
-	f.keep = pairs
-	f.mu.Unlock()
-	f.poke()
+// after each Load, because entries may have been missed or forged before.
+func (c *AffinityCleaner) RemoveExcept(pairs map[nat.Pair]struct{}) {
+	c.inbox.Add(func(work *cleaning) bool {
+		work.keep = pairs
+		return true
+	})
 }
 
-func (f *AffinityCleaner) poke() {
-	select {
-	case f.poked <- struct{}{}:
-	default:
+func (c *cleaning) remove(pairs func(func(nat.Pair) bool)) {
+	for p := range pairs {
+		if c.gone == nil {
+			c.gone = map[nat.Pair]struct{}{}
+		}
+		c.gone[p] = struct{}{}
 	}
 }
 
-// Retries after a failed pass, doubled from the first to the last.
-const (
-	firstForget = 20 * time.Millisecond
-	lastForget  = 10 * time.Second
-)
+// backoff are the delays after a failed pass.
+var backoff = worker.Backoff{First: 20 * time.Millisecond, Last: 10 * time.Second}
 
-// Run works until ctx is done, then returns nil. After each pass it calls report with
-// the number of entries that it deleted and the error that will make it try again, or
-// nil.
-func (f *AffinityCleaner) Run(ctx context.Context, report func(clients int, err error)) error {
-	var retry <-chan time.Time
-	wait := firstForget
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-f.poked:
-		case <-retry:
-		}
-		retry = nil
-		n, err := f.pass(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		report(n, err)
+// Run deletes entries until ctx is done, then returns nil. It calls report after
+// each pass with the number of deleted entries and an error if the pass will be
+// repeated.
+func (c *AffinityCleaner) Run(ctx context.Context, report func(clients int, err error)) error {
+	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
+		todo := c.inbox.Take()
+		n, err := todo.carryOut(ctx, c.ns)
 		if err != nil {
-			retry = time.After(wait)
-			wait = min(2*wait, lastForget)
-			continue
+			c.putBack(todo)
+			err = fmt.Errorf("delete session affinity entries: %w", err)
 		}
-		wait = firstForget
-	}
+		if ctx.Err() == nil {
+			report(n, err)
+		}
+		return err
+	})
 }
 
-// pass goes through the affinity maps once. After an error the work stays queued.
-func (f *AffinityCleaner) pass(ctx context.Context) (int, error) {
-	f.mu.Lock()
-	todo := forgetting{gone: f.gone, keep: f.keep}
-	f.gone, f.keep = map[nat.Pair]struct{}{}, nil
-	f.mu.Unlock()
-
-	n, err := todo.untilNone(ctx, f.ns)
-	if err != nil {
-		f.mu.Lock()
+// putBack adds the work of a failed pass to what has come since.
+func (c *AffinityCleaner) putBack(todo cleaning) {
+	c.inbox.Add(func(work *cleaning) bool {
 		for p := range todo.gone {
-			f.gone[p] = struct{}{}
+			work.remove(func(yield func(nat.Pair) bool) { yield(p) })
 		}
-		if f.keep == nil {
-			f.keep = todo.keep
+		if work.keep == nil {
+			work.keep = todo.keep
 		}
-		f.mu.Unlock()
-		err = fmt.Errorf("forget sticky clients: %w", err)
-	}
-	return n, err
+		return false
+	})
 }
 
-// forgetting is one pass over the affinity maps. It collects the pairs that it deletes
-// in removed.
-type forgetting struct {
-	gone, keep map[nat.Pair]struct{}
-	removed    map[nat.Pair]struct{}
-}
-
-// mostRepeats bounds how often a pass is repeated.
-const mostRepeats = 20
-
-// untilNone repeats the pass for the pairs that it deleted until it finds none. A
-// client that looked its entry up before it was deleted writes it again, and a dump can
-// miss entries while a map grows.
-func (f *forgetting) untilNone(ctx context.Context, ns *netns.NS) (int, error) {
-	total, err := f.carryOut(ctx, ns)
-	for range mostRepeats {
-		if err != nil || len(f.removed) == 0 {
-			break
-		}
-		again := forgetting{gone: f.removed}
-		var n int
-		n, err = again.carryOut(ctx, ns)
-		total += n
-		f.removed = again.removed
-	}
-	return total, err
-}
-
-// stale reports whether the pass deletes e.
-func (f *forgetting) stale(e *ruleset.Element) bool {
+// isStale reports whether an entry is to be deleted.
+func (c *cleaning) isStale(e *ruleset.Element) bool {
 	local := e.Set.IsLocalAffinity()
 	pair := nat.Pair{Frontend: e.Key, Backend: e.Data, Local: local}
 	for _, p := range []nat.Pair{pair, {Frontend: e.Key, Local: local}} {
-		if _, ok := f.gone[p]; ok {
+		if _, ok := c.gone[p]; ok {
 			return true
 		}
 	}
-	if f.keep == nil {
+	if c.keep == nil {
 		return false
 	}
-	_, ok := f.keep[pair]
+	_, ok := c.keep[pair]
 	return !ok
 }
 
-// sets returns the maps that may hold stale entries.
-func (f *forgetting) sets() []ruleset.Set {
+// sets returns the maps that may hold a stale entry.
+func (c *cleaning) sets() []ruleset.Set {
 	seen := map[ruleset.Set]bool{}
-	for p := range f.gone {
+	for p := range c.gone {
 		seen[ruleset.AffinityOf(p.Frontend, p.Local)] = true
 	}
 	var out []ruleset.Set
 	ruleset.AllSets(func(s ruleset.Set) {
-		if s.Spec().Learnt && (seen[s] || f.keep != nil) {
+		if s.Spec().Learnt && (seen[s] || c.keep != nil) {
 			out = append(out, s)
 		}
 	})
 	return out
 }
 
-func (f *forgetting) carryOut(ctx context.Context, ns *netns.NS) (int, error) {
+func (c *cleaning) carryOut(ctx context.Context, ns *netns.NS) (int, error) {
+	sets := c.sets()
+	if len(sets) == 0 {
+		return 0, nil
+	}
 	t, err := Open(ns)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = t.Close() }()
 	total := 0
-	for _, set := range f.sets() {
-		els, err := t.conn.GetSetElements(t.set(set))
-		if errors.Is(err, unix.ENOENT) {
-			continue // no table, nothing remembered
-		}
+	for _, set := range sets {
+		n, err := c.clean(ctx, t, set)
+		total += n
 		if err != nil {
-			return total, fmt.Errorf("list elements of %s: %w", set, err)
+			return total, fmt.Errorf("%s: %w", set, err)
 		}
-		stale := f.among(set, els)
-		f.note(stale)
+	}
+	return total, nil
+}
+
+// cleanTries bounds how often a map is searched in one pass.
+const cleanTries = 20
+
+// clean searches a map until it finds nothing stale. A client whose entry was looked
+// up before it was deleted writes it again, and a listing can miss entries while
+// others come and go.
+func (c *cleaning) clean(ctx context.Context, t *Table, set ruleset.Set) (int, error) {
+	total := 0
+	var stale []ruleset.Op
+	for range cleanTries {
+		stale = stale[:0]
+		err := eachElement(t.socket, set, func(el *nft.Element) {
+			e, _ := decode(set, el) // each entry has a timeout, which others may not have
+			if c.isStale(&e) {
+				stale = append(stale, deletion(set, el, e))
+			}
+		})
+		switch {
+		case errors.Is(err, unix.ENOENT):
+			return total, nil // no table, no entries
+		case err != nil:
+			return total, err
+		case len(stale) == 0:
+			return total, nil
+		}
 		n, err := t.deleteElements(ctx, stale)
 		total += n
 		if err != nil {
 			return total, err
 		}
 	}
+	return total, fmt.Errorf("%d stale entries came back %d times", len(stale), cleanTries)
+}
+
+// deletion returns an operation that deletes el, of which e is what could be read.
+func deletion(set ruleset.Set, el *nft.Element, e ruleset.Element) ruleset.Op {
+	if e == (ruleset.Element{}) {
+		return ruleset.Op{Verb: ruleset.DeleteElement, Stray: &ruleset.Stray{
+			Set: set, Key: string(el.Key), KeyEnd: string(el.KeyEnd), Flags: el.Flags,
+		}}
+	}
+	return ruleset.Op{Verb: ruleset.DeleteElement, Element: e}
+}
+
+// deleteElements deletes entries and returns how many. The kernel refuses a batch
+// with entries that expired since they were listed, and names them; the rest is
+// tried again.
+func (t *Table) deleteElements(ctx context.Context, ops ruleset.Batch) (int, error) {
+	total := 0
+	for len(ops) > 0 {
+		n := min(len(ops), ruleset.DefaultLimit)
+		batch := ops[:n]
+		for {
+			err := t.Commit(ctx, batch)
+			if err == nil {
+				total += len(batch)
+				break
+			}
+			left, ok := withoutMissing(batch, err)
+			if !ok {
+				return total, err
+			}
+			if batch = left; len(batch) == 0 {
+				break
+			}
+		}
+		ops = ops[n:]
+	}
 	return total, nil
 }
 
-// note records the pairs of es as removed.
-func (f *forgetting) note(es []ruleset.Element) {
-	for i := range es {
-		if f.removed == nil {
-			f.removed = map[nat.Pair]struct{}{}
-		}
-		f.removed[nat.Pair{Frontend: es[i].Key, Backend: es[i].Data, Local: es[i].Set.IsLocalAffinity()}] = struct{}{}
+// withoutMissing returns the operations that the kernel did not refuse. It reports
+// false if it refused one for another reason than that the entry is gone.
+func withoutMissing(batch ruleset.Batch, err error) (ruleset.Batch, bool) {
+	var refused *ruleset.RefusedError
+	if !errors.As(err, &refused) {
+		return nil, false
 	}
-}
-
-func (f *forgetting) among(set ruleset.Set, els []nftables.SetElement) []ruleset.Element {
-	var out []ruleset.Element
-	for i := range els {
-		if e, ok := decode(set, &els[i]); ok && f.stale(&e) {
-			out = append(out, e)
+	missing := map[int]bool{}
+	for _, r := range refused.Refusals {
+		if r.Index == ruleset.Whole || !errors.Is(r.Err, unix.ENOENT) {
+			return nil, false
 		}
+		missing[r.Index] = true
 	}
-	return out
-}
-
-// deleteElements deletes elements. One that expired since it was listed makes the kernel
-// refuse its batch; then the batch is halved until that one is alone.
-func (t *Table) deleteElements(ctx context.Context, es []ruleset.Element) (int, error) {
-	if len(es) == 0 {
-		return 0, nil
-	}
-	if len(es) <= ruleset.DefaultLimit {
-		err := t.Commit(ctx, &ruleset.Batch{Dels: es})
-		if err == nil {
-			return len(es), nil
-		}
-		if !errors.Is(err, unix.ENOENT) || len(es) == 1 {
-			return 0, ignoreMissing(err)
+	var left ruleset.Batch
+	for i, o := range batch {
+		if !missing[i] {
+			left = append(left, o)
 		}
 	}
-	half := len(es) / 2
-	n, err := t.deleteElements(ctx, es[:half])
-	if err != nil {
-		return n, err
-	}
-	m, err := t.deleteElements(ctx, es[half:])
-	return n + m, err
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	return err
-}
-
-// isLearnt reports whether a notification is about elements of a map that
-// packets fill. What is missing there is learnt again; nobody repairs it.
-func isLearnt(typ uint16, got map[uint16][]byte) bool {
-	if typ != unix.NFT_MSG_NEWSETELEM && typ != unix.NFT_MSG_DELSETELEM {
-		return false
-	}
-	set, ok := ruleset.SetNamed(text(got[unix.NFTA_SET_ELEM_LIST_SET]))
-	return ok && set.Spec().Learnt
+	return left, true
 }

@@ -26,16 +26,8 @@ import (
 // remembered lists the clients in an affinity map, as "client backend".
 func remembered(t testing.TB, table *kernel.Table, set ruleset.Set) map[string]bool {
 	t.Helper()
-	els, err := table.Elements(set)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string]bool{}
-	for i := range els {
-		e, ok := kernel.Decode(set, &els[i])
-		if !ok {
-			t.Fatalf("undecodable element %x", els[i].Key)
-		}
+	for _, e := range table.Elements(t, set) {
 		out[fmt.Sprintf("%s %s %s", e.Key, e.Client.Addr(), e.Data)] = true
 	}
 	return out
@@ -122,7 +114,7 @@ func forgetAll(t testing.TB, s *plan.State, table *kernel.Table, f *kernel.Affin
 	t.Helper()
 	var pairs []nat.Pair
 	for b := s.Next(0); b != nil; b = s.Next(0) {
-		if err := table.Commit(t.Context(), &b.Batch); err != nil {
+		if err := table.Commit(t.Context(), b.Batch); err != nil {
 			t.Fatal(err)
 		}
 		s.Acked(b)
@@ -139,11 +131,11 @@ func TestForgetExpired(t *testing.T) {
 	s.Configure(nattest.Settings())
 	s.Set(nattest.Addr("10.96.0.1:80", inet.TCP), nat.Frontend{Policy: nat.Internal, Owner: "d/web", Affinity: time.Hour, Backends: nattest.Pods(1)})
 	settle(t, s, table)
-	var es []ruleset.Element
+	var es ruleset.Batch
 	var add strings.Builder
 	for i := range 1000 {
 		ip := netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})
-		es = append(es, ruleset.Element{Set: ruleset.Set{Kind: ruleset.Affinity, Family: inet.IPv4}, Key: nattest.Addr("10.96.0.1:80", inet.TCP), Client: netip.PrefixFrom(ip, 32), Data: nattest.Pods(1)[0].AddrPort})
+		es = append(es, ruleset.Op{Verb: ruleset.DeleteElement, Element: ruleset.Element{Set: ruleset.Set{Kind: ruleset.Affinity, Family: inet.IPv4}, Key: nattest.Addr("10.96.0.1:80", inet.TCP), Client: netip.PrefixFrom(ip, 32), Data: nattest.Pods(1)[0].AddrPort}})
 		if i%100 != 7 {
 			fmt.Fprintf(&add, "10.96.0.1 . tcp . 80 . %s timeout 1h : %s . %d, ", ip, nattest.Pods(1)[0].Addr(), nattest.Pods(1)[0].Port())
 		}

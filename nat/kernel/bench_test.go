@@ -107,7 +107,7 @@ func BenchmarkRestart(b *testing.B) {
 					b.Fatal(err)
 				}
 				s.Adopt(found)
-				if batch := s.Next(0); batch != nil && batch.Len() > 0 {
+				if batch := s.Next(0); batch != nil && len(batch.Batch) > 0 {
 					b.Fatalf("something to do:\n%s", batch)
 				}
 			}

@@ -66,11 +66,11 @@ func BenchmarkCountersMemory(b *testing.B) {
 }
 
 // allBatches returns all batches for an empty kernel.
-func allBatches(s *plan.State) []*ruleset.Batch {
-	var out []*ruleset.Batch
+func allBatches(s *plan.State) []ruleset.Batch {
+	var out []ruleset.Batch
 	for batch := s.Next(0); batch != nil; batch = s.Next(0) {
 		s.Acked(batch)
-		out = append(out, &batch.Batch)
+		out = append(out, batch.Batch)
 	}
 	return out
 }

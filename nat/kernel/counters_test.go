@@ -51,7 +51,7 @@ func restart(t *testing.T, table *kernel.Table, set nat.Settings) {
 		t.Fatal(err)
 	}
 	again.Adopt(found)
-	if b := again.Next(0); b != nil && b.Len() > 0 {
+	if b := again.Next(0); b != nil && len(b.Batch) > 0 {
 		t.Errorf("after a restart there is something to do:\n%s", b)
 	}
 }
@@ -77,7 +77,7 @@ func TestCountersSwitch(t *testing.T) {
 		return func(s *plan.State) {
 			e := ruleset.Element{Set: ruleset.Set{Kind: ruleset.Backends, Family: inet.IPv4}, Key: nattest.Addr("10.96.0.10:53", inet.UDP), Slot: 1,
 				Data: netip.MustParseAddrPort("10.244.1.7:53"), Comment: "kube-system/kube-dns:dns", Counter: counter}
-			if err := table.Commit(t.Context(), &ruleset.Batch{Dels: []ruleset.Element{e}, Adds: []ruleset.Element{e}}); err != nil {
+			if err := table.Commit(t.Context(), ruleset.Batch{{Verb: ruleset.DeleteElement, Element: e}, {Verb: ruleset.AddElement, Element: e}}); err != nil {
 				t.Fatal(err)
 			}
 			adopt(s)
@@ -125,10 +125,10 @@ func TestCountersBatches(t *testing.T) {
 		if b == nil {
 			return false
 		}
-		if diff := cmp.Diff(places(b.Dels), places(b.Adds)); diff != "" {
+		if diff := cmp.Diff(places(b.Batch, ruleset.DeleteElement), places(b.Batch, ruleset.AddElement)); diff != "" {
 			t.Errorf("backends are not replaced where they are (-deleted +added):\n%s", diff)
 		}
-		if err := table.Commit(t.Context(), &b.Batch); err != nil {
+		if err := table.Commit(t.Context(), b.Batch); err != nil {
 			t.Fatal(err)
 		}
 		s.Acked(b)
@@ -156,7 +156,7 @@ func TestCountersBatches(t *testing.T) {
 	step(10) // into the locals
 	s.Delete(key)
 	part := s.Next(50) // part of the frontend goes, then it comes back
-	if err := table.Commit(t.Context(), &part.Batch); err != nil {
+	if err := table.Commit(t.Context(), part.Batch); err != nil {
 		t.Fatal(err)
 	}
 	s.Acked(part)
@@ -170,25 +170,24 @@ func TestCountersBatches(t *testing.T) {
 	}
 }
 
-// places tells which backends are at which places.
-func places(es []ruleset.Element) []string {
+// places returns which backends an operation puts at which places.
+func places(b ruleset.Batch, verb ruleset.Verb) []string {
 	out := []string{}
-	for i := range es {
-		if es[i].Set.IsSlots() {
-			out = append(out, fmt.Sprint(es[i].Set, es[i].Key, es[i].Slot, es[i].Data))
+	for i := range b {
+		if e := &b[i].Element; b[i].Verb == verb && e.Set.IsSlots() {
+			out = append(out, fmt.Sprint(e.Set, e.Key, e.Slot, e.Data))
 		}
 	}
 	return out
 }
 
-// TestCountersOff: a State whose settings do not ask for counters plans none, in
-// batches that are sent as ever.
+// TestCountersOff: a State whose settings do not ask for counters plans none.
 func TestCountersOff(t *testing.T) {
 	s := plan.NewState()
 	s.Configure(nattest.Settings())
 	nattest.Variety(s)
 	for b := s.Next(0); b != nil; b = s.Next(0) {
-		if kernel.IsRawBatch(&b.Batch) || strings.Contains(b.String(), "counter") {
+		if strings.Contains(b.String(), "counter") {
 			t.Errorf("a batch with counters:\n%s", b)
 		}
 		s.Acked(b)

@@ -5,7 +5,6 @@ package kernel_test
 
 import (
 	"context"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,13 +13,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/nftables"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
-	"fairlead/nat/kernel"
 	"fairlead/nat/nattest"
 	"fairlead/nat/plan"
 	"fairlead/nat/ruleset"
@@ -90,7 +87,7 @@ func TestRepair(t *testing.T) {
 			}
 			s.Adopt(found)
 			b := s.Next(0)
-			if b == nil || tt.ops > 0 && b.Len() > tt.ops {
+			if b == nil || tt.ops > 0 && len(b.Batch) > tt.ops {
 				t.Errorf("the repair takes more than %d operations:\n%v", tt.ops, b)
 			}
 			settle(t, s, table)
@@ -114,7 +111,7 @@ func TestCommitDrift(t *testing.T) {
 
 	s.Set(key, nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(1)})
 	b := s.Next(0)
-	err := table.Commit(t.Context(), &b.Batch)
+	err := table.Commit(t.Context(), b.Batch)
 	if err == nil || !strings.Contains(err.Error(), nat.ErrDrift.Error()) {
 		t.Fatalf("Commit on a flushed table: %v, want ErrDrift", err)
 	}
@@ -255,23 +252,12 @@ func TestDeclarations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.Exists || r.Alien != "" {
-		t.Errorf("what nft declared is not ours: %s", r.Alien)
-	}
-}
-
-func TestIntervals(t *testing.T) {
-	for _, ps := range [][]netip.Prefix{
-		nattest.Prefixes("0.0.0.0/0"), nattest.Prefixes("10.0.0.0/9", "10.128.0.0/9"), nattest.Prefixes("240.0.0.0/4"),
-		nattest.Prefixes("192.0.2.1/32", "192.0.2.2/31"), nattest.Prefixes("::/0"), nattest.Prefixes("fd00::/8", "ff00::/8"),
-	} {
-		set := ruleset.Set{Kind: ruleset.Pods, Family: inet.FamilyOf(ps[0].Addr())}
-		var els []nftables.SetElement
-		for _, p := range ps {
-			els = append(els, kernel.EncodeElement(&ruleset.Element{Set: set, Client: p})...)
+	ruleset.AllSets(func(s ruleset.Set) {
+		if same, ok := r.Sets[s]; !ok || !same {
+			t.Errorf("what nft declared as %s is not ours", s)
 		}
-		if diff := cmp.Diff(ps, kernel.ReadIntervals(els), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
-			t.Errorf("intervals (-want +got):\n%s", diff)
-		}
+	})
+	if len(r.StraySets) > 0 {
+		t.Errorf("unknown sets: %v", r.StraySets)
 	}
 }

@@ -5,141 +5,137 @@ package kernel
 
 import (
 	"encoding/binary"
+	"fmt"
+	"net/netip"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
-	"github.com/google/nftables/expr"
-	"github.com/google/nftables/userdata"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nft"
+	"fairlead/internal/nl"
 	"fairlead/nat/ruleset"
 )
 
-// declaration returns the messages that make the table and its sets. They
-// change nothing where these exist already.
-func declaration(recreate bool) []netlink.Message {
-	var msgs []netlink.Message
-	table := attrs(str(unix.NFTA_TABLE_NAME, ruleset.TableName))
-	if recreate {
-		msgs = append(msgs, message(unix.NFT_MSG_NEWTABLE, netlink.Create, table),
-			message(unix.NFT_MSG_DELTABLE, 0, table))
-	}
-	msgs = append(msgs, message(unix.NFT_MSG_NEWTABLE, netlink.Create, table))
-	id := uint32(0)
-	ruleset.AllSets(func(s ruleset.Set) {
-		id++
-		msgs = append(msgs, message(unix.NFT_MSG_NEWSET, netlink.Create, setAttrs(s, id)))
-	})
-	return msgs
-}
-
-func setAttrs(s ruleset.Set, id uint32) []byte {
-	row := s.Spec()
-	as := []netlink.Attribute{
-		str(unix.NFTA_SET_TABLE, ruleset.TableName),
-		str(unix.NFTA_SET_NAME, s.String()),
-		num(unix.NFTA_SET_FLAGS, row.Flags()),
-		num(unix.NFTA_SET_KEY_TYPE, ruleset.DatatypeOf(row.Key, s.Family)),
-		num(unix.NFTA_SET_KEY_LEN, uint32(ruleset.KeyLen(row.Key, s.Family))),
-	}
-	if row.Verdict {
-		as = append(as, num(unix.NFTA_SET_DATA_TYPE, unix.NFT_DATA_VERDICT), num(unix.NFTA_SET_DATA_LEN, 0))
-	}
-	if row.Data != nil {
-		as = append(as, num(unix.NFTA_SET_DATA_TYPE, ruleset.DatatypeOf(row.Data, s.Family)),
-			num(unix.NFTA_SET_DATA_LEN, uint32(ruleset.KeyLen(row.Data, s.Family))))
-	}
-	as = append(as, num(unix.NFTA_SET_ID, id))
-	if desc := setDesc(s); len(desc) > 0 {
-		as = append(as, netlink.Attribute{Type: unix.NFTA_SET_DESC | unix.NLA_F_NESTED, Data: desc})
-	}
-	return attrs(append(as, netlink.Attribute{Type: unix.NFTA_SET_USERDATA, Data: ruleset.SetUserdata(s)})...)
-}
-
-// setDesc gives the size of a map that packets fill and, for ranges in
-// concatenated keys, the length of each part.
-func setDesc(s ruleset.Set) []byte {
-	row := s.Spec()
-	switch {
-	case row.Learnt:
-		return attrs(num(unix.NFTA_SET_DESC_SIZE, ruleset.AffinitySize))
-	case row.Flags()&ruleset.SetConcat == 0:
-		return nil
-	}
-	var fields []byte
-	for _, c := range row.Key {
-		n := uint32(c.Width(s.Family))
-		switch c {
-		case ruleset.PartProto:
-			n = 1
-		case ruleset.PartPort:
-			n = 2
+// encodeRun adds the messages of operations that belong together. id numbers the
+// sets that are declared in one transaction.
+func encodeRun(m *nl.Messages, run ruleset.Batch, id uint32) error {
+	o := &run[0]
+	switch o.Verb {
+	case ruleset.AddTable:
+		self.Add(m, 0)
+	case ruleset.AdoptTable:
+		self.Add(m, o.Flags)
+	case ruleset.DeleteTable:
+		self.Delete(m)
+	case ruleset.AddSet:
+		d := o.Set.Declaration()
+		self.AddSet(m, &d, id+1)
+	case ruleset.DeleteSet:
+		self.DeleteSet(m, o.Name)
+	case ruleset.FlushSet:
+		self.FlushSet(m, o.Set.String())
+	case ruleset.AddChain:
+		return encodeChain(m, o.Chain)
+	case ruleset.FlushChain:
+		self.FlushChain(m, o.Name)
+	case ruleset.DeleteChain:
+		self.DeleteChain(m, o.Name)
+	case ruleset.AddElement:
+		encodeElements(m, unix.NFT_MSG_NEWSETELEM, run)
+	case ruleset.DeleteElement:
+		if o.Stray != nil {
+			encodeStray(m, o.Stray)
+			return nil
 		}
-		field := attrs(num(1, n)) // NFTA_SET_FIELD_LEN
-		fields = append(fields, attrs(netlink.Attribute{Type: unix.NFTA_LIST_ELEM | unix.NLA_F_NESTED, Data: field})...)
+		encodeElements(m, unix.NFT_MSG_DELSETELEM, run)
 	}
-	return attrs(netlink.Attribute{Type: ruleset.SetDescConcat | unix.NLA_F_NESTED, Data: fields})
+	return nil
 }
 
-// message builds one nf_tables message for the inet family.
-func message(typ uint16, flags netlink.HeaderFlags, body []byte) netlink.Message {
-	return netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | typ),
-			Flags: netlink.Request | netlink.Acknowledge | flags,
-		},
-		Data: append([]byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0}, body...),
+func encodeChain(m *nl.Messages, c *ruleset.Chain) error {
+	var hook *nft.Hook
+	if h := c.Hook; h != nil {
+		hook = &nft.Hook{Type: string(h.Type), Number: uint32(h.Number), Priority: int32(h.Priority), Policy: nft.PolicyAccept}
+		if h.Drops {
+			hook.Policy = nft.PolicyDrop
+		}
 	}
-}
-
-// attrs encodes attributes that are known to be short enough to be encoded.
-func attrs(as ...netlink.Attribute) []byte {
-	b, err := netlink.MarshalAttributes(as)
-	if err != nil {
-		return nil // only for more than 64 KiB
+	self.AddChain(m, c.Name, hook)
+	self.FlushChain(m, c.Name)
+	for _, r := range c.Rules {
+		if err := self.AddRule(m, c.Name, r.Exprs); err != nil {
+			return fmt.Errorf("encode rule %q of chain %s: %w", r.Text, c.Name, err)
+		}
 	}
-	return b
+	return nil
 }
 
-func str(typ uint16, s string) netlink.Attribute {
-	return netlink.Attribute{Type: typ, Data: append([]byte(s), 0)}
+func encodeStray(m *nl.Messages, s *ruleset.Stray) {
+	self.PutElements(m, unix.NFT_MSG_DELSETELEM, s.Set.String(), 1, func(_ int, e *nft.Element) bool {
+		e.Key, e.KeyEnd, e.Flags = []byte(s.Key), []byte(s.KeyEnd), s.Flags
+		return true
+	})
 }
 
-func num(typ uint16, n uint32) netlink.Attribute {
-	return netlink.Attribute{Type: typ, Data: binaryutil.BigEndian.PutUint32(n)}
-}
+// maxKey is the length of the longest key or data: two IPv6 addresses and some.
+const maxKey = 64
 
-// encode returns what the kernel stores for e. Elements of a set with ranges
-// whose key is a single address become two: where the range begins and where
-// it has ended.
-func encodeElement(e *ruleset.Element) []nftables.SetElement {
-	row := e.Set.Spec()
-	if row.Ranges && len(row.Key) == 1 {
-		return encodeInterval(e)
+// encodeElements adds elements of one set. A range whose key is a single address
+// takes two elements: one where it begins and one behind its end.
+func encodeElements(m *nl.Messages, kind uint16, run ruleset.Batch) {
+	set := run[0].Element.Set
+	row := set.Spec()
+	var key, end, data [maxKey]byte
+	if row.IsInterval() {
+		self.PutElements(m, kind, set.String(), 2*len(run), func(i int, out *nft.Element) bool {
+			return encodeBound(out, run[i/2].Element.Client, i%2 == 1, key[:0])
+		})
+		return
 	}
-	el := nftables.SetElement{Key: encodeKey(e, false), Comment: e.Comment, Counter: counterOf(e)}
-	switch {
-	case row.Verdict && e.Verdict == ruleset.VerdictDrop:
-		el.VerdictData = &expr.Verdict{Kind: expr.VerdictDrop}
-	case row.Verdict:
-		el.VerdictData = &expr.Verdict{Kind: expr.VerdictGoto, Chain: e.Verdict}
-	case row.Data != nil:
-		el.Val = encodeData(e)
-	case row.Ranges:
-		el.KeyEnd = encodeKey(e, true)
-	}
-	return []nftables.SetElement{el}
+	self.PutElements(m, kind, set.String(), len(run), func(i int, out *nft.Element) bool {
+		e := &run[i].Element
+		out.Key = appendKey(key[:0], e, false)
+		if row.Ranges {
+			out.KeyEnd = appendKey(end[:0], e, true)
+		}
+		if kind == unix.NFT_MSG_DELSETELEM {
+			return true // the key is enough
+		}
+		out.Comment, out.Counter = e.Comment, e.Counter
+		switch {
+		case row.Verdict && e.Verdict == ruleset.VerdictDrop:
+			out.HasVerdict, out.Verdict = true, nft.VerdictDrop
+		case row.Verdict:
+			out.HasVerdict, out.Verdict, out.Chain = true, nft.VerdictGoto, e.Verdict
+		case row.Data != nil:
+			b := appendAddr(data[:0], e.Data.Addr())
+			out.Data = append(binary.BigEndian.AppendUint16(b, e.Data.Port()), 0, 0)
+		}
+		return true
+	})
 }
 
-// encodeKey encodes the key; end is for the upper end of a range.
-func encodeKey(e *ruleset.Element, end bool) []byte {
-	b := make([]byte, 0, ruleset.KeyLen(e.Set.Spec().Key, e.Set.Family))
+// encodeBound makes out the beginning or the end of a range. A range that ends with
+// the address space has no end.
+func encodeBound(out *nft.Element, p netip.Prefix, end bool, b []byte) bool {
+	addr := p.Addr()
+	if end {
+		out.Flags = unix.NFT_SET_ELEM_INTERVAL_END
+		if addr = inet.LastAddr(p).Next(); !addr.IsValid() {
+			return false
+		}
+	}
+	out.Key = appendAddr(b, addr)
+	return true
+}
+
+// appendKey encodes a key, or its upper end if it is a range. In a concatenated
+// key each component is padded to four bytes.
+func appendKey(b []byte, e *ruleset.Element, end bool) []byte {
 	for _, c := range e.Set.Spec().Key {
 		switch c {
 		case ruleset.PartVIP:
-			b = append(b, e.Key.IP.AsSlice()...)
+			b = appendAddr(b, e.Key.IP)
 		case ruleset.PartProto:
 			b = append(b, byte(e.Key.Proto), 0, 0, 0)
 		case ruleset.PartPort:
@@ -151,78 +147,17 @@ func encodeKey(e *ruleset.Element, end bool) []byte {
 			if end {
 				addr = inet.LastAddr(e.Client)
 			}
-			b = append(b, addr.AsSlice()...)
+			b = appendAddr(b, addr)
 		}
 	}
 	return b
 }
 
-func encodeData(e *ruleset.Element) []byte {
-	b := e.Data.Addr().AsSlice()
-	return append(binary.BigEndian.AppendUint16(b, e.Data.Port()), 0, 0)
-}
-
-// encodeInterval leaves out the end of a range that ends with the address space.
-func encodeInterval(e *ruleset.Element) []nftables.SetElement {
-	out := []nftables.SetElement{{Key: e.Client.Addr().AsSlice()}}
-	if after := inet.LastAddr(e.Client).Next(); after.IsValid() {
-		out = append(out, nftables.SetElement{Key: after.AsSlice(), IntervalEnd: true})
+func appendAddr(b []byte, ip netip.Addr) []byte {
+	if ip.Is4() {
+		a := ip.As4()
+		return append(b, a[:]...)
 	}
-	return out
-}
-
-// rawElements names elements of a set; none stand for all.
-func rawElements(set ruleset.Set, els []nftables.SetElement) []byte {
-	as := []netlink.Attribute{str(unix.NFTA_SET_ELEM_LIST_TABLE, ruleset.TableName), str(unix.NFTA_SET_ELEM_LIST_SET, set.String())}
-	if len(els) > 0 {
-		var list []netlink.Attribute
-		for i := range els {
-			list = append(list, nested(unix.NFTA_LIST_ELEM, rawElement(&els[i])...))
-		}
-		as = append(as, nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, list...))
-	}
-	return attrs(as...)
-}
-
-func rawElement(el *nftables.SetElement) []netlink.Attribute {
-	value := func(b []byte) netlink.Attribute {
-		return netlink.Attribute{Type: unix.NFTA_DATA_VALUE, Data: b}
-	}
-	var as []netlink.Attribute
-	if el.IntervalEnd {
-		as = append(as, num(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END))
-	}
-	as = append(as, nested(unix.NFTA_SET_ELEM_KEY, value(el.Key)))
-	if len(el.KeyEnd) > 0 {
-		as = append(as, nested(nftables.NFTA_SET_ELEM_KEY_END, value(el.KeyEnd)))
-	}
-	if v := el.VerdictData; v != nil {
-		verdict := []netlink.Attribute{num(unix.NFTA_VERDICT_CODE, uint32(v.Kind))}
-		if v.Chain != "" {
-			verdict = append(verdict, str(unix.NFTA_VERDICT_CHAIN, v.Chain))
-		}
-		as = append(as, nested(unix.NFTA_SET_ELEM_DATA, nested(unix.NFTA_DATA_VERDICT, verdict...)))
-	} else if len(el.Val) > 0 {
-		as = append(as, nested(unix.NFTA_SET_ELEM_DATA, value(el.Val)))
-	}
-	if el.Comment != "" {
-		comment := userdata.AppendString(nil, userdata.NFTNL_UDATA_SET_ELEM_COMMENT, el.Comment)
-		as = append(as, netlink.Attribute{Type: unix.NFTA_SET_ELEM_USERDATA, Data: comment})
-	}
-	if el.Counter != nil {
-		as = append(as, nested(unix.NFTA_SET_ELEM_EXPR, str(unix.NFTA_EXPR_NAME, "counter"), nested(unix.NFTA_EXPR_DATA)))
-	}
-	return as
-}
-
-func nested(typ uint16, as ...netlink.Attribute) netlink.Attribute {
-	return netlink.Attribute{Type: typ | unix.NLA_F_NESTED, Data: attrs(as...)}
-}
-
-// counterOf is what SetElement says of an element that counts.
-func counterOf(e *ruleset.Element) *expr.Counter {
-	if !e.Counter {
-		return nil
-	}
-	return &expr.Counter{}
+	a := ip.As16()
+	return append(b, a[:]...)
 }

@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 
-	"fairlead/nat"
-
 	"golang.org/x/sys/unix"
+
+	"fairlead/internal/nl"
+	"fairlead/nat"
 )
 
 // classify adds the sentinel to an error of the kernel, where there is one.
@@ -17,6 +18,8 @@ func classify(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, nl.ErrLost):
+		return fmt.Errorf("%w: %w", nat.ErrLost, err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: %w", nat.ErrPermission, err)
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EEXIST), errors.Is(err, unix.EBUSY):

@@ -5,26 +5,32 @@ package kernel
 
 import (
 	"context"
+	"testing"
 
-	"github.com/google/nftables"
-
+	"fairlead/internal/nft"
 	"fairlead/nat/ruleset"
 )
 
 // Names for the tests outside of the package, which use package plan as well.
-var (
-	Decode        = decode
-	EncodeElement = encodeElement
-	IsRawBatch    = isRawBatch
-	ReadIntervals = readIntervals
-)
 
 // Elements lists a set as the kernel has it.
-func (t *Table) Elements(s ruleset.Set) ([]nftables.SetElement, error) {
-	return t.conn.GetSetElements(t.set(s))
+func (t *Table) Elements(tb testing.TB, s ruleset.Set) []ruleset.Element {
+	tb.Helper()
+	var out []ruleset.Element
+	err := eachElement(t.socket, s, func(el *nft.Element) {
+		e, _ := decode(s, el)
+		if e == (ruleset.Element{}) {
+			tb.Fatalf("undecodable element %x", el.Key)
+		}
+		out = append(out, e)
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
 }
 
 // DeleteElements deletes elements of affinity maps.
-func (t *Table) DeleteElements(ctx context.Context, es []ruleset.Element) (int, error) {
-	return t.deleteElements(ctx, es)
+func (t *Table) DeleteElements(ctx context.Context, ops ruleset.Batch) (int, error) {
+	return t.deleteElements(ctx, ops)
 }

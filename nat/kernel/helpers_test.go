@@ -31,7 +31,7 @@ func settle(t testing.TB, s *plan.State, table *kernel.Table) int {
 	t.Helper()
 	n := 0
 	for b := s.Next(0); b != nil; b = s.Next(0) {
-		if err := table.Commit(t.Context(), &b.Batch); err != nil {
+		if err := table.Commit(t.Context(), b.Batch); err != nil {
 			t.Fatalf("%v\n%s", err, b)
 		}
 		s.Acked(b)

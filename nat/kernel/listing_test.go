@@ -84,7 +84,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Adopt(found)
-	if b := again.Next(0); b != nil && b.Len() > 0 {
+	if b := again.Next(0); b != nil && len(b.Batch) > 0 {
 		t.Errorf("after a restart there is something to do:\n%s", b)
 	}
 }
@@ -109,8 +109,8 @@ func TestLargeFrontend(t *testing.T) {
 		t.Error("the frontend is not in class 8192")
 	}
 	s.Set(key, nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: "default/large", Backends: nattest.Pods(4999)})
-	if b := s.Next(0); b.Len() != 1 {
-		t.Errorf("one endpoint less takes %d operations, want 1:\n%s", b.Len(), b)
+	if b := s.Next(0); len(b.Batch) != 1 {
+		t.Errorf("one endpoint less takes %d operations, want 1:\n%s", len(b.Batch), b)
 	}
 	settle(t, s, table)
 	s.Delete(key)
@@ -158,7 +158,7 @@ func TestRememberOnDemand(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Adopt(found)
-	if b := s.Next(0); b != nil && b.Len() > 0 {
+	if b := s.Next(0); b != nil && len(b.Batch) > 0 {
 		t.Errorf("after a restart there is something to do:\n%s", b)
 	}
 }

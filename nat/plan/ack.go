@@ -4,93 +4,87 @@
 package plan
 
 import (
-	"net/netip"
+	"maps"
 
 	"fairlead/nat/ruleset"
 )
 
-// Acked records that the kernel carried out b, the batch that Next returned
-// last.
-func (s *State) Acked(b *Step) {
-	if s.program {
-		s.have.exists, s.have.alien, s.have.junk = true, "", nil
-		s.program = false
+// Acked records that the kernel carried out step, which Next returned last.
+func (s *State) Acked(step *Step) {
+	for i := range step.Batch {
+		s.have.carryOut(&step.Batch[i])
 	}
-	if b.Recreate {
-		s.have.chains, s.have.ranges = map[string]string{}, map[ruleset.Set][]netip.Prefix{}
+	maps.Copy(s.have.ranges, step.ranges)
+	s.have.junk = s.have.junk[min(step.junk, len(s.have.junk)):]
+	s.program = s.program && !step.programmed
+	s.settleMembers(&s.dirtyBefore)
+	s.settleMembers(&s.dirtyAfter)
+	for i := range step.changes {
+		s.ackFrontend(&step.changes[i])
 	}
-	for _, c := range b.Chains {
-		s.have.chains[c.Name] = c.Fingerprint()
-	}
-	for _, f := range b.Fills {
-		s.have.ranges[f.Set] = f.Ranges
-	}
-	s.ackMembers(b)
-	for _, c := range b.changes {
-		s.ackFrontend(c)
-	}
-	for _, name := range b.Drops {
-		delete(s.have.chains, name)
-	}
-	if len(b.Drops) > 0 {
-		clear(s.idle)
-	}
-	s.touched.compact()
+	s.dirty.compact()
 }
 
-func (s *State) ackMembers(b *Step) {
-	for _, e := range b.Dels {
-		if e.IsMember() {
-			delete(s.have.members, e)
+// carryOut does to h what the kernel did to the table.
+func (h *holding) carryOut(o *ruleset.Op) {
+	switch o.Verb {
+	case ruleset.AddTable:
+		h.exists, h.flags = true, 0
+	case ruleset.DeleteTable:
+		*h = newHolding()
+	case ruleset.AddSet:
+		h.sets[o.Set] = struct{}{}
+		delete(h.oddSets, o.Set)
+	case ruleset.DeleteSet:
+		h.straySets = nil // all go in one batch
+	case ruleset.FlushSet:
+		delete(h.spoilt, o.Set)
+	case ruleset.AddChain:
+		h.chains[o.Chain.Name] = o.Chain.Fingerprint()
+	case ruleset.FlushChain:
+		h.chains[o.Name] = ""
+	case ruleset.DeleteChain:
+		delete(h.chains, o.Name)
+		delete(h.oddChains, o.Name)
+	case ruleset.AddElement:
+		if o.Element.IsMember() {
+			h.members[o.Element] = struct{}{}
 		}
-	}
-	for _, e := range b.Adds {
-		if e.IsMember() {
-			s.have.members[e] = struct{}{}
+	case ruleset.DeleteElement:
+		if o.Element.IsMember() {
+			delete(h.members, o.Element)
 		}
-	}
-	for _, q := range []*queue[ruleset.Element]{&s.early, &s.late} {
-		q.each(func(e ruleset.Element) bool {
-			_, have := s.have.members[e]
-			if have != (s.members[e] > 0) {
-				return false // the rest is for another batch, too
-			}
-			q.remove(e)
-			return true
-		})
-		q.compact()
 	}
 }
 
-func (s *State) ackFrontend(c change) {
-	if old := s.have.frontends[c.key]; old != nil {
-		s.release(old.verdict)
-		s.release(old.remember)
-	}
+// settleMembers removes elements from the queue that are as wanted.
+func (s *State) settleMembers(q *queue[ruleset.Element]) {
+	q.each(func(e ruleset.Element) bool {
+		_, have := s.have.members[e]
+		if have != (s.members[e] > 0) {
+			return false // the rest is for another batch, too
+		}
+		q.remove(e)
+		return true
+	})
+	q.compact()
+}
+
+func (s *State) ackFrontend(c *change) {
+	old := s.have.frontends[c.key]
 	if c.now == nil {
 		delete(s.have.frontends, c.key)
 	} else {
 		s.have.frontends[c.key] = c.now
-		s.hold(c.now.verdict)
-		s.hold(c.now.remember)
+		s.have.hold(c.now.verdict)
+		s.have.hold(c.now.remember)
 	}
-	if c.done {
-		s.touched.remove(c.key)
+	if old != nil {
+		verdict, remember := s.have.release(old.verdict), s.have.release(old.remember)
+		s.idle = s.idle || verdict || remember
 	}
-}
-
-func (s *State) hold(verdict string) {
-	if verdict != "" {
-		s.have.verdicts[verdict]++
-	}
-}
-
-func (s *State) release(verdict string) {
-	if verdict == "" {
-		return
-	}
-	if s.have.verdicts[verdict]--; s.have.verdicts[verdict] == 0 {
-		delete(s.have.verdicts, verdict)
-		s.idle[verdict] = struct{}{}
+	s.dirty.remove(c.key)
+	if !c.done {
+		s.dirty.push(c.key) // behind the others, which need not wait for a large one
 	}
 }

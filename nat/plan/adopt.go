@@ -4,95 +4,31 @@
 package plan
 
 import (
-	"net/netip"
+	"maps"
 	"slices"
 
 	"fairlead/internal/inet"
-	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
-// add notes an element that was found in the kernel. Elements that do not fit
-// together, because somebody meddled, are noted as to be replaced or removed.
-func (r *holding) add(e ruleset.Element) {
-	if e.IsMember() {
-		r.addMember(e)
-		return
-	}
-	f := r.frontends[e.Key]
-	if f == nil {
-		f = &installed{owner: e.Comment}
-		r.frontends[e.Key] = f
-	}
-	switch e.Set.Kind {
-	case ruleset.VIPs, ruleset.NodePorts:
-		r.addVerdict(f, e)
-	case ruleset.Sticky, ruleset.NodeSticky:
-		if e.Comment != f.owner {
-			r.junk = append(r.junk, e)
-			return
-		}
-		f.remember = e.Verdict
-	case ruleset.Backends, ruleset.NodeBackends:
-		r.addSlot(f, &f.slots, e)
-	case ruleset.Locals, ruleset.NodeLocals:
-		r.addSlot(f, &f.locals, e)
-	case ruleset.Sources:
-		if e.Comment != f.owner {
-			r.junk = append(r.junk, e)
-			return
-		}
-		f.sources = append(f.sources, e.Client)
-	}
-}
-
-// addMember takes elements that belong to no single frontend.
-func (r *holding) addMember(e ruleset.Element) {
-	switch e.Set.Kind {
-	case ruleset.HostPorts, ruleset.HostIPPorts:
-	case ruleset.ClusterIPs:
-		e.Comment, e.Key = "", inet.Addr{IP: e.Key.IP}
-	default:
-		e.Comment = ""
-	}
-	r.members[e] = struct{}{}
-}
-
-// addVerdict takes a verdict that is not a shape for what it is, too: it will
-// differ from every wanted one and be replaced.
-func (r *holding) addVerdict(f *installed, e ruleset.Element) {
-	f.owner = e.Comment // VIPs are read first
-	f.verdict = e.Verdict
-	if sh, ok := ruleset.ShapeOfVerdict(e.Verdict, e.Set.Family, e.Key.IsNodePort()); ok {
-		f.shape = sh
-	}
-}
-
-// addSlot takes the backend of a slot. Its number is bounded, or an element
-// that somebody added could make us allocate without bound.
-func (r *holding) addSlot(f *installed, slots *[]netip.AddrPort, e ruleset.Element) {
-	if e.Slot >= 1<<nat.MaxClass {
-		r.junk = append(r.junk, e)
-		return
-	}
-	if len(f.slots) == 0 && len(f.locals) == 0 {
-		f.counted = e.Counter
-	}
-	for uint32(len(*slots)) <= e.Slot {
-		*slots = append(*slots, emptySlot)
-	}
-	(*slots)[e.Slot] = e.Data
-	if e.Comment != f.owner || e.Counter != f.counted {
-		(*slots)[e.Slot] = staleSlot
-	}
-}
-
-// Adopt replaces have by what was found in the kernel. The next batches repair
-// the difference, which is nothing where nobody interfered.
-func (s *State) Adopt(found *ruleset.Snapshot) {
-	s.have = *hold(found)
-	s.touched, s.early, s.late = newQueue[inet.Addr](), newQueue[ruleset.Element](), newQueue[ruleset.Element]()
-	s.idle, s.program = map[string]struct{}{}, true
+// Adopt replaces what the kernel was believed to have by what was found there. The
+// next steps repair the difference object by object, which is nothing where no
+// other program interfered:
+//
+//   - What is as wanted stays, with its counters and the flows that use it.
+//   - Rules, policies and elements are mended in place.
+//   - A set that is declared in another way, or a chain at another hook, is
+//     replaced alone, in one transaction with the chains that use it.
+//   - Sets and chains of other programs are removed last.
+//   - A table with other flags is made anew in one transaction. A dormant one is
+//     woken.
+//
+// It reports whether the kernel differs from what it was believed to have.
+func (s *State) Adopt(found *ruleset.Snapshot) bool {
+	was := s.have
+	s.have = adopted(found)
+	s.dirty, s.dirtyBefore, s.dirtyAfter = newQueue[inet.Addr](), newQueue[ruleset.Element](), newQueue[ruleset.Element]()
+	s.idle, s.program = true, true
 	for key := range s.want {
 		s.touch(key)
 	}
@@ -105,10 +41,145 @@ func (s *State) Adopt(found *ruleset.Snapshot) {
 	for e := range s.have.members {
 		s.touchMember(e)
 	}
-	slices.SortFunc(s.touched.order, inet.Addr.Compare)
-	slices.SortFunc(s.early.order, compareMembers)
-	slices.SortFunc(s.late.order, compareMembers)
-	for name := range s.have.chains {
-		s.idle[name] = struct{}{}
+	s.dirty.sort(inet.Addr.Compare)
+	s.dirtyBefore.sort(compareMembers)
+	s.dirtyAfter.sort(compareMembers)
+	return s.have.differs(&was)
+}
+
+// adopted groups what was found by frontend. Nothing of a table that is made anew
+// survives.
+func adopted(found *ruleset.Snapshot) holding {
+	h := newHolding()
+	h.exists, h.flags = found.Exists, found.Flags
+	if isForeign(h.flags) {
+		return h
+	}
+	h.adoptDeclarations(found)
+	maps.Copy(h.ranges, found.Ranges)
+	for _, e := range found.Elements {
+		h.adoptElement(e)
+	}
+	for i := range found.Strays {
+		h.adoptStray(&found.Strays[i])
+	}
+	for _, f := range h.frontends {
+		h.hold(f.verdict)
+		h.hold(f.remember)
+	}
+	return h
+}
+
+func (h *holding) adoptDeclarations(found *ruleset.Snapshot) {
+	users := map[string][]string{} // set or chain -> chains whose rules name it
+	for _, name := range slices.Sorted(maps.Keys(found.Chains)) {
+		use := func(used string) {
+			if list := users[used]; len(list) == 0 || list[len(list)-1] != name {
+				users[used] = append(list, name)
+			}
+		}
+		c := found.Chains[name]
+		c.Uses(use, use)
+		h.chains[name] = c.Fingerprint()
+		if !c.Hook.SameAs(ruleset.Hooks[name]) {
+			h.oddChains[name] = nil
+		}
+	}
+	for name := range h.oddChains {
+		h.oddChains[name] = users[name]
+	}
+	for set, ours := range found.Sets {
+		h.sets[set] = struct{}{}
+		if !ours {
+			h.oddSets[set] = users[set.String()]
+		}
+	}
+	h.straySets = found.StraySets
+}
+
+// adoptElement notes an element. Those that do not fit together, because another
+// program wrote them, are noted as to be replaced or removed.
+func (h *holding) adoptElement(e ruleset.Element) {
+	if e.IsMember() {
+		h.adoptMember(e)
+		return
+	}
+	f := h.frontend(e.Key, e.Comment)
+	switch e.Set.Kind {
+	case ruleset.VIPs, ruleset.NodePorts:
+		f.adoptVerdict(e)
+	case ruleset.Sticky, ruleset.NodeSticky:
+		f.remember, f.oldRemember = e.Verdict, e.Comment != f.owner
+	case ruleset.Backends, ruleset.NodeBackends:
+		f.adoptSlot(&f.slots, e)
+	case ruleset.Locals, ruleset.NodeLocals:
+		f.adoptSlot(&f.locals, e)
+	case ruleset.Sources:
+		if e.Comment == f.owner {
+			f.sources = append(f.sources, e.Client)
+		} else {
+			f.oldSources = append(f.oldSources, e.Client)
+		}
+	}
+}
+
+// frontend returns the frontend at key. The first element that is read gives it its
+// owner.
+func (h *holding) frontend(key inet.Addr, owner string) *installed {
+	f := h.frontends[key]
+	if f == nil {
+		f = &installed{owner: owner}
+		h.frontends[key] = f
+	}
+	return f
+}
+
+// adoptMember takes an element that belongs to no single frontend. One with a comment
+// that ours do not have differs from each wanted one, and is replaced.
+func (h *holding) adoptMember(e ruleset.Element) {
+	if e.Set.Kind == ruleset.ClusterIPs {
+		e.Key = inet.Addr{IP: e.Key.IP}
+	}
+	h.members[e] = struct{}{}
+}
+
+// adoptVerdict takes a verdict that is no shape as it is, too: it differs from every
+// wanted one and is replaced.
+func (f *installed) adoptVerdict(e ruleset.Element) {
+	f.verdict, f.oldVerdict = e.Verdict, e.Comment != f.owner
+	if sh, ok := ruleset.ShapeOfVerdict(e.Verdict, e.Set.Family, e.Key.IsNodePort()); ok {
+		f.shape = sh
+	}
+}
+
+// adoptSlot takes the backend of a slot. The number of slots is bounded, or an
+// element of another program could make us allocate without bound.
+func (f *installed) adoptSlot(slots *[]slot, e ruleset.Element) {
+	if e.Slot >= ruleset.MaxSlots {
+		f.junk = append(f.junk, ruleset.Op{Verb: ruleset.DeleteElement, Element: e})
+		return
+	}
+	if len(f.slots) == 0 && len(f.locals) == 0 {
+		f.counted = e.Counter
+	}
+	for uint32(len(*slots)) <= e.Slot {
+		*slots = append(*slots, slot{})
+	}
+	s := slotOf(e.Data)
+	s.stale = e.Comment != f.owner || e.Counter != f.counted
+	(*slots)[e.Slot] = s
+}
+
+// adoptStray notes an element to be deleted, with the frontend in whose place it is.
+func (h *holding) adoptStray(stray *ruleset.Stray) {
+	op := ruleset.Op{Verb: ruleset.DeleteElement, Stray: stray}
+	switch e := &stray.Element; {
+	case stray.Set.Spec().IsInterval():
+		h.spoilt[stray.Set] = true
+	case *e == (ruleset.Element{}) || e.IsMember():
+		h.junk = append(h.junk, op)
+	default:
+		f := h.frontend(e.Key, e.Comment)
+		f.junk = append(f.junk, op)
 	}
 }

@@ -11,10 +11,51 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// forgotten returns the pairs that no client of a sticky frontend may be remembered
-// with any more. The clients that policy Local confines and all others are
-// remembered apart, each with the backends that a new client would get.
-func (p *planner) forgotten(have *installed, want *nat.Frontend) []nat.Pair {
+// countSticky adds n to the number of sticky frontends, if f is one.
+func (s *State) countSticky(f *nat.Frontend, n int) {
+	if f.Affinity == 0 {
+		return
+	}
+	s.program = s.program || s.sticky == 0 // the first needs chains
+	s.sticky += n
+}
+
+// affinityVerdict returns the name of the chain that keeps the frontend's clients with
+// their backend, or "" without affinity.
+func affinityVerdict(key inet.Addr, f *nat.Frontend) string {
+	if f.Affinity == 0 {
+		return ""
+	}
+	return ruleset.AffinityChain{
+		Family: inet.FamilyOf(key.IP), NodePort: key.IsNodePort(), Local: f.Policy == nat.Local, Timeout: f.Affinity,
+	}.String()
+}
+
+// putAffinity makes new connections to the frontend remembered, or not.
+func (s *State) putAffinity(p *planner, want *nat.Frontend) {
+	to := affinityVerdict(p.key, want)
+	if p.now.remember == to && !p.now.oldRemember {
+		return
+	}
+	if p.now.remember != "" {
+		p.del(p.affinityElement())
+	}
+	p.now.remember, p.now.oldRemember = to, false
+	if to == "" {
+		return
+	}
+	s.putChains(p, to)
+	p.add(p.affinityElement())
+}
+
+func (p *planner) affinityElement() ruleset.Element {
+	return ruleset.Element{Set: ruleset.StickyOf(p.key), Key: p.key, Verdict: p.now.remember, Comment: p.now.owner}
+}
+
+// unstuck returns the pairs that no client of a sticky frontend may be remembered with
+// any more. The clients that policy Local confines and all others are remembered
+// apart, each with the backends that a new client would get.
+func (p *planner) unstuck(have *installed, want *nat.Frontend) []nat.Pair {
 	if have == nil || have.remember == "" {
 		return nil
 	}
@@ -27,7 +68,7 @@ func (p *planner) forgotten(have *installed, want *nat.Frontend) []nat.Pair {
 		for i, b := range want.Backends {
 			backends[i] = b.AddrPort
 		}
-		out = p.without(out, have.slots, backends, false)
+		out = p.lost(out, have.slots, backends, false)
 	}
 	if is, _ := ruleset.ParseAffinityChain(p.now.remember); !is.Local {
 		if was.Local {
@@ -35,70 +76,21 @@ func (p *planner) forgotten(have *installed, want *nat.Frontend) []nat.Pair {
 		}
 		return out
 	}
-	return p.without(out, have.locals, want.LocalBackends, true)
+	return p.lost(out, have.locals, want.LocalBackends, true)
 }
 
-// without appends a pair for each backend of have that want lacks.
-func (p *planner) without(out []nat.Pair, have, want []netip.AddrPort, local bool) []nat.Pair {
+// lost appends a pair for each backend of have that want lacks.
+func (p *planner) lost(out []nat.Pair, have []slot, want []netip.AddrPort, local bool) []nat.Pair {
 	kept := make(map[netip.AddrPort]struct{}, len(want))
 	for _, b := range want {
 		kept[b] = struct{}{}
 	}
-	for _, b := range have {
-		if _, ok := kept[b]; !ok && b != emptySlot && b != staleSlot {
+	for _, s := range have {
+		b := s.backend()
+		if _, ok := kept[b]; !ok && !s.isEmpty() {
 			kept[b] = struct{}{}
 			out = append(out, nat.Pair{Frontend: p.key, Backend: b, Local: local})
 		}
 	}
 	return out
-}
-
-// sticks reports whether the kernel has frontends whose clients it remembers.
-func (r *holding) sticks() bool {
-	for verdict := range r.verdicts {
-		if _, ok := ruleset.ParseAffinityChain(verdict); ok {
-			return true
-		}
-	}
-	return false
-}
-
-// sticks reports the same of what is wanted, or still there.
-func (s *State) sticks() bool { return s.sticky > 0 || s.have.sticks() }
-
-// countSticky adds n to the number of sticky frontends, if f is one.
-func (s *State) countSticky(f *nat.Frontend, n int) {
-	if f.Affinity == 0 {
-		return
-	}
-	s.program = s.program || s.sticky == 0 // the first needs chains
-	s.sticky += n
-}
-
-// putRemember makes the frontend's new connections remembered, or not.
-func (s *State) putRemember(p *planner, want *nat.Frontend) {
-	var to string
-	if want.Affinity > 0 {
-		to = ruleset.AffinityChain{
-			Family: inet.FamilyOf(p.key.IP), NodePort: p.key.IsNodePort(), Local: want.Policy == nat.Local, Timeout: want.Affinity,
-		}.String()
-	}
-	if p.now.remember == to {
-		return
-	}
-	if p.now.remember != "" {
-		p.s.Dels = append(p.s.Dels, p.rememberElement())
-	}
-	p.now.remember = to
-	if to == "" {
-		return
-	}
-	if s.have.verdicts[to] == 0 {
-		s.putChains(p.s, to)
-	}
-	p.s.Adds = append(p.s.Adds, p.rememberElement())
-}
-
-func (p *planner) rememberElement() ruleset.Element {
-	return ruleset.Element{Set: ruleset.StickyOf(p.key), Key: p.key, Verdict: p.now.remember, Comment: p.now.owner}
 }

@@ -3,18 +3,16 @@
 
 package plan
 
-import (
-	"fairlead/nat/ruleset"
-)
+import "fairlead/nat/ruleset"
 
-// switchCounters gives all backends of the frontend a counter, or takes it away. Each is
-// replaced where it is, by one operation of two halves in one batch, so that
-// no packet misses it; a frontend of many backends takes several batches, and
-// may be called back between them. It returns false at the limit.
+// switchCounters gives all backends of the frontend a counter, or removes it. Each
+// backend is replaced in its slot within one batch, so no packet misses it. A
+// frontend of many backends takes several batches, and its settings may change
+// back between them. It returns false when there is no room left.
 func (p *planner) switchCounters(on bool) bool {
 	if p.now.counted == on {
 		for p.now.switched > 0 {
-			if p.s.Size() >= p.limit {
+			if p.room <= 0 {
 				return false
 			}
 			p.now.switched--
@@ -23,7 +21,7 @@ func (p *planner) switchCounters(on bool) bool {
 		return true
 	}
 	for p.now.switched < len(p.now.slots)+len(p.now.locals) {
-		if p.s.Size() >= p.limit {
+		if p.room <= 0 {
 			return false
 		}
 		p.switchOne(p.now.switched, on)
@@ -39,18 +37,18 @@ func (p *planner) switchOne(i int, on bool) {
 	if n := len(list); i >= n {
 		set, list, i = ruleset.LocalsOf(p.key), p.now.locals, i-n
 	}
-	if list[i] == emptySlot || list[i] == staleSlot {
-		return // not there, or replaced with what is wrong about it
+	if list[i].isEmpty() || list[i].stale {
+		return // absent, or replaced for another reason
 	}
 	e := p.slotElement(set, i, list[i])
 	e.Counter = !on
-	p.s.Dels = append(p.s.Dels, e)
+	p.del(e)
 	e.Counter = on
-	p.s.Adds = append(p.s.Adds, e)
+	p.add(e)
 }
 
-// abandonSwitch gives up a change of counters that is not finished, for a frontend
-// that goes.
+// abandonSwitch ends a change of counters that is not finished, for a frontend that
+// is removed.
 func (p *planner) abandonSwitch() {
 	if p.now.switched > 0 {
 		p.now.slots, p.now.locals = markStale(p.now.slots), markStale(p.now.locals)

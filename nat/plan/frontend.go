@@ -4,67 +4,57 @@
 package plan
 
 import (
-	"cmp"
 	"net/netip"
-	"slices"
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
-// arrange gives each wanted backend a slot: those that have one below the
-// wanted number keep it, the others fill the holes in the order of want. So one
-// backend less moves the last slot into its hole, and one more is appended.
-func arrange(have, want []netip.AddrPort) []netip.AddrPort {
-	out := make([]netip.AddrPort, len(want))
-	unplaced := make(map[netip.AddrPort]struct{}, len(want))
-	for _, b := range want {
-		unplaced[b] = struct{}{}
-	}
-	for i, b := range have[:min(len(have), len(want))] {
-		if _, ok := unplaced[b]; ok {
-			out[i] = b
-			delete(unplaced, b)
-		}
-	}
-	fill := slices.SortedFunc(func(yield func(netip.AddrPort) bool) {
-		for b := range unplaced {
-			if !yield(b) {
-				return
-			}
-		}
-	}, func(a, b netip.AddrPort) int { return cmp.Or(a.Compare(b)) })
-	for i := range out {
-		if out[i] == emptySlot {
-			out[i], fill = fill[0], fill[1:]
-		}
-	}
-	return out
-}
-
-// planFrontend adds the operations for one frontend to b. It returns false when
-// the limit kept it from finishing; the rest is for another batch.
-func (s *State) planFrontend(b *Step, key inet.Addr, limit int) bool {
-	p := planner{s: b, key: key, limit: limit}
+// planFrontend adds the operations for one frontend to the step, all of them or,
+// if they do not fit into what is left of the batch, none. A frontend that exceeds
+// a whole batch takes several: its new backends are filled in behind its old
+// verdict, which changes when they are there, and what is left over goes last. It
+// returns false when the batch is full.
+func (s *State) planFrontend(step *Step, key inet.Addr) bool {
+	p := planner{key: key, room: step.room - step.cost}
 	have := s.have.frontends[key]
 	if have != nil {
 		p.now = *have
 	}
 	want, wanted := s.want[key]
-	var done bool
+	if chain := s.blockedBy(&p, &want, wanted); chain != "" {
+		step.Blocked = append(step.Blocked, Blocked{Frontend: key, Chain: chain})
+		return true
+	}
+	done := false
 	if wanted {
 		done = s.planWanted(&p, &want)
 	} else {
 		done = p.remove()
 	}
-	var now *installed
-	if wanted || !done {
-		now = new(installed) // not &p.now, which would keep all of p, and so the batch
-		*now = p.now
+	cost := len(p.dels) + len(p.adds)
+	for i := range p.chains {
+		cost += 1 + 3*len(p.chains[i].Rules)
 	}
-	b.changes = append(b.changes, change{key: key, now: now, done: done})
-	b.unstick = append(b.unstick, p.forgotten(have, &want)...)
+	if step.cost > 0 && (!done || step.cost+cost > step.limit) {
+		return false
+	}
+	c := change{key: key, done: done, from: len(step.Batch)}
+	if wanted || !done {
+		c.now = new(installed) // not &p.now, which would keep all of p, and so the batch
+		*c.now = p.now
+	}
+	for i := range p.chains {
+		if !step.has(p.chains[i].Name) {
+			step.addChain(&p.chains[i])
+		}
+	}
+	step.add(p.dels...)
+	step.add(p.adds...)
+	c.to = len(step.Batch)
+	step.changes = append(step.changes, c)
+	step.unstick = append(step.unstick, p.unstuck(have, &want)...)
 	return done
 }
 
@@ -72,6 +62,7 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 	if p.now.owner != want.Owner {
 		p.rename(want.Owner)
 	}
+	p.clearJunk()
 	if !p.switchCounters(s.settings.BackendCounters) {
 		return false
 	}
@@ -81,14 +72,66 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 		backends[i] = b.AddrPort
 	}
 	ok := p.putSlots(ruleset.BackendsOf(p.key), &p.now.slots, backends) &&
-		p.putSlots(ruleset.LocalsOf(p.key), &p.now.locals, want.LocalBackends)
+		p.putSlots(ruleset.LocalsOf(p.key), &p.now.locals, want.LocalBackends) &&
+		p.putSources(want.Sources)
 	if !ok {
 		return false
 	}
-	p.putSources(want.Sources)
 	s.putVerdict(p, to)
-	s.putRemember(p, want)
+	s.putAffinity(p, want)
 	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, len(backends)) &&
 		p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, len(want.LocalBackends)) &&
 		p.cutSources(want.Sources)
+}
+
+// remove takes the frontend out of the kernel: its verdict first.
+func (p *planner) remove() bool {
+	p.clearJunk()
+	if p.now.verdict != "" {
+		p.del(p.verdictElement())
+		p.now.verdict, p.now.shape, p.now.oldVerdict = "", ruleset.Shape{}, false
+	}
+	if p.now.remember != "" {
+		p.del(p.affinityElement())
+		p.now.remember, p.now.oldRemember = "", false
+	}
+	p.abandonSwitch()
+	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, 0) &&
+		p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, 0) &&
+		p.cutSources(nil)
+}
+
+// putVerdict replaces the verdict, with the chains that it needs.
+func (s *State) putVerdict(p *planner, to ruleset.Shape) {
+	verdict := to.Verdict()
+	if p.now.verdict == verdict && !p.now.oldVerdict {
+		p.now.shape = to
+		return
+	}
+	if p.now.verdict != "" {
+		p.del(p.verdictElement())
+	}
+	s.putChains(p, verdict)
+	p.now.shape, p.now.verdict, p.now.oldVerdict = to, verdict, false
+	p.add(p.verdictElement())
+}
+
+// blockedBy returns the refused chain that keeps a frontend from its next verdict, or
+// "". A frontend that has the verdict already is served by the chain as it is.
+func (s *State) blockedBy(p *planner, want *nat.Frontend, wanted bool) string {
+	if !wanted || len(s.refusedChains) == 0 {
+		return ""
+	}
+	to := ruleset.ShapeOf(want, p.key, p.now.shape)
+	for _, v := range [][2]string{{to.Verdict(), p.now.verdict}, {affinityVerdict(p.key, want), p.now.remember}} {
+		if v[0] == v[1] {
+			continue
+		}
+		for _, c := range ruleset.ChainsOf(v[0], &s.settings) {
+			if s.isRefused(&c) {
+				return c.Name
+			}
+		}
+	}
+	return ""
 }

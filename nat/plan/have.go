@@ -10,29 +10,41 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// holding is what the kernel holds of the table, as far as is known.
+// holding is what the kernel has of the table, as far as is known.
 type holding struct {
-	exists bool // the table and all sets of the layout are there
-	// alien says what in the table no fairlead of this layout has made, and
-	// cannot be changed in place; then the table is made anew.
-	alien     string
+	exists    bool
+	flags     uint32 // of the table, see ruleset.Snapshot
+	sets      map[ruleset.Set]struct{}
 	chains    map[string]string // name -> fingerprint of hook and rules
 	frontends map[inet.Addr]*installed
-	members   map[ruleset.Element]struct{} // elements of kHairpin and kClusterIPs
+	members   map[ruleset.Element]struct{} // see ruleset.Element.IsMember
 	ranges    map[ruleset.Set][]netip.Prefix
-	verdicts  map[string]int    // verdict -> elements of frontends that carry it
-	junk      []ruleset.Element // elements that no State of ours ever wrote
+	verdicts  map[string]int // verdict -> elements of frontends that carry it
+
+	// What Adopt found to be mended. oddSets are declared in another way, oddChains
+	// are attached to another hook; both are replaced, after the rules are deleted
+	// of the chains that use them.
+	oddSets   map[ruleset.Set][]string
+	oddChains map[string][]string
+	spoilt    map[ruleset.Set]bool // sets of ranges with something that is no range
+	junk      []ruleset.Op         // deletions of other elements that no frontend has
+	straySets []string
 }
 
 // installed is a frontend as the kernel has it.
 type installed struct {
 	shape    ruleset.Shape // zero while there is no verdict
 	verdict  string
-	slots    []netip.AddrPort // by slot; see hole and unknown
-	locals   []netip.AddrPort
+	slots    []slot
+	locals   []slot
 	sources  []netip.Prefix
 	remember string // verdict in the sticky map
-	owner    string
+	owner    string // comment on its elements
+
+	// What carries another comment and has to be replaced.
+	oldVerdict, oldRemember bool
+	oldSources              []netip.Prefix
+	junk                    []ruleset.Op // deletions of elements that no batch of ours writes
 
 	// counted says that the slots have counters; but the first switched ones,
 	// locals after slots, are already the other way.
@@ -40,47 +52,58 @@ type installed struct {
 	switched int
 }
 
-// emptySlot is an empty slot; unknown is one whose content has to be replaced.
-var (
-	emptySlot netip.AddrPort
-	staleSlot = netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
-)
-
-// hold groups what was found in the kernel by frontend. Nothing of a table that
-// is made anew will survive.
-func hold(found *ruleset.Snapshot) *holding {
-	r := &holding{exists: found.Exists, alien: found.Alien}
-	if r.alien == "" {
-		r.chains, r.ranges = found.Chains, found.Ranges
-	}
-	r.init()
-	if r.alien == "" {
-		for _, e := range found.Elements {
-			r.add(e)
-		}
-	}
-	for _, f := range r.frontends {
-		for _, verdict := range []string{f.verdict, f.remember} {
-			if verdict != "" {
-				r.verdicts[verdict]++
-			}
-		}
-	}
-	return r
+// slot is a backend in its place. The zero value is an empty slot. A stale one has
+// another comment or counter than it should, and is replaced in place.
+type slot struct {
+	ip    netip.Addr
+	port  uint16
+	stale bool
 }
 
-func (r *holding) init() {
-	if r.chains == nil {
-		r.chains = map[string]string{}
+func slotOf(b netip.AddrPort) slot { return slot{ip: b.Addr(), port: b.Port()} }
+
+func (s slot) isEmpty() bool { return !s.ip.IsValid() }
+
+func (s slot) backend() netip.AddrPort { return netip.AddrPortFrom(s.ip, s.port) }
+
+func newHolding() holding {
+	return holding{
+		sets: map[ruleset.Set]struct{}{}, chains: map[string]string{},
+		frontends: map[inet.Addr]*installed{}, members: map[ruleset.Element]struct{}{},
+		ranges: map[ruleset.Set][]netip.Prefix{}, verdicts: map[string]int{},
+		oddSets: map[ruleset.Set][]string{}, oddChains: map[string][]string{}, spoilt: map[ruleset.Set]bool{},
 	}
-	if r.frontends == nil {
-		r.frontends = map[inet.Addr]*installed{}
-	}
-	if r.members == nil {
-		r.members = map[ruleset.Element]struct{}{}
-	}
-	if r.ranges == nil {
-		r.ranges = map[ruleset.Set][]netip.Prefix{}
-	}
-	r.verdicts = map[string]int{}
 }
+
+// hasSticky reports whether the kernel has frontends that keep clients.
+func (h *holding) hasSticky() bool {
+	for verdict := range h.verdicts {
+		if _, ok := ruleset.ParseAffinityChain(verdict); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// hold counts the frontends that carry a verdict.
+func (h *holding) hold(verdict string) {
+	if verdict != "" {
+		h.verdicts[verdict]++
+	}
+}
+
+// release is the opposite of hold. It reports whether no frontend is left.
+func (h *holding) release(verdict string) bool {
+	if verdict == "" {
+		return false
+	}
+	h.verdicts[verdict]--
+	if h.verdicts[verdict] > 0 {
+		return false
+	}
+	delete(h.verdicts, verdict)
+	return true
+}
+
+// isForeign reports whether a table has flags that cannot be changed in place.
+func isForeign(flags uint32) bool { return flags&^ruleset.TableDormant != 0 }

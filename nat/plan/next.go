@@ -11,10 +11,11 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// Next returns the next batch that brings have towards want, or nil when
-// nothing is pending. It changes nothing: until Acked it returns the same
-// again. A limit of 0 stands for ruleset.DefaultLimit; the batch may exceed it by what
-// belongs to the chains and to one slot.
+// Next returns the next step that brings what the kernel has towards what is
+// wanted, or nil when nothing is pending. It changes nothing: until Acked it
+// returns the same step again. A limit of 0 stands for ruleset.DefaultLimit. The
+// batch may exceed it by chains that are replaced together with a set, and by
+// ranges that overlap.
 //
 // The order over several batches is such that no packet meets a half-made
 // frontend: backends are there before the verdict that leads to them and go
@@ -23,86 +24,102 @@ func (s *State) Next(limit int) *Step {
 	if limit <= 0 {
 		limit = ruleset.DefaultLimit
 	}
-	b := &Step{}
+	return s.next(&Step{limit: limit, room: limit})
+}
+
+// NextSingle is Next for a batch with one frontend, or one chain, that has operations:
+// to find out which one the kernel refuses.
+func (s *State) NextSingle() *Step {
+	return s.next(&Step{limit: 1, room: ruleset.DefaultLimit})
+}
+
+func (s *State) next(step *Step) *Step {
 	if s.program {
-		s.nextProgram(b)
+		step.programmed = s.nextProgram(step)
 	}
-	all := s.nextMembers(b, &s.early, limit) && s.nextFrontends(b, limit) && s.nextMembers(b, &s.late, limit)
-	if b.Len() == 0 && len(b.changes) == 0 && all {
-		b.Drops = s.idleChains()
+	all := (!s.program || step.programmed) && s.nextMembers(step, &s.dirtyBefore) &&
+		s.nextFrontends(step) && s.nextMembers(step, &s.dirtyAfter)
+	if all && len(step.Batch) == 0 && len(step.changes) == 0 {
+		s.nextIdle(step)
 	}
-	if b.Len() == 0 && len(b.changes) == 0 {
+	if step.isEmpty() {
 		return nil
 	}
-	return b
+	return step
 }
 
-// nextProgram compares everything that does not depend on one frontend.
-func (s *State) nextProgram(b *Step) {
-	b.Recreate = s.have.alien != ""
-	b.Declare = !s.have.exists || b.Recreate
-	for _, c := range ruleset.Program(&s.settings, s.sticks()) {
-		if s.have.chains[c.Name] != c.Fingerprint() {
-			b.Put(c)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.have.verdicts)) {
-		s.putChains(b, name)
-	}
-	for set, want := range ruleset.RangesOf(&s.settings) {
-		if !slices.Equal(want, s.have.ranges[set]) {
-			b.Fills = append(b.Fills, ruleset.Fill{Set: set, Ranges: want})
-		}
-	}
-	slices.SortFunc(b.Fills, func(x, y ruleset.Fill) int { return ruleset.CompareSets(x.Set, y.Set) })
-	b.Dels = append(b.Dels, s.have.junk...)
-}
-
-// putChains adds the chains behind a verdict as far as the kernel lacks them.
-func (s *State) putChains(b *Step, verdict string) {
-	for _, c := range ruleset.ChainsOf(verdict, &s.settings) {
-		if s.have.chains[c.Name] != c.Fingerprint() {
-			b.Put(c)
-		}
-	}
-}
-
-// nextFrontends plans touched frontends until the batch is full. It reports
-// whether that was all of them.
-func (s *State) nextFrontends(b *Step, limit int) bool {
-	return s.touched.each(func(key inet.Addr) bool {
-		return b.Size() < limit && s.planFrontend(b, key, limit)
+// nextFrontends plans dirty frontends until the batch is full. It reports whether
+// that was all of them.
+func (s *State) nextFrontends(step *Step) bool {
+	return s.dirty.each(func(key inet.Addr) bool {
+		return !step.isFull() && s.planFrontend(step, key)
 	})
 }
 
-// nextMembers does the same for elements that frontends share.
-func (s *State) nextMembers(b *Step, q *queue[ruleset.Element], limit int) bool {
-	return q.each(func(e ruleset.Element) bool {
+// nextMembers does the same for elements that frontends share. Deletions come first,
+// because an element is replaced by deleting and adding it.
+func (s *State) nextMembers(step *Step, q *queue[ruleset.Element]) bool {
+	var dels, adds []ruleset.Op
+	var last ruleset.Element
+	all := q.each(func(e ruleset.Element) bool {
 		_, have := s.have.members[e]
 		want := s.members[e] > 0
 		if have == want {
 			return true
 		}
-		if b.Size() >= limit {
+		if step.cost+len(dels)+len(adds) >= step.limit && !samePlace(&e, &last) {
 			return false
 		}
-		if want {
-			b.Adds = append(b.Adds, e)
+		if last = e; want {
+			adds = append(adds, ruleset.Op{Verb: ruleset.AddElement, Element: e})
 		} else {
-			b.Dels = append(b.Dels, e)
+			dels = append(dels, ruleset.Op{Verb: ruleset.DeleteElement, Element: e})
 		}
 		return true
 	})
+	step.add(dels...)
+	step.add(adds...)
+	return all
 }
 
-// idleChains returns the chains that neither the program nor a frontend uses,
-// each before those that it refers to.
-func (s *State) idleChains() []string {
-	if len(s.idle) == 0 {
-		return nil
+// samePlace reports whether two elements of shared sets have the same key.
+func samePlace(a, b *ruleset.Element) bool {
+	return a.Set == b.Set && a.Key == b.Key && a.Client == b.Client
+}
+
+// nextIdle removes the chains that neither the program nor a frontend uses, those of
+// other programs included, and the sets of other programs. Rules go first, so that
+// the order of chains does not matter.
+func (s *State) nextIdle(step *Step) {
+	if !s.idle {
+		return
 	}
+	live := s.liveChains()
+	var idle []string
+	for _, name := range slices.SortedFunc(maps.Keys(s.have.chains), ruleset.CompareDrops) {
+		if _, ok := live[name]; !ok {
+			idle = append(idle, name)
+		}
+	}
+	if len(idle) > 1 {
+		for _, name := range idle {
+			step.add(ruleset.Op{Verb: ruleset.FlushChain, Name: name})
+		}
+	}
+	if s.idle = len(idle)+len(s.have.straySets) > 0; !s.idle {
+		return // only saves the search next time
+	}
+	for _, name := range s.have.straySets {
+		step.add(ruleset.Op{Verb: ruleset.DeleteSet, Name: name})
+	}
+	for _, name := range idle {
+		step.add(ruleset.Op{Verb: ruleset.DeleteChain, Name: name})
+	}
+}
+
+func (s *State) liveChains() map[string]struct{} {
 	live := map[string]struct{}{}
-	for _, c := range ruleset.Program(&s.settings, s.sticks()) {
+	for _, c := range ruleset.Program(&s.settings, s.hasSticky()) {
 		live[c.Name] = struct{}{}
 	}
 	for verdict := range s.have.verdicts {
@@ -110,15 +127,5 @@ func (s *State) idleChains() []string {
 			live[c.Name] = struct{}{}
 		}
 	}
-	var out []string
-	for name := range s.have.chains {
-		if _, ok := live[name]; !ok {
-			out = append(out, name)
-		}
-	}
-	slices.SortFunc(out, ruleset.CompareDrops)
-	if len(out) == 0 {
-		clear(s.idle) // only saves looking again
-	}
-	return out
+	return live
 }

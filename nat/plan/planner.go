@@ -4,7 +4,6 @@
 package plan
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -12,148 +11,188 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// planner plans one frontend. now is what the kernel will have.
+// planner plans one frontend.
 type planner struct {
-	s     *Step
-	key   inet.Addr
-	now   installed
-	limit int
+	key inet.Addr
+	now installed // what the kernel will have
+
+	chains     []ruleset.Chain
+	dels, adds []ruleset.Op // of elements; dels come first
+	// room is how many operations still fit.
+	room int
 }
 
-// rename marks everything that carries the owner's name as to be replaced.
+func (p *planner) del(e ruleset.Element) {
+	p.room--
+	p.dels = append(p.dels, ruleset.Op{Verb: ruleset.DeleteElement, Element: e})
+}
+
+func (p *planner) add(e ruleset.Element) {
+	p.room--
+	p.adds = append(p.adds, ruleset.Op{Verb: ruleset.AddElement, Element: e})
+}
+
+// rename marks everything that carries the old owner's name as to be replaced.
 func (p *planner) rename(owner string) {
 	p.now.owner = owner
-	p.now.slots = markStale(p.now.slots)
-	p.now.locals = markStale(p.now.locals)
-	if p.now.verdict != "" {
-		p.s.Dels = append(p.s.Dels, p.verdictElement())
-		p.now.verdict = ""
-	}
-	if p.now.remember != "" {
-		p.s.Dels = append(p.s.Dels, p.rememberElement())
-		p.now.remember = ""
-	}
-	for _, src := range p.now.sources {
-		p.s.Dels = append(p.s.Dels, p.sourceElement(src))
-	}
+	p.now.slots, p.now.locals = markStale(p.now.slots), markStale(p.now.locals)
+	p.now.oldVerdict, p.now.oldRemember = p.now.verdict != "", p.now.remember != ""
+	p.now.oldSources = slices.Concat(p.now.oldSources, p.now.sources)
 	p.now.sources = nil
 }
 
-func markStale(slots []netip.AddrPort) []netip.AddrPort {
+func markStale(slots []slot) []slot {
 	out := slices.Clone(slots)
 	for i := range out {
-		if out[i] != emptySlot {
-			out[i] = staleSlot
-		}
+		out[i].stale = !out[i].isEmpty()
 	}
 	return out
 }
 
-// remove takes the frontend out of the kernel: verdict first.
-func (p *planner) remove() bool {
-	if p.now.verdict != "" {
-		p.s.Dels = append(p.s.Dels, p.verdictElement())
-		p.now.verdict, p.now.shape = "", ruleset.Shape{}
+// arrange gives each wanted backend a slot: those that have one below the wanted
+// number keep it, the others fill the empty slots in the order of want. So one
+// backend less moves the last slot into its place, and one more is appended.
+func arrange(have []slot, want []netip.AddrPort) []slot {
+	out := make([]slot, len(want))
+	unplaced := make(map[netip.AddrPort]struct{}, len(want))
+	for _, b := range want {
+		unplaced[b] = struct{}{}
 	}
-	if p.now.remember != "" {
-		p.s.Dels = append(p.s.Dels, p.rememberElement())
-		p.now.remember = ""
+	for i, s := range have[:min(len(have), len(want))] {
+		if _, ok := unplaced[s.backend()]; ok && !s.isEmpty() {
+			out[i] = slotOf(s.backend())
+			delete(unplaced, s.backend())
+		}
 	}
-	p.abandonSwitch()
-	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, 0) &&
-		p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, 0) &&
-		p.cutSources(nil)
+	i := 0
+	for _, b := range want {
+		if _, ok := unplaced[b]; !ok {
+			continue
+		}
+		delete(unplaced, b)
+		for !out[i].isEmpty() {
+			i++
+		}
+		out[i] = slotOf(b)
+	}
+	return out
 }
 
-// putSlots fills the slots below the wanted number.
-func (p *planner) putSlots(set ruleset.Set, slots *[]netip.AddrPort, want []netip.AddrPort) bool {
+// putSlots fills the slots below the wanted number. A slot is replaced in place, so
+// that no packet finds it empty. It returns false when there is no room left.
+func (p *planner) putSlots(set ruleset.Set, slots *[]slot, want []netip.AddrPort) bool {
 	to := arrange(*slots, want)
 	if slices.Equal(*slots, to) {
 		return true
 	}
-	*slots = append(make([]netip.AddrPort, 0, max(len(*slots), len(to))), *slots...)
+	*slots = append(make([]slot, 0, max(len(*slots), len(to))), *slots...)
 	for i, b := range to {
 		if i < len(*slots) && (*slots)[i] == b {
 			continue
 		}
-		if p.s.Size() >= p.limit {
+		if p.room <= 0 {
 			return false
 		}
 		if i == len(*slots) {
-			*slots = append(*slots, emptySlot)
+			*slots = append(*slots, slot{})
 		}
-		if old := (*slots)[i]; old != emptySlot {
-			p.s.Dels = append(p.s.Dels, p.slotElement(set, i, old))
+		if old := (*slots)[i]; !old.isEmpty() {
+			p.del(p.slotElement(set, i, old))
 		}
-		p.s.Adds = append(p.s.Adds, p.slotElement(set, i, b))
+		p.add(p.slotElement(set, i, b))
 		(*slots)[i] = b
 	}
 	return true
 }
 
 // cutSlots empties the slots from n on.
-func (p *planner) cutSlots(set ruleset.Set, slots *[]netip.AddrPort, n int) bool {
+func (p *planner) cutSlots(set ruleset.Set, slots *[]slot, n int) bool {
 	for i := len(*slots) - 1; i >= n; i-- {
-		if p.s.Size() >= p.limit {
+		if p.room <= 0 {
 			return false
 		}
-		if old := (*slots)[i]; old != emptySlot {
-			p.s.Dels = append(p.s.Dels, p.slotElement(set, i, old))
+		if old := (*slots)[i]; !old.isEmpty() {
+			p.del(p.slotElement(set, i, old))
 		}
 		*slots = (*slots)[:i]
 	}
 	return true
 }
 
-func (p *planner) putSources(want []netip.Prefix) {
-	for _, src := range want {
-		if !slices.Contains(p.now.sources, src) {
-			p.s.Adds = append(p.s.Adds, p.sourceElement(src))
+// putSources adds the wanted ranges. The kernel refuses a range that overlaps
+// another one, so a range that does is added in the batch that deletes the others.
+func (p *planner) putSources(want []netip.Prefix) bool {
+	old := slices.Concat(p.now.sources, p.now.oldSources)
+	for _, g := range groups(without(old, want, p.now.oldSources), without(want, p.now.sources, nil)) {
+		if len(g.adds) == 0 {
+			continue // deleted behind the verdict, see cutSources
+		}
+		if p.room <= 0 {
+			return false
+		}
+		for _, src := range g.dels {
+			p.deleteSource(src)
+		}
+		for _, src := range g.adds {
+			p.add(p.sourceElement(src))
 			p.now.sources = append(slices.Clip(p.now.sources), src)
 		}
 	}
-}
-
-func (p *planner) cutSources(want []netip.Prefix) bool {
-	var kept []netip.Prefix
-	for _, src := range p.now.sources {
-		if slices.Contains(want, src) {
-			kept = append(kept, src)
-		} else {
-			p.s.Dels = append(p.s.Dels, p.sourceElement(src))
-		}
-	}
-	p.now.sources = kept
 	return true
 }
 
-func (s *State) putVerdict(p *planner, to ruleset.Shape) {
-	verdict := to.Verdict()
-	if p.now.verdict == verdict {
-		return
+// cutSources deletes the ranges that are left over.
+func (p *planner) cutSources(want []netip.Prefix) bool {
+	for _, src := range slices.Concat(without(p.now.sources, want, nil), p.now.oldSources) {
+		if p.room <= 0 {
+			return false
+		}
+		p.deleteSource(src)
 	}
-	if p.now.verdict != "" {
-		p.s.Dels = append(p.s.Dels, p.verdictElement())
+	return true
+}
+
+func (p *planner) deleteSource(src netip.Prefix) {
+	p.del(p.sourceElement(src))
+	p.now.sources = remove(p.now.sources, src)
+	p.now.oldSources = remove(p.now.oldSources, src)
+}
+
+func remove(ps []netip.Prefix, p netip.Prefix) []netip.Prefix {
+	i := slices.Index(ps, p)
+	if i < 0 {
+		return ps
 	}
-	if s.have.verdicts[verdict] == 0 {
-		s.putChains(p.s, verdict)
-	}
-	p.now.shape, p.now.verdict = to, verdict
-	p.s.Adds = append(p.s.Adds, p.verdictElement())
+	return slices.Delete(slices.Clone(ps), i, i+1)
+}
+
+// clearJunk deletes what stands in the place of the frontend's elements.
+func (p *planner) clearJunk() {
+	p.room -= len(p.now.junk)
+	p.dels = append(p.dels, p.now.junk...)
+	p.now.junk = nil
 }
 
 func (p *planner) verdictElement() ruleset.Element {
 	return ruleset.Element{Set: ruleset.VerdictsOf(p.key), Key: p.key, Verdict: p.now.verdict, Comment: p.now.owner}
 }
 
-func (p *planner) slotElement(set ruleset.Set, i int, b netip.AddrPort) ruleset.Element {
-	return ruleset.Element{Set: set, Counter: p.now.counted, Key: p.key, Slot: uint32(i), Data: b, Comment: p.now.owner}
+func (p *planner) slotElement(set ruleset.Set, i int, s slot) ruleset.Element {
+	return ruleset.Element{Set: set, Counter: p.now.counted, Key: p.key, Slot: uint32(i), Data: s.backend(), Comment: p.now.owner}
 }
 
 func (p *planner) sourceElement(src netip.Prefix) ruleset.Element {
 	return ruleset.Element{Set: ruleset.Set{Kind: ruleset.Sources, Family: inet.FamilyOf(p.key.IP)}, Key: p.key, Client: src, Comment: p.now.owner}
 }
 
-func compareMembers(a, b ruleset.Element) int {
-	return cmp.Or(ruleset.CompareSets(a.Set, b.Set), a.Key.Compare(b.Key), a.Client.Compare(b.Client), a.Data.Compare(b.Data), cmp.Compare(a.Comment, b.Comment))
+// putChains adds the chains behind a verdict as far as the kernel lacks them.
+func (s *State) putChains(p *planner, verdict string) {
+	if s.have.verdicts[verdict] > 0 {
+		return // they came with the program
+	}
+	for _, c := range ruleset.ChainsOf(verdict, &s.settings) {
+		if s.have.chains[c.Name] != c.Fingerprint() {
+			p.chains = append(p.chains, c)
+		}
+	}
 }

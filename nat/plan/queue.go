@@ -3,23 +3,30 @@
 
 package plan
 
-import (
-	"slices"
-)
+import "slices"
 
 // queue holds keys in the order in which they came, each once. The zero value
 // is not usable; see newQueue.
 type queue[K comparable] struct {
-	order []K // some may have been removed from waiting
-	waits map[K]struct{}
+	order []entry[K]
+	waits map[K]uint64 // the entry of a key that waits
+	last  uint64
 }
 
-func newQueue[K comparable]() queue[K] { return queue[K]{waits: map[K]struct{}{}} }
+// entry is a key in the order. It counts only while waits has its number: a key
+// that was removed and pushed again has a newer entry.
+type entry[K comparable] struct {
+	key    K
+	number uint64
+}
+
+func newQueue[K comparable]() queue[K] { return queue[K]{waits: map[K]uint64{}} }
 
 func (q *queue[K]) push(key K) {
 	if _, ok := q.waits[key]; !ok {
-		q.waits[key] = struct{}{}
-		q.order = append(q.order, key)
+		q.last++
+		q.waits[key] = q.last
+		q.order = append(q.order, entry[K]{key, q.last})
 	}
 }
 
@@ -28,25 +35,29 @@ func (q *queue[K]) remove(key K) { delete(q.waits, key) }
 func (q *queue[K]) len() int { return len(q.waits) }
 
 // each calls f for the waiting keys in order until it returns false, and
-// reports whether it got to the end.
+// reports whether it reached the end.
 func (q *queue[K]) each(f func(K) bool) bool {
-	for _, key := range q.order {
-		if _, ok := q.waits[key]; ok && !f(key) {
+	for _, e := range q.order {
+		if q.isWaiting(e) && !f(e.key) {
 			return false
 		}
 	}
 	return true
 }
 
-// compact forgets what was removed at the head, so that each stays cheap.
+func (q *queue[K]) isWaiting(e entry[K]) bool { return q.waits[e.key] == e.number }
+
+// compact drops the removed keys at the head, so that each stays cheap.
 func (q *queue[K]) compact() {
-	i := slices.IndexFunc(q.order, func(key K) bool {
-		_, ok := q.waits[key]
-		return ok
-	})
+	i := slices.IndexFunc(q.order, q.isWaiting)
 	if i < 0 {
 		q.order = nil
 		return
 	}
 	q.order = q.order[i:]
+}
+
+// sort orders the waiting keys.
+func (q *queue[K]) sort(compare func(a, b K) int) {
+	slices.SortFunc(q.order, func(a, b entry[K]) int { return compare(a.key, b.key) })
 }

@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package plan compares what is wanted of the table with what the kernel has, and
-// says step by step how to get there. It does no I/O.
+// returns step by step what to do. It does no I/O.
 package plan
 
 import (
+	"cmp"
 	"net/netip"
 
 	"fairlead/internal/inet"
@@ -13,9 +14,10 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// State remembers what is wanted and what the kernel has. want moves with
-// Configure, Set and Delete; have moves with Acked and Adopt; nothing else
-// moves either. Not safe for concurrent use.
+// State remembers what is wanted and what the kernel has. Configure, Set, Delete,
+// SetNodes and SetHostPorts change what is wanted; Acked and Adopt change what the
+// kernel has; no other method changes either. A State must not be used by two
+// goroutines at a time.
 type State struct {
 	settings nat.Settings
 	cluster  []netip.Prefix // settings.Cluster, sorted, without overlaps
@@ -28,32 +30,38 @@ type State struct {
 
 	sticky int // wanted frontends with Affinity
 
-	// touched holds the frontends whose want and have may differ; early and
-	// late hold such elements of shared sets, by when they are written.
-	touched queue[inet.Addr]
-	early   queue[ruleset.Element] // hairpin: before the frontends
-	late    queue[ruleset.Element] // cluster-ips: when all frontends are there
-	refused map[inet.Addr]struct{}
-	// program is set when the static chains and settings sets may differ.
+	// dirty holds the frontends whose want and have may differ. dirtyBefore and
+	// dirtyAfter hold such elements of shared sets, by when they are written.
+	dirty       queue[inet.Addr]
+	dirtyBefore queue[ruleset.Element] // hairpin: before the frontends
+	dirtyAfter  queue[ruleset.Element] // cluster-ips: when all frontends are there
+	refused     map[inet.Addr]struct{}
+	// refusedChains are chains that the kernel refused, with their fingerprints.
+	refusedChains map[string]string
+	// program is set when the static chains and the sets of settings may differ.
 	program bool
-	// idle holds chains that lost their last frontend.
-	idle map[string]struct{}
+	// idle is set when chains may have lost their last user.
+	idle bool
 }
 
 // NewState returns a State that wants nothing and has nothing.
 func NewState() *State {
-	s := &State{
-		want:    map[inet.Addr]nat.Frontend{},
-		members: map[ruleset.Element]int{},
-		refused: map[inet.Addr]struct{}{},
+	return &State{
+		want:          map[inet.Addr]nat.Frontend{},
+		members:       map[ruleset.Element]int{},
+		have:          newHolding(),
+		dirty:         newQueue[inet.Addr](),
+		dirtyBefore:   newQueue[ruleset.Element](),
+		dirtyAfter:    newQueue[ruleset.Element](),
+		refused:       map[inet.Addr]struct{}{},
+		refusedChains: map[string]string{},
+		program:       true,
 	}
-	s.Adopt(&ruleset.Snapshot{})
-	return s
 }
 
-// Pending returns how many frontends may still differ from the kernel, those
-// set aside by Refuse included.
-func (s *State) Pending() int { return s.touched.len() + len(s.refused) }
+// Pending returns how many frontends may still differ from the kernel, and how many
+// chains the kernel refused. Those set aside by Refuse are included.
+func (s *State) Pending() int { return s.dirty.len() + len(s.refused) + len(s.refusedChains) }
 
 // Remembered returns every pair that a client may be remembered with.
 func (s *State) Remembered() map[nat.Pair]struct{} {
@@ -72,31 +80,61 @@ func (s *State) Remembered() map[nat.Pair]struct{} {
 	return out
 }
 
-// Refuse sets the frontends of a batch aside, which the kernel would not take.
-// They are tried again when they change, and after Retry.
-func (s *State) Refuse(b *Step) {
-	for _, key := range b.Keys() {
-		s.touched.remove(key)
-		s.refused[key] = struct{}{}
-	}
+// Refuse sets a frontend aside that the kernel refused. It is tried again when it
+// changes, and after Retry.
+func (s *State) Refuse(key inet.Addr) {
+	s.dirty.remove(key)
+	s.refused[key] = struct{}{}
 }
 
-// Retry lets the refused frontends be tried again.
+// RefuseChain sets a chain aside that the kernel refused: Next leaves it out,
+// together with what needs it, until its content changes and after Retry.
+func (s *State) RefuseChain(c *ruleset.Chain) { s.refusedChains[c.Name] = c.Fingerprint() }
+
+// Retry lets the refused frontends and chains be tried again.
 func (s *State) Retry() {
 	for key := range s.refused {
 		s.touch(key)
 	}
+	s.program = s.program || len(s.refusedChains) > 0
+	clear(s.refusedChains)
 }
 
 func (s *State) touch(key inet.Addr) {
 	delete(s.refused, key)
-	s.touched.push(key)
+	s.dirty.push(key)
 }
 
 func (s *State) touchMember(e ruleset.Element) {
 	if e.Set.Kind == ruleset.ClusterIPs {
-		s.late.push(e)
+		s.dirtyAfter.push(e)
 	} else {
-		s.early.push(e)
+		s.dirtyBefore.push(e)
 	}
+}
+
+// hasSticky reports whether frontends that keep clients are wanted, or still in the
+// kernel.
+func (s *State) hasSticky() bool { return s.sticky > 0 || s.have.hasSticky() }
+
+func compareMembers(a, b ruleset.Element) int {
+	return cmp.Or(ruleset.CompareSets(a.Set, b.Set), a.Key.Compare(b.Key), a.Client.Compare(b.Client), a.Data.Compare(b.Data), cmp.Compare(a.Comment, b.Comment))
+}
+
+// isRefused reports whether the kernel refused the chain as it is now wanted, or one
+// that it goes to and that is not there.
+func (s *State) isRefused(c *ruleset.Chain) bool {
+	if len(s.refusedChains) == 0 {
+		return false
+	}
+	if s.refusedChains[c.Name] == c.Fingerprint() {
+		return true
+	}
+	refused := false
+	c.Uses(func(string) {}, func(name string) {
+		_, is := s.refusedChains[name]
+		_, have := s.have.chains[name]
+		refused = refused || is && !have
+	})
+	return refused
 }

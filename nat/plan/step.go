@@ -4,23 +4,44 @@
 package plan
 
 import (
+	"net/netip"
+
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
-// Step is a batch and what the State knows once the kernel has taken it.
+// Step is a batch and what the State knows once the kernel has carried it out.
 type Step struct {
 	ruleset.Batch
+	// Blocked are frontends that the step leaves out because they need a chain that
+	// the kernel refused, with the name of the chain.
+	Blocked []Blocked
+
 	changes []change
 	unstick []nat.Pair
+	ranges  map[ruleset.Set][]netip.Prefix // their new content
+	junk    int                            // how many of holding.junk are deleted
+	// programmed says that everything is in the batch that belongs to no frontend.
+	programmed bool
+
+	limit, cost int
+	room        int                 // for the first frontend
+	named       map[string]struct{} // chains in the batch
 }
 
-// change is what a batch makes of one frontend.
+// Blocked is a frontend and the chain that it would need.
+type Blocked struct {
+	Frontend inet.Addr
+	Chain    string
+}
+
+// change is what a step makes of one frontend, with its operations.
 type change struct {
-	key  inet.Addr
-	now  *installed // nil: gone
-	done bool       // the frontend is then as wanted
+	key      inet.Addr
+	now      *installed // nil: gone
+	done     bool       // the frontend is then as wanted
+	from, to int        // operations in the batch
 }
 
 // Keys returns the frontends that the step changes.
@@ -32,7 +53,57 @@ func (s *Step) Keys() []inet.Addr {
 	return keys
 }
 
-// Unstick returns what clients of sticky frontends must no longer be remembered
-// with once the batch is committed. A Pair without backend stands for all
-// backends of a frontend that is not sticky any more. See Forgetter.
+// Busy returns the frontends for which the batch has operations.
+func (s *Step) Busy() []inet.Addr {
+	var keys []inet.Addr
+	for _, c := range s.changes {
+		if c.from < c.to {
+			keys = append(keys, c.key)
+		}
+	}
+	return keys
+}
+
+// Frontend returns the frontend that an operation of the batch is for. It reports
+// false for an operation that is for several or none.
+func (s *Step) Frontend(op int) (inet.Addr, bool) {
+	for _, c := range s.changes {
+		if c.from <= op && op < c.to {
+			return c.key, true
+		}
+	}
+	return inet.Addr{}, false
+}
+
+// Unstick returns the clients of sticky frontends that must lose their backend once
+// the batch is committed. A Pair without backend stands for all backends of a
+// frontend that is no longer sticky. See kernel.AffinityCleaner.
 func (s *Step) Unstick() []nat.Pair { return s.unstick }
+
+func (s *Step) isEmpty() bool {
+	return len(s.Batch) == 0 && len(s.changes) == 0 && len(s.Blocked) == 0
+}
+
+// isFull reports whether the batch has reached its limit.
+func (s *Step) isFull() bool { return s.cost >= s.limit }
+
+func (s *Step) add(ops ...ruleset.Op) {
+	for i := range ops {
+		s.cost += ops[i].Cost()
+	}
+	s.Batch = append(s.Batch, ops...)
+}
+
+// has reports whether the batch makes a chain.
+func (s *Step) has(chain string) bool {
+	_, ok := s.named[chain]
+	return ok
+}
+
+func (s *Step) addChain(c *ruleset.Chain) {
+	if s.named == nil {
+		s.named = map[string]struct{}{}
+	}
+	s.named[c.Name] = struct{}{}
+	s.add(ruleset.Op{Verb: ruleset.AddChain, Chain: c})
+}

@@ -5,11 +5,9 @@ package plan
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 
 	"fairlead/internal/inet"
-	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
@@ -26,20 +24,20 @@ func (s *State) Text() string {
 	for b := scratch.Next(0); b != nil; b = scratch.Next(0) {
 		scratch.Acked(b)
 	}
-	return ruleset.WriteTable(scratch.have.elements(), scratch.have.allChains(&scratch.settings))
+	return ruleset.WriteTable(scratch.have.elements(), scratch.wantedChains())
 }
 
 // elements returns every element as text, by set and sorted.
-func (r *holding) elements() map[ruleset.Set][]string {
+func (h *holding) elements() map[ruleset.Set][]string {
 	out := map[ruleset.Set][]string{}
 	note := func(e ruleset.Element) { out[e.Set] = append(out[e.Set], e.String()) }
-	for _, key := range slices.SortedFunc(maps.Keys(r.frontends), inet.Addr.Compare) {
-		r.frontends[key].each(key, note)
+	for _, key := range slices.SortedFunc(maps.Keys(h.frontends), inet.Addr.Compare) {
+		h.frontends[key].each(key, note)
 	}
-	for _, e := range slices.SortedFunc(maps.Keys(r.members), compareMembers) {
+	for _, e := range slices.SortedFunc(maps.Keys(h.members), compareMembers) {
 		note(e)
 	}
-	for set, ranges := range r.ranges {
+	for set, ranges := range h.ranges {
 		for _, p := range ranges {
 			note(ruleset.Element{Set: set, Client: p})
 		}
@@ -54,11 +52,11 @@ func (f *installed) each(key inet.Addr, note func(ruleset.Element)) {
 		note(p.verdictElement())
 	}
 	if f.remember != "" {
-		note(p.rememberElement())
+		note(p.affinityElement())
 	}
-	slots := func(set ruleset.Set, list []netip.AddrPort) {
+	slots := func(set ruleset.Set, list []slot) {
 		for i, b := range list {
-			if b != emptySlot {
+			if !b.isEmpty() {
 				note(p.slotElement(set, i, b))
 			}
 		}
@@ -68,20 +66,4 @@ func (f *installed) each(key inet.Addr, note func(ruleset.Element)) {
 	for _, src := range f.sources {
 		note(p.sourceElement(src))
 	}
-}
-
-// allChains returns the chains of the program and those of the frontends'
-// shapes, the former first.
-func (r *holding) allChains(settings *nat.Settings) []ruleset.Chain {
-	out := ruleset.Program(settings, r.sticks())
-	seen := map[string]struct{}{}
-	for _, verdict := range slices.Sorted(maps.Keys(r.verdicts)) {
-		for _, c := range ruleset.ChainsOf(verdict, settings) {
-			if _, ok := seen[c.Name]; !ok {
-				seen[c.Name] = struct{}{}
-				out = append(out, c)
-			}
-		}
-	}
-	return out
 }

@@ -16,9 +16,7 @@ import (
 // Configure replaces the settings.
 func (s *State) Configure(set nat.Settings) {
 	s.program = true
-	for name := range s.have.chains {
-		s.idle[name] = struct{}{} // the program may do without
-	}
+	s.idle = true // the program may do without some chains
 	if set.BackendCounters != s.settings.BackendCounters {
 		for _, key := range slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare) {
 			s.touch(key)

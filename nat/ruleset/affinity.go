@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nft"
 	"fairlead/nat"
 )
 
@@ -75,9 +76,9 @@ func affinitySet(f inet.Family, node, local bool) Set {
 
 func (r AffinityChain) update() rule {
 	set := affinitySet(r.Family, r.NodePort, r.Local)
-	client := expr.CtKey(ctSrcIP)
+	client := nft.CtKeySrcIP
 	if r.Family == inet.IPv6 {
-		client = ctSrcIP6
+		client = nft.CtKeySrcIP6
 	}
 	key, reg := originalKey(r.Family, r.NodePort)
 	data := next(reg, AddrLen(r.Family))

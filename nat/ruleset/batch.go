@@ -5,105 +5,142 @@ package ruleset
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 )
 
-// DefaultLimit is the number of element operations in a batch. An element takes
-// at most about 250 bytes; the batch must fit in a socket's default send buffer
-// of 208 KiB, because the kernel takes one batch in one message.
-const DefaultLimit = 700
+// DefaultLimit is the cost of a batch: about the number of its elements. An
+// element with a message of its own takes at most about 300 bytes, and a batch
+// must fit into a socket's default send buffer of 208 KiB, because the kernel
+// takes a transaction in one write.
+const DefaultLimit = 600
 
-// Batch is a list of operations that the kernel carries out together or not at
-// all, in the order of the fields.
-//
-// The exception is declare: sets are declared in a transaction of their own,
-// before the others. No packet meets a set that no rule refers to.
-type Batch struct {
-	Declare  bool // make the table and its sets
-	Recreate bool // delete the table first: it is laid out differently
+// Verb says what an operation does to an object of the table.
+type Verb uint8
 
-	Chains []Chain             // made, or emptied, and filled
-	Fills  []Fill              // sets of settings: emptied and filled
-	Dels   []Element           // before adds: replacing an element is both
-	Adds   []Element           //
-	Drops  []string            // chains that nothing refers to any more
-	Rules  int                 // in chains
-	named  map[string]struct{} // names of chains
+// The operations. AddTable makes the table and its other flags 0, so it also wakes a
+// dormant one. AddChain makes a chain, or replaces the rules and the policy of an
+// existing one.
+const (
+	AddTable Verb = iota
+	AdoptTable
+	DeleteTable
+	AddSet
+	DeleteSet
+	FlushSet
+	AddChain
+	FlushChain
+	DeleteChain
+	AddElement
+	DeleteElement
+)
+
+// Op is one operation. Which fields count depends on the verb.
+type Op struct {
+	Verb    Verb
+	Set     Set     // AddSet, FlushSet
+	Flags   uint32  // AdoptTable: NFT_TABLE_F_...
+	Name    string  // DeleteSet, FlushChain, DeleteChain
+	Chain   *Chain  // AddChain
+	Element Element // AddElement, DeleteElement
+	Stray   *Stray  // DeleteElement, instead of Element
 }
 
-// Fill replaces the content of a set of ranges.
-type Fill struct {
-	Set    Set
-	Ranges []netip.Prefix
-}
+// Batch is a list of operations. The kernel carries them out in order, all or none.
+type Batch []Op
 
-// Len returns the number of operations.
-func (b *Batch) Len() int {
-	n := len(b.Chains) + len(b.Fills) + len(b.Dels) + len(b.Adds) + len(b.Drops)
-	if b.Declare {
-		n++
+// Counts returns the number of operations by what they do, for metrics.
+func (b Batch) Counts() (adds, deletes int) {
+	for i := range b {
+		switch b[i].Verb {
+		case DeleteTable, DeleteSet, FlushSet, FlushChain, DeleteChain, DeleteElement:
+			deletes++
+		default:
+			adds++
+		}
 	}
-	return n
-}
-
-// Counts returns the number of operations by verb, for metrics.
-func (b *Batch) Counts() (adds, deletes int) {
-	return len(b.Chains) + len(b.Fills) + len(b.Adds), len(b.Dels) + len(b.Drops)
+	return adds, deletes
 }
 
 // String returns the operations in nft's language, one a line.
-func (b *Batch) String() string {
+func (b Batch) String() string {
 	var w strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&w, format+"\n", args...) }
-	if b.Recreate {
-		line("delete table inet %s", TableName)
-	}
-	if b.Declare {
-		line("add table inet %s", TableName)
-	}
-	for _, c := range b.Chains {
-		line("add chain inet %s %s # %d rules", TableName, c.Name, len(c.Rules))
-	}
-	for _, f := range b.Fills {
-		line("flush set inet %s %s", TableName, f.Set)
-		if len(f.Ranges) > 0 {
-			line("add element inet %s %s { %s }", TableName, f.Set, joinPrefixes(f.Ranges))
-		}
-	}
-	for i := range b.Dels {
-		line("delete element inet %s %s { %s }", TableName, b.Dels[i].Set, &b.Dels[i])
-	}
-	for i := range b.Adds {
-		line("add element inet %s %s { %s }", TableName, b.Adds[i].Set, &b.Adds[i])
-	}
-	for _, name := range b.Drops {
-		line("delete chain inet %s %s", TableName, name)
+	for i := range b {
+		w.WriteString(b[i].String())
+		w.WriteByte('\n')
 	}
 	return w.String()
 }
 
-func joinPrefixes(ps []netip.Prefix) string {
-	parts := make([]string, len(ps))
-	for i, p := range ps {
-		parts[i] = prefixText(p)
+// Cost measures an operation in elements; a rule is some three of them long.
+func (o *Op) Cost() int {
+	switch {
+	case o.Verb == AddChain:
+		return 1 + 3*len(o.Chain.Rules)
+	case o.Verb == AddElement || o.Verb == DeleteElement:
+		return 1
 	}
-	return strings.Join(parts, ", ")
+	return 0
 }
 
-// Size measures the batch in elements; a rule is some three of them long.
-func (b *Batch) Size() int { return len(b.Dels) + len(b.Adds) + 3*b.Rules }
-
-// Put adds chains that are not in the batch yet.
-func (b *Batch) Put(chains ...Chain) {
-	if b.named == nil {
-		b.named = map[string]struct{}{}
-	}
-	for _, c := range chains {
-		if _, ok := b.named[c.Name]; !ok {
-			b.named[c.Name] = struct{}{}
-			b.Chains = append(b.Chains, c)
-			b.Rules += len(c.Rules)
+// String returns the operation in nft's language.
+func (o *Op) String() string {
+	switch o.Verb {
+	case AddTable, AdoptTable:
+		return "add table inet " + TableName
+	case DeleteTable:
+		return "delete table inet " + TableName
+	case AddSet:
+		word := "set"
+		if o.Set.Spec().IsMap() {
+			word = "map"
 		}
+		return fmt.Sprintf("add %s inet %s %s", word, TableName, o.Set)
+	case DeleteSet:
+		return fmt.Sprintf("delete set inet %s %s", TableName, o.Name)
+	case FlushSet:
+		return fmt.Sprintf("flush set inet %s %s", TableName, o.Set)
+	case AddChain:
+		return fmt.Sprintf("add chain inet %s %s # %d rules", TableName, o.Chain.Name, len(o.Chain.Rules))
+	case FlushChain:
+		return fmt.Sprintf("flush chain inet %s %s", TableName, o.Name)
+	case DeleteChain:
+		return fmt.Sprintf("delete chain inet %s %s", TableName, o.Name)
+	case AddElement:
+		return fmt.Sprintf("add element inet %s %s { %s }", TableName, o.Element.Set, &o.Element)
 	}
+	if o.Stray != nil {
+		return fmt.Sprintf("delete element inet %s %s { %s }", TableName, o.Stray.Set, o.Stray)
+	}
+	return fmt.Sprintf("delete element inet %s %s { %s }", TableName, o.Element.Set, &o.Element)
 }
+
+// Whole is the index of a refusal that names no operation.
+const Whole = -1
+
+// Refusal is one operation that the kernel refused.
+type Refusal struct {
+	Index int // in the batch, or Whole
+	Err   error
+}
+
+// RefusedError means that the kernel carried out nothing of a batch, and which
+// operations it refused, in order. It has at least one.
+type RefusedError struct {
+	Refusals []Refusal
+	// First is the first refused operation in nft's language, empty for Whole.
+	First string
+}
+
+func (e *RefusedError) Error() string {
+	text := e.Refusals[0].Err.Error()
+	if e.First != "" {
+		text = e.First + ": " + text
+	}
+	if n := len(e.Refusals) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d more)", n)
+	}
+	return "the kernel refused: " + text
+}
+
+// Unwrap returns the reason of the first refusal.
+func (e *RefusedError) Unwrap() error { return e.Refusals[0].Err }

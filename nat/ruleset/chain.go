@@ -9,34 +9,49 @@ package ruleset
 import (
 	"crypto/sha256"
 	"fmt"
-	"hash"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+
+	"fairlead/internal/nft"
 )
 
-// Fingerprint identifies a chain's hook and rules, whether they are ours or
+// Fingerprint identifies a chain's hook, policy and rules, whether they are ours or
 // were read from the kernel. It compares what the kernel executes and not the
-// text, so that a rule that somebody replaced is found.
+// text, so it finds a rule that another program replaced.
 func (c *Chain) Fingerprint() string {
 	h := sha256.New()
 	if c.Hook != nil {
-		HookInto(h, c.Hook.Type, &c.Hook.Number, &c.Hook.Priority)
+		fmt.Fprintf(h, "hook %s %d %d drops %v\n", c.Hook.Type, c.Hook.Number, c.Hook.Priority, c.Hook.Drops)
 	}
 	for _, r := range c.Rules {
-		RuleInto(h, r.Exprs)
+		fmt.Fprintln(h, "rule")
+		for _, e := range r.Exprs {
+			fmt.Fprintln(h, describe(e))
+		}
 	}
 	return string(h.Sum(nil)[:16])
 }
 
-func HookInto(h hash.Hash, typ nftables.ChainType, hook *nftables.ChainHook, prio *nftables.ChainPriority) {
-	fmt.Fprintf(h, "hook %s %d %d\n", typ, *hook, *prio)
-}
+// AddRule appends a rule that has no text, as the kernel has it.
+func (c *Chain) AddRule(exprs []expr.Any) { c.Rules = append(c.Rules, rule{Exprs: exprs}) }
 
-func RuleInto(h hash.Hash, exprs []expr.Any) {
-	fmt.Fprintln(h, "rule")
-	for _, e := range exprs {
-		fmt.Fprintln(h, describe(e))
+// Uses calls set for each set that the rules name, and chain for each chain that
+// they go to. A name may come more than once.
+func (c *Chain) Uses(set, chain func(name string)) {
+	for _, r := range c.Rules {
+		for _, e := range r.Exprs {
+			switch e := e.(type) {
+			case *expr.Lookup:
+				set(e.SetName)
+			case *expr.Dynset:
+				set(e.SetName)
+			case *expr.Verdict:
+				if e.Chain != "" {
+					chain(e.Chain)
+				}
+			}
+		}
 	}
 }
 
@@ -46,18 +61,18 @@ func describe(e expr.Any) string {
 	switch e := e.(type) {
 	case *expr.Lookup:
 		c := *e
-		c.SetID = 0 // the kernel forgets it
+		c.SetID = 0 // the kernel does not report it
 		return fmt.Sprintf("lookup %+v", c)
 	case *expr.Dynset:
-		return fmt.Sprintf("dynset %s %d %d %d %s", e.SetName, e.Operation, e.SrcRegKey, e.SrcRegData, e.Timeout)
+		return fmt.Sprintf("dynset %s %d %d %d %s %v %d", e.SetName, e.Operation, e.SrcRegKey, e.SrcRegData, e.Timeout, e.Invert, len(e.Exprs))
 	case *expr.NAT:
-		c := *e // the kernel reports a single address as a range of one,
+		c := *e // The kernel reports a single address as a range of one
 		c.RegAddrMax, c.RegProtoMax = max(c.RegAddrMax, c.RegAddrMin), max(c.RegProtoMax, c.RegProtoMin)
-		c.Specified = c.RegProtoMin != 0 // and says so in a flag, too
+		c.Specified = c.RegProtoMin != 0 // and sets this flag, too.
 		return fmt.Sprintf("nat %+v", c)
-	case *MasqueradePorts:
-		return fmt.Sprintf("masquerade %d %d", e.RegProtoMin, e.RegProtoMax)
-	case *CtOriginal:
+	case *nft.MasqueradePorts:
+		return fmt.Sprintf("masquerade ports %v %d %d", e.FullyRandom, e.RegProtoMin, e.RegProtoMax)
+	case *nft.CtOriginal:
 		return fmt.Sprintf("ct original %d %d", e.Key, e.Register)
 	}
 	return fmt.Sprintf("%T %+v", e, e)
@@ -98,7 +113,18 @@ type Hook struct {
 	Type     nftables.ChainType
 	Number   nftables.ChainHook
 	Priority nftables.ChainPriority
-	Text     string // as nft prints it
+	// Drops is set for policy drop: packets are dropped that no rule decides about.
+	Drops bool
+	Text  string // as nft prints it
+}
+
+// SameAs reports whether two hooks, or nil for none, are the same but for their
+// policies. Only the policy of a chain can be changed in place.
+func (h *Hook) SameAs(other *Hook) bool {
+	if h == nil || other == nil {
+		return h == other
+	}
+	return h.Type == other.Type && h.Number == other.Number && h.Priority == other.Priority
 }
 
 // The hooks. Their priorities are part of the contract in docs/dataplane.md.

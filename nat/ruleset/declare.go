@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nft"
 )
 
 // nft's numbers of data types (enum datatypes).
@@ -20,15 +21,9 @@ const (
 	typeBits = 6 // each part of a concatenated type takes that many bits
 )
 
-// Flags and attributes that x/sys lacks.
-const (
-	SetConcat     = 0x80 // NFT_SET_CONCAT, kernel 5.6
-	SetDescConcat = 2    // NFTA_SET_DESC_CONCAT
-)
-
-// AffinitySize bounds an affinity map, as nft does for a dynamic map whose
+// affinitySize bounds an affinity map, as nft does for a dynamic map whose
 // declaration gives no size; packets must not be able to fill the memory.
-const AffinitySize = 65535
+const affinitySize = 65535
 
 func (c Part) datatype(f inet.Family) uint32 {
 	switch c {
@@ -45,7 +40,7 @@ func (c Part) datatype(f inet.Family) uint32 {
 	return typeInetService
 }
 
-func DatatypeOf(cs []Part, f inet.Family) uint32 {
+func datatypeOf(cs []Part, f inet.Family) uint32 {
 	var t uint32
 	for _, c := range cs {
 		t = t<<typeBits | c.datatype(f)
@@ -53,7 +48,7 @@ func DatatypeOf(cs []Part, f inet.Family) uint32 {
 	return t
 }
 
-func (r *SetSpec) Flags() uint32 {
+func (r *SetSpec) flags() uint32 {
 	var flags uint32
 	if r.IsMap() {
 		flags |= unix.NFT_SET_MAP
@@ -61,7 +56,7 @@ func (r *SetSpec) Flags() uint32 {
 	if r.Ranges {
 		flags |= unix.NFT_SET_INTERVAL
 		if len(r.Key) > 1 {
-			flags |= SetConcat
+			flags |= nft.SetConcat
 		}
 	}
 	if r.Learnt {
@@ -84,4 +79,39 @@ func KeyLen(cs []Part, f inet.Family) int {
 		n += c.Width(f)
 	}
 	return n
+}
+
+// Declaration returns the set as it is declared to the kernel.
+func (s Set) Declaration() nft.Set {
+	row := s.Spec()
+	d := nft.Set{
+		Name: s.String(), Flags: row.flags(), UserData: string(setUserdata(s)),
+		KeyType: datatypeOf(row.Key, s.Family), KeyLen: uint32(KeyLen(row.Key, s.Family)),
+	}
+	switch {
+	case row.Verdict:
+		d.DataType = unix.NFT_DATA_VERDICT
+	case row.Data != nil:
+		d.DataType, d.DataLen = datatypeOf(row.Data, s.Family), uint32(KeyLen(row.Data, s.Family))
+	}
+	if row.Learnt {
+		d.Size = affinitySize
+	}
+	if d.Flags&nft.SetConcat != 0 {
+		for _, c := range row.Key {
+			d.Fields += string([]byte{c.fieldLen(s.Family)})
+		}
+	}
+	return d
+}
+
+// fieldLen returns the length of the component without padding.
+func (c Part) fieldLen(f inet.Family) byte {
+	switch c {
+	case PartProto:
+		return 1
+	case PartPort:
+		return 2
+	}
+	return byte(c.Width(f))
 }

@@ -4,6 +4,7 @@
 package ruleset
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -12,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nft"
+	"fairlead/nat"
 )
 
 // protocol matches the transport protocol.
@@ -30,18 +33,6 @@ func interfacePattern(name string) []byte {
 	return b
 }
 
-// Keys of the ct expression that google/nftables (v0.3.0) lacks; kernel 4.17.
-const (
-	ctSrcIP  = 19 // NFT_CT_SRC_IP
-	ctDstIP  = 20 // NFT_CT_DST_IP
-	ctSrcIP6 = 21 // NFT_CT_SRC_IP6
-	ctDstIP6 = 22 // NFT_CT_DST_IP6
-)
-
-// MasqueradePorts is a masquerade with a range of source ports and flags.
-// google/nftables (v0.3.0) encodes the range without the flags.
-type MasqueradePorts struct{ expr.Masq }
-
 // isReply matches packets in the reply direction of a tracked flow. An untracked
 // packet has no direction and does not match.
 func isReply() []expr.Any {
@@ -49,15 +40,9 @@ func isReply() []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{1}})
 }
 
-// CtOriginal loads a field of the flow's original direction: what the client
-// sent, before anybody rewrote it.
-//
-// It is google/nftables' Ct in all but the direction, which that type encodes
-// for other keys only; rules with it are sent by addRuleRaw.
-type CtOriginal struct{ expr.Ct }
-
+// ctOriginal loads a field of what the client sent, before any rewriting.
 func ctOriginal(key expr.CtKey, reg uint32) []expr.Any {
-	return one(&CtOriginal{expr.Ct{Key: key, Register: reg}})
+	return one(&nft.CtOriginal{Ct: expr.Ct{Key: key, Register: reg}})
 }
 
 // originalKey loads what the client dialled, like dialled does before DNAT, and
@@ -67,9 +52,9 @@ func originalKey(f inet.Family, node bool) ([]expr.Any, uint32) {
 		port := next(reg1, 4)
 		return append(l4proto(reg1), ctOriginal(expr.CtKeyPROTODST, port)...), next(port, 2)
 	}
-	key := expr.CtKey(ctDstIP)
+	key := nft.CtKeyDstIP
 	if f == inet.IPv6 {
-		key = ctDstIP6
+		key = nft.CtKeyDstIP6
 	}
 	proto := next(reg1, AddrLen(f))
 	port := next(proto, 4)
@@ -311,4 +296,32 @@ func jumpTo(name string) []expr.Any {
 
 func interfaceName(op expr.CmpOp, name []byte) []expr.Any {
 	return one(&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, &expr.Cmp{Op: op, Register: reg1, Data: name})
+}
+
+// podMatch returns the nft text and expressions that recognise packets from pods
+// (or, inverted, from anybody else); empty text when that cannot be told.
+func podMatch(d *nat.PodMatch, f inet.Family, inverted bool) (string, []expr.Any) {
+	op, not := expr.CmpOpEq, ""
+	if inverted {
+		op, not = expr.CmpOpNeq, "!= "
+	}
+	switch {
+	case len(d.CIDRs) > 0:
+		if !inet.HasFamily(d.CIDRs, f) {
+			return "", nil
+		}
+		pods := Set{Pods, f}
+		lookup := inSet(pods)
+		if inverted {
+			lookup = notInSet(pods)
+		}
+		return fmt.Sprintf("%s saddr %s@%s", ipWord(f), not, pods),
+			append(append(onlyFamily(f), saddr(f, reg1)...), lookup...)
+	case d.Interface != "":
+		return fmt.Sprintf("iifname %s%q", not, d.Interface), interfaceName(op, interfacePattern(d.Interface))
+	case d.InterfacePrefix != "":
+		name := d.InterfacePrefix + "*"
+		return fmt.Sprintf("iifname %s%q", not, name), interfaceName(op, interfacePattern(name))
+	}
+	return "", nil
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nft"
 	"fairlead/nat"
 )
 
@@ -30,7 +31,7 @@ func masqueradeChain(t *nat.Tunnels) []rule {
 		newRule(fmt.Sprintf("meta l4proto udp masquerade to :%d-%d fully-random", low, high),
 			protocol(unix.IPPROTO_UDP),
 			one(&expr.Immediate{Register: reg1, Data: first}, &expr.Immediate{Register: reg2, Data: last},
-				&MasqueradePorts{expr.Masq{FullyRandom: true, ToPorts: true, RegProtoMin: reg1, RegProtoMax: reg2}})),
+				&nft.MasqueradePorts{Masq: expr.Masq{FullyRandom: true, ToPorts: true, RegProtoMin: reg1, RegProtoMax: reg2}})),
 		all,
 	}
 }

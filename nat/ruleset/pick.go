@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/nftables/expr"
 
-	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
@@ -80,34 +79,6 @@ func (s Shape) decide(set *nat.Settings) []rule {
 		return append(rules, newRule("drop", drop()))
 	}
 	return append(rules, newRule("goto "+locals.String(), gotoChain(locals.String())))
-}
-
-// podMatch returns the nft text and expressions that recognise packets from pods
-// (or, inverted, from anybody else); empty text when that cannot be told.
-func podMatch(d *nat.PodMatch, f inet.Family, inverted bool) (string, []expr.Any) {
-	op, not := expr.CmpOpEq, ""
-	if inverted {
-		op, not = expr.CmpOpNeq, "!= "
-	}
-	switch {
-	case len(d.CIDRs) > 0:
-		if !inet.HasFamily(d.CIDRs, f) {
-			return "", nil
-		}
-		pods := Set{Pods, f}
-		lookup := inSet(pods)
-		if inverted {
-			lookup = notInSet(pods)
-		}
-		return fmt.Sprintf("%s saddr %s@%s", ipWord(f), not, pods),
-			append(append(onlyFamily(f), saddr(f, reg1)...), lookup...)
-	case d.Interface != "":
-		return fmt.Sprintf("iifname %s%q", not, d.Interface), interfaceName(op, interfacePattern(d.Interface))
-	case d.InterfacePrefix != "":
-		name := d.InterfacePrefix + "*"
-		return fmt.Sprintf("iifname %s%q", not, name), interfaceName(op, interfacePattern(name))
-	}
-	return "", nil
 }
 
 // chains returns the chain that draws a backend and, before it for sticky

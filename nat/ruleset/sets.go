@@ -139,6 +139,10 @@ func (s Set) String() string { return s.Spec().name + string(s.Family.Digit()) }
 // IsMap tells maps, of data or of verdicts, from sets.
 func (r *SetSpec) IsMap() bool { return r.Verdict || r.Data != nil }
 
+// IsInterval tells sets of address ranges, which settings fill, from others. The
+// kernel keeps such a range as two elements.
+func (r *SetSpec) IsInterval() bool { return r.Ranges && len(r.Key) == 1 }
+
 // IsSlots tells maps of backends by slot from others.
 func (s Set) IsSlots() bool {
 	switch s.Kind {

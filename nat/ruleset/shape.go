@@ -44,6 +44,9 @@ func ShapeOf(f *nat.Frontend, key inet.Addr, have Shape) Shape {
 // chance that all draws of both fail is below 2^-draws.
 const draws = 16
 
+// MaxSlots bounds the slots of a frontend: its largest size class.
+const MaxSlots = 1 << nat.MaxClass
+
 // noLocals is the class of an empty set of local backends.
 const noLocals = -1
 

@@ -4,16 +4,53 @@
 package ruleset
 
 import (
+	"fmt"
 	"net/netip"
 )
 
-// Snapshot is what the kernel holds of the table.
+// Snapshot is what the kernel holds of the table, object by object, including what
+// other programs put there. The zero value is a table that does not exist.
 type Snapshot struct {
-	Exists bool // the table and all sets of the layout are there
-	// Alien says what in the table no fairlead of this layout has made, and
-	// cannot be changed in place; then the table is made anew.
-	Alien    string
-	Chains   map[string]string // name -> fingerprint of hook and rules
+	Exists bool
+	Flags  uint32 // NFT_TABLE_F_...
+
+	// Sets are the sets and maps of the layout that exist. The value is false for
+	// one that is declared in another way; its elements are not read.
+	Sets map[Set]bool
+	// Chains are all chains with their hooks and rules. Rules have no text.
+	Chains map[string]*Chain
+	// Elements are the elements that a batch of ours could have written. Those of
+	// affinity maps, which packets write, and of sets of Ranges are not among them.
 	Elements []Element
-	Ranges   map[Set][]netip.Prefix
+	// Ranges is the content of the sets that settings fill, sorted.
+	Ranges map[Set][]netip.Prefix
+
+	StraySets []string // sets that are not in the layout
+	Strays    []Stray  // other elements in sets of the layout
+}
+
+// Flags of a table (enum nft_table_flags).
+const (
+	TableDormant = 1 // chains are not attached to their hooks
+	TableOwned   = 2 // only the netlink socket that made the table may change it (5.12)
+	TablePersist = 4 // the table outlives its owner (6.9)
+)
+
+// Stray is an element that no batch of ours writes, in a set of the layout.
+type Stray struct {
+	Set         Set
+	Key, KeyEnd string  // as the kernel has them
+	Flags       uint32  // NFT_SET_ELEM_...
+	Element     Element // as far as it can be read; the zero value if it cannot
+}
+
+// String returns the key as nft prints it, or in hexadecimal.
+func (s *Stray) String() string {
+	if s.Element != (Element{}) {
+		return s.Element.String()
+	}
+	if s.KeyEnd != "" {
+		return fmt.Sprintf("0x%x-0x%x", s.Key, s.KeyEnd)
+	}
+	return fmt.Sprintf("0x%x", s.Key)
 }

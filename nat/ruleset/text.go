@@ -35,7 +35,7 @@ func WriteSet(w *strings.Builder, s Set, elements []string) {
 	}
 	fmt.Fprintf(w, "\t%s %s {\n\t\t%s\n", word, s, s.typeText())
 	if s.Spec().Learnt {
-		fmt.Fprintf(w, "\t\tsize %d\n\t\tflags dynamic,timeout\n", AffinitySize)
+		fmt.Fprintf(w, "\t\tsize %d\n\t\tflags dynamic,timeout\n", affinitySize)
 	}
 	if s.Spec().Ranges {
 		w.WriteString("\t\tflags interval\n")

@@ -38,8 +38,8 @@ const (
 	udData = userdata.Type(1)
 )
 
-// SetUserdata returns the user data of a set as nft would write it.
-func SetUserdata(s Set) []byte {
+// setUserdata returns the user data of a set as nft would write it.
+func setUserdata(s Set) []byte {
 	row := s.Spec()
 	var ud []byte
 	if len(row.Key) == 1 {

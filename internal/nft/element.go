@@ -1,0 +1,172 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nft
+
+import (
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/nl"
+)
+
+// Element is one element of a set or map. The slices belong to whoever filled
+// them in.
+type Element struct {
+	Key    []byte
+	KeyEnd []byte // end of a range in a concatenated key
+	Flags  uint32 // NFT_SET_ELEM_...
+	Data   []byte // of a map of data
+	// Verdict is the verdict of a verdict map, with the chain of a goto or jump.
+	// HasVerdict tells it from NF_DROP, which is 0.
+	HasVerdict bool
+	Verdict    int32
+	Chain      string
+	Comment    string
+	// Counter says that the element counts packets, and Packets how many.
+	Counter bool
+	Packets uint64
+	// Odd is set by Elements for an element with anything that this type cannot
+	// say: a timeout, another expression, other user data.
+	Odd bool
+}
+
+// maxList bounds the list of elements in one message. The list is an attribute,
+// whose length has 16 bits; one element takes a few hundred bytes at most.
+const maxList = 60 << 10
+
+// PutElements adds messages that add (NFT_MSG_NEWSETELEM) or delete
+// (NFT_MSG_DELSETELEM) up to n elements of a set, as many as their size takes.
+// fill sets the i-th element, which is empty, and returns false to leave it out.
+func (t Table) PutElements(m *nl.Messages, kind uint16, set string, n int, fill func(i int, e *Element) bool) {
+	flags := 0
+	if kind == unix.NFT_MSG_NEWSETELEM {
+		flags = unix.NLM_F_CREATE
+	}
+	var e Element
+	for i := 0; i < n; {
+		t.in(m, kind, flags)
+		m.String(unix.NFTA_SET_ELEM_LIST_SET, set)
+		m.Nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func() {
+			for start := m.Size(); i < n && m.Size()-start < maxList; i++ {
+				if e = (Element{}); fill(i, &e) {
+					m.Nest(unix.NFTA_LIST_ELEM, func() { e.put(m) })
+				}
+			}
+		})
+	}
+}
+
+func (e *Element) put(m *nl.Messages) {
+	if e.Flags != 0 {
+		m.BE32(unix.NFTA_SET_ELEM_FLAGS, e.Flags)
+	}
+	value := func(kind uint16, b []byte) {
+		if len(b) > 0 {
+			m.Nest(kind, func() { m.Attr(unix.NFTA_DATA_VALUE, b...) })
+		}
+	}
+	value(unix.NFTA_SET_ELEM_KEY, e.Key)
+	value(setElemKeyEnd, e.KeyEnd)
+	value(unix.NFTA_SET_ELEM_DATA, e.Data)
+	if e.HasVerdict {
+		m.Nest(unix.NFTA_SET_ELEM_DATA, func() {
+			m.Nest(unix.NFTA_DATA_VERDICT, func() {
+				m.BE32(unix.NFTA_VERDICT_CODE, uint32(e.Verdict))
+				if e.Chain != "" {
+					m.String(unix.NFTA_VERDICT_CHAIN, e.Chain)
+				}
+			})
+		})
+	}
+	if e.Comment != "" {
+		var room [260]byte
+		m.Attr(unix.NFTA_SET_ELEM_USERDATA, comment(room[:0], e.Comment)...)
+	}
+	if e.Counter {
+		m.Nest(unix.NFTA_SET_ELEM_EXPR, func() {
+			m.String(unix.NFTA_EXPR_NAME, "counter")
+			m.Nest(unix.NFTA_EXPR_DATA, func() {})
+		})
+	}
+}
+
+// comment appends a comment as nft stores it: type, length, text, zero. It must be
+// shorter than 255 bytes; nft reads up to 128.
+func comment(b []byte, s string) []byte {
+	s = s[:min(len(s), 254)]
+	b = append(b, byte(userdata.NFTNL_UDATA_SET_ELEM_COMMENT), byte(len(s)+1))
+	return append(append(b, s...), 0)
+}
+
+// readComment is the inverse of comment. It reports false for other user data.
+func readComment(b []byte) (string, bool) {
+	if len(b) < 3 || b[0] != byte(userdata.NFTNL_UDATA_SET_ELEM_COMMENT) || int(b[1]) != len(b)-2 || b[len(b)-1] != 0 {
+		return "", false
+	}
+	return string(b[2 : len(b)-1]), true
+}
+
+// Elements calls each for the elements in one message of a dump or notification.
+// The element and its slices are valid until each returns.
+func Elements(r nl.Reply, each func(*Element)) {
+	var e Element
+	for _, item := range nl.Attrs(nl.Attr(body(r), unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+		e = Element{}
+		for kind, v := range nl.Attrs(item) {
+			e.read(kind, v)
+		}
+		each(&e)
+	}
+}
+
+func (e *Element) read(kind uint16, v []byte) {
+	switch kind {
+	case unix.NFTA_SET_ELEM_KEY:
+		e.Key = nl.Attr(v, unix.NFTA_DATA_VALUE)
+	case setElemKeyEnd:
+		e.KeyEnd = nl.Attr(v, unix.NFTA_DATA_VALUE)
+	case unix.NFTA_SET_ELEM_DATA:
+		e.readData(v)
+	case unix.NFTA_SET_ELEM_FLAGS:
+		e.Flags = nl.BE32(v)
+	case unix.NFTA_SET_ELEM_USERDATA:
+		var ok bool
+		e.Comment, ok = readComment(v)
+		e.Odd = e.Odd || !ok
+	case unix.NFTA_SET_ELEM_EXPR:
+		e.readCounter(v)
+	case unix.NFTA_SET_ELEM_PAD:
+	default: // a timeout, an object, several expressions
+		e.Odd = true
+	}
+}
+
+func (e *Element) readData(v []byte) {
+	for kind, data := range nl.Attrs(v) {
+		switch kind {
+		case unix.NFTA_DATA_VALUE:
+			e.Data = data
+		case unix.NFTA_DATA_VERDICT:
+			e.HasVerdict = true
+			e.Verdict = int32(nl.BE32(nl.Attr(data, unix.NFTA_VERDICT_CODE)))
+			e.Chain = nl.String(nl.Attr(data, unix.NFTA_VERDICT_CHAIN))
+		}
+	}
+}
+
+func (e *Element) readCounter(v []byte) {
+	if nl.String(nl.Attr(v, unix.NFTA_EXPR_NAME)) != "counter" {
+		e.Odd = true
+		return
+	}
+	e.Counter = true
+	e.Packets = nl.BE64(nl.Attr(nl.Attr(v, unix.NFTA_EXPR_DATA), unix.NFTA_COUNTER_PACKETS))
+}
+
+// Verdicts of elements.
+const (
+	VerdictDrop = int32(expr.VerdictDrop)
+	VerdictGoto = int32(expr.VerdictGoto)
+)

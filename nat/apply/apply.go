@@ -1,0 +1,277 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apply brings the kernel towards the plan, one bounded round at a time:
+// plan a step, commit it, record it. It decides what follows a refusal: which
+// frontend or chain is to blame, and when the table has to be read again.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"fairlead/internal/inet"
+	"fairlead/nat"
+	"fairlead/nat/plan"
+	"fairlead/nat/ruleset"
+)
+
+// Table is the table in the kernel; see kernel.Table for the contract.
+type Table interface {
+	Load(ctx context.Context) (*ruleset.Snapshot, error)
+	Commit(ctx context.Context, b ruleset.Batch) error
+}
+
+// Applier makes the kernel equal to a plan. It must not be used by two goroutines at
+// a time.
+type Applier struct {
+	table Table
+	state *plan.State
+
+	// mustLoad is set while the state may be wrong about the kernel.
+	mustLoad bool
+	loaded   bool // at least once
+	// repairing is set from a load that found a difference until the commit that
+	// mends it.
+	repairing bool
+	// reloads counts the loads since the last commit.
+	reloads int
+	// single is set while batches have one frontend or chain each, to find the one
+	// that the kernel refuses without naming it.
+	single bool
+}
+
+// New returns an Applier that loads the table before its first commit.
+func New(table Table, state *plan.State) *Applier {
+	return &Applier{table: table, state: state, mustLoad: true}
+}
+
+// Distrust makes the next round load the table first, because another program may
+// have changed it.
+func (a *Applier) Distrust() { a.mustLoad = true }
+
+// Result is what one round did.
+type Result struct {
+	Batches []ruleset.Batch // committed, in order
+	Changed []inet.Addr     // frontends that were in them
+	Unstick []nat.Pair      // see plan.Step.Unstick
+	// Refused are frontends that the kernel refused. They wait until they change or
+	// until plan.State.Retry.
+	Refused []Refused
+	// Chains are chains that the kernel refused, with their names. A frontend that
+	// needs one is among Refused, unless it is in the kernel with an older version of
+	// the chain.
+	Chains []RefusedChain
+	Loads  int
+	// Repaired says that the kernel differed from what was known, and was mended.
+	Repaired bool
+	// More says that there is more to do: call Round again, after looking for newer
+	// changes.
+	More bool
+}
+
+// Refused is a frontend that the kernel refused.
+type Refused struct {
+	Frontend inet.Addr
+	Err      error
+}
+
+// RefusedChain is a chain that the kernel refused.
+type RefusedChain struct {
+	Chain string
+	Err   error
+}
+
+// budget bounds a round. A batch that was begun is finished.
+const budget = 50 * time.Millisecond
+
+// maxReloads bounds the loads between two commits. A frontend is to blame for a table
+// that is never as expected: EEXIST and EBUSY may be refusals, too.
+const maxReloads = 2
+
+// Round commits batches until nothing is pending or 50 ms have passed. Its result
+// counts even if it returns an error.
+func (a *Applier) Round(ctx context.Context) (Result, error) {
+	var r Result
+	start := time.Now()
+	if a.mustLoad {
+		if err := a.load(ctx, &r); err != nil {
+			return r, err
+		}
+	}
+	for {
+		step := a.next()
+		if step == nil {
+			a.repairing, a.reloads = false, 0
+			return r, nil
+		}
+		for _, b := range step.Blocked {
+			a.refuse(&r, b.Frontend, fmt.Errorf("it needs chain %s, which the kernel refused", b.Chain))
+		}
+		err := a.commit(ctx, step, &r)
+		if err != nil {
+			err = a.blame(ctx, step, err, &r)
+		}
+		if err != nil {
+			return r, err
+		}
+		if time.Since(start) >= budget {
+			r.More = true
+			return r, nil
+		}
+	}
+}
+
+func (a *Applier) next() *plan.Step {
+	if a.single {
+		return a.state.NextSingle()
+	}
+	return a.state.Next(0)
+}
+
+// load makes the state know what the kernel has; the next steps mend exactly the
+// difference.
+func (a *Applier) load(ctx context.Context, r *Result) error {
+	found, err := a.table.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("read what the kernel has: %w", err)
+	}
+	changed := a.state.Adopt(found)
+	a.repairing = a.repairing || changed && a.loaded // the first difference is what happened meanwhile
+	a.mustLoad, a.loaded = false, true
+	r.Loads++
+	return nil
+}
+
+// commit carries out a step. One without operations, of a frontend that was deleted
+// before it was in the kernel, only changes the state.
+func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error {
+	if len(step.Batch) > 0 {
+		if err := a.table.Commit(ctx, step.Batch); err != nil {
+			return err
+		}
+		r.Batches = append(r.Batches, step.Batch)
+		r.Repaired = r.Repaired || a.repairing
+		a.repairing, a.single, a.reloads = false, false, 0
+	}
+	a.state.Acked(step)
+	r.Changed = append(r.Changed, step.Keys()...)
+	r.Unstick = append(r.Unstick, step.Unstick()...)
+	return nil
+}
+
+// blame decides what follows a failed commit. It returns nil if the round can go on
+// without what the kernel refused.
+func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Result) error {
+	switch {
+	case ctx.Err() != nil || isGeneral(err):
+		return err
+	case errors.Is(err, nat.ErrLost):
+		a.mustLoad = true
+		return err
+	case errors.Is(err, nat.ErrDrift) && a.reloads < maxReloads:
+		a.reloads++
+		return a.load(ctx, r)
+	}
+	if chain, frontends := culprits(step, err); chain != nil {
+		a.refuseChain(r, chain, err)
+		return nil
+	} else if len(frontends) > 0 {
+		for _, f := range frontends {
+			a.refuse(r, f.Frontend, f.Err)
+		}
+		return nil
+	}
+	if !isNamed(err) && !a.single {
+		a.single = true
+		return nil
+	}
+	a.mustLoad, a.single = true, false // something that all frontends share
+	return err
+}
+
+// culprits returns the chain or the frontends to which the kernel's refusals belong. A
+// refused chain comes first: what needs it is refused as well. If the kernel names no
+// operation, the only chain or frontend of the step is to blame.
+func culprits(step *plan.Step, err error) (*ruleset.Chain, []Refused) {
+	var refused *ruleset.RefusedError
+	if !isNamed(err) {
+		return onlyCulprit(step, err)
+	}
+	errors.As(err, &refused)
+	first := refused.Refusals[0]
+	if op := &step.Batch[first.Index]; op.Verb == ruleset.AddChain {
+		return op.Chain, nil
+	}
+	var out []Refused
+	seen := map[inet.Addr]struct{}{}
+	for i, refusal := range refused.Refusals {
+		if refusal.Index == ruleset.Whole || i > 0 && isDrift(refusal.Err) {
+			continue // may only follow from an earlier one
+		}
+		key, ok := step.Frontend(refusal.Index)
+		if !ok {
+			return nil, nil
+		}
+		if _, again := seen[key]; !again {
+			seen[key] = struct{}{}
+			out = append(out, Refused{Frontend: key, Err: refusal.Err})
+		}
+	}
+	return nil, out
+}
+
+func onlyCulprit(step *plan.Step, err error) (*ruleset.Chain, []Refused) {
+	keys := step.Busy()
+	switch {
+	case len(keys) == 1:
+		return nil, []Refused{{Frontend: keys[0], Err: err}}
+	case len(keys) == 0 && len(step.Batch) == 1 && step.Batch[0].Verb == ruleset.AddChain:
+		return step.Batch[0].Chain, nil
+	}
+	return nil, nil
+}
+
+// isNamed reports whether the kernel named the operation that it refused first.
+func isNamed(err error) bool {
+	var refused *ruleset.RefusedError
+	return errors.As(err, &refused) && refused.Refusals[0].Index != ruleset.Whole
+}
+
+func isDrift(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.EBUSY)
+}
+
+// isGeneral reports errors that say nothing about the batch: another one would meet
+// them as well.
+func isGeneral(err error) bool {
+	for _, general := range []error{nat.ErrPermission, syscall.ENOMEM, syscall.EMFILE, syscall.EBADF, syscall.EINTR} {
+		if errors.Is(err, general) {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *Applier) refuse(r *Result, key inet.Addr, err error) {
+	a.state.Refuse(key)
+	r.Refused = append(r.Refused, Refused{Frontend: key, Err: reason(err)})
+}
+
+func (a *Applier) refuseChain(r *Result, c *ruleset.Chain, err error) {
+	a.state.RefuseChain(c)
+	r.Chains = append(r.Chains, RefusedChain{Chain: c.Name, Err: reason(err)})
+}
+
+// reason returns the errno of an error, if it has one: the rest differs from try to
+// try.
+func reason(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
