@@ -77,7 +77,7 @@ race: deps ## Run all tests under the race detector (needs a C compiler)
 .PHONY: golden
 golden: ## Rewrite expected output of script tests and tables of docs, and show what changed
 	$(GO) test ./proxier -run Script -update
-	$(GO) test ./cmd/fairlead -run ConfigurationPage -update
+	$(GO) test ./cmd/fairlead/options -run ConfigurationPage -update
 	git diff --stat
 
 .PHONY: manifests

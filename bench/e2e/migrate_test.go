@@ -65,9 +65,9 @@ func TestMigration(t *testing.T) {
 		old[1].toFairlead(t, func() {
 			second.start(t)
 			for _, who := range []string{"kube-proxy", "flannel"} {
-				second.logged(t, 0, `"It still runs on this node, so that what it made stays" of="`+who+`"`)
+				second.logged(t, 0, `"Waiting for a replaced program to end before removing its objects" program="`+who+`"`)
 			}
-			second.logged(t, 0, `"The overlay is ready"`)
+			second.logged(t, 0, `"Made the overlay ready"`)
 			if left := old[1].leftovers(t); !strings.Contains(left, "KUBE-SERVICES") || !strings.Contains(left, "FLANNEL") {
 				t.Errorf("what still runs has lost its rules; left are:\n%s", left)
 			}

@@ -13,14 +13,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"fairlead/internal/cni"
+	"fairlead/cmd/fairlead/node"
 	"fairlead/internal/firewall"
 	"fairlead/internal/leftovers"
-	"fairlead/nat/ruleset"
-	"fairlead/overlay"
 )
 
-// cleanupFlags say what to remove, and where files are.
+// cleanupFlags say whose objects to remove, and where their files are.
 type cleanupFlags struct {
 	of     []string
 	dryRun bool
@@ -31,12 +29,13 @@ func newCleanupCommand() *cobra.Command {
 	f := &cleanupFlags{}
 	cmd := &cobra.Command{
 		Use:   "cleanup",
-		Short: "Remove what kube-proxy, flannel or fairlead left on this node",
-		Long: `Remove what kube-proxy, flannel or fairlead left on this node: tables, chains,
-devices, routes and files, and nothing of anybody else. None of them removes it
-when it ends. Run it in the network namespace of the node, as root, when the
-program is gone for good. No program is run; what would need one, like rules of
-legacy iptables, is printed as a command to type.`,
+		Short: "Remove the objects that kube-proxy, flannel or fairlead left on this node",
+		Long: `Remove the tables, chains, devices, routes and files that kube-proxy, flannel or
+fairlead left on this node. These programs leave them in place when they end. Objects
+of other programs stay. Run the command as root in the network namespace of the
+node, after the program was removed for good. fairlead runs no other program: for
+objects that need one, such as rules of legacy iptables, it prints the command to
+type.`,
 		Example: `  fairlead cleanup --of kube-proxy,flannel --dry-run
   fairlead cleanup --of fairlead`,
 		Args: cobra.NoArgs,
@@ -49,19 +48,11 @@ legacy iptables, is printed as a command to type.`,
 }
 
 func (f *cleanupFlags) register(fs *pflag.FlagSet) {
-	fs.StringSliceVar(&f.of, "of", nil, "whose leftovers: kube-proxy, flannel, fairlead, or several of them")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "only print what would be removed")
-	f.opts = leftoverOptions()
-	fs.StringVar(&f.opts.CNIDir, "cni-conf-dir", f.opts.CNIDir, "where the container runtime looks for its network")
-	fs.StringVar(&f.opts.SubnetFile, "subnet-file", f.opts.SubnetFile, "what flannel tells its CNI plugin")
-}
-
-// leftoverOptions are what this build of the agent makes, and where.
-func leftoverOptions() leftovers.Options {
-	return leftovers.Options{
-		CNIDir: cni.DefaultDir, SubnetFile: leftovers.DefaultSubnetFile,
-		Table: "inet " + ruleset.TableName, Alias: overlay.Alias, Protocol: overlay.DefaultProtocol,
-	}
+	fs.StringSliceVar(&f.of, "of", nil, "owners of the objects: kube-proxy, flannel, fairlead, or several of them")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print what would be removed, and remove nothing")
+	f.opts = node.LeftoverOptions()
+	fs.StringVar(&f.opts.CNIDir, "cni-conf-dir", f.opts.CNIDir, "directory of CNI configurations")
+	fs.StringVar(&f.opts.SubnetFile, "subnet-file", f.opts.SubnetFile, "file that flannel writes for its CNI plugin")
 }
 
 func (f *cleanupFlags) run(ctx context.Context, out io.Writer) error {
@@ -70,7 +61,7 @@ func (f *cleanupFlags) run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("--of: %w", err)
 	}
 	if len(owners) == 0 {
-		return errors.New("--of: whose leftovers? kube-proxy, flannel, fairlead, or several of them")
+		return errors.New("--of: is missing: set kube-proxy, flannel, fairlead, or several of them")
 	}
 	state, err := leftovers.Look(nil, f.opts)
 	errs := []error{err}
@@ -102,7 +93,7 @@ func (f *cleanupFlags) run(ctx context.Context, out io.Writer) error {
 	return errors.Join(errs...)
 }
 
-// closeFirewall takes back what --open-firewall did.
+// closeFirewall removes the rules that --open-firewall added, and returns their number.
 func (f *cleanupFlags) closeFirewall(out io.Writer) (int, error) {
 	what, remove := "removed", firewall.Remove
 	if f.dryRun {

@@ -8,7 +8,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
+
+	"fairlead/cmd/fairlead/options"
 
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
@@ -21,7 +24,7 @@ func main() {
 	}
 }
 
-// message gives each of several errors a line of its own.
+// message puts each of several joined errors on its own line.
 func message(err error) string {
 	return "fairlead: " + strings.ReplaceAll(err.Error(), "\n", "\nfairlead: ")
 }
@@ -31,12 +34,12 @@ func newRootCommand() *cobra.Command {
 		Use:   "fairlead",
 		Short: "A Kubernetes node agent in place of kube-proxy and flannel",
 		Long: `fairlead programs the Services of a Kubernetes cluster on a node, in one
-nftables table, "inet fairlead". Look at what it does with
+nftables table, "inet fairlead". List that table with
 
     nft list table inet fairlead`,
 		Example: `  fairlead run --kubeconfig /etc/kubernetes/proxy.conf --cluster-cidr 10.244.0.0/16
   fairlead render --manifests cluster.yaml --node-name worker-1`,
-		Version:           versionText(),
+		Version:           options.Version(),
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -48,4 +51,18 @@ nftables table, "inet fairlead". Look at what it does with
 		newVersionCommand(),
 	)
 	return root
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Long:    "Print the version of fairlead, the Go release it was built with, and the platform.",
+		Example: "  fairlead version",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "fairlead %s %s %s/%s\n", options.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"fairlead/cmd/fairlead/options"
 )
 
 // TestHelp: each command has an example, and its help prints it.
@@ -22,7 +24,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%v has no example:\n%s", args, out)
 		}
 		for line := range strings.Lines(out) {
-			if len(line) > helpWidth+10 {
+			if len(line) > options.HelpWidth+10 {
 				t.Errorf("%v has a line of %d characters: %s", args, len(line), line)
 			}
 		}

@@ -8,46 +8,38 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	cliflag "k8s.io/component-base/cli/flag"
 
+	"fairlead/cmd/fairlead/options"
 	"fairlead/proxier"
 )
 
 func newRenderCommand() *cobra.Command {
-	var flags nodeFlags
-	var network networkFlags
+	var flags options.Render
 	cmd := &cobra.Command{
 		Use:   "render --manifests PATH --node-name NAME",
-		Short: "Print the table that manifests ask for on a node",
-		Long: `Print the table that manifests ask for on a node, as nft would list it. Neither
-a kernel nor privileges are needed. What is wrong with objects goes to stderr.
-A file or an object that cannot be read is left out, and the exit code is 1.`,
+		Short: "Print the table of a node that follows from manifests",
+		Long: `Print the table of a node that follows from manifests, as nft would list it. The
+command needs neither a kernel nor privileges. It prints problems of objects to
+stderr. It leaves out files and objects that cannot be read; the exit code is 1
+then.`,
 		Example: `  kubectl get services,endpointslices,nodes -A -o yaml > cluster.yaml
   fairlead render --manifests cluster.yaml --node-name worker-1 --cluster-cidr 10.244.0.0/16`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := flags.config()
-			err = errors.Join(err, network.apply(&cfg))
-			if flags.manifests == "" {
-				err = errors.Join(err, errors.New("--manifests: is missing"))
-			}
+			cfg, manifests, err := flags.Config()
 			if err != nil {
 				return err
 			}
-			return render(cmd, cfg, flags.manifests)
+			return render(cmd, cfg, manifests)
 		},
 	}
-	var groups cliflag.NamedFlagSets
-	groups.FlagSet("Source").StringVar(&flags.manifests, "manifests", "", "file or directory of Kubernetes manifests")
-	flags.register(groups.FlagSet("Node"))
-	network.registerTable(groups.FlagSet("Pod network"))
-	sections(cmd, &groups)
+	flags.Register(cmd)
 	return cmd
 }
 
 func render(cmd *cobra.Command, cfg proxier.Config, path string) error {
 	store := proxier.NewStore()
-	unread := proxier.ReadFiles(path, store) // the rest is worth looking at
+	unread := proxier.ReadFiles(path, store) // the objects that can be read are rendered
 	text, problems := proxier.Render(cfg, store)
 	for _, p := range problems {
 		fmt.Fprintln(cmd.ErrOrStderr(), "fairlead:", p)

@@ -117,6 +117,26 @@ func rules() []rule {
 		from: everything, except: []string{"nat/nattest"}, deny: []string{"fairlead/nat/nattest"},
 		why: "what serves tests stays in tests",
 	}, {
+		from: []string{"cmd/fairlead/node"}, deny: []string{
+			"fairlead/cmd/fairlead/options", "fairlead/cmd/fairlead/agent", "fairlead/nat/kernel", "fairlead/overlay/kernel",
+			"fairlead/overlay/keeper", "fairlead/conntrack", "github.com/spf13/...",
+		},
+		why: "node takes a node.Config, knows no flags, and leaves the kernel's table and overlay to agent",
+	}, {
+		from: []string{"cmd/fairlead/options"}, deny: []string{
+			"fairlead/cmd/fairlead/agent", "fairlead/nat/kernel", "fairlead/overlay/kernel", "fairlead/overlay/keeper", "fairlead/conntrack",
+			"k8s.io/client-go/...",
+		},
+		why: "options turns flags into configurations and starts nothing",
+	}, {
+		from: []string{"cmd/fairlead"}, deny: []string{
+			"fairlead/nat/kernel", "fairlead/overlay/kernel", "fairlead/overlay/keeper", "fairlead/conntrack", "k8s.io/client-go/...",
+		},
+		why: "a command parses flags and calls one package; agent alone opens the kernel",
+	}, {
+		from: []string{"cmd/fairlead/agent"}, tests: true, deny: []string{"github.com/spf13/..."},
+		why: "agent takes an options.Config and knows no flags",
+	}, {
 		from: []string{"cmd/fairlead-lab/..."}, tests: true,
 		deny: []string{"fairlead/cmd/fairlead", "fairlead/cmd/fairlead/...", "fairlead/proxier/...", "k8s.io/client-go/..."},
 		why:  "the lab starts fairlead as a program, and shares no code with it",
@@ -236,7 +256,14 @@ func TestViolations(t *testing.T) {
 		{"nat/frontend.go", "fairlead/nat/plan", true},
 		{"internal/lab/host.go", "k8s.io/klog/v2", true},
 		{"proxier/store.go", "k8s.io/api/core/v1", false},
-		{"cmd/fairlead/run.go", "k8s.io/client-go/rest", false},
+		{"cmd/fairlead/agent/client.go", "k8s.io/client-go/rest", false},
+		{"cmd/fairlead/run.go", "k8s.io/client-go/rest", true},
+		{"cmd/fairlead/run.go", "fairlead/nat/kernel", true},
+		{"cmd/fairlead/agent/agent.go", "fairlead/nat/kernel", false},
+		{"cmd/fairlead/node/network.go", "fairlead/overlay/keeper", true},
+		{"cmd/fairlead/node/network.go", "fairlead/cmd/fairlead/options", true},
+		{"cmd/fairlead/options/network.go", "fairlead/cmd/fairlead/node", false},
+		{"cmd/fairlead/options/network.go", "fairlead/cmd/fairlead/agent", true},
 		{"nat/kernel/table.go", "fairlead/overlay", true},
 		{"overlay/plan.go", "fairlead/conntrack", true},
 		{"conntrack/sub/x.go", "fairlead/nat", true},

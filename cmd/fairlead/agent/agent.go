@@ -1,0 +1,177 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package agent wires the parts of the node agent together and runs them. No other
+// package of the command opens the kernel.
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
+
+	"fairlead/cmd/fairlead/node"
+	"fairlead/cmd/fairlead/options"
+	"fairlead/conntrack"
+	"fairlead/internal/healthcheck"
+	"fairlead/nat/kernel"
+	"fairlead/overlay/keeper"
+	"fairlead/proxier"
+)
+
+// agent is everything that runs on a node. Sources write to the store, the proxier
+// reads the store and writes to the kernel, and each has its own goroutine. All
+// goroutines start here, except those of libraries, of proxier.Run, which watches the
+// table, and of keeper.Keeper.Run, which watches the links.
+type agent struct {
+	cfg      *options.Config
+	client   kubernetes.Interface // nil without an API server
+	store    *proxier.Store
+	metrics  *proxier.Metrics
+	table    *kernel.Table
+	cleaner  *conntrack.Cleaner
+	affinity *kernel.AffinityCleaner
+	checks   *healthcheck.Server
+	network  *node.Network
+	proxier  *proxier.Proxier
+	health   *health
+}
+
+// Run runs the agent until ctx is done, then returns nil. It leaves the data path in
+// place.
+func Run(ctx context.Context, cfg *options.Config) error {
+	log := klog.FromContext(ctx)
+	log.Info("Starting", "version", options.Version(), "node", cfg.Proxier.NodeName)
+	if p := &cfg.Proxier; p.LocalMode == proxier.LocalClusterCIDR && len(p.ClusterCIDRs) == 0 {
+		log.Info("Masquerading no connections to ClusterIPs, because pods cannot be told from other clients without --cluster-cidr")
+	}
+	a, err := newAgent(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	group, ctx := errgroup.WithContext(ctx)
+	a.follow(ctx, group)
+	a.work(ctx, group)
+	a.serve(ctx, group)
+	err = group.Wait()
+	log.Info("Ending, the data path stays in place")
+	return err
+}
+
+func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
+	client, err := newClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	name := cfg.Proxier.NodeName
+	events, err := newEvents(ctx, client, name)
+	if err != nil {
+		return nil, err
+	}
+	a := &agent{
+		cfg: cfg, client: client, store: proxier.NewStore(), metrics: proxier.NewMetrics(legacyregistry.MustRegister),
+		cleaner: conntrack.NewCleaner(conntrack.Config{EndEstablished: cfg.EndEstablished}), affinity: kernel.NewAffinityCleaner(nil),
+	}
+	var pods node.Overlay // nil without an overlay, and so is peers
+	var peers proxier.Overlay
+	if cfg.Proxier.Overlay != nil {
+		k, err := keeper.New(nil, keeper.Options{Config: *cfg.Proxier.Overlay})
+		if err != nil {
+			return nil, fmt.Errorf("set up overlay: %w", err)
+		}
+		pods, peers = k, k
+	}
+	if a.table, err = kernel.Open(nil); err != nil {
+		return nil, fmt.Errorf("open table: %w", err)
+	}
+	if cfg.Proxier.BackendCounters {
+		proxier.CountConnections(ctx, legacyregistry.MustRegister, a.table)
+	}
+	a.health = &health{node: name, needsNode: client != nil, store: a.store, answers: a.metrics, timeout: cfg.SyncTimeout}
+	a.checks = healthcheck.New(healthcheck.Options{Healthy: a.health.keepsUp, Report: a.store.HealthCheck})
+	a.proxier = proxier.New(cfg.Proxier, a.store, proxier.Deps{
+		Table: a.table, Flows: a.cleaner, Clients: a.affinity, Overlay: peers,
+		Health: a.checks, Events: events, Metrics: a.metrics,
+	})
+	a.network = node.NewNetwork(cfg.Node, &cfg.Proxier, a.store, a.metrics, pods, a.proxier.Ready)
+	a.health.proxier, a.health.ready = a.proxier, a.network.Ready
+	return a, nil
+}
+
+func (a *agent) close() { _ = a.table.Close() }
+
+// follow starts the sources of objects.
+func (a *agent) follow(ctx context.Context, group *errgroup.Group) {
+	// The store must expect all sources before the first one delivers.
+	manifests := a.cfg.Manifests
+	if manifests != "" {
+		a.store.Expect(proxier.SourceFiles)
+	}
+	if a.client != nil {
+		proxier.ExpectAPI(a.store)
+		group.Go(func() error { return proxier.RunAPI(ctx, a.client, a.cfg.Proxier.NodeName, a.store) })
+	}
+	if manifests != "" {
+		group.Go(func() error { return proxier.RunFiles(ctx, manifests, a.store) })
+	}
+}
+
+// work starts what writes to the kernel.
+func (a *agent) work(ctx context.Context, group *errgroup.Group) {
+	log := klog.FromContext(ctx)
+	group.Go(func() error { return a.proxier.Run(ctx) })
+	group.Go(func() error {
+		return a.cleaner.Run(ctx, func(s conntrack.Sweep) {
+			a.metrics.Swept(s)
+			if s.Err != nil {
+				log.Error(s.Err, "Failed to delete stale flows, retrying")
+			}
+		})
+	})
+	group.Go(func() error { return conntrack.WatchFill(ctx, nil, a.reportFill(log)) })
+	group.Go(func() error {
+		return a.affinity.Run(ctx, func(clients int, err error) {
+			a.metrics.Forgot(clients)
+			if err != nil {
+				log.Error(err, "Failed to delete session affinity entries of removed endpoints, retrying")
+			}
+		})
+	})
+	a.network.Start(ctx, group, a.client)
+	cfg := &a.cfg.Node
+	group.Go(func() error { return cfg.Conntrack.ApplyWhen(ctx, a.proxier.Ready, cfg.SysctlDir) })
+	if r := node.NewReplacer(cfg, a.health.ready); r != nil {
+		group.Go(func() error { return r.Run(ctx) })
+	}
+}
+
+// reportFill returns a function that publishes how full the table of flows is.
+func (a *agent) reportFill(log klog.Logger) func(conntrack.Fill, string, error) {
+	return func(f conntrack.Fill, warning string, err error) {
+		if err != nil {
+			log.Error(err, "Failed to read how full the connection tracking table is")
+			return
+		}
+		a.metrics.Filled(f)
+		var texts []string
+		if warning != "" {
+			texts = append(texts, warning)
+		}
+		a.store.NodeReport(a.cfg.Proxier.NodeName, "conntrack", texts)
+	}
+}
+
+// serve starts what answers on ports, and what manages the process itself.
+func (a *agent) serve(ctx context.Context, group *errgroup.Group) {
+	s := &a.cfg.Serve
+	group.Go(func() error { return a.checks.Run(ctx) })
+	group.Go(func() error { return serve(ctx, s.Metrics, s.HardFail, metricsHandler(a.cfg.Effective, s.Profiling)) })
+	group.Go(func() error { return serve(ctx, s.Health, s.HardFail, a.health.handler()) })
+	group.Go(func() error { return saveMemory(ctx, a.proxier.Ready) })
+	group.Go(func() error { return watchConfig(ctx, a.cfg.Files) })
+}

@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"fairlead/cmd/fairlead/options"
+	"fairlead/proxier"
+)
+
+// newClient returns nil if the API server is no source.
+func newClient(c *options.Config) (kubernetes.Interface, error) {
+	f := &c.API
+	var cfg *rest.Config
+	var err error
+	switch {
+	case f.Kubeconfig != "" || f.Master != "":
+		cfg, err = clientcmd.BuildConfigFromFlags(f.Master, f.Kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("--kubeconfig: %w", err)
+		}
+	case c.Manifests != "":
+		return nil, nil
+	default:
+		cfg, err = rest.InClusterConfig()
+		if errors.Is(err, rest.ErrNotInCluster) {
+			return nil, errors.New("no source of Services: set --kubeconfig or --manifests, or run in a pod")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the pod's service account: %w", err)
+		}
+	}
+	cfg.ContentType = cmp.Or(f.ContentType, runtime.ContentTypeProtobuf)
+	cfg.AcceptContentTypes = cmp.Or(f.AcceptTypes, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON)
+	cfg.QPS, cfg.Burst = f.QPS, f.Burst
+	cfg.UserAgent = "fairlead/" + options.Version()
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("reach the API server: %w", err)
+	}
+	return client, nil
+}
+
+// newEvents returns nil without an API server.
+func newEvents(ctx context.Context, client kubernetes.Interface, node string) (*proxier.Events, error) {
+	if client == nil {
+		return nil, nil
+	}
+	return proxier.NewEvents(ctx, client, node)
+}

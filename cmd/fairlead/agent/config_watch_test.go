@@ -1,0 +1,46 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestConfigWatch: a change ends the agent, however the file is replaced.
+func TestConfigWatch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.conf")
+	if err := os.WriteFile(path, []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- watchConfig(t.Context(), map[string][]byte{path: []byte("a")}) }()
+	other := path + ".new"
+	for _, write := range []func() error{
+		func() error { return os.WriteFile(path+".x", []byte("b"), 0o600) },
+		func() error { return os.WriteFile(path, []byte("a"), 0o600) },
+	} {
+		if err := write(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("ends without a change: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	if err := errors.Join(os.WriteFile(other, []byte("b"), 0o600), os.Rename(other, path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, errConfigChanged) {
+		t.Errorf("error %v", err)
+	}
+	// What has changed before it is watched counts, too.
+	if err := watchConfig(t.Context(), map[string][]byte{path: []byte("a")}); !errors.Is(err, errConfigChanged) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,95 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"fairlead/proxier"
+)
+
+// health answers load balancers and the kubelet like kube-proxy.
+type health struct {
+	node      string
+	needsNode bool // without a Node object this node takes no traffic
+	store     *proxier.Store
+	// timeout is how long a change may wait for the kernel before the agent is
+	// unhealthy.
+	timeout time.Duration
+	// ready reports whether the data path was complete once.
+	ready   func() bool
+	answers interface {
+		Healthz(code int)
+		Livez(code int)
+	}
+	proxier interface {
+		LastSync() time.Time
+		Behind() time.Duration
+	}
+}
+
+// healthAnswer is kube-proxy's without the status of each IP family, because both
+// share a table.
+type healthAnswer struct {
+	LastUpdated  time.Time `json:"lastUpdated"`
+	CurrentTime  time.Time `json:"currentTime"`
+	NodeEligible *bool     `json:"nodeEligible,omitempty"`
+	Healthy      bool      `json:"healthy"`
+}
+
+// handler serves three paths. /healthz reports whether load balancers should send
+// traffic. /livez reports whether the kubelet should leave the agent running. /readyz
+// reports whether Services, and the pods' network if the agent provides it, were in
+// place once; a rolling update waits for that.
+func (h *health) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		eligible := h.eligible()
+		h.answers.Healthz(h.answer(w, &eligible))
+	})
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { h.answers.Livez(h.answer(w, nil)) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		code := http.StatusOK
+		if !h.ready() {
+			code = http.StatusServiceUnavailable
+		}
+		writeJSON(w, code, map[string]bool{"ready": code == http.StatusOK})
+	})
+	return mux
+}
+
+// eligible follows KEP-3836: a node that is about to be deleted takes no new traffic.
+func (h *health) eligible() bool {
+	if node := h.store.Node(h.node); node != nil {
+		return !node.Leaving
+	}
+	return !h.needsNode || !h.store.Synced()
+}
+
+// keepsUp reports whether no change waits for the kernel longer than the timeout.
+func (h *health) keepsUp() bool { return h.proxier.Behind() < h.timeout }
+
+// answer writes the answer and returns the HTTP status.
+func (h *health) answer(w http.ResponseWriter, eligible *bool) int {
+	now := time.Now()
+	a := healthAnswer{LastUpdated: now, CurrentTime: now, NodeEligible: eligible, Healthy: h.keepsUp()}
+	if !a.Healthy {
+		a.LastUpdated = h.proxier.LastSync()
+	}
+	code := http.StatusOK
+	if !a.Healthy || eligible != nil && !*eligible {
+		code = http.StatusServiceUnavailable
+	}
+	writeJSON(w, code, a)
+	return code
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,137 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"fairlead/proxier"
+)
+
+// progress is a proxier that is so far behind.
+type progress time.Duration
+
+func (p progress) Behind() time.Duration { return time.Duration(p) }
+func (p progress) LastSync() time.Time   { return time.Unix(100, 0) }
+
+// counted counts answers.
+type counted map[string]int
+
+func (c counted) Healthz(code int) { c[fmt.Sprint("/healthz ", code)]++ }
+func (c counted) Livez(code int)   { c[fmt.Sprint("/livez ", code)]++ }
+
+func TestHealth(t *testing.T) {
+	const ok, unavailable = http.StatusOK, http.StatusServiceUnavailable
+	for _, tc := range []struct {
+		name           string
+		behind         time.Duration
+		node           *proxier.Node
+		api, starting  bool
+		healthz, livez int
+	}{
+		{"all is well", 0, &proxier.Node{Name: "node-a"}, true, false, ok, ok},
+		{"a little behind", 59 * time.Second, &proxier.Node{Name: "node-a"}, true, false, ok, ok},
+		{"stuck", time.Minute, &proxier.Node{Name: "node-a"}, true, false, unavailable, unavailable},
+		{"node leaves", 0, &proxier.Node{Name: "node-a", Leaving: true}, true, false, unavailable, ok},
+		{"node is gone", 0, nil, true, false, unavailable, ok},
+		{"starting", 0, nil, true, true, ok, ok},
+		{"files without a Node", 0, nil, false, false, ok, ok},
+	} {
+		store := proxier.NewStore()
+		if tc.starting {
+			store.Expect("api")
+		}
+		if tc.node != nil {
+			store.Update(func(tx *proxier.Tx) { tx.SetNode(tc.node) })
+		}
+		answers := map[string]int{}
+		handler := (&health{node: "node-a", answers: counted(answers), needsNode: tc.api, store: store, proxier: progress(tc.behind), timeout: time.Minute}).handler()
+		for path, want := range map[string]int{"/healthz": tc.healthz, "/livez": tc.livez, "/": http.StatusNotFound} {
+			r := httptest.NewRecorder()
+			handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))
+			if r.Code != want {
+				t.Errorf("%s: %s answers %d, want %d", tc.name, path, r.Code, want)
+			}
+			if path == "/" {
+				continue
+			}
+			if answers[fmt.Sprint(path, " ", want)] != 1 {
+				t.Errorf("%s: %s was not counted: %v", tc.name, path, answers)
+			}
+			var a struct {
+				LastUpdated, CurrentTime time.Time
+				NodeEligible             *bool
+				Healthy                  bool
+			}
+			if err := json.Unmarshal(r.Body.Bytes(), &a); err != nil {
+				t.Fatalf("%s: %s: %v", tc.name, path, err)
+			}
+			stuck := tc.behind >= time.Minute
+			if a.Healthy == stuck || a.LastUpdated.Equal(time.Unix(100, 0)) != stuck || (a.NodeEligible != nil) != (path == "/healthz") {
+				t.Errorf("%s: %s says %s", tc.name, path, r.Body)
+			}
+		}
+	}
+}
+
+func TestMetricsHandler(t *testing.T) {
+	handler := metricsHandler(map[string]any{"fairlead": proxier.Config{NodeName: "node-a"}}, false)
+	for path, want := range map[string]string{"/proxyMode": "nftables", "/healthz": "ok", "/metrics": "", "/configz": ""} {
+		r := httptest.NewRecorder()
+		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))
+		if r.Code != http.StatusOK || want != "" && r.Body.String() != want {
+			t.Errorf("%s answers %d %q, want %q", path, r.Code, r.Body, want)
+		}
+		if path == "/configz" {
+			var a struct{ Fairlead proxier.Config }
+			if err := json.Unmarshal(r.Body.Bytes(), &a); err != nil || a.Fairlead.NodeName != "node-a" {
+				t.Errorf("/configz answers %q, %v", r.Body, err)
+			}
+		}
+	}
+}
+
+// TestServe: an address that cannot be had, now, does not end the agent.
+func TestServe(t *testing.T) {
+	if err := serve(t.Context(), "", false, nil); err != nil {
+		t.Errorf("serve nothing: %v", err)
+	}
+	const foreign = "192.0.2.1:0"
+	if err := serveOnce(t.Context(), foreign, nil); err == nil {
+		t.Error("an address of somebody else is served")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- serve(ctx, foreign, false, nil) }()
+	select {
+	case err := <-done:
+		t.Errorf("serve ends: %v", err)
+	case <-time.After(20 * time.Millisecond):
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	}
+	cancel()
+}
+
+// TestReadyz has nothing to do with being behind: it is about the first sync.
+func TestReadyz(t *testing.T) {
+	ready := false
+	handler := (&health{store: proxier.NewStore(), answers: counted{}, proxier: progress(time.Hour), ready: func() bool { return ready }}).handler()
+	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
+		r := httptest.NewRecorder()
+		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		if r.Code != want {
+			t.Errorf("ready %v: /readyz answers %d, want %d", ready, r.Code, want)
+		}
+		ready = true
+	}
+}

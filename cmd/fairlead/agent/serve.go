@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
+)
+
+// metricsHandler serves the paths of kube-proxy's metrics port. The answer of /configz
+// is effective.
+func metricsHandler(effective any, profiling bool) http.Handler {
+	text := func(answer string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			_, _ = fmt.Fprint(w, answer)
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", legacyregistry.Handler())
+	mux.Handle("GET /healthz", text("ok"))
+	mux.Handle("GET /proxyMode", text("nftables")) // the e2e tests of Kubernetes read it
+	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, effective)
+	})
+	if profiling {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+// listenRetry is the time between two attempts to listen on an address that is in
+// use, as in kube-proxy.
+const listenRetry = 5 * time.Second
+
+// serve answers on addr until ctx is done, then returns nil. An empty address serves
+// nothing. While the address is in use, perhaps by the agent that this one replaces,
+// serve retries; with hardFail it returns an error instead.
+func serve(ctx context.Context, addr string, hardFail bool, h http.Handler) error {
+	if addr == "" {
+		return nil
+	}
+	for {
+		err := serveOnce(ctx, addr, h)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case hardFail:
+			return fmt.Errorf("serve on %s: %w", addr, err)
+		}
+		klog.FromContext(ctx).Error(err, "Failed to serve, retrying", "address", addr, "retryIn", listenRetry)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(listenRetry):
+		}
+	}
+}
+
+func serveOnce(ctx context.Context, addr string, h http.Handler) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("accept: %w", err)
+	}
+	return nil
+}

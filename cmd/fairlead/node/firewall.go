@@ -1,0 +1,103 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"fairlead/internal/firewall"
+	"fairlead/internal/netns"
+	"fairlead/internal/worker"
+	"fairlead/nat/ruleset"
+)
+
+// firewallInterval is the time between two checks of other firewalls. They reload
+// their rules at any time, and each check reads all of them.
+const firewallInterval = 30 * time.Second
+
+// ownTable is left out of the check.
+const ownTable = "inet " + ruleset.TableName
+
+// keepFirewall reports rules of other programs that drop pod traffic, or adds accept
+// rules to them if the configuration says so, until ctx is done. It begins when the
+// table is ready, so that its cost does not delay Services.
+func (n *Network) keepFirewall(ctx context.Context) error {
+	if !worker.Await(ctx, readyInterval, n.table) {
+		return nil
+	}
+	ns, err := netns.Current()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ns.Close() }()
+	tick := time.NewTicker(firewallInterval)
+	defer tick.Stop()
+	for {
+		n.checkFirewall(ctx, ns.Fd())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// checkFirewall checks once, and again after it added rules.
+func (n *Network) checkFirewall(ctx context.Context, ns int) {
+	cfg, ok := n.traffic()
+	if !ok {
+		return // this Node is not known yet
+	}
+	findings, err := readFindings(ns, cfg)
+	if err == nil && len(findings) > 0 && n.cfg.OpenFirewall {
+		if err = firewall.Apply(ns, cfg, findings); err == nil {
+			klog.FromContext(ctx).Info("Added accept rules for pod traffic to other firewalls", "comment", firewall.Comment)
+		}
+		var again error
+		findings, again = readFindings(ns, cfg)
+		err = errors.Join(err, again)
+	}
+	found := texts(err)
+	for _, f := range findings {
+		found = append(found, f.String())
+	}
+	n.store.NodeReport(n.proxy.NodeName, "firewall", found)
+}
+
+func readFindings(ns int, cfg firewall.Config) ([]firewall.Finding, error) {
+	rules, err := firewall.Load(ns, ownTable)
+	if err != nil {
+		return nil, err
+	}
+	return rules.Check(cfg), nil
+}
+
+// traffic describes the pod traffic of this node. It returns false until the Node is
+// known.
+func (n *Network) traffic() (firewall.Config, bool) {
+	self := n.store.Node(n.proxy.NodeName)
+	if self == nil || len(self.PodCIDRs) == 0 {
+		return firewall.Config{}, false
+	}
+	cfg := firewall.Config{PodCIDRs: self.PodCIDRs, ClusterCIDRs: n.proxy.ClusterCIDRs, Own: ownTable}
+	if r := n.report.Load(); r != nil && len(r.Devices) > 0 {
+		cfg.Overlay = r.Devices[0]
+	}
+	if len(n.proxy.PodInterfaces) > 0 {
+		cfg.PodDevice = sample(n.proxy.PodInterfaces[0])
+	}
+	return cfg, true
+}
+
+// sample returns an interface name that matches a pattern.
+func sample(pattern string) string {
+	if last := len(pattern) - 1; pattern[last] == '*' {
+		return pattern[:last] + "0"
+	}
+	return pattern
+}

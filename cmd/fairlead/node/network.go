@@ -1,0 +1,160 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+
+	"fairlead/internal/masqfile"
+	"fairlead/internal/sysctl"
+	"fairlead/overlay"
+	"fairlead/proxier"
+)
+
+// Overlay is the part of keeper.Keeper that a Network runs.
+type Overlay interface {
+	Run(ctx context.Context, report func(overlay.Report)) error
+}
+
+// Network keeps what pods of this node need beside Services.
+type Network struct {
+	cfg     Config
+	proxy   *proxier.Config
+	store   *proxier.Store
+	metrics *proxier.Metrics
+	overlay Overlay     // nil without an overlay
+	table   func() bool // whether the table was brought up to date once
+
+	report  atomic.Pointer[overlay.Report] // the last one
+	devices chan struct{}                  // ready when the overlay has new devices
+}
+
+// NewNetwork returns a Network that does nothing before Start. The overlay is nil
+// if proxy has none. The function table reports whether the table was brought up
+// to date once.
+func NewNetwork(cfg Config, proxy *proxier.Config, store *proxier.Store, metrics *proxier.Metrics, overlay Overlay, table func() bool) *Network {
+	return &Network{
+		cfg: cfg, proxy: proxy, store: store, metrics: metrics, overlay: overlay, table: table,
+		devices: make(chan struct{}, 1),
+	}
+}
+
+// Start adds the network's goroutines to the group. They end when ctx is done. The
+// client is nil without an API server.
+func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kubernetes.Interface) {
+	if n.overlay != nil {
+		group.Go(func() error { return n.overlay.Run(ctx, func(r overlay.Report) { n.publish(ctx, &r) }) })
+	}
+	if n.cfg.MasqFile != "" {
+		group.Go(func() error { return n.followMasqFile(ctx) })
+	}
+	if n.cfg.Active {
+		group.Go(func() error { return n.keepSysctls(ctx) })
+		group.Go(func() error { return n.keepFirewall(ctx) })
+	}
+	if n.cfg.SetCondition && n.cfg.Active && client != nil {
+		group.Go(func() error { return setAvailable(ctx, client, n.proxy.NodeName, n.podsReady) })
+	}
+	if n.proxy.FlannelCompat && client != nil {
+		group.Go(func() error { return n.publishLease(ctx, client) })
+	}
+	if n.cfg.CNI.ConfDir != "" {
+		w := newCNIWriter(&n.cfg.CNI, n.pods)
+		w.report = func(texts []string) { n.store.NodeReport(n.proxy.NodeName, "CNI", texts) }
+		group.Go(func() error { return w.run(ctx) })
+	}
+}
+
+// publish passes a report of the overlay on to metrics, status and log.
+func (n *Network) publish(ctx context.Context, r *overlay.Report) {
+	last := n.report.Swap(r)
+	n.metrics.Overlay(r)
+	n.store.OverlayReport(n.proxy.NodeName, r)
+	log := klog.FromContext(ctx)
+	if r.Err != nil {
+		log.Error(r.Err, "Failed to complete the overlay, retrying")
+	}
+	if r.Repaired > 0 {
+		log.Info("Repaired the overlay after another program changed it", "changes", r.Repaired)
+	}
+	if last == nil || !slices.Equal(last.Devices, r.Devices) {
+		select {
+		case n.devices <- struct{}{}:
+		default:
+		}
+	}
+	if r.Ready && (last == nil || !last.Ready) {
+		log.Info("Made the overlay ready", "devices", r.Devices, "mtu", r.MTU)
+	}
+}
+
+// followMasqFile passes every version of ip-masq-agent's file on to the store.
+func (n *Network) followMasqFile(ctx context.Context) error {
+	return masqfile.Watch(ctx, n.cfg.MasqFile, func(s masqfile.State) {
+		n.store.MasqFile(n.cfg.MasqFile, s.Config.NonMasquerade(), s.Err)
+	})
+}
+
+// podNetwork is what a new pod on this node gets.
+type podNetwork struct {
+	cidrs []netip.Prefix
+	mtu   int
+}
+
+// pods returns what a new pod gets. It returns false until the first packet of a
+// pod would find everything in place.
+func (n *Network) pods() (podNetwork, bool) {
+	self := n.store.Node(n.proxy.NodeName)
+	if !n.table() || self == nil || len(self.PodCIDRs) == 0 {
+		return podNetwork{}, false
+	}
+	out := podNetwork{cidrs: self.PodCIDRs, mtu: n.cfg.MTU}
+	if n.overlay == nil || n.proxy.Overlay.Mode == overlay.None {
+		return out, true
+	}
+	r := n.report.Load()
+	if r == nil || !r.Ready {
+		return podNetwork{}, false
+	}
+	out.mtu = r.MTU
+	return out, true
+}
+
+func (n *Network) podsReady() bool {
+	_, ok := n.pods()
+	return ok
+}
+
+// Ready reports whether Services are in place, and the pods' network too if the
+// agent provides it.
+func (n *Network) Ready() bool {
+	if !n.cfg.Active {
+		return n.table()
+	}
+	return n.podsReady()
+}
+
+// sysctls returns what the kernel settings depend on.
+func (n *Network) sysctls() sysctl.Config {
+	c := sysctl.Config{
+		IPv4: true, Bridge: slices.Contains(n.proxy.PodInterfaces, "cni0"),
+		Asymmetric: n.proxy.Overlay != nil && n.proxy.Overlay.Mode == overlay.Direct,
+	}
+	if self := n.store.Node(n.proxy.NodeName); self != nil && len(self.PodCIDRs) > 0 {
+		is4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
+		c.IPv4 = slices.ContainsFunc(self.PodCIDRs, is4)
+		c.IPv6 = slices.ContainsFunc(self.PodCIDRs, func(p netip.Prefix) bool { return !is4(p) })
+	}
+	if r := n.report.Load(); r != nil && len(r.Devices) > 0 {
+		c.Overlay = r.Devices[0]
+	}
+	return c
+}
