@@ -31,8 +31,17 @@ type Settings struct {
 	Pods PodMatch
 	// NodePortAddrs are the prefixes in which an address of this node must lie
 	// to serve NodePorts. The kernel decides which addresses those are, so
-	// that addresses may come and go. Loopback is never served.
+	// that addresses may come and go. IPv4 loopback addresses serve NodePorts only if
+	// one of the prefixes lies in 127.0.0.0/8.
 	NodePortAddrs []netip.Prefix
+	// Loopback serves host ports on IPv4 loopback addresses, for this node's own
+	// connections. It needs route_localnet on the interfaces of pods. The kernel has no
+	// such setting for IPv6: a reply to ::1 that arrives on a wire has no route.
+	Loopback bool
+	// CheckedInterfaces are names of interfaces that pods are behind, with * at the
+	// end for any name that begins so. Packets from there whose source address is not
+	// routed to the same interface are dropped and counted.
+	CheckedInterfaces []string
 	// Cluster are the ranges of all pods of the cluster, wherever they run.
 	Cluster []netip.Prefix
 	// KeepInvalid lets TCP packets pass that connection tracking finds invalid.
@@ -52,6 +61,19 @@ type Settings struct {
 	// and CPU of the machine.
 	BackendCounters bool
 }
+
+// loopback is the range of IPv4's loopback addresses.
+var loopback = netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8)
+
+// LoopbackNodePorts reports whether IPv4 loopback addresses serve NodePorts.
+func (s *Settings) LoopbackNodePorts() bool {
+	return slices.ContainsFunc(s.NodePortAddrs, func(p netip.Prefix) bool {
+		return loopback.Contains(p.Addr()) && p.Bits() >= loopback.Bits()
+	})
+}
+
+// ServesLoopback reports whether IPv4 loopback addresses serve anything.
+func (s *Settings) ServesLoopback() bool { return s.Loopback || s.LoopbackNodePorts() }
 
 // Egress says which connections of pods leave the cluster. These get the
 // address of this node: nobody out there knows the way back to a pod. The zero
@@ -88,12 +110,6 @@ type Tunnels struct {
 	// end for any name that begins so. No tunnel packet may come from there,
 	// whatever address it bears.
 	PodInterfaces []string
-	// ReplyMark is the bit that marks packets of pods which answer a node's own
-	// address, so that a routing rule can send them back through the tunnel; 0 is none.
-	ReplyMark uint32
-	// KeepSource keeps a node's own address in front of backends on other nodes where
-	// policy Local would let it: their replies come back through the tunnel.
-	KeepSource bool
 }
 
 // PodMatch recognises traffic that comes from the cluster's pods. At most one

@@ -18,7 +18,6 @@ const (
 	FDB                   // peer's VTEP MAC to underlay address
 	Neighbour             // peer's VTEP address to VTEP MAC
 	Route                 // peer's pod CIDR to VTEP address, or to underlay address
-	Rule                  // replies of pods to nodes, to the table of their routes
 )
 
 // Entry is one object on a device. Entries are comparable: what is equal in the
@@ -26,13 +25,11 @@ const (
 type Entry struct {
 	Kind   Kind
 	Device string
-	Dst    netip.Prefix // address, neighbour, destination of the route, or source of the rule; none for an FDB entry
+	Dst    netip.Prefix // address, neighbour or destination of the route; none for an FDB entry
 	MAC    MAC          // of a neighbour or FDB entry
 	Via    netip.Addr   // gateway of a route, underlay address of an FDB entry
 	OnLink bool         // the gateway of the route is in no subnet of the device
-	Metric uint32       // of a route, as the kernel reports it; priority of a rule
-	Table  uint32       // of a route or rule; 0 is the main table
-	Mark   uint32       // of packets that a rule is for
+	Metric uint32       // of a route, as the kernel reports it
 	// Odd is set on what was found in the kernel with something that we never
 	// write: it equals nothing that is wanted.
 	Odd bool
@@ -46,7 +43,6 @@ type Key struct {
 	dst    netip.Prefix
 	mac    MAC
 	metric uint32
-	table  uint32
 }
 
 // Key returns the key of e.
@@ -59,9 +55,7 @@ func (e *Entry) Key() Key {
 		}
 		return k
 	case Route:
-		return Key{kind: Route, dst: e.Dst, metric: e.Metric, table: e.Table} // moves between devices
-	case Rule:
-		return Key{kind: Rule, dst: e.Dst, metric: e.Metric, table: e.Table}
+		return Key{kind: Route, dst: e.Dst, metric: e.Metric} // moves between devices
 	default:
 		return Key{kind: e.Kind, device: e.Device, dst: e.Dst}
 	}
@@ -72,7 +66,7 @@ func (e *Entry) compare(o *Entry) int {
 	if e.Kind != o.Kind {
 		return cmp.Compare(e.Kind, o.Kind)
 	}
-	if c := cmp.Or(cmp.Compare(e.Table, o.Table), cmp.Compare(e.Device, o.Device)); c != 0 {
+	if c := cmp.Compare(e.Device, o.Device); c != 0 {
 		return c
 	}
 	if c := e.Dst.Compare(o.Dst); c != 0 {
@@ -84,7 +78,7 @@ func (e *Entry) compare(o *Entry) int {
 	if c := bytes.Compare(e.MAC[:], o.MAC[:]); c != 0 {
 		return c
 	}
-	return cmp.Or(cmp.Compare(e.Metric, o.Metric), cmp.Compare(e.Table, o.Table))
+	return cmp.Compare(e.Metric, o.Metric)
 }
 
 // Entries are objects by key.

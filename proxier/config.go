@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"fairlead/nat"
 	"fairlead/overlay"
 )
 
@@ -57,10 +58,25 @@ type Config struct {
 	FlannelCompat bool
 	// PodInterfaces is nat.Tunnels.PodInterfaces.
 	PodInterfaces []string
+	// Loopback is nat.Settings.Loopback, and CheckedInterfaces is
+	// nat.Settings.CheckedInterfaces.
+	Loopback          bool
+	CheckedInterfaces []string
 	// BackendCounters is nat.Settings.BackendCounters.
 	BackendCounters bool
 	// ServiceCIDRs are used while there are no ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
+}
+
+// LoopbackNodePorts reports whether NodePorts are served on IPv4 loopback addresses.
+func (c *Config) LoopbackNodePorts() bool {
+	var set nat.Settings
+	for _, s := range c.NodePortAddresses {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			set.NodePortAddrs = append(set.NodePortAddrs, p)
+		}
+	}
+	return set.LoopbackNodePorts()
 }
 
 // Validate returns everything that is wrong with c, by the names of the flags.

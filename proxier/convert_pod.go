@@ -79,6 +79,9 @@ func (r *report) hostIP(field, s string) (netip.Addr, bool) {
 	if slices.Contains([]string{"", "0.0.0.0", "::"}, s) {
 		return netip.Addr{}, true
 	}
+	if ip, err := netip.ParseAddr(s); err == nil && ip.Unmap().IsLoopback() {
+		return ip.Unmap(), true // whether it is served depends on the configuration
+	}
 	ip, err := parseAddr(s)
 	if err != nil {
 		r.add(field, "%v; the port is not served", err)

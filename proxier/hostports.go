@@ -14,7 +14,7 @@ import (
 // hostPortsOf returns the ports of the node that its Pods have, and what is
 // wrong with them: a pure function of the Pods, the oldest first. Of two Pods
 // with one port the older has it.
-func hostPortsOf(pods []*Pod) ([]nat.HostPort, []Problem) {
+func hostPortsOf(pods []*Pod, loopback bool) ([]nat.HostPort, []Problem) {
 	var out []nat.HostPort
 	var problems []Problem
 	owner := map[inet.Addr]*Pod{}
@@ -23,6 +23,10 @@ func hostPortsOf(pods []*Pod) ([]nat.HostPort, []Problem) {
 			served := false
 			for _, hp := range p.hostPort(&p.Ports[i]) {
 				served = true
+				if why := notServed(hp.Addr.IP, loopback); why != "" {
+					problems = append(problems, Problem{Kind: kindPod, Name: p.Key.String(), Field: p.Ports[i].Field, Text: describeHostPort(hp.Addr) + " " + why})
+					continue
+				}
 				if first, taken := owner[hp.Addr]; taken {
 					problems = append(problems, Problem{
 						Kind: kindPod, Name: p.Key.String(), Field: p.Ports[i].Field,
@@ -42,6 +46,20 @@ func hostPortsOf(pods []*Pod) ([]nat.HostPort, []Problem) {
 		}
 	}
 	return out, problems
+}
+
+// notServed returns why the address of a host port cannot be served, or "". Addresses
+// of other hosts are not known here; the table leaves connections to them alone.
+func notServed(ip netip.Addr, loopback bool) string {
+	switch {
+	case !ip.IsLoopback():
+		return ""
+	case ip.Is6():
+		return "is not served: Linux sends no packets from ::1 to pods"
+	case !loopback:
+		return "is not served: loopback addresses need --cni-conf-dir"
+	}
+	return ""
 }
 
 // hostPort returns one host port for each family that the Pod and the port have.
@@ -76,7 +94,7 @@ func describeHostPort(a inet.Addr) string {
 
 // updateHostPorts brings the state up to date with the node's Pods.
 func (d *desired) updateHostPorts() {
-	ports, problems := hostPortsOf(d.store.Pods(d.cfg.NodeName))
+	ports, problems := hostPortsOf(d.store.Pods(d.cfg.NodeName), d.cfg.Loopback)
 	for _, hp := range d.hostPorts {
 		d.flowsOf(hp.Addr)
 	}

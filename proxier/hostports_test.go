@@ -38,6 +38,7 @@ func TestHostPorts(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, pods string
+		loopback   bool
 		want, told []string
 	}{{
 		name: "both families", pods: meta + status + spec("{containerPort: 80, hostPort: 8080}"),
@@ -61,14 +62,21 @@ func TestHostPorts(t *testing.T) {
 			"{name: s, restartPolicy: Always, ports: [{containerPort: 80, hostPort: 80, hostIP: 192.0.2.1}]}, {name: i, ports: [{containerPort: 81, hostPort: 81}]}]}\n",
 		want: []string{"192.0.2.1:80/tcp -> 10.244.0.3:80 default/web"},
 	}, {
-		name: "bad fields", pods: meta + status + spec("{containerPort: 0, hostPort: 80}, {containerPort: 80, hostPort: 70000}, {containerPort: 80, hostPort: 80, protocol: ICMP}, {containerPort: 80, hostPort: 80, hostIP: 127.0.0.1}, {containerPort: 81, hostPort: 81, hostIP: 192.0.2.1}"),
+		name: "bad fields", pods: meta + status + spec("{containerPort: 0, hostPort: 80}, {containerPort: 80, hostPort: 70000}, {containerPort: 80, hostPort: 80, protocol: ICMP}, {containerPort: 81, hostPort: 81, hostIP: 192.0.2.1}"),
 		want: []string{"192.0.2.1:81/tcp -> 10.244.0.3:81 default/web"},
 		told: []string{
 			"Pod default/web: spec.containers[0].ports[0].containerPort: 0 is not a port number from 1 to 65535",
 			"Pod default/web: spec.containers[0].ports[1].hostPort: 70000 is not a port number from 1 to 65535",
 			`Pod default/web: spec.containers[0].ports[2].protocol: protocol "ICMP" is not TCP, UDP or SCTP`,
-			"Pod default/web: spec.containers[0].ports[3].hostIP: 127.0.0.1 is a loopback address; the port is not served",
 		},
+	}, {
+		name: "loopback", pods: meta + status + spec("{containerPort: 80, hostPort: 80, hostIP: 127.0.0.1}, {containerPort: 80, hostPort: 80, hostIP: '::1'}"),
+		loopback: true,
+		want:     []string{"127.0.0.1:80/tcp -> 10.244.0.3:80 default/web"},
+		told:     []string{"Pod default/web: spec.containers[0].ports[1].hostPort: host port [::1]:80/tcp is not served: Linux sends no packets from ::1 to pods"},
+	}, {
+		name: "loopback without a network of ours", pods: meta + status + spec("{containerPort: 80, hostPort: 80, hostIP: 127.0.0.1}"),
+		told: []string{"Pod default/web: spec.containers[0].ports[0].hostPort: host port 127.0.0.1:80/tcp is not served: loopback addresses need --cni-conf-dir"},
 	}, {
 		name: "family of the address", pods: meta + "status: {phase: Running, podIP: 10.244.0.3}\n" + spec("{containerPort: 80, hostPort: 80, hostIP: '2001:db8::1'}"),
 		told: []string{"Pod default/web: spec.containers[0].ports[0].hostPort: the Pod has no address of the family of 2001:db8::1"},
@@ -80,7 +88,7 @@ func TestHostPorts(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			pods, told := manifestPods(t, tt.pods)
-			ports, problems := hostPortsOf(pods)
+			ports, problems := hostPortsOf(pods, tt.loopback)
 			var got []string
 			for _, hp := range ports {
 				got = append(got, fmt.Sprintf("%s -> %s %s", hp.Addr, hp.Pod, hp.Owner))

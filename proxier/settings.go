@@ -29,6 +29,7 @@ func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
 	s := nat.Settings{
 		MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll, KeepInvalid: cfg.KeepInvalid,
 		Cluster: clusterOf(cfg, in), BackendCounters: cfg.BackendCounters,
+		Loopback: cfg.Loopback, CheckedInterfaces: cfg.CheckedInterfaces,
 	}
 	unknown := &report{kind: kindNode, name: cfg.NodeName}
 	s.Pods = detector(cfg, in.node, unknown)

@@ -85,6 +85,8 @@ func readExpr(family uint8, name string, data []byte) expr.Any {
 		return readByteorder(data)
 	case "cmp":
 		e = &expr.Cmp{}
+	case "counter":
+		e = &expr.Counter{}
 	case "ct":
 		return readCt(data)
 	case "dynset":

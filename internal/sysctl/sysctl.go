@@ -30,6 +30,9 @@ type Config struct {
 	// RouterAdvertised are devices with a default route that the kernel learnt
 	// from a router; see the function of that name.
 	RouterAdvertised []string
+	// Localnet are devices, or "all" or "default", by which connections from
+	// 127.0.0.1 leave for pods.
+	Localnet []string
 	// Asymmetric is whether packets may come in by another device than replies
 	// go out: more than one uplink, or direct routing beside the overlay.
 	Asymmetric bool
@@ -59,6 +62,12 @@ func Needed(c Config) []Setting {
 			// What counts is the greater one of this and conf/all.
 			Path: device("ipv4", c.Overlay, "rp_filter"), Want: "2",
 			Why: "packets that nodes send through the tunnel while replies take another way are dropped",
+		})
+	}
+	for _, dev := range slices.Sorted(slices.Values(c.Localnet)) {
+		out = append(out, Setting{
+			Path: device("ipv4", dev, "route_localnet"), Want: "1",
+			Why: "connections of this node to 127.0.0.1 do not reach host ports and NodePorts",
 		})
 	}
 	if c.IPv4 && c.Asymmetric {

@@ -26,6 +26,10 @@ func TestNeeded(t *testing.T) {
 			"net.ipv6.conf.all.disable_ipv6=0 (report)", "net.ipv6.conf.default.disable_ipv6=0 (report)",
 			"net.ipv6.conf.all.forwarding=1",
 		}},
+		{"loopback", Config{IPv4: true, Localnet: []string{"veth1", "default"}}, []string{
+			"net.ipv4.ip_forward=1", "net.ipv4.conf.default.forwarding=1",
+			"net.ipv4.conf.default.route_localnet=1", "net.ipv4.conf.veth1.route_localnet=1",
+		}},
 		{"bridge", Config{IPv4: true, Bridge: true, Asymmetric: true}, []string{
 			"net.ipv4.ip_forward=1", "net.ipv4.conf.default.forwarding=1", "net.bridge.bridge-nf-call-iptables=1",
 			"net.ipv4.conf.all.rp_filter=2 (report)",

@@ -52,14 +52,15 @@ func Settings() nat.Settings {
 	return nat.Settings{
 		Pods:          nat.PodMatch{CIDRs: Prefixes("10.244.0.0/16", "fd00:10:244::/56")},
 		NodePortAddrs: Prefixes("0.0.0.0/0", "::/0"),
-		ServiceCIDRs:  Prefixes("10.96.0.0/16", "fd00:10:96::/112"),
-		Cluster:       Prefixes("10.244.0.0/16", "fd00:10:244::/56"),
+		Loopback:      true, CheckedInterfaces: []string{"veth*", "cni0"},
+		ServiceCIDRs: Prefixes("10.96.0.0/16", "fd00:10:96::/112"),
+		Cluster:      Prefixes("10.244.0.0/16", "fd00:10:244::/56"),
 		Egress: nat.Egress{
 			Sources: Prefixes("10.244.0.0/24", "fd00:10:244::/64"),
 			Keep:    Prefixes("169.254.0.0/16"), KeepNodes: true,
 		},
 		Tunnels: nat.Tunnels{
-			Port: 8472, PodInterfaces: []string{"veth*", "cni0"}, ReplyMark: 0x2000, KeepSource: true,
+			Port: 8472, PodInterfaces: []string{"veth*", "cni0"},
 			Addrs: []netip.Addr{netip.MustParseAddr("192.168.0.1"), netip.MustParseAddr("2001:db8::1")},
 		},
 	}

@@ -46,7 +46,7 @@ func hostPortElements(ports []nat.HostPort) []ruleset.Element {
 	seen := map[inet.Addr]bool{}
 	for _, p := range ports {
 		fam := inet.FamilyOf(p.Addr.IP)
-		if seen[p.Addr] || p.Addr.IP.IsLoopback() || inet.FamilyOf(p.Pod.Addr()) != fam {
+		if seen[p.Addr] || inet.FamilyOf(p.Pod.Addr()) != fam {
 			continue
 		}
 		seen[p.Addr] = true

@@ -70,6 +70,8 @@ func describe(e expr.Any) string {
 		c.RegAddrMax, c.RegProtoMax = max(c.RegAddrMax, c.RegAddrMin), max(c.RegProtoMax, c.RegProtoMin)
 		c.Specified = c.RegProtoMin != 0 // and sets this flag, too.
 		return fmt.Sprintf("nat %+v", c)
+	case *expr.Counter:
+		return "counter" // whatever it has counted
 	case *nft.MasqueradePorts:
 		return fmt.Sprintf("masquerade ports %v %d %d", e.FullyRandom, e.RegProtoMin, e.RegProtoMax)
 	case *nft.CtOriginal:
@@ -89,6 +91,7 @@ const (
 	chainInvalid     = "invalid"
 	chainTunnels     = "tunnels"
 	chainTunnelGuard = "tunnel-guard"
+	chainSources     = "source-check"
 	chainTunnelsOut  = "tunnels-output"
 	chainMasquerade  = "masq"   // "masquerade" is a word of nft's
 	chainReject      = "refuse" // "reject" is a word of nft's
@@ -161,7 +164,11 @@ var Hooks = map[string]*Hook{
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityMangle,
 		Text: "type filter hook prerouting priority mangle; policy accept;",
 	},
-	// In front of connection tracking.
+	// In front of connection tracking: nothing is remembered of a forged packet.
+	chainSources: {
+		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityRaw,
+		Text: "type filter hook prerouting priority raw; policy accept;",
+	},
 	chainTunnels: {
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityRaw,
 		Text: "type filter hook prerouting priority raw; policy accept;",

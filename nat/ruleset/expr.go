@@ -87,18 +87,51 @@ func ctState(bit uint32) []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)})
 }
 
-// notLoopback leaves NodePorts on loopback addresses alone: after DNAT their
-// packets would leave the node with a loopback source, which is a martian.
-func notLoopback(f inet.Family) (string, []expr.Any) {
+// notLoopback skips loopback addresses unless those of IPv4 are served. After DNAT their packets
+// would leave the node with a loopback source, which the kernel refuses to send by an
+// interface without route_localnet. The text ends with a space unless it is empty.
+func notLoopback(f inet.Family, served bool) (string, []expr.Any) {
+	if served && f == inet.IPv4 {
+		return "", nil
+	}
+	text, match := loopback(f, expr.CmpOpNeq, false)
+	return text + " ", match
+}
+
+// loopback compares the source or destination with the loopback range.
+func loopback(f inet.Family, op expr.CmpOp, source bool) (string, []expr.Any) {
+	side, load, offset := "daddr", daddr(f, reg1), uint32(16)
+	if source {
+		side, load, offset = "saddr", saddr(f, reg1), 12
+	}
+	not := ""
+	if op == expr.CmpOpNeq {
+		not = "!= "
+	}
 	if f == inet.IPv6 {
-		loopback := netip.IPv6Loopback().As16()
-		return "ip6 daddr != ::1", append(daddr(f, reg1),
-			&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: loopback[:]})
+		ip := netip.IPv6Loopback().As16()
+		return "ip6 " + side + " " + not + "::1", append(load, &expr.Cmp{Op: op, Register: reg1, Data: ip[:]})
 	}
 	// nft compares the first byte only, as the prefix ends with it.
-	return "ip daddr != 127.0.0.0/8", one(
-		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 1},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: []byte{127}})
+	return "ip " + side + " " + not + "127.0.0.0/8", one(
+		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1},
+		&expr.Cmp{Op: op, Register: reg1, Data: []byte{127}})
+}
+
+// loopbackIndex is the index of the loopback device of every network namespace.
+const loopbackIndex = 1
+
+// notByLoopback matches packets that arrive (or leave) by another device than lo.
+func notByLoopback(key expr.MetaKey) []expr.Any {
+	return one(&expr.Meta{Key: key, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(loopbackIndex)})
+}
+
+// noRouteBack matches packets whose source address is not routed to the device that
+// they arrive by.
+func noRouteBack() []expr.Any {
+	return one(&expr.Fib{Register: reg1, ResultOIF: true, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: make([]byte, 4)})
 }
 
 // Registers. A 16-byte register number n covers the 4-byte ones 4n+4 to 4n+7.
@@ -269,12 +302,6 @@ func ctStatus(bits uint32) []expr.Any {
 
 // ctStatusDNAT matches flows whose destination was rewritten, by any program.
 func ctStatusDNAT() []expr.Any { return ctStatus(ipsDstNAT) }
-
-// notTranslated matches flows whose destination nobody rewrote.
-func notTranslated() []expr.Any {
-	return append(masked(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, ipsDstNAT, 0),
-		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: make([]byte, 4)})
-}
 
 func masked(load expr.Any, mask, xor uint32) []expr.Any {
 	return one(load, &expr.Bitwise{

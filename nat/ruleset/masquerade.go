@@ -85,5 +85,11 @@ func masqueradeRules(s *nat.Settings) []rule {
 			fmt.Sprintf("ct status dnat %s saddr . %s daddr @%s goto %s", ipWord(f), ipWord(f), hairpin, chainMasquerade),
 			ctStatusDNAT(), onlyFamily(f), saddr(f, reg1), daddr(f, next(reg1, AddrLen(f))), inSet(hairpin), gotoChain(chainMasquerade)))
 	}
+	if s.ServesLoopback() {
+		text, match := loopback(inet.IPv4, expr.CmpOpEq, true)
+		rules = append(rules, newRule(
+			fmt.Sprintf("ct status dnat oif != \"lo\" %s goto %s", text, chainMasquerade),
+			ctStatusDNAT(), notByLoopback(expr.MetaKeyOIF), onlyFamily(inet.IPv4), match, gotoChain(chainMasquerade)))
+	}
 	return append(rules, egressRules(&s.Egress)...)
 }

@@ -66,7 +66,7 @@ func CompareDrops(a, b string) int {
 func Program(s *nat.Settings, sticky bool) []Chain {
 	chains := []Chain{
 		{Name: chainReject, Rules: []rule{newRule("reject", reject())}},
-		{Name: chainServices, Rules: serviceRules()},
+		{Name: chainServices, Rules: serviceRules(s)},
 		{Name: chainMasquerade, Rules: masqueradeChain(&s.Tunnels)},
 		{Name: chainPostrouting, Hook: Hooks[chainPostrouting], Rules: masqueradeRules(s)},
 		{Name: chainPrerouting, Hook: Hooks[chainPrerouting], Rules: []rule{jumpServices()}},
@@ -83,12 +83,15 @@ func Program(s *nat.Settings, sticky bool) []Chain {
 			Chain{Name: chainInvalidSource, Rules: invalidRules()},
 			Chain{Name: chainInvalid, Hook: Hooks[chainInvalid], Rules: []rule{gotoInvalid()}})
 	}
+	if rules := sourceRules(s); len(rules) > 0 {
+		chains = append(chains, Chain{Name: chainSources, Hook: Hooks[chainSources], Rules: rules})
+	}
 	if s.Tunnels.Port != 0 {
 		chains = append(chains,
 			Chain{Name: chainTunnelIn, Rules: untrackedRules()},
 			Chain{Name: chainTunnels, Hook: Hooks[chainTunnels], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelIn)}},
 			Chain{Name: chainTunnelDrop, Rules: guardRules(&s.Tunnels)},
-			Chain{Name: chainTunnelGuard, Hook: Hooks[chainTunnelGuard], Rules: append([]rule{tunnelJump(&s.Tunnels, chainTunnelDrop)}, replyRules(&s.Tunnels)...)},
+			Chain{Name: chainTunnelGuard, Hook: Hooks[chainTunnelGuard], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelDrop)}},
 			Chain{Name: chainTunnelOut, Rules: outgoingRules()},
 			Chain{Name: chainTunnelsOut, Hook: Hooks[chainTunnelsOut], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelOut)}})
 	}

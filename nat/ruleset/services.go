@@ -7,13 +7,14 @@ import (
 	"fmt"
 
 	"fairlead/internal/inet"
+	"fairlead/nat"
 )
 
 func jumpServices() rule { return newRule("jump "+chainServices, jumpTo(chainServices)) }
 
 // serviceRules dispatch a new connection. NAT chains see the first packet of a
 // flow only, so every verdict of ours is for new connections only.
-func serviceRules() []rule {
+func serviceRules(s *nat.Settings) []rule {
 	var rules []rule
 	for _, f := range inet.Families() {
 		ip := ipWord(f)
@@ -29,30 +30,37 @@ func serviceRules() []rule {
 	}
 	for _, f := range inet.Families() {
 		load, _ := dialled(f, true)
-		text, notLoopback := notLoopback(f)
+		text, notLoopback := notLoopback(f, s.LoopbackNodePorts())
 		rules = append(rules, newRule(
-			fmt.Sprintf("%s %s daddr @%s fib daddr type local %s vmap @%s", text, ipWord(f),
+			fmt.Sprintf("%s%s daddr @%s fib daddr type local %s vmap @%s", text, ipWord(f),
 				Set{NodePortAddrs, f}, dialledText(f, true), Set{NodePorts, f}),
 			onlyFamily(f), notLoopback, daddr(f, reg1), inSet(Set{NodePortAddrs, f}),
 			localAddress(false), load, vmap(Set{NodePorts, f})))
 	}
 	for _, f := range inet.Families() {
-		rules = append(rules, hostPortRules(f)...)
+		rules = append(rules, hostPortRules(s, f)...)
 	}
 	return rules
 }
 
-// hostPortRules send a connection to the pod that the port of this node belongs
-// to: as a container runtime would, so the pod sees who dialled.
-func hostPortRules(f inet.Family) []rule {
-	one, all := Set{HostIPPorts, f}, Set{HostPorts, f}
-	byAddr, _ := dialled(f, false)
-	byPort, _ := dialled(f, true)
-	text, notLoopback := notLoopback(f)
-	return []rule{
-		newRule(fmt.Sprintf("dnat %s to %s map @%s", ipWord(f), dialledText(f, false), one),
-			onlyFamily(f), byAddr, dnatTo(one)),
-		newRule(fmt.Sprintf("%s fib daddr type local dnat %s to %s map @%s", text, ipWord(f), dialledText(f, true), all),
-			onlyFamily(f), notLoopback, localAddress(false), byPort, dnatTo(all)),
+// hostPortRules send a connection to the pod that the port of this node belongs to.
+// The pod sees the address of the client, as it does with a container runtime. Pods
+// may ask for any address, so the rules serve only those of this node.
+func hostPortRules(s *nat.Settings, f inet.Family) []rule {
+	var rules []rule
+	for _, node := range []bool{false, true} {
+		set := Set{HostIPPorts, f}
+		if node {
+			set = Set{HostPorts, f}
+		}
+		load, _ := dialled(f, node)
+		text, notLoopback := notLoopback(f, s.Loopback)
+		if node && text == "" {
+			text = "meta nfproto " + nfprotoWord(f) + " "
+		}
+		rules = append(rules, newRule(
+			fmt.Sprintf("%sfib daddr type local dnat %s to %s map @%s", text, ipWord(f), dialledText(f, node), set),
+			onlyFamily(f), notLoopback, localAddress(false), load, dnatTo(set)))
 	}
+	return rules
 }

@@ -56,8 +56,10 @@ func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kuber
 	if n.cfg.MasqFile != "" {
 		group.Go(func() error { return n.followMasqFile(ctx) })
 	}
-	if n.cfg.Active {
+	if n.cfg.Active || n.proxy.LoopbackNodePorts() {
 		group.Go(func() error { return n.keepSysctls(ctx) })
+	}
+	if n.cfg.Active {
 		group.Go(func() error { return n.keepFirewall(ctx) })
 	}
 	if n.cfg.SetCondition && n.cfg.Active && client != nil {
@@ -144,6 +146,9 @@ func (n *Network) Ready() bool {
 
 // sysctls returns what the kernel settings depend on.
 func (n *Network) sysctls() sysctl.Config {
+	if !n.cfg.Active {
+		return sysctl.Config{}
+	}
 	c := sysctl.Config{
 		IPv4: true, Bridge: slices.Contains(n.proxy.PodInterfaces, "cni0"),
 		Asymmetric: n.proxy.Overlay != nil && n.proxy.Overlay.Mode == overlay.Direct,

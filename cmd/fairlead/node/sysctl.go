@@ -41,6 +41,9 @@ func (n *Network) applySysctls(ctx context.Context) {
 	if cfg.RouterAdvertised, err = sysctl.RouterAdvertised(0); err != nil {
 		log.Error(err, "Failed to check whether a router advertises this node's default route")
 	}
+	if cfg.Localnet, err = n.localnet(); err != nil {
+		log.Error(err, "Failed to list the devices of pods")
+	}
 	needed := sysctl.Needed(cfg)
 	for i := range needed {
 		needed[i].Report = needed[i].Report || !n.cfg.SetSysctls
@@ -54,4 +57,17 @@ func (n *Network) applySysctls(ctx context.Context) {
 		texts[i] = f.String()
 	}
 	n.store.NodeReport(n.proxy.NodeName, "sysctl", texts)
+}
+
+// localnet returns the devices by which connections from 127.0.0.1 leave: those of pods
+// for host ports, and any device for NodePorts. New devices copy "default".
+func (n *Network) localnet() ([]string, error) {
+	switch {
+	case n.proxy.LoopbackNodePorts():
+		return []string{"all"}, nil
+	case !n.proxy.Loopback:
+		return nil, nil
+	}
+	pods, err := sysctl.Devices(n.proxy.PodInterfaces)
+	return append(pods, "default"), err
 }

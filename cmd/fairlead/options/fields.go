@@ -28,7 +28,7 @@ const (
 	noIPVS      = "fairlead has no IPVS mode"
 	noWindows   = "applies to Windows"
 	noMinPeriod = "changes are written at once, at a cost that depends on the change alone"
-	noLocalhost = "NodePorts are not served on loopback addresses"
+	noLocalhost = "use \"localhost\" in --nodeport-addresses to serve NodePorts on 127.0.0.1"
 	noRefresh   = "watches need no refresh: a gap is detected and listed again"
 	noHidden    = "fairlead has no hidden metrics"
 	noOOMScore  = "the kubelet sets -997 for Pods of priority class system-node-critical"

@@ -34,6 +34,7 @@ type networkFlags struct {
 	setSysctls   bool
 	openFirewall bool
 	setCondition bool
+	checkSources bool
 	cni          node.CNI
 }
 
@@ -58,6 +59,7 @@ func (f *networkFlags) registerTable(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.ipMasq, "ip-masq", false, "masquerade connections of this node's pods to addresses outside of the cluster")
 	fs.BoolVar(&f.ipMasqNodes, "ip-masq-nodes", true, "with --ip-masq, masquerade connections to other nodes, too")
 	fs.StringVar(&f.cni.ConfDir, "cni-conf-dir", "", "directory of CNI configurations, usually "+cni.DefaultDir+", where the agent writes that of the pods' network; empty writes none")
+	fs.BoolVar(&f.checkSources, "pod-source-check", true, "with --cni-conf-dir, drop and count packets of pods whose source address is not the pod's own, or with --cni-plugin=bridge, not one of this node's pods")
 	fs.StringVar(&f.cni.Plugin, "cni-plugin", string(cni.PTP), "CNI plugin that connects pods to the node: ptp or bridge")
 }
 
@@ -108,9 +110,6 @@ func (f *networkFlags) apply(cfg *proxier.Config) error {
 				Mode: mode, VNI: f.vni, Port: f.port, MTU: f.mtu,
 				ClusterCIDRs: cfg.ClusterCIDRs, ServiceCIDRs: cfg.ServiceCIDRs,
 			}
-			if cfg.MasqueradeMark == overlay.DefaultMark {
-				cfg.Overlay.ReplyMark = overlay.DefaultMark >> 1
-			}
 			errs = append(errs, f.takeOver(cfg))
 			if err := cfg.Overlay.Validate(); err != nil {
 				errs = append(errs, fmt.Errorf("--overlay: %w", err))
@@ -125,7 +124,10 @@ func (f *networkFlags) apply(cfg *proxier.Config) error {
 	}
 	cfg.Masquerade, cfg.KeepNodes = f.ipMasq, f.ipMasq && !f.ipMasqNodes
 	if f.cni.ConfDir != "" {
-		cfg.PodInterfaces = podInterfaces(f.cni.Plugin)
+		cfg.PodInterfaces, cfg.Loopback = podInterfaces(f.cni.Plugin), true
+		if f.checkSources {
+			cfg.CheckedInterfaces = cfg.PodInterfaces
+		}
 	}
 	return errors.Join(append(errs, validateCNI(&f.cni))...)
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package oci
+package main
 
 import (
 	"archive/tar"
@@ -23,40 +23,40 @@ import (
 // epoch is the time of everything in the image.
 func epoch() time.Time { return time.Unix(0, 0).UTC() }
 
-// PlatformImage is the image of one platform, and the sizes of its two layers in bytes,
+// platformImage is the image of one platform, and the sizes of its two layers,
 // unpacked and packed.
-type PlatformImage struct {
+type platformImage struct {
 	v1.Image
-	Platform                 v1.Platform
-	Agent, Plugins           int64
-	AgentLayer, PluginsLayer int64
+	platform                 v1.Platform
+	agent, plugins           int64
+	agentLayer, pluginsLayer int64
 }
 
-// Assemble puts the plugins, which hardly ever change, below the agent.
-func Assemble(o Options, platform string, files []File) (PlatformImage, error) {
+// assemble puts the plugins, which hardly ever change, below the agent.
+func assemble(platform, version string, files []file) (platformImage, error) {
 	goos, arch, _ := strings.Cut(platform, "/")
-	out := PlatformImage{Platform: v1.Platform{OS: goos, Architecture: arch}}
+	out := platformImage{platform: v1.Platform{OS: goos, Architecture: arch}}
 	if arch == "arm64" {
-		out.Platform.Variant = "v8"
+		out.platform.Variant = "v8"
 	}
-	var agent, cni []File
+	var agent, cni []file
 	for _, f := range files {
-		if path.Dir(f.Name) == pluginsDir {
-			cni = append(cni, f)
-		} else {
+		if f.name == agentPath {
 			agent = append(agent, f)
+		} else {
+			cni = append(cni, f)
 		}
 	}
 	bottom, packed, size, err := layer(cni)
 	if err != nil {
 		return out, err
 	}
-	out.Plugins, out.PluginsLayer = size, packed
+	out.plugins, out.pluginsLayer = size, packed
 	top, packed, size, err := layer(agent)
 	if err != nil {
 		return out, err
 	}
-	out.Agent, out.AgentLayer = size, packed
+	out.agent, out.agentLayer = size, packed
 
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	img, err = mutate.Append(img,
@@ -70,13 +70,17 @@ func Assemble(o Options, platform string, files []File) (PlatformImage, error) {
 		return out, fmt.Errorf("read config: %w", err)
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = out.Platform.OS, out.Platform.Architecture, out.Platform.Variant
+	config.OS, config.Architecture, config.Variant = out.platform.OS, out.platform.Architecture, out.platform.Variant
 	config.Created = v1.Time{Time: epoch()}
 	config.Config = v1.Config{
 		Entrypoint: []string{"/" + agentPath},
 		User:       "0:0", // a process of another user would not keep NET_ADMIN
 		WorkingDir: "/",
-		Labels:     o.labels(),
+		Labels: map[string]string{
+			"org.opencontainers.image.title":    "fairlead",
+			"org.opencontainers.image.version":  version,
+			"org.opencontainers.image.licenses": "Apache-2.0",
+		},
 	}
 	out.Image, err = mutate.ConfigFile(img, config)
 	return out, err
@@ -84,16 +88,16 @@ func Assemble(o Options, platform string, files []File) (PlatformImage, error) {
 
 // layer returns a layer of files that nobody may write to, owned by root, and
 // its size packed and unpacked.
-func layer(files []File) (l v1.Layer, packed, unpacked int64, err error) {
+func layer(files []file) (l v1.Layer, packed, unpacked int64, err error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	made := map[string]bool{}
 	for _, f := range files {
-		content, err := os.ReadFile(f.Source)
+		content, err := os.ReadFile(f.source)
 		if err != nil {
 			return nil, 0, 0, err
 		}
-		for _, dir := range parents(f.Name) {
+		for _, dir := range parents(f.name) {
 			if !made[dir] {
 				made[dir] = true
 				if err := w.WriteHeader(header(dir+"/", tar.TypeDir, 0)); err != nil {
@@ -101,7 +105,7 @@ func layer(files []File) (l v1.Layer, packed, unpacked int64, err error) {
 				}
 			}
 		}
-		if err := w.WriteHeader(header(f.Name, tar.TypeReg, int64(len(content)))); err != nil {
+		if err := w.WriteHeader(header(f.name, tar.TypeReg, int64(len(content)))); err != nil {
 			return nil, 0, 0, err
 		}
 		if _, err := w.Write(content); err != nil {

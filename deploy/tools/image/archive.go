@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package oci
+package main
 
 import (
 	"archive/tar"
@@ -17,18 +17,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-
-	"fairlead/deploy/tools/internal/chart"
 )
 
-// Write puts the images of all platforms into one OCI archive and returns the
+// write puts the images of all platforms into one OCI archive and returns the
 // digest of their index.
-func Write(o Options, images []PlatformImage, dir string) (v1.Hash, error) {
+func write(o options, images []platformImage, dir string) (v1.Hash, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, img := range images {
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img.Image, Descriptor: v1.Descriptor{Platform: &img.Platform, Annotations: o.labels()}})
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img.Image, Descriptor: v1.Descriptor{Platform: &img.platform}})
 	}
-	index = mutate.Annotations(index, o.labels()).(v1.ImageIndex)
 	digest, err := index.Digest()
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("hash index: %w", err)
@@ -40,16 +37,16 @@ func Write(o Options, images []PlatformImage, dir string) (v1.Hash, error) {
 	}
 	// The first is for containerd, the second for everybody else.
 	names := map[string]string{
-		"io.containerd.image.name":          o.Name + ":" + chart.Tag(o.Version),
-		"org.opencontainers.image.ref.name": chart.Tag(o.Version),
+		"io.containerd.image.name":          o.name + ":" + tag(o.version),
+		"org.opencontainers.image.ref.name": tag(o.version),
 	}
 	if err := l.AppendIndex(index, layout.WithAnnotations(names)); err != nil {
 		return v1.Hash{}, fmt.Errorf("write layout: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(o.Out), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
 		return v1.Hash{}, err
 	}
-	out, err := os.Create(o.Out)
+	out, err := os.Create(o.out)
 	if err != nil {
 		return v1.Hash{}, err
 	}
