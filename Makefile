@@ -12,6 +12,8 @@ PLATFORMS ?= linux/amd64,linux/arm64
 BASE       := $(shell sed -n 's/^appVersion: *//p' deploy/chart/Chart.yaml)
 VERSION    ?= $(BASE)-dev+$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 REPOSITORY ?= localhost/fairlead
+SOURCE     ?=
+REVISION    = -revision '$(shell git rev-parse HEAD 2>/dev/null)' -source '$(SOURCE)'
 LDFLAGS   := -X k8s.io/component-base/version.gitVersion=$(VERSION)
 
 # What bench measures against says that it is what it is.
@@ -68,6 +70,33 @@ check: deps-check fmt ## Check format, go.mod, lint, the chart, its manifests an
 	$(GO) vet ./...
 	cd bench && $(GO) mod tidy -diff
 	cd deploy/tools && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
+	cd internal/tools/vuln && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
+	@$(MAKE) --no-print-directory lint
+
+# golangci-lint is a tool of a module of its own, whose 500 dependencies are not ours.
+bin/golangci-lint: internal/tools/lint/go.mod internal/tools/lint/go.sum
+	cd internal/tools/lint && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../../bin/golangci-lint \
+		github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: lint
+lint: bin/golangci-lint ## Run golangci-lint (first build: 2 min)
+	bin/golangci-lint config verify
+	bin/golangci-lint run ./...
+	cd deploy/tools && ../../bin/golangci-lint run --config ../../.golangci.yml ./...
+	cd internal/tools/vuln && ../../../bin/golangci-lint run --config ../../../.golangci.yml ./...
+
+.PHONY: vuln
+vuln: ## Run govulncheck with the newest reports, which come through the Go module proxy
+	cd internal/tools/vuln && $(GO) run . -out ../../../bin/vulndb
+	cd internal/tools/vuln && $(GO) build -o ../../../bin/govulncheck golang.org/x/vuln/cmd/govulncheck
+	bin/govulncheck -db file://$(abspath bin/vulndb) ./...
+
+.PHONY: cover
+cover: deps ## Run all tests and write the coverage to bin/cover.html and bin/cover.txt
+	@mkdir -p bin
+	$(GO) test -count=1 -coverpkg=./... -coverprofile=bin/cover.out $(PKG)
+	$(GO) tool cover -html=bin/cover.out -o bin/cover.html
+	@$(GO) tool cover -func=bin/cover.out >bin/cover.txt; tail -1 bin/cover.txt
 
 
 .PHONY: race
@@ -86,11 +115,21 @@ manifests: ## Rewrite deploy/kustomize, which comes from deploy/chart
 
 .PHONY: image
 image: ## Write the image for PLATFORMS to bin/fairlead.tar, an OCI archive
-	cd deploy/tools && $(GO) run ./image -version '$(VERSION)' -name '$(REPOSITORY)' -platforms $(PLATFORMS)
+	cd deploy/tools && $(GO) run ./image -version '$(VERSION)' -name '$(REPOSITORY)' -platforms $(PLATFORMS) $(REVISION)
 
 .PHONY: chart
 chart: ## Write the chart to bin/fairlead-VERSION.tgz, for the image of the same version
 	cd deploy/tools && $(GO) run ./pack -version '$(VERSION)'
+
+.PHONY: release
+release: ## Write a release to bin/release, with VERSION=v1.2.3 REPOSITORY=registry.example/fairlead
+	@test '$(origin VERSION)' = 'command line' || { echo "say which: make release VERSION=v1.2.3 REPOSITORY=registry.example/fairlead"; exit 1; }
+	@test -z "$$(git status --porcelain)" || { echo "commit first: a release is made of a commit"; exit 1; }
+	cd deploy/tools && $(GO) run ./release -version '$(VERSION)' -repository '$(REPOSITORY)' -platforms $(PLATFORMS) $(REVISION)
+
+.PHONY: notice
+notice: ## Rewrite NOTICE after a change of dependencies
+	cd deploy/tools && $(GO) run ./notice
 
 .PHONY: fuzz
 fuzz: deps ## Run each fuzz test for FUZZTIME=30s

@@ -110,6 +110,12 @@ type Tunnels struct {
 	// end for any name that begins so. No tunnel packet may come from there,
 	// whatever address it bears.
 	PodInterfaces []string
+	// ReplyMark is the bit that marks packets of pods which answer a node's own
+	// address, so that a routing rule can send them back through the tunnel; 0 is none.
+	ReplyMark uint32
+	// KeepSource keeps a node's own address in front of backends on other nodes where
+	// policy Local would let it: their replies come back through the tunnel.
+	KeepSource bool
 }
 
 // PodMatch recognises traffic that comes from the cluster's pods. At most one

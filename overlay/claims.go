@@ -86,6 +86,18 @@ func (b *addressBook) remove(a netip.Addr) {
 	}
 }
 
+// count returns how many nodes have an address, as far as that is more than one.
+func (b addressBook) count(a netip.Addr) int {
+	i, found := slices.BinarySearchFunc(b, a, netip.Addr.Compare)
+	switch {
+	case !found:
+		return 0
+	case i+1 < len(b) && b[i+1] == a:
+		return 2
+	}
+	return 1
+}
+
 // within returns an address that lies in p, if there is one.
 func (b addressBook) within(p netip.Prefix) (netip.Addr, bool) {
 	i, _ := slices.BinarySearchFunc(b, p.Addr(), netip.Addr.Compare)

@@ -57,9 +57,15 @@ const (
 	DefaultVNI      = 1
 	DefaultPort     = 8472
 	DefaultProtocol = 102
+	DefaultMark     = 0x2000
 	DefaultDevice4  = "fairlead.1"
 	DefaultDevice6  = "fairlead-v6.1"
 )
+
+// ReplyTable is the number of the routing table for replies to nodes, and the
+// priority of the rule that leads there. It is the port of VXLAN, so that people
+// recognise it.
+const ReplyTable = 8472
 
 // Config is what all nodes of a cluster agree on. The zero value of a field is
 // its default.
@@ -80,6 +86,10 @@ type Config struct {
 	MTU int
 	// Protocol is the number that marks our routes: 102.
 	Protocol uint8
+	// ReplyMark is the bit that a packet filter sets in the mark of packets that answer
+	// connections which came through the tunnel from nodes' own addresses: 0x2000. They
+	// take the routes of ReplyTable.
+	ReplyMark uint32
 	// ClusterCIDRs, if there are any of a family, contain all pod CIDRs of it.
 	ClusterCIDRs []netip.Prefix
 	// ServiceCIDRs must not overlap them.
@@ -101,6 +111,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Device6 == "" {
 		c.Device6 = DefaultDevice6
+	}
+	if c.ReplyMark == 0 {
+		c.ReplyMark = DefaultMark
 	}
 	if c.Protocol == 0 {
 		c.Protocol = DefaultProtocol
@@ -136,6 +149,9 @@ func (c Config) Validate() error {
 	}
 	if c.Device4 == c.Device6 {
 		bad("overlay devices for IPv4 and IPv6 have the same name %q", c.Device4)
+	}
+	if c.ReplyMark&(c.ReplyMark-1) != 0 {
+		bad("overlay mark %#x is not one bit", c.ReplyMark)
 	}
 	if c.MTU != 0 && (c.MTU < minMTU4 || c.MTU > maxMTU) {
 		bad("overlay MTU %d is not in %d..%d", c.MTU, minMTU4, maxMTU)

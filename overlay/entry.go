@@ -18,6 +18,7 @@ const (
 	FDB                   // peer's VTEP MAC to underlay address
 	Neighbour             // peer's VTEP address to VTEP MAC
 	Route                 // peer's pod CIDR to VTEP address, or to underlay address
+	Rule                  // replies of pods to nodes, to the table of their routes
 )
 
 // Entry is one object on a device. Entries are comparable: what is equal in the
@@ -25,11 +26,13 @@ const (
 type Entry struct {
 	Kind   Kind
 	Device string
-	Dst    netip.Prefix // address, neighbour or destination of the route; none for an FDB entry
+	Dst    netip.Prefix // address, neighbour, destination of the route, or source of the rule; none for an FDB entry
 	MAC    MAC          // of a neighbour or FDB entry
 	Via    netip.Addr   // gateway of a route, underlay address of an FDB entry
 	OnLink bool         // the gateway of the route is in no subnet of the device
-	Metric uint32       // of a route, as the kernel reports it
+	Metric uint32       // of a route, as the kernel reports it; priority of a rule
+	Table  uint32       // of a route or rule; 0 is the main table
+	Mark   uint32       // of packets that a rule is for
 	// Odd is set on what was found in the kernel with something that we never
 	// write: it equals nothing that is wanted.
 	Odd bool
@@ -43,6 +46,7 @@ type Key struct {
 	dst    netip.Prefix
 	mac    MAC
 	metric uint32
+	table  uint32
 }
 
 // Key returns the key of e.
@@ -55,7 +59,9 @@ func (e *Entry) Key() Key {
 		}
 		return k
 	case Route:
-		return Key{kind: Route, dst: e.Dst, metric: e.Metric} // moves between devices
+		return Key{kind: Route, dst: e.Dst, metric: e.Metric, table: e.Table} // moves between devices
+	case Rule:
+		return Key{kind: Rule, dst: e.Dst, metric: e.Metric, table: e.Table}
 	default:
 		return Key{kind: e.Kind, device: e.Device, dst: e.Dst}
 	}
@@ -66,7 +72,7 @@ func (e *Entry) compare(o *Entry) int {
 	if e.Kind != o.Kind {
 		return cmp.Compare(e.Kind, o.Kind)
 	}
-	if c := cmp.Compare(e.Device, o.Device); c != 0 {
+	if c := cmp.Or(cmp.Compare(e.Table, o.Table), cmp.Compare(e.Device, o.Device)); c != 0 {
 		return c
 	}
 	if c := e.Dst.Compare(o.Dst); c != 0 {
@@ -78,7 +84,7 @@ func (e *Entry) compare(o *Entry) int {
 	if c := bytes.Compare(e.MAC[:], o.MAC[:]); c != 0 {
 		return c
 	}
-	return cmp.Compare(e.Metric, o.Metric)
+	return cmp.Or(cmp.Compare(e.Metric, o.Metric), cmp.Compare(e.Table, o.Table))
 }
 
 // Entries are objects by key.

@@ -16,9 +16,10 @@ type Planner struct {
 	cfg  Config
 	net  Underlay
 	self *Node
-	own  [2]netip.Addr // addresses by which self sends
-	mtu  [2]int        // of the devices
-	vtep [2]netip.Addr // own VTEP addresses, by family of pods
+	own  [2]netip.Addr   // addresses by which self sends
+	mtu  [2]int          // of the devices
+	vtep [2]netip.Addr   // own VTEP addresses, by family of pods
+	pods [2]netip.Prefix // own pod CIDRs
 	// carries says for each device which families of pods it carries.
 	carries [2][2]bool
 
@@ -61,6 +62,7 @@ func (p *Planner) carry(device inet.Family, pod netip.Addr) bool {
 	if !p.carries[device][pods] {
 		p.carries[device][pods] = true
 		p.put(Entry{Kind: Address, Device: p.cfg.device(device), Dst: Single(p.vtep[pods])})
+		p.put(Entry{Kind: Rule, Dst: p.pods[pods], Metric: ReplyTable, Table: ReplyTable, Mark: p.cfg.ReplyMark})
 	}
 	return true
 }

@@ -19,7 +19,7 @@ func (p Plan) String() string {
 	}
 	for _, s := range Diff(nil, p.Entries) {
 		b.WriteString(s.String())
-		if s.Kind == Route {
+		if s.Kind == Route || s.Kind == Rule {
 			fmt.Fprintf(&b, " proto %d", p.Protocol)
 		}
 		b.WriteByte('\n')
@@ -49,6 +49,8 @@ func (s Step) String() string {
 		return fmt.Sprintf("bridge fdb %s %s dev %s dst %s self permanent", verb, e.MAC, e.Device, e.Via)
 	case Neighbour:
 		return fmt.Sprintf("ip neighbour %s %s lladdr %s dev %s nud permanent", verb, e.Dst.Addr(), e.MAC, e.Device)
+	case Rule:
+		return "ip " + when(e.Dst.Addr().Is6(), "-6 ") + "rule " + verb + " " + e.rule()
 	default:
 		return "ip route " + verb + " " + e.route()
 	}
@@ -64,7 +66,14 @@ func (e *Entry) route() string {
 	if e.Metric != metric(inet.FamilyOf(e.Dst.Addr())) {
 		fmt.Fprintf(&b, " metric %d", e.Metric)
 	}
+	if e.Table != 0 {
+		fmt.Fprintf(&b, " table %d", e.Table)
+	}
 	return b.String()
+}
+
+func (e *Entry) rule() string {
+	return fmt.Sprintf("from %s fwmark %#x/%#x lookup %d priority %d", e.Dst, e.Mark, e.Mark, e.Table, e.Metric)
 }
 
 // String names the entry for errors.
@@ -76,6 +85,8 @@ func (e Entry) String() string {
 		return fmt.Sprintf("FDB entry %s dst %s dev %s", e.MAC, e.Via, e.Device)
 	case Neighbour:
 		return fmt.Sprintf("neighbour %s lladdr %s dev %s", e.Dst.Addr(), e.MAC, e.Device)
+	case Rule:
+		return "rule " + e.rule()
 	default:
 		return "route " + e.route()
 	}

@@ -114,6 +114,11 @@ func (p *Planner) leave(n *Node) bool {
 	if n.VTEPs != [2]MAC{} {
 		return false // two nodes may have the same one, and the same entry
 	}
+	for _, a := range n.Underlay {
+		if p.book.count(a.Unmap()) > 1 {
+			return false // and the same route for replies
+		}
+	}
 	alone := *p
 	alone.Entries, alone.problems, alone.carries = Entries{}, nil, p.attached
 	alone.owners = newClaims(nil)
@@ -151,6 +156,9 @@ func (p *Planner) fits(n *Node) bool {
 	for _, a := range n.Underlay {
 		if a = a.Unmap(); !a.IsValid() {
 			continue
+		}
+		if p.book.count(a) > 0 {
+			return false
 		}
 		for _, bits := range p.owners.lengths[inet.FamilyOf(a)] {
 			if _, inside := p.owners.owner[netip.PrefixFrom(a, bits).Masked()]; inside {

@@ -93,7 +93,9 @@ func tunnelGuard(cfg *Config, node *Node, own []netip.Addr) nat.Tunnels {
 	if !cfg.tunnels() {
 		return nat.Tunnels{}
 	}
-	out := nat.Tunnels{Port: cfg.Overlay.WithDefaults().Port, PodInterfaces: cfg.PodInterfaces}
+	out := nat.Tunnels{Port: cfg.Overlay.WithDefaults().Port, PodInterfaces: cfg.PodInterfaces,
+		ReplyMark: cfg.Overlay.WithDefaults().ReplyMark, KeepSource: !cfg.FlannelCompat,
+	}
 	if node != nil {
 		out.Addrs = slices.Clone(node.Underlay)
 	}

@@ -103,7 +103,7 @@ func TestSettings(t *testing.T) {
 	}, {
 		name: "tunnels", cfg: Config{ClusterCIDRs: pods, Overlay: &overlay.Config{Mode: overlay.Direct}, PodInterfaces: []string{"veth*"}}, node: node,
 		want: nat.Settings{Pods: nat.PodMatch{CIDRs: pods}, Cluster: pods, NodePortAddrs: all,
-			Tunnels: nat.Tunnels{Port: 8472, Addrs: mustAddrs("192.0.2.1"), PodInterfaces: []string{"veth*"}}},
+			Tunnels: nat.Tunnels{Port: 8472, Addrs: mustAddrs("192.0.2.1"), PodInterfaces: []string{"veth*"}, ReplyMark: 0x2000, KeepSource: true}},
 	}, {
 		name: "routes without tunnels", cfg: Config{Overlay: &overlay.Config{Mode: overlay.HostGateway}}, node: node,
 		want: nat.Settings{NodePortAddrs: all},

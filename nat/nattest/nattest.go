@@ -60,7 +60,7 @@ func Settings() nat.Settings {
 			Keep:    Prefixes("169.254.0.0/16"), KeepNodes: true,
 		},
 		Tunnels: nat.Tunnels{
-			Port: 8472, PodInterfaces: []string{"veth*", "cni0"},
+			Port: 8472, PodInterfaces: []string{"veth*", "cni0"}, ReplyMark: 0x2000, KeepSource: true,
 			Addrs: []netip.Addr{netip.MustParseAddr("192.168.0.1"), netip.MustParseAddr("2001:db8::1")},
 		},
 	}

@@ -303,6 +303,12 @@ func ctStatus(bits uint32) []expr.Any {
 // ctStatusDNAT matches flows whose destination was rewritten, by any program.
 func ctStatusDNAT() []expr.Any { return ctStatus(ipsDstNAT) }
 
+// notTranslated matches flows whose destination nobody rewrote.
+func notTranslated() []expr.Any {
+	return append(masked(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, ipsDstNAT, 0),
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: make([]byte, 4)})
+}
+
 func masked(load expr.Any, mask, xor uint32) []expr.Any {
 	return one(load, &expr.Bitwise{
 		SourceRegister: reg1, DestRegister: reg1, Len: 4,

@@ -73,6 +73,11 @@ func (s Shape) decide(set *nat.Settings) []rule {
 	if text, inside := podMatch(&set.Pods, s.Family, false); text != "" {
 		rules = append(rules, newRule(text+" goto "+all.String(), inside, gotoChain(all.String())))
 	}
+	if set.Tunnels.KeepSource {
+		own := Set{VTEPs, s.Family}
+		rules = append(rules, newRule(fmt.Sprintf("%s saddr @%s goto %s", ipWord(s.Family), own, all),
+			onlyFamily(s.Family), saddr(s.Family, reg1), inSet(own), gotoChain(all.String())))
+	}
 	rules = append(rules, newRule("fib saddr type local "+markText+" goto "+all.String(),
 		localAddress(true), mark, gotoChain(all.String())))
 	if s.locals == noLocals {

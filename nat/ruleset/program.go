@@ -91,7 +91,7 @@ func Program(s *nat.Settings, sticky bool) []Chain {
 			Chain{Name: chainTunnelIn, Rules: untrackedRules()},
 			Chain{Name: chainTunnels, Hook: Hooks[chainTunnels], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelIn)}},
 			Chain{Name: chainTunnelDrop, Rules: guardRules(&s.Tunnels)},
-			Chain{Name: chainTunnelGuard, Hook: Hooks[chainTunnelGuard], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelDrop)}},
+			Chain{Name: chainTunnelGuard, Hook: Hooks[chainTunnelGuard], Rules: append([]rule{tunnelJump(&s.Tunnels, chainTunnelDrop)}, replyRules(&s.Tunnels)...)},
 			Chain{Name: chainTunnelOut, Rules: outgoingRules()},
 			Chain{Name: chainTunnelsOut, Hook: Hooks[chainTunnelsOut], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelOut)}})
 	}

@@ -60,6 +60,23 @@ func guardRules(o *nat.Tunnels) []rule {
 	return rules
 }
 
+// replyRules mark what pods answer to connections from nodes' own addresses, so that
+// the answer takes the tunnel by which the connection came. A connection that was
+// translated here came by the underlay, and so goes its answer.
+func replyRules(o *nat.Tunnels) []rule {
+	if o.ReplyMark == 0 {
+		return nil
+	}
+	var rules []rule
+	for _, f := range inet.Families() {
+		cluster, nodes := Set{Cluster, f}, Set{Nodes, f}
+		rules = append(rules, newRule(
+			fmt.Sprintf("ct direction reply ct status ! dnat %s saddr @%s %s daddr @%s meta mark set meta mark | 0x%08x", ipWord(f), cluster, ipWord(f), nodes, o.ReplyMark),
+			isReply(), notTranslated(), onlyFamily(f), saddr(f, reg1), inSet(cluster), daddr(f, reg1), inSet(nodes), setMarkBit(o.ReplyMark)))
+	}
+	return rules
+}
+
 // outgoingRules leave the packets of this node's tunnels to other nodes untracked.
 // Other packets to the same port stay tracked, so that they can be translated.
 func outgoingRules() []rule {

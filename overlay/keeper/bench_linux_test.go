@@ -58,7 +58,7 @@ func BenchmarkEvent(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		in.version++
 		in.peers[77].Underlay = node(10000 + i%100).Underlay
-		if r := k.must(b, in, false); r.Written != 2 || r.Resynced {
+		if r := k.must(b, in, false); r.Written != 6 || r.Resynced {
 			b.Fatalf("wrote %d, resynced %v", r.Written, r.Resynced)
 		}
 	}

@@ -87,16 +87,16 @@ func TestEcho(t *testing.T) {
 	k.sync(t, node(1), peers...)
 	k.quiet(t)
 	_, written, repaired, passes := k.last()
-	if repaired != 0 || written != 4+999*6 || passes > 5 {
+	if repaired != 0 || written != 6+999*8 || passes > 5 {
 		t.Errorf("wrote %d, repaired %d in %d passes", written, repaired, passes)
 	}
 	moved := append([]overlay.Node(nil), peers...)
 	moved[500].Underlay = node(2000).Underlay
-	if r := k.sync(t, node(1), moved...); r.Written != 2 || r.Resynced {
+	if r := k.sync(t, node(1), moved...); r.Written != 6 || r.Resynced {
 		t.Errorf("one node moved: wrote %d, read the kernel: %v", r.Written, r.Resynced)
 	}
 	k.quiet(t)
-	if _, written, repaired, after := k.last(); written != 4+999*6+2 || repaired != 0 || after > passes+1 {
+	if _, written, repaired, after := k.last(); written != 6+999*8+6 || repaired != 0 || after > passes+1 {
 		t.Errorf("one node moved: %d passes, %d repaired", after-passes, repaired)
 	}
 	want := k.want()

@@ -31,7 +31,7 @@ type writer struct {
 var errNoDevice = errors.New("its device is not there")
 
 func (w *writer) add(s overlay.Step, repair bool) {
-	if _, there := w.k.index[s.Device]; !there && (s.Op != overlay.Remove || s.Kind != overlay.Route) {
+	if _, there := w.k.index[s.Device]; !there && s.Kind != overlay.Rule && (s.Op != overlay.Remove || s.Kind != overlay.Route) {
 		if s.Op == overlay.Remove {
 			delete(w.k.have, s.Key()) // gone with its device
 		} else {

@@ -5,6 +5,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 
 	"fairlead/internal/nl"
@@ -34,6 +35,8 @@ func decodeEntry(m nl.Reply, protocol uint8) (Found, bool) {
 		return decodeNeighbour(m.Body)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return decodeRoute(m.Body, protocol)
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		return decodeRule(m.Body, protocol)
 	}
 	return Found{}, false
 }
@@ -126,9 +129,51 @@ func decodeRoute(b []byte, protocol uint8) (f Found, ok bool) {
 		}
 	}
 	f.Dst = netip.PrefixFrom(dst, bits)
-	ok = table == unix.RT_TABLE_MAIN && f.Dst.IsValid()
+	if table != unix.RT_TABLE_MAIN {
+		f.Table = table
+	}
+	ok = (table == unix.RT_TABLE_MAIN || table == overlay.ReplyTable) && f.Dst.IsValid()
 	if ok && proto != protocol {
 		f.protocol = proto
 	}
 	return f, ok && proto == protocol
+}
+
+// decodeRule reads a routing rule. Ours have our protocol (FRA_PROTOCOL, 4.17).
+func decodeRule(b []byte, protocol uint8) (f Found, ok bool) {
+	if len(b) < unix.SizeofRtMsg { // struct fib_rule_hdr has the same size
+		return f, false
+	}
+	family, bits, action, flags := b[0], int(b[2]), b[7], nl.U32(b[8:])
+	f.Kind, f.Table = overlay.Rule, uint32(b[4])
+	f.Odd = action != unix.FR_ACT_TO_TBL || flags != 0 || b[1] != 0 || b[3] != 0 // inverted, with a destination or TOS
+	src := netip.IPv4Unspecified()
+	if family == unix.AF_INET6 {
+		src = netip.IPv6Unspecified()
+	}
+	var proto uint8
+	var mask uint32
+	for kind, v := range nl.Attrs(b[unix.SizeofRtMsg:]) {
+		switch kind {
+		case unix.FRA_SRC:
+			src, _ = netip.AddrFromSlice(v)
+		case unix.FRA_FWMARK:
+			f.Mark = nl.U32(v)
+		case unix.FRA_FWMASK:
+			mask = nl.U32(v)
+		case unix.FRA_TABLE:
+			f.Table = nl.U32(v)
+		case unix.FRA_PRIORITY:
+			f.Metric = nl.U32(v)
+		case unix.FRA_PROTOCOL:
+			proto = nl.U8(v)
+		case unix.FRA_SUPPRESS_PREFIXLEN:
+			f.Odd = f.Odd || nl.U32(v) != math.MaxUint32
+		case unix.FRA_IIFNAME, unix.FRA_OIFNAME, unix.FRA_GOTO, unix.FRA_TUN_ID, unix.FRA_UID_RANGE, unix.FRA_IP_PROTO, unix.FRA_SPORT_RANGE, unix.FRA_DPORT_RANGE:
+			f.Odd = true
+		}
+	}
+	f.Odd = f.Odd || mask != f.Mark
+	f.Dst = netip.PrefixFrom(src, bits)
+	return f, proto == protocol && f.Dst.IsValid()
 }

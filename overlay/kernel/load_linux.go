@@ -123,7 +123,7 @@ func (v *View) readAddresses(s *Conn, at map[int32]int) error {
 func (v *View) readDefaults(s *Conn, at map[int32]int) error {
 	for _, family := range inet.Families() {
 		err := nl.Repeat("routes", func() error {
-			return dumpRoutes(s, family, 0, func(m nl.Reply) {
+			return dumpRoutes(s, family, unix.RT_TABLE_MAIN, 0, func(m nl.Reply) {
 				f, _ := decodeRoute(m.Body, 0)
 				if i, known := at[f.Index]; known && f.Dst.Bits() == 0 && !f.Odd {
 					v.Net.Links[i].Default[family] = true
@@ -137,12 +137,28 @@ func (v *View) readDefaults(s *Conn, at map[int32]int) error {
 	return nil
 }
 
-// dumpRoutes reads the main table, and of that the routes of one protocol only
-// unless it is 0.
-func dumpRoutes(s *Conn, f inet.Family, protocol uint8, each func(nl.Reply)) error {
+// dumpRoutes reads a table, and of that the routes of one protocol only unless it
+// is 0. A table without routes may not exist.
+func dumpRoutes(s *Conn, f inet.Family, table uint32, protocol uint8, each func(nl.Reply)) error {
 	body := make([]byte, unix.SizeofRtMsg)
 	body[0], body[5] = osFamilyOf(f), protocol
-	return s.dump(unix.RTM_GETROUTE, body, func(r *nl.Messages) { r.U32(unix.RTA_TABLE, unix.RT_TABLE_MAIN) }, only(body[0], each))
+	err := s.dump(unix.RTM_GETROUTE, body, func(r *nl.Messages) { r.U32(unix.RTA_TABLE, table) }, only(body[0], each))
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+// dumpRules reads the routing rules of a family. A kernel without policy routing
+// has none.
+func dumpRules(s *Conn, f inet.Family, each func(nl.Reply)) error {
+	body := make([]byte, unix.SizeofRtMsg) // struct fib_rule_hdr
+	body[0] = osFamilyOf(f)
+	err := s.dump(unix.RTM_GETRULE, body, nil, only(body[0], each))
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) {
+		return nil
+	}
+	return err
 }
 
 // only passes on objects of a family: asked for one that it is built without,
@@ -201,7 +217,7 @@ func (l *Snapshot) read(s *Conn, cfg *overlay.Config, devices map[int32]string, 
 			return
 		}
 		f.Device = names(f.Index)
-		if f.Kind != overlay.Route {
+		if f.Kind != overlay.Route && f.Kind != overlay.Rule {
 			if _, ours := devices[f.Index]; !ours || Ignored(&f.Entry) {
 				return
 			}
@@ -209,6 +225,12 @@ func (l *Snapshot) read(s *Conn, cfg *overlay.Config, devices map[int32]string, 
 		switch other, taken := l.Entries[f.Key()]; {
 		case !taken:
 			l.Put(f.Entry)
+		case f.Kind == overlay.Rule:
+			// The kernel deletes the first rule that matches, whichever it is, so that both
+			// have to go.
+			other.Odd, f.Odd = true, true
+			l.Put(other)
+			l.Extras = append(l.Extras, f)
 		case other != f.Entry: // else it was reported twice
 			l.Extras = append(l.Extras, f)
 		}
@@ -228,7 +250,8 @@ func (l *Snapshot) read(s *Conn, cfg *overlay.Config, devices map[int32]string, 
 		protocol = 0
 	}
 	for _, f := range inet.Families() {
-		errs = append(errs, dumpRoutes(s, f, protocol, note))
+		errs = append(errs, dumpRoutes(s, f, unix.RT_TABLE_MAIN, protocol, note),
+			dumpRoutes(s, f, overlay.ReplyTable, cfg.Protocol, note), dumpRules(s, f, note))
 	}
 	for index := range devices {
 		errs = append(errs, dumpLinkLocal(s, index, note))

@@ -45,7 +45,7 @@ type Interest struct {
 func watchGroups() []uint32 {
 	return []uint32{
 		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
 	}
 }
 
@@ -83,7 +83,7 @@ func Watch(ctx context.Context, ns *netns.NS, matters func() *Interest, noted fu
 }
 
 func (in *Interest) event(m nl.Reply) (Event, bool) {
-	e := Event{Gone: m.Kind == unix.RTM_DELLINK || m.Kind == unix.RTM_DELADDR || m.Kind == unix.RTM_DELNEIGH || m.Kind == unix.RTM_DELROUTE}
+	e := Event{Gone: m.Kind == unix.RTM_DELLINK || m.Kind == unix.RTM_DELADDR || m.Kind == unix.RTM_DELNEIGH || m.Kind == unix.RTM_DELROUTE || m.Kind == unix.RTM_DELRULE}
 	if m.Kind == unix.RTM_NEWLINK || m.Kind == unix.RTM_DELLINK {
 		l, ok := decodeLink(m.Body)
 		e.Link = &l
@@ -103,5 +103,5 @@ func (in *Interest) event(m nl.Reply) (Event, bool) {
 	case f.Kind == overlay.Address && !slices.Contains(in.Ours, f.Index):
 		return e, slices.Contains(in.Uplinks, f.Index) || slices.Contains(in.Underlay, f.Dst.Addr()) || in.Uplink.Matches("", f.Dst.Addr())
 	}
-	return e, f.Kind == overlay.Route || slices.Contains(in.Ours, f.Index)
+	return e, f.Kind == overlay.Route || f.Kind == overlay.Rule || slices.Contains(in.Ours, f.Index)
 }

@@ -24,6 +24,7 @@ type Service struct {
 	NodePort   uint16 // 0 for none
 	TargetPort uint16
 	Sticky     bool // sessionAffinity: ClientIP
+	Local      bool // externalTrafficPolicy: Local
 	Endpoints  []Endpoint
 }
 
@@ -101,6 +102,9 @@ spec:
 `, s.Name, s.typ(), s.ClusterIPs[0])
 	for _, ip := range s.ClusterIPs {
 		fmt.Fprintf(&b, "  - \"%s\"\n", ip)
+	}
+	if s.Local {
+		b.WriteString("  externalTrafficPolicy: Local\n")
 	}
 	b.WriteString("  ipFamilyPolicy: PreferDualStack\n  ipFamilies:\n")
 	for _, one := range list {

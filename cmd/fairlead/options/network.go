@@ -110,6 +110,9 @@ func (f *networkFlags) apply(cfg *proxier.Config) error {
 				Mode: mode, VNI: f.vni, Port: f.port, MTU: f.mtu,
 				ClusterCIDRs: cfg.ClusterCIDRs, ServiceCIDRs: cfg.ServiceCIDRs,
 			}
+			if cfg.MasqueradeMark == overlay.DefaultMark {
+				cfg.Overlay.ReplyMark = overlay.DefaultMark >> 1
+			}
 			errs = append(errs, f.takeOver(cfg))
 			if err := cfg.Overlay.Validate(); err != nil {
 				errs = append(errs, fmt.Errorf("--overlay: %w", err))

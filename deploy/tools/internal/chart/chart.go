@@ -149,3 +149,19 @@ func (c *Chart) Pack(w io.Writer, at time.Time) error {
 	}
 	return errors.Join(t.Close(), z.Close())
 }
+
+// Pin makes the image with the given digest the chart's default.
+func (c *Chart) Pin(digest string) error {
+	const was = "\n  digest: \"\"\n"
+	for _, f := range slices.Concat(c.c.Raw, c.c.Templates) {
+		if f.Name != chartutil.ValuesfileName {
+			continue
+		}
+		if strings.Count(string(f.Data), was) != 1 {
+			return errors.New("values.yaml has no line of an empty image.digest")
+		}
+		f.Data = []byte(strings.Replace(string(f.Data), was, "\n  digest: "+digest+"\n", 1))
+		return yaml.Unmarshal(f.Data, &c.c.Values)
+	}
+	return errors.New("the chart has no values.yaml")
+}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package oci
 
 import (
 	"archive/tar"
@@ -23,38 +23,38 @@ import (
 )
 
 // pretend returns files that look as if somebody else had made them at another time.
-func pretend(t *testing.T, mode os.FileMode, at time.Time) []file {
+func pretend(t *testing.T, mode os.FileMode, at time.Time) []File {
 	t.Helper()
 	dir := t.TempDir()
-	var out []file
+	var out []File
 	for _, name := range []string{agentPath, pluginsDir + "/bridge", pluginsDir + "/ptp"} {
 		source := filepath.Join(dir, filepath.Base(name))
 		if err := errors.Join(os.WriteFile(source, []byte("I am "+name), mode), os.Chtimes(source, at, at)); err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, file{name, source})
+		out = append(out, File{name, source})
 	}
 	return out
 }
 
 // archiveOf writes an image of two platforms and returns the digest of the index
 // and the file's bytes.
-func archiveOf(t *testing.T, files []file) (v1.Hash, []byte) {
+func archiveOf(t *testing.T, files []File) (v1.Hash, []byte) {
 	t.Helper()
-	o := options{out: filepath.Join(t.TempDir(), "image.tar"), name: "docker.io/library/fairlead", version: "v1.2.3+abc"}
-	var images []platformImage
+	o := Options{Out: filepath.Join(t.TempDir(), "image.tar"), Name: "docker.io/library/fairlead", Version: "v1.2.3+abc"}
+	var images []PlatformImage
 	for _, p := range []string{"linux/amd64", "linux/arm64"} {
-		img, err := assemble(p, o.version, files)
+		img, err := Assemble(o, p, files)
 		if err != nil {
 			t.Fatal(err)
 		}
 		images = append(images, img)
 	}
-	digest, err := write(o, images, t.TempDir())
+	digest, err := Write(o, images, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(o.out)
+	data, err := os.ReadFile(o.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,28 +145,30 @@ func checkFiles(t *testing.T, img v1.Image) {
 // TestBuild compiles for this machine, twice: the same bytes, static, stripped,
 // small enough, and they run.
 func TestBuild(t *testing.T) {
-	o := options{root: "../../..", version: "v9.9.9-test"}
+	o := Options{Root: "../../../..", Version: "v9.9.9-test"}
 	platform := "linux/" + runtime.GOARCH
 	var digests [2]v1.Hash
 	for i := range digests {
-		files, err := build(t.Context(), o, platform, t.TempDir())
+		files, err := Build(t.Context(), o, platform, t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
-		img, err := assemble(platform, o.version, files)
+		img, err := Assemble(o, platform, files)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if digests[i], err = img.Digest(); err != nil {
 			t.Fatal(err)
 		}
-		if img.agent > maxAgent || len(files) != 5 {
-			t.Errorf("the agent has %d bytes; %d files", img.agent, len(files))
+		if img.Agent > maxAgent || len(files) != 7 {
+			t.Errorf("the agent has %d bytes; %d files", img.Agent, len(files))
 		}
 		for _, f := range files {
-			checkStatic(t, f.source)
+			if f.Name != "LICENSE" && f.Name != "NOTICE" {
+				checkStatic(t, f.Source)
+			}
 		}
-		if out, err := exec.CommandContext(t.Context(), files[0].source, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "fairlead v9.9.9-test ") {
+		if out, err := exec.CommandContext(t.Context(), files[0].Source, "version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "fairlead v9.9.9-test ") {
 			t.Errorf("fairlead version: %s, %v", out, err)
 		}
 	}
@@ -184,5 +186,26 @@ func checkStatic(t *testing.T, path string) {
 	defer func() { _ = f.Close() }()
 	if slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) || f.Section(".symtab") != nil {
 		t.Errorf("%s is not static, or not stripped", path)
+	}
+}
+
+// TestLabels checks that the image and the index say what they are made of.
+func TestLabels(t *testing.T) {
+	o := Options{Version: "v1.2.3", Revision: "abc", Source: "https://git.example/fairlead"}
+	img, err := Assemble(o, "linux/amd64", pretend(t, 0o600, time.Unix(1, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"version": "v1.2.3", "revision": "abc", "source": "https://git.example/fairlead", "licenses": "Apache-2.0"} {
+		if got := config.Config.Labels["org.opencontainers.image."+name]; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if _, ok := (Options{}).labels()["org.opencontainers.image.source"]; ok {
+		t.Error("an unknown source is named")
 	}
 }

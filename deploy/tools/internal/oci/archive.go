@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package oci
 
 import (
 	"archive/tar"
@@ -17,15 +17,18 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"fairlead/deploy/tools/internal/chart"
 )
 
-// write puts the images of all platforms into one OCI archive and returns the
+// Write puts the images of all platforms into one OCI archive and returns the
 // digest of their index.
-func write(o options, images []platformImage, dir string) (v1.Hash, error) {
+func Write(o Options, images []PlatformImage, dir string) (v1.Hash, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, img := range images {
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img.Image, Descriptor: v1.Descriptor{Platform: &img.platform}})
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img.Image, Descriptor: v1.Descriptor{Platform: &img.Platform, Annotations: o.labels()}})
 	}
+	index = mutate.Annotations(index, o.labels()).(v1.ImageIndex)
 	digest, err := index.Digest()
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("hash index: %w", err)
@@ -37,16 +40,16 @@ func write(o options, images []platformImage, dir string) (v1.Hash, error) {
 	}
 	// The first is for containerd, the second for everybody else.
 	names := map[string]string{
-		"io.containerd.image.name":          o.name + ":" + tag(o.version),
-		"org.opencontainers.image.ref.name": tag(o.version),
+		"io.containerd.image.name":          o.Name + ":" + chart.Tag(o.Version),
+		"org.opencontainers.image.ref.name": chart.Tag(o.Version),
 	}
 	if err := l.AppendIndex(index, layout.WithAnnotations(names)); err != nil {
 		return v1.Hash{}, fmt.Errorf("write layout: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(o.Out), 0o755); err != nil {
 		return v1.Hash{}, err
 	}
-	out, err := os.Create(o.out)
+	out, err := os.Create(o.Out)
 	if err != nil {
 		return v1.Hash{}, err
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package oci
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"fairlead/deploy/tools/internal/deps"
 )
 
 // Where the image has its files.
@@ -19,19 +21,18 @@ const (
 	pluginsDir = "opt/cni/bin"
 )
 
-// plugins are built from the module that go.mod of this directory's module fixes.
-func plugins() []string {
+// Plugins are the packages of the CNI plugins, whose version go.mod of this module pins.
+func Plugins() []string {
 	const module = "github.com/containernetworking/plugins/plugins/"
 	return []string{module + "main/bridge", module + "main/loopback", module + "main/ptp", module + "ipam/host-local"}
 }
 
-// A file of the image, by its path there and here.
-type file struct{ name, source string }
+// File is one of the image, by its path there and here.
+type File struct{ Name, Source string }
 
-// build compiles everything for a platform into dir; Go's cache makes a second
-// time cheap. What depends on the machine is left out: paths, the state of the
-// repository, and cgo.
-func build(ctx context.Context, o options, platform, dir string) ([]file, error) {
+// Build compiles everything for a platform into dir. The result is the same on every
+// machine: paths, the state of the repository and cgo are left out.
+func Build(ctx context.Context, o Options, platform, dir string) ([]File, error) {
 	goos, arch, ok := strings.Cut(platform, "/")
 	if !ok {
 		return nil, fmt.Errorf("platform %q is not os/arch", platform)
@@ -49,15 +50,26 @@ func build(ctx context.Context, o options, platform, dir string) ([]file, error)
 		}
 		return nil
 	}
-	if err := gobuild(o.root, "-X k8s.io/component-base/version.gitVersion="+o.version, "./cmd/fairlead"); err != nil {
+	if err := gobuild(o.Root, "-X k8s.io/component-base/version.gitVersion="+o.Version, "./cmd/fairlead"); err != nil {
 		return nil, err
 	}
-	if err := gobuild(filepath.Join(o.root, "deploy", "tools"), "", plugins()...); err != nil {
+	if err := gobuild(filepath.Join(o.Root, "deploy", "tools"), "", Plugins()...); err != nil {
 		return nil, err
 	}
-	files := []file{{agentPath, filepath.Join(dir, "fairlead")}}
-	for _, p := range plugins() {
-		files = append(files, file{path.Join(pluginsDir, path.Base(p)), filepath.Join(dir, path.Base(p))})
+	files := []File{{agentPath, filepath.Join(dir, "fairlead")}}
+	for _, name := range []string{"LICENSE", "NOTICE"} {
+		files = append(files, File{name, filepath.Join(o.Root, name)})
+	}
+	for _, p := range Plugins() {
+		files = append(files, File{path.Join(pluginsDir, path.Base(p)), filepath.Join(dir, path.Base(p))})
 	}
 	return files, nil
+}
+
+// Programs returns what the image is built from, for lists of what it contains.
+func Programs(root string) []deps.Program {
+	return []deps.Program{
+		{Dir: root, Packages: []string{"./cmd/fairlead"}},
+		{Dir: filepath.Join(root, "deploy", "tools"), Packages: Plugins()},
+	}
 }

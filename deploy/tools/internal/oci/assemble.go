@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package oci
 
 import (
 	"archive/tar"
@@ -23,40 +23,40 @@ import (
 // epoch is the time of everything in the image.
 func epoch() time.Time { return time.Unix(0, 0).UTC() }
 
-// platformImage is the image of one platform, and the sizes of its two layers,
+// PlatformImage is the image of one platform, and the sizes of its two layers in bytes,
 // unpacked and packed.
-type platformImage struct {
+type PlatformImage struct {
 	v1.Image
-	platform                 v1.Platform
-	agent, plugins           int64
-	agentLayer, pluginsLayer int64
+	Platform                 v1.Platform
+	Agent, Plugins           int64
+	AgentLayer, PluginsLayer int64
 }
 
-// assemble puts the plugins, which hardly ever change, below the agent.
-func assemble(platform, version string, files []file) (platformImage, error) {
+// Assemble puts the plugins, which hardly ever change, below the agent.
+func Assemble(o Options, platform string, files []File) (PlatformImage, error) {
 	goos, arch, _ := strings.Cut(platform, "/")
-	out := platformImage{platform: v1.Platform{OS: goos, Architecture: arch}}
+	out := PlatformImage{Platform: v1.Platform{OS: goos, Architecture: arch}}
 	if arch == "arm64" {
-		out.platform.Variant = "v8"
+		out.Platform.Variant = "v8"
 	}
-	var agent, cni []file
+	var agent, cni []File
 	for _, f := range files {
-		if f.name == agentPath {
-			agent = append(agent, f)
-		} else {
+		if path.Dir(f.Name) == pluginsDir {
 			cni = append(cni, f)
+		} else {
+			agent = append(agent, f)
 		}
 	}
 	bottom, packed, size, err := layer(cni)
 	if err != nil {
 		return out, err
 	}
-	out.plugins, out.pluginsLayer = size, packed
+	out.Plugins, out.PluginsLayer = size, packed
 	top, packed, size, err := layer(agent)
 	if err != nil {
 		return out, err
 	}
-	out.agent, out.agentLayer = size, packed
+	out.Agent, out.AgentLayer = size, packed
 
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	img, err = mutate.Append(img,
@@ -70,17 +70,13 @@ func assemble(platform, version string, files []file) (platformImage, error) {
 		return out, fmt.Errorf("read config: %w", err)
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = out.platform.OS, out.platform.Architecture, out.platform.Variant
+	config.OS, config.Architecture, config.Variant = out.Platform.OS, out.Platform.Architecture, out.Platform.Variant
 	config.Created = v1.Time{Time: epoch()}
 	config.Config = v1.Config{
 		Entrypoint: []string{"/" + agentPath},
 		User:       "0:0", // a process of another user would not keep NET_ADMIN
 		WorkingDir: "/",
-		Labels: map[string]string{
-			"org.opencontainers.image.title":    "fairlead",
-			"org.opencontainers.image.version":  version,
-			"org.opencontainers.image.licenses": "Apache-2.0",
-		},
+		Labels:     o.labels(),
 	}
 	out.Image, err = mutate.ConfigFile(img, config)
 	return out, err
@@ -88,16 +84,16 @@ func assemble(platform, version string, files []file) (platformImage, error) {
 
 // layer returns a layer of files that nobody may write to, owned by root, and
 // its size packed and unpacked.
-func layer(files []file) (l v1.Layer, packed, unpacked int64, err error) {
+func layer(files []File) (l v1.Layer, packed, unpacked int64, err error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	made := map[string]bool{}
 	for _, f := range files {
-		content, err := os.ReadFile(f.source)
+		content, err := os.ReadFile(f.Source)
 		if err != nil {
 			return nil, 0, 0, err
 		}
-		for _, dir := range parents(f.name) {
+		for _, dir := range parents(f.Name) {
 			if !made[dir] {
 				made[dir] = true
 				if err := w.WriteHeader(header(dir+"/", tar.TypeDir, 0)); err != nil {
@@ -105,7 +101,7 @@ func layer(files []file) (l v1.Layer, packed, unpacked int64, err error) {
 				}
 			}
 		}
-		if err := w.WriteHeader(header(f.name, tar.TypeReg, int64(len(content)))); err != nil {
+		if err := w.WriteHeader(header(f.Name, tar.TypeReg, int64(len(content)))); err != nil {
 			return nil, 0, 0, err
 		}
 		if _, err := w.Write(content); err != nil {
