@@ -33,7 +33,7 @@ func (p *Planner) local(f inet.Family, node netip.Addr) netip.Addr {
 			return a
 		}
 	}
-	if u.chosen() {
+	if u.Selects() {
 		a := p.selected(f, node)
 		if !a.IsValid() {
 			p.add(p.self.Name, fieldUnderlay, "no interface with an %s address matches %s: the node's tunnels over %s wait for one", f, u, f)

@@ -28,8 +28,8 @@ type Uplink struct {
 	Addresses [2]netip.Addr
 }
 
-// chosen reports whether anything is selected.
-func (u *Uplink) chosen() bool { return len(u.Interfaces) > 0 || u.CanReach.IsValid() }
+// Selects reports whether u selects an interface.
+func (u *Uplink) Selects() bool { return len(u.Interfaces) > 0 || u.CanReach.IsValid() }
 
 // Validate reports everything that is wrong with u.
 func (u *Uplink) Validate() error {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"fairlead/cmd/fairlead-lab/world"
@@ -81,13 +80,9 @@ func TestSourceThroughOverlay(t *testing.T) {
 func strictIPv6(t *testing.T, nodes []*lab.Node) {
 	t.Helper()
 	for _, n := range nodes {
-		cmd := nstest.Command(t, n.NS, "nft", "-f", "-")
-		cmd.Stdin = strings.NewReader(`table inet strict { chain pre { type filter hook prerouting priority -10;
+		runNFT(t, n.Host, `table inet strict { chain pre { type filter hook prerouting priority -10;
 			iifname eth0 meta nfproto ipv6 fib saddr . iif oif missing drop
 			}
 		}`)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("nft: %v\n%s", err, out)
-		}
 	}
 }

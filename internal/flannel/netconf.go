@@ -49,6 +49,7 @@ type Backend struct {
 	MTU int
 	// DirectRouting asks for plain routes to nodes in the same subnet.
 	DirectRouting bool
+	Uplink        Uplink
 }
 
 // Read reads the file at path, or the one of FileName in the directory.
@@ -78,6 +79,9 @@ type file struct {
 		Port          uint16
 		MTU           int
 		DirectRouting bool
+
+		Iface, IfaceRegex                   names
+		IfaceCanReach, PublicIP, PublicIPv6 string
 	}
 }
 
@@ -109,6 +113,10 @@ func Parse(data []byte) (*NetConf, error) {
 	add("IPv6Network", f.IPv6Network, f.EnableIPv6 != nil && *f.EnableIPv6, false)
 	if b := f.Backend; b != nil {
 		c.Backend = Backend{Type: strings.ToLower(b.Type), VNI: 1, Port: b.Port, MTU: b.MTU, DirectRouting: b.DirectRouting}
+		c.Backend.Uplink = Uplink{
+			Iface: b.Iface, IfaceRegex: b.IfaceRegex, IfaceCanReach: b.IfaceCanReach,
+			PublicIP: b.PublicIP, PublicIPv6: b.PublicIPv6,
+		}
 		if b.VNI != nil {
 			c.Backend.VNI = *b.VNI
 		}

@@ -21,7 +21,7 @@ func unusedFields(data []byte) ([]string, error) {
 	out := unknown(tree, "", known)
 	for name, v := range tree {
 		if backend, ok := v.(map[string]any); ok && strings.EqualFold(name, "Backend") {
-			out = append(out, unknown(backend, name+".", []string{"type", "vni", "port", "mtu", "directrouting"})...)
+			out = append(out, unknown(backend, name+".", []string{"type", "vni", "port", "mtu", "directrouting", "iface", "ifaceregex", "ifacecanreach", "publicip", "publicipv6"})...)
 		}
 	}
 	return out, nil

@@ -27,6 +27,8 @@ type Config struct {
 	SetSysctls   bool // set the kernel settings that pods need, instead of reporting them
 	OpenFirewall bool // add accept rules to other firewalls, instead of reporting them
 	SetCondition bool // set the Node's condition NetworkUnavailable to False
+	// AnnounceUnderlay writes the overlay's addresses into an annotation of the Node.
+	AnnounceUnderlay bool
 
 	Replace []leftovers.Owner // whose leftovers are removed
 }

@@ -76,7 +76,7 @@ func TestPatchLease(t *testing.T) {
 		return false, nil, nil
 	})
 	want, _ := leaseNetwork(nil).lease()
-	if err := patchLease(t.Context(), client, "node-a", &want); err != nil {
+	if err := patchAnnotations(t.Context(), client, "node-a", want.Annotations()); err != nil {
 		t.Fatal(err)
 	}
 	node, err := client.CoreV1().Nodes().Get(t.Context(), "node-a", metav1.GetOptions{})

@@ -66,7 +66,14 @@ func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kuber
 		group.Go(func() error { return setAvailable(ctx, client, n.proxy.NodeName, n.podsReady) })
 	}
 	if n.proxy.FlannelCompat && client != nil {
-		group.Go(func() error { return n.publishLease(ctx, client) })
+		group.Go(func() error {
+			return n.keepAnnotations(ctx, client, "nodes with flannel cannot reach it", n.leaseAnnotations)
+		})
+	}
+	if n.cfg.AnnounceUnderlay && n.overlay != nil && client != nil {
+		group.Go(func() error {
+			return n.keepAnnotations(ctx, client, "other nodes may drop its tunnel packets", n.underlayAnnotation)
+		})
 	}
 	if n.cfg.CNI.ConfDir != "" {
 		w := newCNIWriter(&n.cfg.CNI, n.pods)

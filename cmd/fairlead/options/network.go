@@ -36,10 +36,12 @@ type networkFlags struct {
 	setCondition bool
 	checkSources bool
 	cni          node.CNI
+	uplink       uplinkFlags
 }
 
 func (f *networkFlags) register(fs *pflag.FlagSet) {
 	f.registerTable(fs)
+	f.uplink.register(fs)
 	fs.Uint32Var(&f.vni, "overlay-vni", overlay.DefaultVNI, "VXLAN network identifier")
 	fs.IntVar(&f.mtu, "overlay-mtu", 0, "MTU of pods; 0 derives it from the interface to other nodes, minus the overhead of the tunnel")
 	fs.StringVar(&f.masqFile, "ip-masq-config", "", "configuration file of ip-masq-agent; the agent follows its changes")
@@ -72,6 +74,7 @@ func (f *networkFlags) adopt(c *flannel.NetConf, given func(flag string) bool) {
 		return
 	}
 	b := c.Backend
+	f.uplink.adopt(b.Uplink, given)
 	if !given("overlay") {
 		switch {
 		case b.Type == flannel.BackendVXLAN && b.DirectRouting:
@@ -113,7 +116,9 @@ func (f *networkFlags) apply(cfg *proxier.Config) error {
 			if cfg.MasqueradeMark == overlay.DefaultMark {
 				cfg.Overlay.ReplyMark = overlay.DefaultMark >> 1
 			}
-			errs = append(errs, f.takeOver(cfg))
+			var err error
+			cfg.Overlay.Uplink, err = f.uplink.uplink()
+			errs = append(errs, err, f.takeOver(cfg))
 			if err := cfg.Overlay.Validate(); err != nil {
 				errs = append(errs, fmt.Errorf("--overlay: %w", err))
 			}
@@ -193,7 +198,7 @@ func (f *networkFlags) active() bool {
 func (f *networkFlags) node() node.Config {
 	return node.Config{
 		Active: f.active(), MTU: f.mtu, MasqFile: f.masqFile, CNI: f.cni,
-		SetSysctls: f.setSysctls, OpenFirewall: f.openFirewall, SetCondition: f.setCondition,
+		SetSysctls: f.setSysctls, OpenFirewall: f.openFirewall, SetCondition: f.setCondition, AnnounceUnderlay: f.uplink.announce,
 	}
 }
 
