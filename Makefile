@@ -51,6 +51,19 @@ compare: deps build controlplane ## Measure beside kube-proxy, with SERVICES=100
 controlplane: # etcd, kube-apiserver, kube-controller-manager and kube-proxy
 	cd bench && CGO_ENABLED=0 $(GO) build -ldflags '-s -w $(KUBELDFLAGS)' -o ../bin/controlplane ./cmd/controlplane
 
+# The API server that is the newest, and the two before it; go.mod of each fixes which.
+SKEW := v1.37 v1.36 v1.35
+
+.PHONY: skew
+skew: ## Apply the chart to real API servers of three versions (first build: 15 min)
+	@for v in $(SKEW); do \
+		echo "building the API server of $$v"; mkdir -p bin/skew/$$v; \
+		full=$$(cd bench/skew/$$v && $(GO) list -m -f '{{.Version}}' k8s.io/kubernetes) || exit 1; \
+		(cd bench/skew/$$v && CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$full" -o ../../../bin/skew/$$v/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver && \
+			CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../../bin/skew/$$v/etcd go.etcd.io/etcd/server/v3) || exit 1; \
+	done
+	cd deploy/tools && FAIRLEAD_APISERVERS=$$(for v in $(SKEW); do printf '%s,' $(abspath bin/skew)/$$v; done | sed 's/,$$//') $(GO) test ./apiserver -count=1 -v -run TestServers
+
 .PHONY: flanneld
 flanneld: # the real one, whose backend udp needs a C compiler
 	cd bench/flannel && CGO_ENABLED=1 $(GO) build -ldflags '-s -w' -o ../../bin/flanneld github.com/flannel-io/flannel
