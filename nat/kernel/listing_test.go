@@ -45,6 +45,10 @@ var elementBreak = regexp.MustCompile(`,\n\s*`)
 func sorted(text string) []string {
 	var blocks []string
 	for _, block := range strings.Split(strings.TrimSuffix(text, "}\n"), "\n\n") {
+		_, rest, ok := strings.Cut(block, "table inet fairlead {\n") // before the first set
+		if ok {
+			block = rest
+		}
 		block = strings.TrimSpace(block)
 		lines := strings.Split(elementBreak.ReplaceAllString(block, ",\n"), "\n")
 		for i, line := range lines {

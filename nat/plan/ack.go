@@ -23,6 +23,7 @@ func (s *State) Acked(step *Step) {
 		s.ackFrontend(&step.changes[i])
 	}
 	s.dirty.compact()
+	s.large.compact()
 }
 
 // carryOut does to h what the kernel did to the table.
@@ -84,7 +85,9 @@ func (s *State) ackFrontend(c *change) {
 		s.idle = s.idle || verdict || remember
 	}
 	s.dirty.remove(c.key)
-	if !c.done {
-		s.dirty.push(c.key) // behind the others, which need not wait for a large one
+	if c.done {
+		s.large.remove(c.key)
+	} else {
+		s.large.push(c.key)
 	}
 }

@@ -13,10 +13,10 @@ import (
 
 // planFrontend adds the operations for one frontend to the step, all of them or,
 // if they do not fit into what is left of the batch, none. A frontend that exceeds
-// a whole batch takes several: its new backends are filled in behind its old
+// a whole batch takes several, and is large from the second on: its new backends are filled in behind its old
 // verdict, which changes when they are there, and what is left over goes last. It
 // returns false when the batch is full.
-func (s *State) planFrontend(step *Step, key inet.Addr) bool {
+func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
 	p := planner{key: key, room: step.room - step.cost}
 	have := s.have.frontends[key]
 	if have != nil {
@@ -37,7 +37,7 @@ func (s *State) planFrontend(step *Step, key inet.Addr) bool {
 	for i := range p.chains {
 		cost += 1 + 3*len(p.chains[i].Rules)
 	}
-	if step.cost > 0 && (!done || step.cost+cost > step.limit) {
+	if step.cost > 0 && !large && (!done || step.cost+cost > step.limit) {
 		return false
 	}
 	c := change{key: key, done: done, from: len(step.Batch)}

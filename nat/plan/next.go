@@ -52,7 +52,9 @@ func (s *State) next(step *Step) *Step {
 // that was all of them.
 func (s *State) nextFrontends(step *Step) bool {
 	return s.dirty.each(func(key inet.Addr) bool {
-		return !step.isFull() && s.planFrontend(step, key)
+		return !step.isFull() && s.planFrontend(step, key, false)
+	}) && s.large.each(func(key inet.Addr) bool {
+		return !step.isFull() && s.planFrontend(step, key, true)
 	})
 }
 

@@ -35,7 +35,10 @@ type State struct {
 	dirty       queue[inet.Addr]
 	dirtyBefore queue[ruleset.Element] // hairpin: before the frontends
 	dirtyAfter  queue[ruleset.Element] // cluster-ips: when all frontends are there
-	refused     map[inet.Addr]struct{}
+	// large holds frontends that are partly written, because they exceed a batch. They
+	// get the room that the others leave in each batch.
+	large   queue[inet.Addr]
+	refused map[inet.Addr]struct{}
 	// refusedChains are chains that the kernel refused, with their fingerprints.
 	refusedChains map[string]string
 	// program is set when the static chains and the sets of settings may differ.
@@ -53,6 +56,7 @@ func NewState() *State {
 		dirty:         newQueue[inet.Addr](),
 		dirtyBefore:   newQueue[ruleset.Element](),
 		dirtyAfter:    newQueue[ruleset.Element](),
+		large:         newQueue[inet.Addr](),
 		refused:       map[inet.Addr]struct{}{},
 		refusedChains: map[string]string{},
 		program:       true,
@@ -61,7 +65,9 @@ func NewState() *State {
 
 // Pending returns how many frontends may still differ from the kernel, and how many
 // chains the kernel refused. Those set aside by Refuse are included.
-func (s *State) Pending() int { return s.dirty.len() + len(s.refused) + len(s.refusedChains) }
+func (s *State) Pending() int {
+	return s.dirty.len() + s.large.len() + len(s.refused) + len(s.refusedChains)
+}
 
 // Remembered returns every pair that a client may be remembered with.
 func (s *State) Remembered() map[nat.Pair]struct{} {
@@ -84,6 +90,7 @@ func (s *State) Remembered() map[nat.Pair]struct{} {
 // changes, and after Retry.
 func (s *State) Refuse(key inet.Addr) {
 	s.dirty.remove(key)
+	s.large.remove(key)
 	s.refused[key] = struct{}{}
 }
 
@@ -102,6 +109,7 @@ func (s *State) Retry() {
 
 func (s *State) touch(key inet.Addr) {
 	delete(s.refused, key)
+	s.large.remove(key)
 	s.dirty.push(key)
 }
 
