@@ -18,6 +18,7 @@ type Setting struct {
 	Want   string   // what Apply writes
 	Also   []string // other values that will do
 	Report bool     // somebody's decision: Apply does not write it
+	Device bool     // of a device that may go at any time: a missing file is no finding
 	Module string   // that makes the file appear, if it may be missing
 	Why    string   // what happens otherwise
 }
@@ -33,6 +34,9 @@ type Config struct {
 	// Localnet are devices, or "all" or "default", by which connections from
 	// 127.0.0.1 leave for pods.
 	Localnet []string
+	// Path are the devices that packets of pods pass: of pods, of the overlay, and
+	// uplinks.
+	Path []string
 	// Asymmetric is whether packets may come in by another device than replies
 	// go out: more than one uplink, or direct routing beside the overlay.
 	Asymmetric bool
@@ -50,6 +54,13 @@ func Needed(c Config) []Setting {
 			Path: "net/ipv4/conf/default/forwarding", Want: "1",
 			Why: "new pods' devices copy it; packets from them are not forwarded",
 		})
+		for _, dev := range slices.Sorted(slices.Values(c.Path)) {
+			out = append(out, Setting{
+				// IPv4 looks at the device that a packet comes from; IPv6 at conf/all alone.
+				Path: device("ipv4", dev, "forwarding"), Want: "1", Device: true,
+				Why: "packets of pods that come in by this device are not forwarded",
+			})
+		}
 	}
 	if c.IPv6 {
 		out = append(out, ipv6(c)...)
@@ -75,6 +86,12 @@ func Needed(c Config) []Setting {
 			Path: "net/ipv4/conf/all/rp_filter", Want: "2", Also: []string{"0"}, Report: true,
 			Why: "packets that come in by another device than replies go out are dropped",
 		})
+		for _, dev := range slices.Sorted(slices.Values(c.Path)) {
+			out = append(out, Setting{
+				Path: device("ipv4", dev, "rp_filter"), Want: "2", Also: []string{"0"}, Report: true, Device: true,
+				Why: "packets that come in by this device while replies take another are dropped",
+			})
+		}
 	}
 	return out
 }
@@ -175,6 +192,9 @@ func Check(needed []Setting, read func(path string) (string, error)) []Finding {
 	for _, s := range needed {
 		have, err := read(s.Path)
 		have = strings.TrimSpace(have)
+		if s.Device && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			out = append(out, Finding{Setting: s, Err: err})
 		} else if !s.ok(have) {

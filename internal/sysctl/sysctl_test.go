@@ -21,6 +21,11 @@ func TestNeeded(t *testing.T) {
 		{"IPv4", Config{IPv4: true, Overlay: "fairlead.1"}, []string{
 			"net.ipv4.ip_forward=1", "net.ipv4.conf.default.forwarding=1", "net.ipv4.conf.fairlead/1.rp_filter=2",
 		}},
+		{"devices that pods' packets pass", Config{IPv4: true, Asymmetric: true, Path: []string{"eth0.5", "cni0"}}, []string{
+			"net.ipv4.ip_forward=1", "net.ipv4.conf.default.forwarding=1",
+			"net.ipv4.conf.cni0.forwarding=1", "net.ipv4.conf.eth0/5.forwarding=1",
+			"net.ipv4.conf.all.rp_filter=2 (report)", "net.ipv4.conf.cni0.rp_filter=2 (report)", "net.ipv4.conf.eth0/5.rp_filter=2 (report)",
+		}},
 		{"IPv6, routers first", Config{IPv6: true, Overlay: "x", Asymmetric: true, RouterAdvertised: []string{"eth1", "eth0.5"}}, []string{
 			"net.ipv6.conf.eth0/5.accept_ra=2", "net.ipv6.conf.eth1.accept_ra=2",
 			"net.ipv6.conf.all.disable_ipv6=0 (report)", "net.ipv6.conf.default.disable_ipv6=0 (report)",
@@ -90,5 +95,20 @@ func TestReadOnly(t *testing.T) {
 		"or let the agent do it: give it the node's /proc/sys/net, or securityContext.privileged: /proc/sys is read-only in its container"
 	if diff := cmp.Diff(want, f.String()); diff != "" {
 		t.Errorf("finding (-want +got):\n%s", diff)
+	}
+}
+
+// TestCheckDevices reports a device that does not forward, and none that went away.
+func TestCheckDevices(t *testing.T) {
+	have := map[string]string{"net/ipv4/ip_forward": "1", "net/ipv4/conf/default/forwarding": "1", "net/ipv4/conf/eth0/forwarding": "0"}
+	found := Check(Needed(Config{IPv4: true, Path: []string{"eth0", "veth7"}}), func(path string) (string, error) {
+		if text, ok := have[path]; ok {
+			return text, nil
+		}
+		return "", fs.ErrNotExist
+	})
+	want := "net.ipv4.conf.eth0.forwarding is 0, not 1: packets of pods that come in by this device are not forwarded; on the node: sysctl -w net.ipv4.conf.eth0.forwarding=1"
+	if len(found) != 1 || found[0].String() != want {
+		t.Errorf("found %v, want %q", found, want)
 	}
 }

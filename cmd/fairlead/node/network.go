@@ -33,8 +33,8 @@ type Network struct {
 	overlay Overlay     // nil without an overlay
 	table   func() bool // whether the table was brought up to date once
 
-	report  atomic.Pointer[overlay.Report] // the last one
-	devices chan struct{}                  // ready when the overlay has new devices
+	report   atomic.Pointer[overlay.Report] // the last one
+	settings chan struct{}                  // ready when kernel settings may have changed
 }
 
 // NewNetwork returns a Network that does nothing before Start. The overlay is nil
@@ -43,7 +43,7 @@ type Network struct {
 func NewNetwork(cfg Config, proxy *proxier.Config, store *proxier.Store, metrics *proxier.Metrics, overlay Overlay, table func() bool) *Network {
 	return &Network{
 		cfg: cfg, proxy: proxy, store: store, metrics: metrics, overlay: overlay, table: table,
-		devices: make(chan struct{}, 1),
+		settings: make(chan struct{}, 1),
 	}
 }
 
@@ -58,6 +58,7 @@ func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kuber
 	}
 	if n.cfg.Active || n.proxy.LoopbackNodePorts() {
 		group.Go(func() error { return n.keepSysctls(ctx) })
+		group.Go(func() error { return n.watchSysctls(ctx) })
 	}
 	if n.cfg.Active {
 		group.Go(func() error { return n.keepFirewall(ctx) })
@@ -95,10 +96,7 @@ func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 		log.Info("Repaired the overlay after another program changed it", "changes", r.Repaired)
 	}
 	if last == nil || !slices.Equal(last.Devices, r.Devices) {
-		select {
-		case n.devices <- struct{}{}:
-		default:
-		}
+		n.wakeSysctls()
 	}
 	if r.Ready && (last == nil || !last.Ready) {
 		log.Info("Made the overlay ready", "devices", r.Devices, "mtu", r.MTU)

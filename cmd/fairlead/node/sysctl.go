@@ -5,7 +5,10 @@ package node
 
 import (
 	"context"
+	"errors"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -13,9 +16,13 @@ import (
 	"fairlead/internal/sysctl"
 )
 
-// sysctlInterval is the time between two checks of kernel settings. Other programs
-// change them, and new devices begin with the defaults.
-const sysctlInterval = 10 * time.Second
+// sysctlInterval is the time between two checks of kernel settings that nothing asked
+// for. The kernel tells of most changes. sysctlRest is the least time between two checks,
+// so that a program that works against the agent does not cost a CPU.
+const (
+	sysctlInterval = 10 * time.Second
+	sysctlRest     = 500 * time.Millisecond
+)
 
 // keepSysctls sets what pods need, and reports what it must leave to the operator,
 // until ctx is done.
@@ -27,9 +34,30 @@ func (n *Network) keepSysctls(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
-		case <-n.devices: // a new device begins with the defaults
+		case <-time.After(sysctlRest):
 		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-n.settings:
+		}
+	}
+}
+
+// watchSysctls wakes keepSysctls when the kernel tells of a change, until ctx is done.
+// Without notifications keepSysctls still checks at its interval.
+func (n *Network) watchSysctls(ctx context.Context) error {
+	if err := sysctl.Watch(ctx, nil, n.wakeSysctls); err != nil {
+		klog.FromContext(ctx).Error(err, "Failed to watch kernel settings, checking them at an interval", "interval", sysctlInterval)
+	}
+	return nil
+}
+
+func (n *Network) wakeSysctls() {
+	select {
+	case n.settings <- struct{}{}:
+	default:
 	}
 }
 
@@ -44,6 +72,9 @@ func (n *Network) applySysctls(ctx context.Context) {
 	if cfg.Localnet, err = n.localnet(); err != nil {
 		log.Error(err, "Failed to list the devices of pods")
 	}
+	if cfg.Path, err = n.path(); err != nil {
+		log.Error(err, "Failed to list the devices that packets of pods pass")
+	}
 	needed := sysctl.Needed(cfg)
 	for i := range needed {
 		needed[i].Report = needed[i].Report || !n.cfg.SetSysctls
@@ -57,6 +88,21 @@ func (n *Network) applySysctls(ctx context.Context) {
 		texts[i] = f.String()
 	}
 	n.store.NodeReport(n.proxy.NodeName, "sysctl", texts)
+}
+
+// path returns the devices that packets of pods pass.
+func (n *Network) path() ([]string, error) {
+	patterns := slices.Clone(n.proxy.PodInterfaces)
+	var addrs []netip.Addr
+	if r := n.report.Load(); r != nil {
+		patterns, addrs = append(patterns, r.Devices...), append(addrs, r.Tunnel.Own...)
+	}
+	if self := n.store.Node(n.proxy.NodeName); self != nil {
+		addrs = append(addrs, self.Addresses...)
+	}
+	devices, err := sysctl.Devices(patterns)
+	uplinks, err2 := sysctl.Uplinks(addrs)
+	return append(devices, uplinks...), errors.Join(err, err2)
 }
 
 // localnet returns the devices by which connections from 127.0.0.1 leave: those of pods

@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead/cmd/fairlead-lab/world"
+	"fairlead/internal/inet"
+	"fairlead/internal/lab"
+	"fairlead/internal/nstest"
+)
+
+// TestForwardingOfDevices turns forwarding off for single devices, as network managers
+// do, while net.ipv4.ip_forward stays on. The agent turns it on again before its next
+// periodic check, also for a device that it has not seen before, and packets pass.
+func TestForwardingOfDevices(t *testing.T) {
+	nstest.Need(t)
+	cfg := lab.Config{Nodes: 2, NoPodRoutes: true}
+	made, err := world.New(t.Context(), worldOf(t, cfg, "--nodeport-addresses="), 2)
+	w := testWorld(t, made, err)
+	if err := errors.Join(w.StartAgents(), w.WaitAgents(t.Context(), w.Web)); err != nil {
+		t.Fatal(err)
+	}
+	n := w.Cluster.Nodes[0]
+	answers := func(what string) {
+		t.Helper()
+		deadline := time.Now().Add(5 * time.Second)
+		for {
+			got := w.Cluster.Outside.Try(t.Context(), inet.Addr{IP: n.Addr4, Port: w.Web.NodePort, Proto: inet.TCP})
+			if strings.Contains(got, " saw ") {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %s", what, got)
+			}
+		}
+	}
+	answers("at first")
+	for _, device := range []string{"eth0", "fairlead.1"} {
+		for range 2 {
+			if err := n.Sysctl("ipv4/conf/"+device+"/forwarding", "0"); err != nil {
+				t.Fatal(err)
+			}
+			within(t, 2*time.Second, device+" forwards", func() error { return forwards(n, device) })
+			answers("after forwarding of " + device + " was off")
+		}
+	}
+	// The overlay's device comes again, with what others made the default.
+	if err := n.Sysctl("ipv4/conf/default/forwarding", "0"); err != nil {
+		t.Fatal(err)
+	}
+	link, err := n.Netlink().LinkByName("fairlead.1")
+	if err := errors.Join(err, n.Netlink().LinkDel(link)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 4*time.Second, "the new fairlead.1 forwards", func() error { return forwards(n, "fairlead.1") })
+	answers("after the device was made anew")
+}
+
+func forwards(n *lab.Node, device string) error {
+	return n.NS.Do(func() error {
+		text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + device + "/forwarding")
+		if err == nil && strings.TrimSpace(string(text)) != "1" {
+			err = fmt.Errorf("forwarding is %q", text)
+		}
+		return err
+	})
+}
+
+func within(t *testing.T, limit time.Duration, what string, f func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if err = f(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("not within %v: %s: %v", limit, what, err)
+}
