@@ -61,6 +61,14 @@ func rules() []rule {
 		from: []string{"internal/..."}, tests: true, deny: leaves,
 		why: "internal packages are what the leaf packages are made of",
 	}, {
+		from: []string{"internal/httpd"}, deny: []string{"fairlead/...", "github.com/...", "golang.org/...", "k8s.io/..."},
+		why: "internal/httpd bounds net/http and knows no answer",
+	}, {
+		from:  []string{"internal/healthcheck"},
+		deny:  []string{"fairlead/...", "k8s.io/..."},
+		allow: []string{"fairlead/internal/httpd", "fairlead/internal/netns", "fairlead/internal/worker"},
+		why:   "the ports of Services need a server, a namespace and a loop",
+	}, {
 		from:  []string{"internal/nl"},
 		deny:  []string{"fairlead/...", "github.com/...", "k8s.io/..."},
 		allow: []string{"fairlead/internal/netns", "github.com/mdlayher/netlink"},

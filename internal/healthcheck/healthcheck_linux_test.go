@@ -37,12 +37,15 @@ type world struct {
 	called int
 }
 
-func start(t *testing.T) *world {
+func start(t *testing.T) *world { return startWith(t, 0) }
+
+// startWith limits the number of sockets.
+func startWith(t *testing.T, sockets int) *world {
 	t.Helper()
 	w := &world{ns: nstest.New(t), wrong: map[Name]string{}}
 	w.healthy.Store(true)
 	w.addrs(t, netlink.AddrAdd, "192.0.2.1/32", "192.0.2.2/32", "2001:db8::1/128")
-	w.Server = New(Options{NS: w.ns, Healthy: w.healthy.Load, Report: func(n Name, err error) {
+	w.Server = New(Options{NS: w.ns, Sockets: sockets, Healthy: w.healthy.Load, Report: func(n Name, err error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.called++
@@ -291,4 +294,24 @@ func TestPortInUse(t *testing.T) {
 	if w.called != 2 {
 		t.Errorf("reported %d times, want once each way", w.called)
 	}
+}
+
+// TestSocketLimit keeps the first ports in order, reports the others, and opens one of
+// them when another is closed.
+func TestSocketLimit(t *testing.T) {
+	w := startWith(t, 2)
+	a, b, c := Name{"default", "a"}, Name{"default", "b"}, Name{"default", "c"}
+	for i, name := range []Name{a, b, c} {
+		w.Set(name, uint16(30100+i))
+		w.SetLocal(name, 1)
+	}
+	w.eventually(t, "192.0.2.1:30100", http.StatusOK)
+	w.eventually(t, "192.0.2.1:30101", http.StatusOK)
+	eventually(t, "the third port is reported", func() bool { return w.problem(c) != "" })
+	if got, want := w.problem(c), "listen on :30102: "+errSockets.Error(); got != want || w.problem(a)+w.problem(b) != "" {
+		t.Errorf("reported %q, want %q of c alone", got, want)
+	}
+	w.Delete(a)
+	w.eventually(t, "192.0.2.1:30102", http.StatusOK)
+	eventually(t, "the problem is gone", func() bool { return w.problem(c) == "" })
 }

@@ -5,6 +5,7 @@ package healthcheck
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,25 +15,25 @@ import (
 	vishnetns "github.com/vishvananda/netns"
 )
 
-// want returns the sockets that should be open.
-func (s *Server) want() map[socket]struct{} {
+// want returns the sockets that should be open, in a fixed order.
+func (s *Server) want() []socket {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	want := map[socket]struct{}{}
 	if len(s.owners) == 0 {
-		return want
+		return nil
 	}
 	places := s.places()
-	for port := range s.owners {
+	want := make([]socket, 0, len(s.owners)*len(places))
+	for _, port := range slices.Sorted(maps.Keys(s.owners)) {
 		for _, k := range places {
 			k.port = port
-			want[k] = struct{}{}
+			want = append(want, k)
 		}
 	}
 	return want
 }
 
-// places returns where each port is wanted.
+// places returns the addresses for each port.
 func (s *Server) places() []socket {
 	var out []socket
 	all4, all6 := coversAll(s.on, true), coversAll(s.on, false)
@@ -67,8 +68,8 @@ func coversAll(on []netip.Prefix, v4 bool) bool {
 	return slices.ContainsFunc(on, func(p netip.Prefix) bool { return p.Bits() == 0 && p.Addr().Is4() == v4 })
 }
 
-// addrs returns the addresses of the node but for link-local ones, which would
-// need an interface to listen on.
+// addrs returns the addresses of the node without link-local ones, which would need an
+// interface to listen on.
 func (s *Server) addrs() []netip.Addr {
 	var out []netip.Addr
 	_ = s.inside(func() error {
@@ -78,12 +79,12 @@ func (s *Server) addrs() []netip.Addr {
 				out = append(out, p.Addr().Unmap())
 			}
 		}
-		return err // as good as no address: then all are served
+		return err // without a known address, all are served
 	})
 	return out
 }
 
-// watch pokes Run when addresses come or go, until ctx ends.
+// watch wakes Run when addresses change, until ctx is done.
 func (s *Server) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		updates := make(chan netlink.AddrUpdate)
@@ -93,9 +94,9 @@ func (s *Server) watch(ctx context.Context) {
 			opts.Namespace = &h
 		}
 		if err := netlink.AddrSubscribeWithOptions(updates, ctx.Done(), opts); err == nil {
-			s.poke() // what came before
+			s.inbox.Wake() // addresses may have changed before
 			for range updates {
-				s.poke()
+				s.inbox.Wake()
 			}
 		}
 		select {

@@ -16,12 +16,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
-)
 
-// Retries of a port that cannot be had, doubled from the first to the last.
-const (
-	firstRetry = 100 * time.Millisecond
-	lastRetry  = 30 * time.Second
+	"fairlead/internal/httpd"
+	"fairlead/internal/worker"
 )
 
 // socket is one place to listen on.
@@ -38,66 +35,73 @@ func (k socket) String() string {
 	return netip.AddrPortFrom(k.addr, k.port).String()
 }
 
-// listener is a socket that is open, or the wait for the next try.
+// listener is an open socket, or the reason why it is not open.
 type listener struct {
-	http *http.Server // nil while waiting
+	http *httpd.Server
 	err  error
-	wait time.Duration
-	at   time.Time // of the next try
 }
 
-// Run listens until ctx ends, and returns nil when every socket is closed.
+// errNotAll is the error of a pass after which a wanted socket is not open. Report has
+// the reasons.
+var errNotAll = errors.New("some sockets are not open")
+
+// errSockets is the reason of a socket beyond Options.Sockets.
+var errSockets = errors.New("too many health check ports; raise the limit of open files")
+
+// Run listens until ctx is done, then closes every socket and returns nil.
 func (s *Server) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	serving.Go(func() { s.watch(ctx) })
 	defer s.closeAll()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.poked:
-		case <-timer.C:
-		}
-		next := s.reconcile(ctx, &serving)
+	s.inbox.Wake()
+	backoff := worker.Backoff{First: 100 * time.Millisecond, Last: 30 * time.Second}
+	return worker.Run(ctx, s.inbox.Woken(), backoff, func(ctx context.Context) error {
+		err := s.reconcile(ctx, &serving)
 		s.report()
-		timer.Stop()
-		if !next.IsZero() {
-			timer.Reset(time.Until(next))
-		}
-	}
+		return err
+	})
 }
 
-// reconcile makes the sockets those that are wanted, and returns when to try
-// again; zero when all is well.
-func (s *Server) reconcile(ctx context.Context, serving *sync.WaitGroup) (next time.Time) {
+// reconcile closes the sockets that are no longer wanted and opens the others.
+func (s *Server) reconcile(ctx context.Context, serving *sync.WaitGroup) error {
 	want := s.want()
+	keep := make(map[socket]bool, len(want))
+	for _, k := range want {
+		keep[k] = true
+	}
+	open := 0
 	for k, l := range s.sockets {
-		if _, still := want[k]; !still {
+		if !keep[k] {
 			l.close()
 			delete(s.sockets, k)
+		} else if l.http != nil {
+			open++
 		}
 	}
-	now := time.Now()
-	for k := range want {
+	var failed error
+	for _, k := range want {
 		l := s.sockets[k]
 		if l == nil {
 			l = &listener{}
 			s.sockets[k] = l
 		}
-		if l.http == nil && !now.Before(l.at) {
-			s.listen(ctx, k, l, serving)
+		if l.http != nil {
+			continue
 		}
-		if l.http == nil && (next.IsZero() || l.at.Before(next)) {
-			next = l.at
+		if l.err = errSockets; open < s.opts.Sockets {
+			l.err = s.listen(ctx, k, l, serving)
+		}
+		if l.err != nil {
+			failed = errNotAll
+		} else {
+			open++
 		}
 	}
-	return next
+	return failed
 }
 
-func (s *Server) listen(ctx context.Context, k socket, l *listener, serving *sync.WaitGroup) {
+func (s *Server) listen(ctx context.Context, k socket, l *listener, serving *sync.WaitGroup) error {
 	var open net.Listener
 	err := s.inside(func() error {
 		var err error
@@ -105,21 +109,15 @@ func (s *Server) listen(ctx context.Context, k socket, l *listener, serving *syn
 		return err
 	})
 	if err != nil {
-		l.err = reason(err)
-		l.wait = min(max(2*l.wait, firstRetry), lastRetry)
-		l.at = time.Now().Add(l.wait)
-		return
+		return reason(err)
 	}
-	*l = listener{http: &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { s.answer(k.port, w) }),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-	}}
-	srv := l.http
-	serving.Go(func() { _ = srv.Serve(open) }) // until close; errors of single connections it deals with itself
+	srv := httpd.NewServer(s.pool, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { s.answer(k.port, w) }), 0)
+	l.http = srv
+	serving.Go(func() { _ = srv.Serve(open) }) // until close
+	return nil
 }
 
-// reason is the error number where there is one: the rest repeats the address.
+// reason returns the error number if there is one, because the rest repeats the address.
 func reason(err error) error {
 	if errno := syscall.Errno(0); errors.As(err, &errno) {
 		return errno
@@ -148,7 +146,7 @@ func (s *Server) closeAll() {
 	clear(s.sockets)
 }
 
-// report tells what has changed about what cannot be listened on.
+// report calls Options.Report for each Service whose sockets changed their state.
 func (s *Server) report() {
 	if s.opts.Report == nil {
 		return
@@ -161,16 +159,16 @@ func (s *Server) report() {
 		}
 	}
 	s.mu.RUnlock()
-	for name := range s.told {
+	for name := range s.reported {
 		if wrong[name] == nil {
-			delete(s.told, name)
+			delete(s.reported, name)
 			s.opts.Report(name, nil)
 		}
 	}
 	for name, list := range wrong {
 		slices.Sort(list)
-		if text := strings.Join(list, ", "); s.told[name] != text {
-			s.told[name] = text
+		if text := strings.Join(list, ", "); s.reported[name] != text {
+			s.reported[name] = text
 			s.opts.Report(name, errors.New(text))
 		}
 	}

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"sync"
 
+	"fairlead/internal/httpd"
 	"fairlead/internal/netns"
+	"fairlead/internal/worker"
 )
 
 // Name is the name of a Service.
@@ -17,49 +19,55 @@ type Name struct{ Namespace, Name string }
 // String returns namespace/name.
 func (n Name) String() string { return n.Namespace + "/" + n.Name }
 
-// Options are what a Server is told once.
+// Options are the fixed settings of a Server.
 type Options struct {
-	// NS is where to listen; nil is the caller's network namespace.
+	// NS is the network namespace to listen in; nil is the caller's.
 	NS *netns.NS
-	// Healthy reports whether the proxy itself keeps up; nil is always.
+	// Healthy reports whether the proxy itself is healthy; nil is always.
 	Healthy func() bool
-	// Report is told when a Service's port, or one of its addresses, cannot be
-	// listened on, and with nil when all of them are or none is wanted any more.
-	// It is called by Run, for each change once; nil is for nobody to know.
+	// Report receives an error when the Server cannot listen on all addresses of a
+	// Service's port, and nil when it can again or the port is no longer wanted. Run
+	// calls it once for each change. It may be nil.
 	Report func(Name, error)
+	// Sockets is the maximum number of listening sockets; 0 is a quarter of the files
+	// that the process may open, so that other work always finds descriptors.
+	Sockets int
 }
 
-// Server answers for any number of Services.
+// Server answers for any number of Services. Its methods are safe for concurrent use.
 type Server struct {
 	opts  Options
-	poked chan struct{}
+	pool  *httpd.Pool             // of the connections to all ports
+	inbox *worker.Inbox[struct{}] // wakes Run after a change
 
 	mu       sync.RWMutex
 	services map[Name]service
 	owners   map[uint16]Name
 	on       []netip.Prefix
 
-	sockets map[socket]*listener // of Run
-	told    map[Name]string      // of Run: what was reported last
+	sockets  map[socket]*listener // used by Run alone
+	reported map[Name]string      // used by Run alone: the last report
 }
 
-// service is what is known of one Service.
+// service is one Service.
 type service struct {
-	port  uint16 // 0 while only local is known
+	port  uint16
 	local int
 }
 
 // New returns a Server without Services. It serves on every address.
 func New(opts Options) *Server {
+	if opts.Sockets == 0 {
+		opts.Sockets = httpd.Descriptors() / 4
+	}
 	return &Server{
-		opts: opts, poked: make(chan struct{}, 1),
+		opts: opts, pool: httpd.NewPool(), inbox: worker.NewInbox[struct{}](),
 		services: map[Name]service{}, owners: map[uint16]Name{},
-		sockets: map[socket]*listener{}, told: map[Name]string{},
+		sockets: map[socket]*listener{}, reported: map[Name]string{},
 	}
 }
 
-// Set opens a port for a Service, in place of the one it had. A port that
-// another Service had is taken from it.
+// Set replaces the port of a Service. If another Service has the port, it loses it.
 func (s *Server) Set(name Name, port uint16) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,11 +79,11 @@ func (s *Server) Set(name Name, port uint16) {
 	svc.port = port
 	s.services[name] = svc
 	s.owners[port] = name
-	s.poke()
+	s.inbox.Wake()
 }
 
-// SetLocal says how many endpoints on this node take connections of a Service
-// that has a port.
+// SetLocal sets the number of endpoints on this node that take connections of a
+// Service. It has no effect on a Service without a port.
 func (s *Server) SetLocal(name Name, local int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,33 +100,25 @@ func (s *Server) Delete(name Name) {
 	if svc, ok := s.services[name]; ok {
 		s.release(name, svc.port)
 		delete(s.services, name)
-		s.poke()
+		s.inbox.Wake()
 	}
 }
 
-// release gives a port up, unless another Service has taken it.
+// release frees a port, unless another Service has it now.
 func (s *Server) release(name Name, port uint16) {
 	if s.owners[port] == name {
 		delete(s.owners, port)
 	}
 }
 
-// Serve says on which addresses of the node to listen. A family without any
-// prefix is not served; where no address of the node lies in one of them, every
-// address is, as by kube-proxy.
+// Serve sets the addresses of the node to listen on. A family without a prefix is not
+// served. If no address of the node is in a prefix, all addresses are served, as by
+// kube-proxy.
 func (s *Server) Serve(on []netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !slices.Equal(s.on, on) {
 		s.on = slices.Clone(on)
-		s.poke()
-	}
-}
-
-// poke wakes Run.
-func (s *Server) poke() {
-	select {
-	case s.poked <- struct{}{}:
-	default:
+		s.inbox.Wake()
 	}
 }

@@ -8,6 +8,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
@@ -18,6 +19,7 @@ import (
 	"fairlead/cmd/fairlead/options"
 	"fairlead/conntrack"
 	"fairlead/internal/healthcheck"
+	"fairlead/internal/httpd"
 	"fairlead/nat/kernel"
 	"fairlead/overlay/keeper"
 	"fairlead/proxier"
@@ -166,12 +168,22 @@ func (a *agent) reportFill(log klog.Logger) func(conntrack.Fill, string, error) 
 	}
 }
 
+// profileTime is the time for an answer where profiles of up to a minute are served.
+const profileTime = 90 * time.Second
+
 // serve starts what answers on ports, and what manages the process itself.
 func (a *agent) serve(ctx context.Context, group *errgroup.Group) {
 	s := &a.cfg.Serve
+	var write time.Duration
+	if s.Profiling {
+		write = profileTime
+	}
+	// Each port has its own pool, so a flood of one does not reach the other.
+	metrics := httpd.NewServer(httpd.NewPool(), metricsHandler(a.cfg.Effective, s.Profiling), write)
+	probes := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	group.Go(func() error { return a.checks.Run(ctx) })
-	group.Go(func() error { return serve(ctx, s.Metrics, s.HardFail, metricsHandler(a.cfg.Effective, s.Profiling)) })
-	group.Go(func() error { return serve(ctx, s.Health, s.HardFail, a.health.handler()) })
+	group.Go(func() error { return serve(ctx, s.Metrics, s.HardFail, metrics) })
+	group.Go(func() error { return serve(ctx, s.Health, s.HardFail, probes) })
 	group.Go(func() error { return saveMemory(ctx, a.proxier.Ready) })
 	group.Go(func() error { return watchConfig(ctx, a.cfg.Files) })
 }

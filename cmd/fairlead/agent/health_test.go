@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead/internal/httpd"
 	"fairlead/proxier"
 )
 
@@ -104,12 +105,12 @@ func TestServe(t *testing.T) {
 		t.Errorf("serve nothing: %v", err)
 	}
 	const foreign = "192.0.2.1:0"
-	if err := serveOnce(t.Context(), foreign, nil); err == nil {
+	if err := serveOnce(t.Context(), foreign, httpd.NewServer(httpd.NewPool(), nil, 0)); err == nil {
 		t.Error("an address of somebody else is served")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- serve(ctx, foreign, false, nil) }()
+	go func() { done <- serve(ctx, foreign, false, httpd.NewServer(httpd.NewPool(), nil, 0)) }()
 	select {
 	case err := <-done:
 		t.Errorf("serve ends: %v", err)

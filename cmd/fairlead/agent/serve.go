@@ -5,12 +5,13 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
+
+	"fairlead/internal/httpd"
 
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
@@ -50,12 +51,12 @@ const listenRetry = 5 * time.Second
 // serve answers on addr until ctx is done, then returns nil. An empty address serves
 // nothing. While the address is in use, perhaps by the agent that this one replaces,
 // serve retries; with hardFail it returns an error instead.
-func serve(ctx context.Context, addr string, hardFail bool, h http.Handler) error {
+func serve(ctx context.Context, addr string, hardFail bool, srv *httpd.Server) error {
 	if addr == "" {
 		return nil
 	}
 	for {
-		err := serveOnce(ctx, addr, h)
+		err := serveOnce(ctx, addr, srv)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -71,16 +72,12 @@ func serve(ctx context.Context, addr string, hardFail bool, h http.Handler) erro
 	}
 }
 
-func serveOnce(ctx context.Context, addr string, h http.Handler) error {
+func serveOnce(ctx context.Context, addr string, srv *httpd.Server) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("accept: %w", err)
-	}
-	return nil
+	return srv.Serve(l) //nolint:wrapcheck // it says what it did
 }
