@@ -200,3 +200,12 @@ func TestClassAndNamespace(t *testing.T) {
 		t.Errorf("namespace: %+v", ns)
 	}
 }
+
+// TestOnDelete checks the way that the page about upgrades describes: null removes what
+// values.yaml has.
+func TestOnDelete(t *testing.T) {
+	values := with(map[string]any{"updateStrategy": map[string]any{"type": "OnDelete", "rollingUpdate": nil}})
+	if s := pick[*appsv1.DaemonSet](t, objects(t, values, Release{})).Spec.UpdateStrategy; s.Type != appsv1.OnDeleteDaemonSetStrategyType || s.RollingUpdate != nil {
+		t.Errorf("strategy: %+v", s)
+	}
+}
