@@ -4,19 +4,24 @@
 package kernel_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/netns"
+	"fairlead/internal/nft"
+	"fairlead/internal/nl"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
 	"fairlead/nat/kernel"
 	"fairlead/nat/nattest"
 	"fairlead/nat/plan"
+	"fairlead/nat/ruleset"
 )
 
 // tableHandle returns the handle of the table, which changes when it is made anew.
@@ -97,7 +102,7 @@ func TestAdopt(t *testing.T) {
 			s.Set(ghost, nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: "default/ghost", Backends: nattest.Pods(3)})
 			settle(t, s, table)
 			for _, command := range tt.damage {
-				nft(t, ns, command)
+				nftCommand(t, ns, command)
 			}
 
 			again := plan.NewState()
@@ -166,4 +171,42 @@ func TestAdoptRename(t *testing.T) {
 	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
 		t.Errorf("(-text +nft):\n%s", diff)
 	}
+}
+
+// TestAdoptOwned meets a table that another program owns, and one that outlived its
+// owner. The first is an error that names the owner; the second is made anew.
+func TestAdoptOwned(t *testing.T) {
+	ns := nstest.New(t)
+	owner, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m nl.Messages
+	m.BeginTransaction(unix.NFNL_SUBSYS_NFTABLES)
+	its := nft.Table{Family: unix.NFPROTO_INET, Name: "fairlead"}
+	its.Add(&m, ruleset.TableOwned|ruleset.TablePersist)
+	its.AddChain(&m, "mine", nil)
+	if err := owner.Transact(&m, func(_ int, err error) { t.Skipf("the kernel refuses an owned table that persists (6.9): %v", err) }); err != nil {
+		t.Fatal(err)
+	}
+	table := open(t, ns)
+	if _, err := table.Load(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprint(owner.Port())) {
+		t.Errorf("Load of a table with an owner: %v", err)
+	}
+	if err := owner.Close(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := table.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := plan.NewState()
+	s.Configure(nattest.Settings())
+	nattest.Variety(s)
+	s.Adopt(found)
+	settle(t, s, table)
+	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
+		t.Errorf("(-text +nft):\n%s", diff)
+	}
+	restartWithNothing(t, table, s)
 }

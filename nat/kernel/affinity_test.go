@@ -37,7 +37,7 @@ func remembered(t testing.TB, table *kernel.Table, set ruleset.Set) map[string]b
 func visit(t testing.TB, ns *netns.NS, set, key, client, backend string) {
 	t.Helper()
 	b := netip.MustParseAddrPort(backend)
-	nft(t, ns, fmt.Sprintf("add element inet fairlead %s { %s . %s timeout 1h : %s . %d }", set, key, client, b.Addr(), b.Port()))
+	nftCommand(t, ns, fmt.Sprintf("add element inet fairlead %s { %s . %s timeout 1h : %s . %d }", set, key, client, b.Addr(), b.Port()))
 }
 
 func TestForgetter(t *testing.T) {
@@ -140,7 +140,7 @@ func TestForgetExpired(t *testing.T) {
 			fmt.Fprintf(&add, "10.96.0.1 . tcp . 80 . %s timeout 1h : %s . %d, ", ip, nattest.Pods(1)[0].Addr(), nattest.Pods(1)[0].Port())
 		}
 	}
-	nft(t, ns, "add element inet fairlead affinity4 { "+add.String()+" }")
+	nftCommand(t, ns, "add element inet fairlead affinity4 { "+add.String()+" }")
 	n, err := table.DeleteElements(t.Context(), es)
 	if err != nil || n != 990 {
 		t.Errorf("forget = %d, %v, want 990", n, err)

@@ -23,8 +23,8 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// nft runs a command of nft's, which stands for somebody else.
-func nft(t testing.TB, ns *netns.NS, command string) {
+// nftCommand runs a command of nft's, which stands for somebody else.
+func nftCommand(t testing.TB, ns *netns.NS, command string) {
 	t.Helper()
 	if out, err := nstest.Command(t, ns, "nft", command).CombinedOutput(); err != nil {
 		t.Fatalf("nft %s: %v\n%s", command, err, out)
@@ -79,7 +79,7 @@ func TestRepair(t *testing.T) {
 			before := sorted(list(t, ns))
 
 			for _, command := range tt.damage {
-				nft(t, ns, command)
+				nftCommand(t, ns, command)
 			}
 			found, err := table.Load(t.Context())
 			if err != nil {
@@ -107,7 +107,7 @@ func TestCommitDrift(t *testing.T) {
 	key := nattest.Addr("10.96.0.1:80", inet.TCP)
 	s.Set(key, nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(2)})
 	settle(t, s, table)
-	nft(t, ns, "flush ruleset")
+	nftCommand(t, ns, "flush ruleset")
 
 	s.Set(key, nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(1)})
 	b := s.Next(0)
@@ -146,8 +146,8 @@ func TestWatch(t *testing.T) {
 	// Watch is up when it notices.
 	deadline := time.After(10 * time.Second)
 	for poked := false; !poked; {
-		nft(t, ns, "add chain inet fairlead mine")
-		nft(t, ns, "delete chain inet fairlead mine")
+		nftCommand(t, ns, "add chain inet fairlead mine")
+		nftCommand(t, ns, "delete chain inet fairlead mine")
 		select {
 		case <-pokes:
 			poked = true
@@ -170,13 +170,13 @@ func TestWatch(t *testing.T) {
 	drain()
 	s.Set(nattest.Addr("10.96.0.99:80", inet.TCP), nat.Frontend{Policy: nat.Internal, Owner: "d/new", Backends: nattest.Pods(3)})
 	settle(t, s, table)
-	nft(t, ns, "add table inet other")
-	nft(t, ns, "add chain inet other c")
-	nft(t, ns, "add table ip fairlead")
+	nftCommand(t, ns, "add table inet other")
+	nftCommand(t, ns, "add chain inet other c")
+	nftCommand(t, ns, "add table ip fairlead")
 	if n := drain(); n != 0 {
 		t.Errorf("%d pokes for our own commits and for other tables, want none", n)
 	}
-	nft(t, ns, "flush ruleset")
+	nftCommand(t, ns, "flush ruleset")
 	if drain() == 0 {
 		t.Error("no poke for a flushed ruleset")
 	}
