@@ -40,6 +40,9 @@ func (f Frontend) Canonical(key inet.Addr) Frontend {
 	}
 	if f.Restricted {
 		f.Sources = inet.Normalize(f.Sources, fam)
+		if len(f.Sources) > 0 && f.Sources[0].Bits() == 0 {
+			f.Restricted, f.Sources = false, nil
+		}
 	} else {
 		f.Sources = nil
 	}

@@ -27,7 +27,10 @@ func decode(set ruleset.Set, el *nft.Element) (ruleset.Element, bool) {
 	if len(el.Key) != ruleset.KeyLen(row.Key, set.Family) || !decodeKey(&e, row.Key, el.Key, el.KeyEnd) {
 		return ruleset.Element{}, false
 	}
-	ok := !el.Odd && el.Flags == 0 && (!el.Counter || set.IsSlots())
+	if set.Kind == ruleset.Sources {
+		e.Client = netip.PrefixFrom(e.Client.Addr(), int(set.Number))
+	}
+	ok := !el.Odd && (set.Kind != ruleset.Sources || e.Client == e.Client.Masked()) && el.Flags == 0 && (!el.Counter || set.IsSlots())
 	switch {
 	case row.Verdict && el.HasVerdict && el.Verdict == nft.VerdictDrop:
 		e.Verdict = ruleset.VerdictDrop

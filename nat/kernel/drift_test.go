@@ -58,7 +58,7 @@ func TestRepair(t *testing.T) {
 		{"guard of the tunnels", []string{"flush chain inet fairlead tunnels"}, 1},
 		{"hairpin of two", []string{"add element inet fairlead hairpin4 { 10.244.0.3 . 10.244.0.4 }"}, 0},
 		{"pod CIDR", []string{"flush set inet fairlead pods4"}, 2},
-		{"source range", []string{"flush set inet fairlead sources6"}, 1},
+		{"source range", []string{"flush set inet fairlead sources6-64"}, 1},
 		{"rules of a chain", []string{"flush chain inet fairlead postrouting"}, 1},
 		{"rule in front", []string{"insert rule inet fairlead services accept"}, 1},
 		{"rule of a pick chain", []string{"insert rule inet fairlead pick4-2 drop"}, 1},

@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -135,13 +137,19 @@ func (l *loader) loadRules() error {
 
 func (l *loader) loadElements() error {
 	var failed error
-	ruleset.AllSets(func(s ruleset.Set) {
+	load := func(s ruleset.Set) {
 		if failed == nil && l.found.Sets[s] && !s.Spec().Learnt {
 			if failed = l.loadSet(s); failed != nil {
 				failed = fmt.Errorf("list elements of %s: %w", s, failed)
 			}
 		}
-	})
+	}
+	ruleset.AllSets(load) // the maps of verdicts first, which tell whose a frontend is
+	for _, set := range slices.SortedFunc(maps.Keys(l.found.Sets), ruleset.CompareSets) {
+		if set.OnDemand() {
+			load(set)
+		}
+	}
 	return failed
 }
 

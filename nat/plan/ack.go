@@ -5,6 +5,7 @@ package plan
 
 import (
 	"maps"
+	"slices"
 
 	"fairlead/nat/ruleset"
 )
@@ -37,7 +38,10 @@ func (h *holding) carryOut(o *ruleset.Op) {
 		h.sets[o.Set] = struct{}{}
 		delete(h.oddSets, o.Set)
 	case ruleset.DeleteSet:
-		h.straySets = nil // all go in one batch
+		if set, ok := ruleset.SetNamed(o.Name); ok {
+			delete(h.sets, set)
+		}
+		h.straySets = slices.DeleteFunc(slices.Clone(h.straySets), func(name string) bool { return name == o.Name })
 	case ruleset.FlushSet:
 		delete(h.spoilt, o.Set)
 	case ruleset.AddChain:

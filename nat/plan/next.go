@@ -108,9 +108,11 @@ func (s *State) nextIdle(step *Step) {
 			step.add(ruleset.Op{Verb: ruleset.FlushChain, Name: name})
 		}
 	}
-	if s.idle = len(idle)+len(s.have.straySets) > 0; !s.idle {
+	sets := s.idleSources()
+	if s.idle = len(idle)+len(s.have.straySets)+len(sets) > 0; !s.idle {
 		return // only saves the search next time
 	}
+	s.dropSources(step, sets)
 	for _, name := range s.have.straySets {
 		step.add(ruleset.Op{Verb: ruleset.DeleteSet, Name: name})
 	}
@@ -121,7 +123,7 @@ func (s *State) nextIdle(step *Step) {
 
 func (s *State) liveChains() map[string]struct{} {
 	live := map[string]struct{}{}
-	for _, c := range ruleset.Program(&s.settings, s.hasSticky()) {
+	for _, c := range ruleset.Program(&s.settings, s.hasSticky(), nil) {
 		live[c.Name] = struct{}{}
 	}
 	for verdict := range s.have.verdicts {

@@ -119,10 +119,11 @@ func (p *planner) cutSlots(set ruleset.Set, slots *[]slot, n int) bool {
 	return true
 }
 
-// putSources adds the wanted ranges. The kernel refuses a range that overlaps
-// another one, so a range that does is added in the batch that deletes the others.
+// putSources adds the wanted ranges. One that overlaps others is added in the batch
+// that deletes these, so that no client of both is dropped between.
 func (p *planner) putSources(want []netip.Prefix) bool {
 	old := slices.Concat(p.now.sources, p.now.oldSources)
+	own := false // whether p.now.sources may be appended to
 	for _, g := range groups(without(old, want, p.now.oldSources), without(want, p.now.sources, nil)) {
 		if len(g.adds) == 0 {
 			continue // deleted behind the verdict, see cutSources
@@ -135,7 +136,11 @@ func (p *planner) putSources(want []netip.Prefix) bool {
 		}
 		for _, src := range g.adds {
 			p.add(p.sourceElement(src))
-			p.now.sources = append(slices.Clip(p.now.sources), src)
+			if !own {
+				p.now.sources = append(make([]netip.Prefix, 0, len(old)+len(want)), p.now.sources...)
+				own = true
+			}
+			p.now.sources = append(p.now.sources, src)
 		}
 	}
 	return true
@@ -182,7 +187,7 @@ func (p *planner) slotElement(set ruleset.Set, i int, s slot) ruleset.Element {
 }
 
 func (p *planner) sourceElement(src netip.Prefix) ruleset.Element {
-	return ruleset.Element{Set: ruleset.Set{Kind: ruleset.Sources, Family: inet.FamilyOf(p.key.IP)}, Key: p.key, Client: src, Comment: p.now.owner}
+	return ruleset.Element{Set: ruleset.SourcesOf(src), Key: p.key, Client: src, Comment: p.now.owner}
 }
 
 // putChains adds the chains behind a verdict as far as the kernel lacks them.

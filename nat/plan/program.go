@@ -58,7 +58,7 @@ func (s *State) nextTable(step *Step) {
 // wantedChains returns the chains of the program and those that frontends in the
 // kernel use, each after those that it goes to.
 func (s *State) wantedChains() []ruleset.Chain {
-	chains := ruleset.Program(&s.settings, s.hasSticky())
+	chains := ruleset.Program(&s.settings, s.hasSticky(), s.sourceSets())
 	seen := map[string]struct{}{}
 	for _, verdict := range slices.Sorted(maps.Keys(s.have.verdicts)) {
 		for _, c := range ruleset.ChainsOf(verdict, &s.settings) {
@@ -90,13 +90,17 @@ func (s *State) nextSets(step *Step, chains []ruleset.Chain) {
 	for _, name := range slices.Compact(users) {
 		step.add(ruleset.Op{Verb: ruleset.FlushChain, Name: name})
 	}
-	ruleset.AllSets(func(set ruleset.Set) {
+	declare := func(set ruleset.Set) {
 		if _, ok := s.have.oddSets[set]; ok {
 			step.add(ruleset.Op{Verb: ruleset.DeleteSet, Name: set.String()}, ruleset.Op{Verb: ruleset.AddSet, Set: set})
 		} else if _, ok := s.have.sets[set]; !ok {
 			step.add(ruleset.Op{Verb: ruleset.AddSet, Set: set})
 		}
-	})
+	}
+	ruleset.AllSets(declare)
+	for _, set := range s.sourceSets() {
+		declare(set)
+	}
 	for _, name := range odd {
 		step.add(ruleset.Op{Verb: ruleset.DeleteChain, Name: name})
 	}

@@ -28,7 +28,8 @@ type State struct {
 
 	have holding
 
-	sticky int // wanted frontends with Affinity
+	sticky  int                 // wanted frontends with Affinity
+	sources map[ruleset.Set]int // how many source ranges are wanted in each set
 
 	// dirty holds the frontends whose want and have may differ. dirtyBefore and
 	// dirtyAfter hold such elements of shared sets, by when they are written.
@@ -52,6 +53,7 @@ func NewState() *State {
 	return &State{
 		want:          map[inet.Addr]nat.Frontend{},
 		members:       map[ruleset.Element]int{},
+		sources:       map[ruleset.Set]int{},
 		have:          newHolding(),
 		dirty:         newQueue[inet.Addr](),
 		dirtyBefore:   newQueue[ruleset.Element](),

@@ -50,6 +50,8 @@ func (s *State) Set(key inet.Addr, f nat.Frontend) {
 	s.countMembers(key, &f, +1)
 	s.countSticky(&old, -1)
 	s.countSticky(&f, +1)
+	s.countSources(&f, +1)
+	s.countSources(&old, -1)
 	s.want[key] = f
 	s.touch(key)
 }
@@ -62,6 +64,7 @@ func (s *State) Delete(key inet.Addr) {
 	}
 	s.countMembers(key, &old, -1)
 	s.countSticky(&old, -1)
+	s.countSources(&old, -1)
 	delete(s.want, key)
 	s.touch(key)
 }

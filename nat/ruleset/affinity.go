@@ -23,9 +23,9 @@ func stickyRules() []rule {
 	var rules []rule
 	for _, node := range []bool{false, true} {
 		for _, f := range inet.Families() {
-			set := Set{Sticky, f}
+			set := Set{Kind: Sticky, Family: f}
 			if node {
-				set = Set{NodeSticky, f}
+				set = Set{Kind: NodeSticky, Family: f}
 			}
 			load, _ := originalKey(f, node)
 			rules = append(rules, newRule(
@@ -71,7 +71,7 @@ func affinitySet(f inet.Family, node, local bool) Set {
 		}
 		return 0
 	}
-	return Set{kinds[at(node)][at(local)], f}
+	return Set{Kind: kinds[at(node)][at(local)], Family: f}
 }
 
 func (r AffinityChain) update() rule {

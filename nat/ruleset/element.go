@@ -64,6 +64,9 @@ func (e *Element) keyPart(c Part) string {
 	case PartSlot:
 		return fmt.Sprint(e.Slot)
 	case PartClient, PartBackend:
+		if e.Set.Kind == Sources {
+			return e.Client.Addr().String()
+		}
 		return prefixText(e.Client)
 	}
 	return ""

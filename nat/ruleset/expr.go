@@ -349,7 +349,7 @@ func podMatch(d *nat.PodMatch, f inet.Family, inverted bool) (string, []expr.Any
 		if !inet.HasFamily(d.CIDRs, f) {
 			return "", nil
 		}
-		pods := Set{Pods, f}
+		pods := Set{Kind: Pods, Family: f}
 		lookup := inSet(pods)
 		if inverted {
 			lookup = notInSet(pods)

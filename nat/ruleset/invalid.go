@@ -18,7 +18,7 @@ func invalidRules() []rule {
 	var rules []rule
 	for _, f := range inet.Families() {
 		for _, k := range []Kind{Cluster, Outside} {
-			set := Set{k, f}
+			set := Set{Kind: k, Family: f}
 			rules = append(rules, newRule(
 				fmt.Sprintf("%s saddr @%s drop", ipWord(f), set),
 				onlyFamily(f), saddr(f, reg1), inSet(set), drop()))

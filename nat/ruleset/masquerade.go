@@ -59,7 +59,7 @@ func egressRules(e *nat.Egress) []rule {
 	}
 	var rules []rule
 	for _, f := range inet.Families() {
-		from, to, nodes := Set{Egress, f}, Set{NoMasquerade, f}, Set{Nodes, f}
+		from, to, nodes := Set{Kind: Egress, Family: f}, Set{Kind: NoMasquerade, Family: f}, Set{Kind: Nodes, Family: f}
 		text := fmt.Sprintf("%s saddr @%s %s daddr != @%s", ipWord(f), from, ipWord(f), to)
 		parts := [][]expr.Any{onlyFamily(f), saddr(f, reg1), inSet(from), daddr(f, reg1), notInSet(to)}
 		if e.KeepNodes {
@@ -80,7 +80,7 @@ func masqueradeRules(s *nat.Settings) []rule {
 		fmt.Sprintf("meta mark & 0x%08x == 0x%08x meta mark set meta mark & 0x%08x goto %s", m, m, ^m, chainMasquerade),
 		hasMarkBit(m), clearMarkBit(m), gotoChain(chainMasquerade))}
 	for _, f := range inet.Families() {
-		hairpin := Set{Hairpin, f}
+		hairpin := Set{Kind: Hairpin, Family: f}
 		rules = append(rules, newRule(
 			fmt.Sprintf("ct status dnat %s saddr . %s daddr @%s goto %s", ipWord(f), ipWord(f), hairpin, chainMasquerade),
 			ctStatusDNAT(), onlyFamily(f), saddr(f, reg1), daddr(f, next(reg1, AddrLen(f))), inSet(hairpin), gotoChain(chainMasquerade)))

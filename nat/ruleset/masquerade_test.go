@@ -41,7 +41,7 @@ func TestMasqueradeRange(t *testing.T) {
 
 // allChains returns the program and the chains of many shapes.
 func allChains(set *nat.Settings) []Chain {
-	out := Program(set, true)
+	out := Program(set, true, nil)
 	for _, verdict := range []string{"cluster4-2", "external6-4", "node-local4-4-2", "guarded-sticky-external4-2"} {
 		out = append(out, ChainsOf(verdict, set)...)
 	}

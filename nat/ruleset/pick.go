@@ -41,13 +41,8 @@ func (s Shape) guard() []rule {
 	if !s.guarded {
 		return nil
 	}
-	load, client := dialled(s.Family, s.NodePort)
-	sources := Set{Sources, s.Family}
-	// nft before 1.1 converts the byte order of the protocol here, which changes
-	// nothing in one byte and is refused by newer kernels (6.12.117: EOPNOTSUPP).
-	return []rule{newRule(
-		fmt.Sprintf("%s . %s saddr != @%s drop", dialledText(s.Family, s.NodePort), ipWord(s.Family), sources),
-		onlyFamily(s.Family), load, saddr(s.Family, client), notInSet(sources), drop())}
+	name := allowedChain(s.Family)
+	return []rule{newRule("jump "+name, jumpTo(name))}
 }
 
 // decide sets the masquerade mark and goes to the backends.
@@ -74,7 +69,7 @@ func (s Shape) decide(set *nat.Settings) []rule {
 		rules = append(rules, newRule(text+" goto "+all.String(), inside, gotoChain(all.String())))
 	}
 	if set.Tunnels.KeepSource {
-		own := Set{VTEPs, s.Family}
+		own := Set{Kind: VTEPs, Family: s.Family}
 		rules = append(rules, newRule(fmt.Sprintf("%s saddr @%s goto %s", ipWord(s.Family), own, all),
 			onlyFamily(s.Family), saddr(s.Family, reg1), inSet(own), gotoChain(all.String())))
 	}
@@ -123,7 +118,7 @@ func (p Pick) drawRules() []rule {
 }
 
 func (p Pick) draw(size uint32) rule {
-	set := Set{p.set, p.fam}
+	set := Set{Kind: p.set, Family: p.fam}
 	node := strings.HasPrefix(set.String(), "node-")
 	load, slot := dialled(p.fam, node)
 	var only []expr.Any

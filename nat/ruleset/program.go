@@ -27,13 +27,13 @@ func ChainsOf(verdict string, set *nat.Settings) []Chain {
 func RangesOf(s *nat.Settings) map[Set][]netip.Prefix {
 	out := map[Set][]netip.Prefix{}
 	for _, f := range inet.Families() {
-		out[Set{Pods, f}] = inet.Normalize(s.Pods.CIDRs, f)
-		out[Set{NodePortAddrs, f}] = inet.Normalize(s.NodePortAddrs, f)
-		out[Set{ServiceCIDRs, f}] = inet.Normalize(s.ServiceCIDRs, f)
-		out[Set{Cluster, f}] = inet.Normalize(s.Cluster, f)
-		out[Set{Egress, f}] = inet.Normalize(s.Egress.Sources, f)
-		out[Set{NoMasquerade, f}] = inet.Normalize(s.Egress.Kept(s.Cluster), f)
-		out[Set{VTEPs, f}] = inet.Normalize(hosts(s.Tunnels.Addrs), f)
+		out[Set{Kind: Pods, Family: f}] = inet.Normalize(s.Pods.CIDRs, f)
+		out[Set{Kind: NodePortAddrs, Family: f}] = inet.Normalize(s.NodePortAddrs, f)
+		out[Set{Kind: ServiceCIDRs, Family: f}] = inet.Normalize(s.ServiceCIDRs, f)
+		out[Set{Kind: Cluster, Family: f}] = inet.Normalize(s.Cluster, f)
+		out[Set{Kind: Egress, Family: f}] = inet.Normalize(s.Egress.Sources, f)
+		out[Set{Kind: NoMasquerade, Family: f}] = inet.Normalize(s.Egress.Kept(s.Cluster), f)
+		out[Set{Kind: VTEPs, Family: f}] = inet.Normalize(hosts(s.Tunnels.Addrs), f)
 	}
 	return out
 }
@@ -62,16 +62,17 @@ func CompareDrops(a, b string) int {
 // order in which each one comes after those it refers to.
 //
 // Those that remember clients see every packet, and are there only while sticky
-// says that there is something to remember.
-func Program(s *nat.Settings, sticky bool) []Chain {
-	chains := []Chain{
+// says that there is something to remember. Sources are the sets of source ranges that
+// exist.
+func Program(s *nat.Settings, sticky bool, sources []Set) []Chain {
+	chains := append(allowedChains(sources), []Chain{
 		{Name: chainReject, Rules: []rule{newRule("reject", reject())}},
 		{Name: chainServices, Rules: serviceRules(s)},
 		{Name: chainMasquerade, Rules: masqueradeChain(&s.Tunnels)},
 		{Name: chainPostrouting, Hook: Hooks[chainPostrouting], Rules: masqueradeRules(s)},
 		{Name: chainPrerouting, Hook: Hooks[chainPrerouting], Rules: []rule{jumpServices()}},
 		{Name: chainOutput, Hook: Hooks[chainOutput], Rules: []rule{jumpServices()}},
-	}
+	}...)
 	if sticky {
 		chains = append(chains,
 			Chain{Name: chainRememberNew, Rules: stickyRules()},

@@ -20,12 +20,12 @@ func serviceRules(s *nat.Settings) []rule {
 		ip := ipWord(f)
 		load, _ := dialled(f, false)
 		rules = append(rules,
-			newRule(fmt.Sprintf("%s vmap @%s", dialledText(f, false), Set{VIPs, f}),
-				onlyFamily(f), load, vmap(Set{VIPs, f})),
-			newRule(fmt.Sprintf("%s daddr @%s goto %s", ip, Set{ClusterIPs, f}, chainReject),
-				onlyFamily(f), daddr(f, reg1), inSet(Set{ClusterIPs, f}), gotoChain(chainReject)),
-			newRule(fmt.Sprintf("%s daddr @%s drop", ip, Set{ServiceCIDRs, f}),
-				onlyFamily(f), daddr(f, reg1), inSet(Set{ServiceCIDRs, f}), drop()),
+			newRule(fmt.Sprintf("%s vmap @%s", dialledText(f, false), Set{Kind: VIPs, Family: f}),
+				onlyFamily(f), load, vmap(Set{Kind: VIPs, Family: f})),
+			newRule(fmt.Sprintf("%s daddr @%s goto %s", ip, Set{Kind: ClusterIPs, Family: f}, chainReject),
+				onlyFamily(f), daddr(f, reg1), inSet(Set{Kind: ClusterIPs, Family: f}), gotoChain(chainReject)),
+			newRule(fmt.Sprintf("%s daddr @%s drop", ip, Set{Kind: ServiceCIDRs, Family: f}),
+				onlyFamily(f), daddr(f, reg1), inSet(Set{Kind: ServiceCIDRs, Family: f}), drop()),
 		)
 	}
 	for _, f := range inet.Families() {
@@ -33,9 +33,9 @@ func serviceRules(s *nat.Settings) []rule {
 		text, notLoopback := notLoopback(f, s.LoopbackNodePorts())
 		rules = append(rules, newRule(
 			fmt.Sprintf("%s%s daddr @%s fib daddr type local %s vmap @%s", text, ipWord(f),
-				Set{NodePortAddrs, f}, dialledText(f, true), Set{NodePorts, f}),
-			onlyFamily(f), notLoopback, daddr(f, reg1), inSet(Set{NodePortAddrs, f}),
-			localAddress(false), load, vmap(Set{NodePorts, f})))
+				Set{Kind: NodePortAddrs, Family: f}, dialledText(f, true), Set{Kind: NodePorts, Family: f}),
+			onlyFamily(f), notLoopback, daddr(f, reg1), inSet(Set{Kind: NodePortAddrs, Family: f}),
+			localAddress(false), load, vmap(Set{Kind: NodePorts, Family: f})))
 	}
 	for _, f := range inet.Families() {
 		rules = append(rules, hostPortRules(s, f)...)
@@ -49,9 +49,9 @@ func serviceRules(s *nat.Settings) []rule {
 func hostPortRules(s *nat.Settings, f inet.Family) []rule {
 	var rules []rule
 	for _, node := range []bool{false, true} {
-		set := Set{HostIPPorts, f}
+		set := Set{Kind: HostIPPorts, Family: f}
 		if node {
-			set = Set{HostPorts, f}
+			set = Set{Kind: HostPorts, Family: f}
 		}
 		load, _ := dialled(f, node)
 		text, notLoopback := notLoopback(f, s.Loopback)

@@ -5,6 +5,8 @@ package ruleset
 
 import (
 	"cmp"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"fairlead/internal/inet"
@@ -90,8 +92,10 @@ var layout = [numKinds]SetSpec{
 	Locals:       {name: "locals", Key: []Part{PartVIP, PartProto, PartPort, PartSlot}, Data: []Part{PartBackend, PartTarget}},
 	NodeBackends: {name: "node-backends", Key: []Part{PartProto, PartPort, PartSlot}, Data: []Part{PartBackend, PartTarget}},
 	NodeLocals:   {name: "node-locals", Key: []Part{PartProto, PartPort, PartSlot}, Data: []Part{PartBackend, PartTarget}},
-	// Who may dial a restricted frontend.
-	Sources: {name: "sources", Key: []Part{PartVIP, PartProto, PartPort, PartClient}, Ranges: true},
+	// Who may dial a restricted frontend: ranges of one prefix length each, made when
+	// a frontend needs them. The kernel copies a set of ranges with several parts
+	// (pipapo) for each change, and a hash table never.
+	Sources: {name: "sources", Key: []Part{PartVIP, PartProto, PartPort, PartClient}},
 	// Backends on this node, each twice: a connection from and to the same one
 	// needs masquerade, or its reply would never come back to be translated.
 	Hairpin: {name: "hairpin", Key: []Part{PartClient, PartBackend}},
@@ -130,11 +134,28 @@ var layout = [numKinds]SetSpec{
 type Set struct {
 	Kind   Kind
 	Family inet.Family
+	Number uint8 // of Sources: the prefix length
 }
+
+// SourcesOf returns the set of source ranges of one prefix length.
+func SourcesOf(p netip.Prefix) Set {
+	return Set{Kind: Sources, Family: inet.FamilyOf(p.Addr()), Number: uint8(p.Bits())}
+}
+
+// OnDemand tells the sets that exist while a frontend needs them from those that
+// always exist.
+func (s Set) OnDemand() bool { return s.Kind == Sources }
 
 func (s Set) Spec() *SetSpec { return &layout[s.Kind] }
 
-func (s Set) String() string { return s.Spec().name + string(s.Family.Digit()) }
+// String returns the name in the kernel, for example "vips4" or "sources4-24".
+func (s Set) String() string {
+	name := s.Spec().name + string(s.Family.Digit())
+	if s.OnDemand() {
+		name += "-" + strconv.Itoa(int(s.Number))
+	}
+	return name
+}
 
 // IsMap tells maps, of data or of verdicts, from sets.
 func (r *SetSpec) IsMap() bool { return r.Verdict || r.Data != nil }
@@ -157,24 +178,34 @@ func (s Set) IsSlots() bool {
 // two-part data by NAT only when it knows the expressions.
 func (r *SetSpec) typeof() bool { return r.Data != nil }
 
-// NumSets is the number of sets and maps in the table.
-const NumSets = 2 * int(numKinds)
-
-// AllSets calls f for every set in the order of declaration.
+// AllSets calls f for every set that always exists, in the order of declaration.
 func AllSets(f func(Set)) {
 	for k := range numKinds {
 		for _, fam := range inet.Families() {
-			f(Set{k, fam})
+			if s := (Set{Kind: k, Family: fam}); !s.OnDemand() {
+				f(s)
+			}
 		}
 	}
 }
 
 // SetNamed finds a set by its name in the kernel.
 func SetNamed(name string) (Set, bool) {
+	if i := strings.LastIndexByte(name, '-'); i >= 0 {
+		if n, err := strconv.ParseUint(name[i+1:], 10, 8); err == nil {
+			for _, fam := range inet.Families() {
+				s := Set{Kind: Sources, Family: fam, Number: uint8(n)}
+				if s.String() == name && int(n) <= fam.Unspecified().BitLen() {
+					return s, true
+				}
+			}
+		}
+	}
 	for k := range numKinds {
 		for _, fam := range inet.Families() {
 			if base, ok := strings.CutSuffix(name, string(fam.Digit())); ok && base == layout[k].name {
-				return Set{k, fam}, true
+				s := Set{Kind: k, Family: fam}
+				return s, !s.OnDemand()
 			}
 		}
 	}
@@ -203,11 +234,11 @@ func StickyOf(key inet.Addr) Set { return pickSet(key, Sticky, NodeSticky) }
 
 func pickSet(key inet.Addr, vip, node Kind) Set {
 	if key.IsNodePort() {
-		return Set{node, inet.FamilyOf(key.IP)}
+		return Set{Kind: node, Family: inet.FamilyOf(key.IP)}
 	}
-	return Set{vip, inet.FamilyOf(key.IP)}
+	return Set{Kind: vip, Family: inet.FamilyOf(key.IP)}
 }
 
 func CompareSets(a, b Set) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Family, b.Family))
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Family, b.Family), cmp.Compare(a.Number, b.Number))
 }

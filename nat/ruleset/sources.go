@@ -5,6 +5,8 @@ package ruleset
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 
 	"github.com/google/nftables/expr"
 
@@ -37,4 +39,43 @@ func sourceRules(s *nat.Settings) []rule {
 			interfaceName(expr.CmpOpEq, interfacePattern(name)), noRouteBack(), one(&expr.Counter{}), drop()))
 	}
 	return rules
+}
+
+func allowedChain(f inet.Family) string { return "allowed" + string(f.Digit()) }
+
+// allowedChains return clients to a restricted frontend whose address is in one of its
+// source ranges, and drop all others. Each prefix length in use costs a lookup, for the
+// first packet of a connection to a restricted frontend. Longer prefixes, which are more
+// common, come first.
+func allowedChains(sources []Set) []Chain {
+	var out []Chain
+	for _, f := range inet.Families() {
+		var rules []rule
+		for _, set := range slices.Backward(slices.SortedFunc(slices.Values(sources), CompareSets)) {
+			if set.Family == f {
+				rules = append(rules, allowedRule(set))
+			}
+		}
+		out = append(out, Chain{Name: allowedChain(f), Rules: append(rules, newRule("drop", drop()))})
+	}
+	return out
+}
+
+func allowedRule(set Set) rule {
+	f, bits := set.Family, int(set.Number)
+	load, client := dialled(f, false)
+	text, parts := "", saddr(f, client)
+	if n := f.Unspecified().BitLen(); bits < n {
+		ones := netip.AddrFrom16([16]byte(slices.Repeat([]byte{0xff}, 16)))
+		if f == inet.IPv4 {
+			ones = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		}
+		mask := netip.PrefixFrom(ones, bits).Masked().Addr()
+		text = " & " + mask.String()
+		parts = append(parts, &expr.Bitwise{
+			SourceRegister: client, DestRegister: client, Len: uint32(n / 8), Mask: mask.AsSlice(), Xor: make([]byte, n/8),
+		})
+	}
+	return newRule(fmt.Sprintf("%s . %s saddr%s @%s return", dialledText(f, false), ipWord(f), text, set),
+		onlyFamily(f), load, parts, inSet(set), returns())
 }

@@ -11,13 +11,17 @@ import (
 )
 
 // WriteTable returns a table of these elements, as text by set, and chains.
-func WriteTable(elements map[Set][]string, chains []Chain) string {
+func WriteTable(onDemand []Set, elements map[Set][]string, chains []Chain) string {
 	var w strings.Builder
 	fmt.Fprintf(&w, "table inet %s {\n", TableName)
-	AllSets(func(s Set) {
+	write := func(s Set) {
 		WriteSet(&w, s, elements[s])
 		w.WriteByte('\n')
-	})
+	}
+	AllSets(write)
+	for _, s := range onDemand {
+		write(s)
+	}
 	for i := range chains {
 		if i > 0 {
 			w.WriteByte('\n')

@@ -21,7 +21,7 @@ import (
 func untrackedRules() []rule {
 	var rules []rule
 	for _, f := range inet.Families() {
-		nodes, vteps := Set{Nodes, f}, Set{VTEPs, f}
+		nodes, vteps := Set{Kind: Nodes, Family: f}, Set{Kind: VTEPs, Family: f}
 		rules = append(rules, newRule(
 			fmt.Sprintf("%s saddr @%s %s daddr @%s notrack", ipWord(f), nodes, ipWord(f), vteps),
 			onlyFamily(f), saddr(f, reg1), inSet(nodes), daddr(f, reg1), inSet(vteps), one(&expr.Notrack{})))
@@ -43,7 +43,7 @@ func guardRules(o *nat.Tunnels) []rule {
 			interfaceName(expr.CmpOpEq, interfacePattern(name)), notUnicast(), drop()))
 	}
 	for _, f := range inet.Families() {
-		cluster, nodes := Set{Cluster, f}, Set{Nodes, f}
+		cluster, nodes := Set{Kind: Cluster, Family: f}, Set{Kind: Nodes, Family: f}
 		ip := ipWord(f)
 		toNode := append(append(onlyFamily(f), daddr(f, reg1)...), inSet(nodes)...)
 		for _, name := range o.PodInterfaces {
@@ -69,7 +69,7 @@ func replyRules(o *nat.Tunnels) []rule {
 	}
 	var rules []rule
 	for _, f := range inet.Families() {
-		cluster, nodes := Set{Cluster, f}, Set{Nodes, f}
+		cluster, nodes := Set{Kind: Cluster, Family: f}, Set{Kind: Nodes, Family: f}
 		rules = append(rules, newRule(
 			fmt.Sprintf("ct direction reply ct status ! dnat %s saddr @%s %s daddr @%s meta mark set meta mark | 0x%08x", ipWord(f), cluster, ipWord(f), nodes, o.ReplyMark),
 			isReply(), notTranslated(), onlyFamily(f), saddr(f, reg1), inSet(cluster), daddr(f, reg1), inSet(nodes), setMarkBit(o.ReplyMark)))
@@ -82,7 +82,7 @@ func replyRules(o *nat.Tunnels) []rule {
 func outgoingRules() []rule {
 	var rules []rule
 	for _, f := range inet.Families() {
-		nodes, vteps := Set{Nodes, f}, Set{VTEPs, f}
+		nodes, vteps := Set{Kind: Nodes, Family: f}, Set{Kind: VTEPs, Family: f}
 		rules = append(rules, newRule(
 			fmt.Sprintf("%s saddr @%s %s daddr @%s notrack", ipWord(f), vteps, ipWord(f), nodes),
 			onlyFamily(f), saddr(f, reg1), inSet(vteps), daddr(f, reg1), inSet(nodes), one(&expr.Notrack{})))
