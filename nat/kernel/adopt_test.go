@@ -46,8 +46,8 @@ func TestAdopt(t *testing.T) {
 		{"nothing", nil},
 		{"missing set", []string{"flush chain inet fairlead services", "delete map inet fairlead hostip-ports4"}},
 		{"missing sets", []string{"flush chain inet fairlead services", "delete map inet fairlead nodeports6", "delete map inet fairlead vips6"}},
-		{"range that is no prefix", []string{"add element inet fairlead sources4 { 203.0.113.5 . tcp . 443 . 192.0.3.10-192.0.3.20 }"}},
-		{"source range of nobody", []string{"add element inet fairlead sources4 { 192.0.2.9 . tcp . 443 . 192.0.3.0/24 }"}},
+		{"range that is no prefix", []string{"add element inet fairlead sources4-24 { 203.0.113.5 . tcp . 443 . 192.0.3.7 }"}},
+		{"source range of nobody", []string{"add element inet fairlead sources4-24 { 192.0.2.9 . tcp . 443 . 192.0.3.0 }"}},
 		{"pods that are no prefix", []string{"add element inet fairlead pods4 { 10.200.0.1-10.200.0.3 }"}},
 		{"foreign set", []string{"add set inet fairlead mine { type ipv4_addr; }", "insert rule inet fairlead services ip saddr @mine drop"}},
 		{"foreign chains", []string{
@@ -69,9 +69,8 @@ func TestAdopt(t *testing.T) {
 			"add element inet fairlead vips4 { 10.96.0.10 . udp . 53 : goto refuse }",
 			"add rule inet fairlead services ip daddr . meta l4proto . th dport vmap @vips4"}},
 		{"timeout", []string{
-			"flush chain inet fairlead tunnel-in", "flush chain inet fairlead tunnel-drop", "flush chain inet fairlead tunnel-out",
-			"flush chain inet fairlead postrouting", "delete set inet fairlead nodes4",
-			"add set inet fairlead nodes4 { type ipv4_addr; flags timeout; timeout 1h; }", "add element inet fairlead nodes4 { 192.168.0.1 }"}},
+			"flush chain inet fairlead invalid-source", "delete set inet fairlead outside-backends4",
+			"add set inet fairlead outside-backends4 { type ipv4_addr; flags timeout; timeout 1h; }", "add element inet fairlead outside-backends4 { 198.51.100.9 }"}},
 		{"comment", []string{
 			"delete element inet fairlead vips4 { 10.96.0.10 . udp . 53 }",
 			`add element inet fairlead vips4 { 10.96.0.10 . udp . 53 comment "mine" : goto cluster4-2 }`}},
