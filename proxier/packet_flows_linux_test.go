@@ -226,6 +226,8 @@ func tcpFrom(ctx context.Context, host *lab.Host, from netip.AddrPort, to inet.A
 		return errors.Join(ctl, err)
 	}}
 	var conn net.Conn
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	err := host.NS.Do(func() (err error) {
 		conn, err = d.DialContext(ctx, "tcp", to.AddrPort().String())
 		return err
@@ -233,8 +235,14 @@ func tcpFrom(ctx context.Context, host *lab.Host, from netip.AddrPort, to inet.A
 	if err != nil {
 		return nil, "", err
 	}
+	if err := conn.SetReadDeadline(time.Now().Add(answered)); err != nil {
+		return nil, "", errors.Join(err, conn.Close())
+	}
 	greeting, err := bufio.NewReader(conn).ReadString('\n')
-	return conn, greeting, err
+	if err != nil {
+		return nil, "", errors.Join(err, conn.Close())
+	}
+	return conn, greeting, nil
 }
 
 // TestPacketOpeningTCP has TCP clients dial before there is a Service, each from one
@@ -269,11 +277,9 @@ func TestPacketOpeningTCP(t *testing.T) {
 		}
 	}
 	got := make(chan string, len(silent))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
 	for _, c := range silent {
 		go func() {
-			conn, greeting, err := tcpFrom(ctx, b.Outside, c.from, c.to)
+			conn, greeting, err := tcpFrom(t.Context(), b.Outside, c.from, c.to)
 			if err != nil {
 				greeting = err.Error()
 			} else {
@@ -287,7 +293,7 @@ func TestPacketOpeningTCP(t *testing.T) {
 	b.apply(t, serviceObject(1, everyProtocol))
 	for _, c := range refused {
 		waitFor(t, fmt.Sprintf("%s is reached from port %d", c.to, c.from.Port()), func() bool {
-			conn, greeting, err := tcpFrom(ctx, b.Outside, c.from, c.to)
+			conn, greeting, err := tcpFrom(t.Context(), b.Outside, c.from, c.to)
 			if err != nil {
 				return false
 			}

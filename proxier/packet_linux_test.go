@@ -108,6 +108,7 @@ func (b *bed) start(t *testing.T, cfg Config) {
 	go func() { ended <- b.cleaner.Run(ctx, func(conntrack.Sweep) { b.sweeps.Add(1) }) }()
 	go func() { ended <- forgetter.Run(ctx, func(int, error) {}) }()
 	b.stop = func() {
+		b.stop = func() {} // A test that fails before the next start stops again.
 		cancel()
 		for range cap(ended) {
 			if err := <-ended; err != nil {

@@ -1,0 +1,287 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+
+	"fairlead/internal/inet"
+	"fairlead/internal/lab"
+	"fairlead/internal/nl"
+)
+
+// The tests here repeat situations of docs/field-reports.md that no other test has.
+
+// TestPacketFlowsSurviveRestart restarts the agent, first without a change, then
+// with an endpoint more. UDP flows stay with their endpoint.
+func TestPacketFlowsSurviveRestart(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	b.apply(t, serviceObject(1, everyProtocol))
+	b.apply(t, slicesWith(1, everyProtocolPorts(), ready(b.there))...)
+	flows := b.flows(t, 1)
+	reach(t, flows, "there")
+	before := b.ids(t, flows...)
+	for _, members := range [][]member{{ready(b.there)}, {ready(b.here), ready(b.there)}} {
+		b.stop()
+		b.put(t, slicesWith(1, everyProtocolPorts(), members...)...)
+		b.start(t, defaults())
+		b.sweep(t)
+		reach(t, flows, "there")
+		if diff := cmp.Diff(before, b.ids(t, flows...)); diff != "" {
+			t.Errorf("flows (-before +after):\n%s", diff)
+		}
+	}
+}
+
+// TestPacketLocalElsewhere dials external addresses of a Service with
+// externalTrafficPolicy Local whose only endpoint is on another node. Pods and the
+// node itself are in the cluster, so they get there; a client outside does not.
+func TestPacketLocalElsewhere(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	b.apply(t, serviceObject(1, externalLocal))
+	b.apply(t, sliceObjects(1, ready(b.there))...)
+	for family := range ipFamilies {
+		for _, kind := range []string{"LB VIP", "external IP", "NodePort"} {
+			to := b.frontend(kind, 1, family)
+			b.expectAll(t,
+				try{b.pod(), to, "there -"},
+				try{b.itself(), to, "there m"},
+				try{b.external(), to, "timeout"})
+		}
+	}
+}
+
+// TestPacketPrefixWithoutInterface tells pods by the name of an interface that no
+// pod has yet: the agent programs everything, and takes a client without such an
+// interface for one outside of the cluster.
+func TestPacketPrefixWithoutInterface(t *testing.T) {
+	t.Parallel()
+	cfg := defaults()
+	cfg.LocalMode, cfg.InterfaceNamePrefix = LocalInterfaceNamePrefix, "azv"
+	b := newBed(t, cfg, lab.PTP)
+	b.apply(t, serviceObject(1))
+	b.apply(t, sliceObjects(1, ready(b.there))...)
+	for family := range ipFamilies {
+		b.expectAll(t, try{b.pod(), b.frontend("ClusterIP", 1, family), "there m"})
+	}
+}
+
+// TestPacketForeignUserData starts the agent beside a table whose sets carry user
+// data of a format that nobody knows. It works, and the table stays as it is.
+func TestPacketForeignUserData(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	b.stop()
+	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: b.node.NS})
+	check(t, err)
+	defer func() { _ = s.Close() }()
+	data := bytes.Repeat([]byte{0xff, 3, 0, 0xfe}, 60)
+	var m nl.Messages
+	m.BeginTransaction(unix.NFNL_SUBSYS_NFTABLES)
+	m.Begin(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, unix.NFPROTO_INET, 0, 0, 0)
+	m.String(unix.NFTA_TABLE_NAME, "newer")
+	m.Begin(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, unix.NFPROTO_INET, 0, 0, 0)
+	m.String(unix.NFTA_SET_TABLE, "newer")
+	m.String(unix.NFTA_SET_NAME, "set")
+	m.BE32(unix.NFTA_SET_ID, 1)
+	m.BE32(unix.NFTA_SET_KEY_TYPE, 7)
+	m.BE32(unix.NFTA_SET_KEY_LEN, 4)
+	m.Attr(unix.NFTA_SET_USERDATA, data...)
+	check(t, s.Transact(&m, func(i int, err error) { t.Errorf("operation %d: %v", i, err) }))
+
+	b.start(t, defaults())
+	b.apply(t, serviceObject(1))
+	b.apply(t, sliceObjects(1, ready(b.there))...)
+	for family := range ipFamilies {
+		b.expectAll(t, try{b.pod(), b.frontend("ClusterIP", 1, family), "there -"})
+	}
+	m.Reset()
+	m.Begin(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETSET, 0, unix.NFPROTO_INET, 0, 0, 0)
+	m.String(unix.NFTA_SET_TABLE, "newer")
+	m.String(unix.NFTA_SET_NAME, "set")
+	check(t, s.Get(&m, func(r nl.Reply) {
+		if got := nl.Attr(r.Body[4:], unix.NFTA_SET_USERDATA); !bytes.Equal(got, data) {
+			t.Errorf("user data of the other table: %x", got)
+		}
+	}))
+}
+
+// TestPacketIPv6Disabled runs the agent for a dual-stack cluster on a node whose
+// kernel has IPv6 switched off. IPv4 is served, and nothing is repaired or tried
+// again.
+func TestPacketIPv6Disabled(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	b.stop()
+	for _, dev := range []string{"all", "default", "lo", "eth0"} {
+		check(t, b.node.Sysctl("ipv6/conf/"+dev+"/disable_ipv6", "1"))
+	}
+	b.start(t, defaults())
+	b.apply(t, serviceObject(1))
+	b.apply(t, sliceObjects(1, ready(b.there))...)
+	for _, kind := range []string{"ClusterIP", "NodePort", "LB VIP"} {
+		b.expectAll(t, try{b.itself4(), b.frontend(kind, 1, 0), "there m"}, try{b.external(), b.frontend(kind, 1, 0), "there m"})
+	}
+	if behind := b.agent.Behind(); behind != 0 {
+		t.Errorf("something waits for the kernel since %v", behind)
+	}
+}
+
+// itself4 is the node by IPv4 alone.
+func (b *bed) itself4() source { return source{b.node.Host, [2]netip.Addr{second[0]}} }
+
+// TestPacketUDPSockets replaces the endpoint behind UDP sockets of two further
+// kinds: one of IPv6 that dials a mapped IPv4 address, and one that is not
+// connected. Both go on, and get answers from the Service's address.
+func TestPacketUDPSockets(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	b.apply(t, serviceObject(1, everyProtocol))
+	b.apply(t, slicesWith(1, everyProtocolPorts(), ready(b.here))...)
+	to := b.frontend("ClusterIP", 1, 0).AddrPort()
+	mapped := b.mappedSocket(t, to)
+	var open net.PacketConn
+	check(t, b.client.NS.Do(func() (err error) {
+		open, err = net.ListenPacket("udp4", "0.0.0.0:0")
+		return err
+	}))
+	t.Cleanup(func() { _ = open.Close() })
+	askMapped := func() string {
+		if _, err := mapped.Write([]byte("?\n")); err != nil {
+			return err.Error()
+		}
+		return read(t, mapped, mapped.Read)
+	}
+	askOpen := func() string {
+		if _, err := open.WriteTo([]byte("?\n"), net.UDPAddrFromAddrPort(to)); err != nil {
+			return err.Error()
+		}
+		return read(t, open, func(p []byte) (int, error) {
+			n, from, err := open.ReadFrom(p)
+			if err == nil && from.String() != to.String() {
+				err = fmt.Errorf("answer from %s, want %s", from, to)
+			}
+			return n, err
+		})
+	}
+	for _, pod := range []*lab.Pod{b.here, b.there, b.here} {
+		b.apply(t, slicesWith(1, everyProtocolPorts(), ready(pod))...)
+		for name, ask := range map[string]func() string{"mapped": askMapped, "not connected": askOpen} {
+			last := ""
+			waitFor(t, name+" socket reaches "+pod.Name, func() bool {
+				last = ask()
+				return strings.Contains(last, pod.Name)
+			})
+		}
+	}
+}
+
+// mappedSocket returns a UDP socket of IPv6 in the client's namespace that is
+// connected to ::ffff:to.
+func (b *bed) mappedSocket(t *testing.T, to netip.AddrPort) net.Conn {
+	t.Helper()
+	var conn net.Conn
+	check(t, b.client.NS.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		file := os.NewFile(uintptr(fd), "mapped")
+		defer func() { _ = file.Close() }()
+		at := &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}
+		if err := unix.Connect(fd, at); err != nil {
+			return err
+		}
+		conn, err = net.FileConn(file)
+		return err
+	}))
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// read returns what a socket receives within a short time, or the error.
+func read(t *testing.T, c interface{ SetReadDeadline(time.Time) error }, f func([]byte) (int, error)) string {
+	t.Helper()
+	check(t, c.SetReadDeadline(time.Now().Add(silence)))
+	buf := make([]byte, 1500)
+	n, err := f(buf)
+	if err != nil {
+		return err.Error()
+	}
+	return string(buf[:n])
+}
+
+// TestPacketHostPortToHostNetwork replaces a Pod that has a UDP host port by one
+// with the node's network that listens on the same port. A client that never pauses
+// follows.
+func TestPacketHostPortToHostNetwork(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	const port = 8125
+	pod := &corev1.Pod{}
+	pod.Namespace, pod.Name = "default", "statsd"
+	pod.Spec.NodeName = b.node.Name
+	pod.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{HostPort: port, ContainerPort: targetPort, Protocol: corev1.ProtocolUDP}}}}
+	for _, ip := range b.here.Addrs() {
+		pod.Status.PodIPs = append(pod.Status.PodIPs, corev1.PodIP{IP: ip.String()})
+	}
+	b.apply(t, pod)
+	var flows []flow
+	for family := range ipFamilies {
+		flows = append(flows, b.flow(t, b.Outside, inet.Addr{IP: b.node.Addrs()[family], Port: port, Proto: inet.UDP}))
+	}
+	reach(t, flows, "here")
+
+	_, err := b.node.ServeAs("host", inet.UDP, port, b.node.Addrs()...)
+	check(t, err)
+	next := pod.DeepCopy()
+	next.Name, next.Spec.HostNetwork = "statsd-2", true
+	next.Spec.Containers[0].Ports[0].ContainerPort = port
+	b.apply(t, next)
+	b.remove(t, pod)
+	reach(t, flows, "host")
+	b.remove(t, next)
+	b.apply(t, pod)
+	reach(t, flows, "here")
+}
+
+// TestPacketRefusedBefore lets a client be refused from one source port many times
+// before its Service has an endpoint: the first attempt after that gets through.
+func TestPacketRefusedBefore(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	b.apply(t, serviceObject(1))
+	for family := range ipFamilies {
+		to := b.frontend("NodePort", 1, family)
+		from := netip.AddrPortFrom(b.Outside.Addrs()[family], 40003)
+		for range 3 {
+			if _, _, err := tcpFrom(t.Context(), b.Outside, from, to); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Fatalf("%s without an endpoint: %v", to, err)
+			}
+		}
+		b.apply(t, sliceObjects(1, ready(b.there))...)
+		conn, greeting, err := tcpFrom(t.Context(), b.Outside, from, to)
+		check(t, err)
+		_ = conn.Close()
+		if !strings.Contains(greeting, "there") {
+			t.Errorf("%s: %q", to, greeting)
+		}
+		b.apply(t, sliceObjects(1)...)
+	}
+}
