@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
@@ -283,5 +284,27 @@ func TestPacketRefusedBefore(t *testing.T) {
 			t.Errorf("%s: %q", to, greeting)
 		}
 		b.apply(t, sliceObjects(1)...)
+	}
+}
+
+// TestPacketAddressReused lists one address twice in a slice: for a Pod that
+// terminates on node-2 and for a ready one that got its address on node-1. The
+// order makes no difference, and policy Local counts it for node-1.
+func TestPacketAddressReused(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	b.apply(t, serviceObject(1, externalLocal))
+	gone := failing(b.here)
+	elsewhere := member{gone.pod, func(ep *discoveryv1.Endpoint) {
+		gone.with(ep)
+		ep.NodeName = &b.other.Name
+	}}
+	for _, members := range [][]member{{elsewhere, ready(b.here)}, {ready(b.here), elsewhere}} {
+		b.apply(t, sliceObjects(1, members...)...)
+		for family := range ipFamilies {
+			b.expectAll(t,
+				try{b.pod(), b.frontend("ClusterIP", 1, family), "here -"},
+				try{b.external(), b.frontend("LB VIP", 1, family), "here -"})
+		}
 	}
 }
