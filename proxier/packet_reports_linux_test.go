@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,10 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/nl"
+	"fairlead/internal/nstest"
 )
 
 // The tests here repeat situations of docs/field-reports.md that no other test has.
@@ -307,4 +311,116 @@ func TestPacketAddressReused(t *testing.T) {
 				try{b.external(), b.frontend("LB VIP", 1, family), "here -"})
 		}
 	}
+}
+
+// TestPacketLongNames gives a Service the longest names that the API allows, which
+// together exceed what nft accepts as a comment. It is served, so are others, and the
+// comments are cut.
+func TestPacketLongNames(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	namespace, name, port := strings.Repeat("n", 63), strings.Repeat("s", 63), strings.Repeat("p", 15)
+	rename := func(m *metav1.ObjectMeta) { m.Namespace, m.Name = namespace, name }
+	b.apply(t, serviceObject(1, func(svc *corev1.Service) {
+		rename(&svc.ObjectMeta)
+		svc.Spec.Ports[0].Name = port
+		svc.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	}), serviceObject(2))
+	slices := slicesWith(1, []discoveryv1.EndpointPort{slicePort(port, corev1.ProtocolTCP, targetPort)}, ready(b.here), ready(b.there))
+	for i, s := range slices {
+		s := s.(*discoveryv1.EndpointSlice)
+		rename(&s.ObjectMeta)
+		s.Name = fmt.Sprint("slice-", i)
+		s.Labels[discoveryv1.LabelServiceName] = name
+		slices[i] = s
+	}
+	b.apply(t, append(slices, sliceObjects(2, ready(b.there))...)...)
+	for family := range ipFamilies {
+		for n, want := range map[int]string{1: "here -", 2: "there -"} {
+			to := b.frontend("ClusterIP", n, family)
+			if got := b.dial(t.Context(), b.pod(), to); n == 2 && got != want || !strings.HasSuffix(got, " -") {
+				t.Errorf("%s: %q", to, got)
+			}
+		}
+	}
+	listing, err := nstest.Command(t, b.node.NS, "nft", "-s", "list", "table", "inet", "fairlead").CombinedOutput()
+	check(t, err)
+	if !bytes.Contains(listing, []byte(namespace)) {
+		t.Error("the Service is not named in the table")
+	}
+	for _, m := range regexp.MustCompile(`comment "([^"]*)"`).FindAllSubmatch(listing, -1) {
+		if len(m[1]) > 128 {
+			t.Errorf("a comment has %d bytes, which nft does not accept: %s", len(m[1]), m[1])
+			break
+		}
+	}
+}
+
+// TestPacketPathMTU has pods send much to a client behind a link of a smaller MTU.
+// The router's ICMP errors are about the address that the client dialled, and have to
+// reach the pod.
+func TestPacketPathMTU(t *testing.T) {
+	t.Parallel()
+	const size, port = 300 << 10, 8081
+	b := newBed(t, defaults(), lab.PTP)
+	ports := []discoveryv1.EndpointPort{slicePort("", corev1.ProtocolTCP, port)}
+	b.apply(t, serviceObject(1), serviceObject(2, externalLocal))
+	b.apply(t, append(slicesWith(1, ports, ready(b.there)), slicesWith(2, ports, ready(b.here))...)...)
+	for _, pod := range []*lab.Pod{b.here, b.there} {
+		for _, ip := range pod.Addrs() {
+			pour(t, pod.Host, netip.AddrPortFrom(ip, port), size)
+		}
+	}
+	l, err := b.Router().Netlink().LinkByName("outside")
+	check(t, err)
+	check(t, b.Router().Netlink().LinkSetMTU(l, 1300)) // the client's end keeps 1500
+	for family := range ipFamilies {
+		for n := 1; n <= 2; n++ {
+			for _, kind := range []string{"NodePort", "LB VIP"} {
+				to := b.frontend(kind, n, family)
+				if got, err := drink(b.Outside, to); err != nil || got != size {
+					t.Errorf("%s: received %d of %d bytes: %v", to, got, size, err)
+				}
+			}
+		}
+	}
+}
+
+// pour serves size bytes to each client.
+func pour(t *testing.T, h *lab.Host, at netip.AddrPort, size int) {
+	t.Helper()
+	var l net.Listener
+	check(t, h.NS.Do(func() (err error) {
+		l, err = net.Listen("tcp", at.String())
+		return err
+	}))
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.SetDeadline(time.Now().Add(answered))
+			_, _ = c.Write(make([]byte, size))
+			_ = c.Close()
+		}
+	}()
+}
+
+// drink returns how many bytes a server sends until it closes the connection.
+func drink(h *lab.Host, to inet.Addr) (int64, error) {
+	var c net.Conn
+	err := h.NS.Do(func() (err error) {
+		c, err = (&net.Dialer{Timeout: answered}).Dial("tcp", to.AddrPort().String())
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(answered)); err != nil {
+		return 0, err
+	}
+	return io.Copy(io.Discard, c)
 }
