@@ -27,15 +27,16 @@ type rival struct {
 	use  use
 }
 
-func (r rival) claim(c *claims) []inet.Addr {
+func (r rival) claim(c claims) []inet.Addr {
 	fields := map[use]string{useClusterIP: "spec.clusterIPs", useNodePort: "spec.ports.nodePort", useLoadBalancer: "status.loadBalancer.ingress", useExternalIP: "spec.externalIPs"}
 	f := nat.Frontend{Owner: "default/" + r.name, Backends: make([]nat.Backend, 2)}
-	return c.set(types.NamespacedName{Namespace: "default", Name: r.name}, time.Unix(int64(1000-r.age), 0),
+	key := types.NamespacedName{Namespace: "default", Name: r.name}
+	return c.set(key, &Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
 		[]claim{{key: contestedKey, frontend: f, field: fields[r.use], use: r.use}})
 }
 
-func (r rival) drop(c *claims) []inet.Addr {
-	return c.set(types.NamespacedName{Namespace: "default", Name: r.name}, time.Time{}, nil)
+func (r rival) drop(c claims) []inet.Addr {
+	return c.set(types.NamespacedName{Namespace: "default", Name: r.name}, nil, nil)
 }
 
 func problemTexts(ps []Problem) []string {
@@ -85,21 +86,21 @@ func TestClaims(t *testing.T) {
 					tt.rivals[i].claim(c)
 				}
 				tt.rivals[random.IntN(len(tt.rivals))].claim(c) // an update changes nothing
-				if diff := cmp.Diff(tt.told, problemTexts(c.problems())); diff != "" {
+				if diff := cmp.Diff(tt.told, problemTexts(allProblems(c))); diff != "" {
 					t.Fatalf("problems (-want +got):\n%s", diff)
 				}
 				for i, r := range tt.rivals {
-					if got, _ := c.owner(contestedKey); got.frontend.Owner != "default/"+r.name {
-						t.Fatalf("owner %d is %s, want %s", i, got.frontend.Owner, r.name)
+					if got := c.owner(contestedKey).value.frontend.Owner; got != "default/"+r.name {
+						t.Fatalf("owner %d is %s, want %s", i, got, r.name)
 					}
-					if c.backends != 2 {
-						t.Fatalf("%d backends are served, want the owner's 2", c.backends)
+					if c.total != 2 {
+						t.Fatalf("%d backends are served, want the owner's 2", c.total)
 					}
 					if got := r.drop(c); !slices.Equal(got, []inet.Addr{contestedKey}) {
 						t.Fatalf("affected: %v", got)
 					}
 				}
-				if _, ok := c.owner(contestedKey); ok || c.backends != 0 || len(c.problems()) > 0 || len(c.byKey)+len(c.byService)+len(c.contested) > 0 {
+				if c.owner(contestedKey) != nil || c.total != 0 || len(c.byKey)+len(c.bySubject) > 0 {
 					t.Fatalf("something is left: %+v", c)
 				}
 			}
@@ -114,32 +115,42 @@ func TestClaimsMove(t *testing.T) {
 	at := func(n byte) []claim {
 		return []claim{{key: inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}), Port: 80, Proto: inet.TCP}}}
 	}
-	c.set(svc, time.Time{}, at(1))
-	got := fmt.Sprint(c.set(svc, time.Time{}, at(2)))
+	c.set(svc, &Service{Key: svc}, at(1))
+	got := fmt.Sprint(c.set(svc, &Service{Key: svc}, at(2)))
 	if want := "[10.96.0.1:80/tcp 10.96.0.2:80/tcp]"; got != want {
 		t.Errorf("affected: %s, want %s", got, want)
 	}
-	if _, ok := c.owner(at(1)[0].key); ok {
+	if c.owner(at(1)[0].key) != nil {
 		t.Error("the old address is still claimed")
 	}
 }
 
-// TestClaimsNews says that only contested addresses are worth a new report.
-func TestClaimsNews(t *testing.T) {
+// TestClaimsStale checks that a change concerns only those who win or lose by it.
+func TestClaimsStale(t *testing.T) {
 	c := newClaims()
 	for i, tt := range []struct {
 		step func()
-		want bool
+		want string
 	}{
-		{func() { rival{"a", 1, useExternalIP}.claim(c) }, false},
-		{func() { rival{"b", 2, useExternalIP}.claim(c) }, true},
-		{func() { rival{"b", 2, useExternalIP}.drop(c) }, true},
-		{func() { rival{"a", 1, useExternalIP}.drop(c) }, false},
+		{func() { rival{"a", 3, useExternalIP}.claim(c) }, "[default/a]"},
+		{func() { rival{"b", 1, useExternalIP}.claim(c) }, "[default/b]"},
+		{func() { rival{"c", 2, useExternalIP}.claim(c) }, "[default/c]"},
+		{func() { rival{"a", 3, useExternalIP}.claim(c) }, "[default/a]"},
+		{func() { rival{"b", 1, useExternalIP}.drop(c) }, "[default/b]"},
+		{func() { rival{"z", 4, useExternalIP}.claim(c) }, "[default/a default/c default/z]"},
+		{func() { rival{"z", 4, useExternalIP}.drop(c) }, "[default/a default/c default/z]"},
 	} {
-		c.news = false
 		tt.step()
-		if c.news != tt.want {
-			t.Errorf("step %d: news %v, want %v", i, c.news, tt.want)
+		if got := fmt.Sprint(c.takeStale()); got != tt.want {
+			t.Errorf("step %d: %s, want %s", i, got, tt.want)
 		}
 	}
+}
+
+func allProblems(c claims) []Problem {
+	var out []Problem
+	for svc := range c.bySubject {
+		out = append(out, c.problems(svc)...)
+	}
+	return out
 }

@@ -44,7 +44,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	for _, key := range r.Changed {
 		if _, was := p.refused[key]; was {
 			delete(p.refused, key)
-			p.news = true
+			p.book.Set(byKernel, objectKey{kindService, key.String()}, nil)
 		}
 	}
 	for _, c := range r.Chains {
@@ -59,12 +59,12 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 // refuse reports a frontend that the kernel refused.
 func (p *Proxier) refuse(key inet.Addr, err error) {
 	problem := Problem{Kind: kindService, Name: key.String(), Text: fmt.Sprintf("the kernel refuses to remove this frontend: %v", err)}
-	if c, ok := p.desired.claims.owner(key); ok {
-		problem.Name = c.frontend.Owner
-		problem.Field = c.field
+	if c := p.desired.claims.owner(key); c != nil {
+		problem.Name, problem.UID = c.value.frontend.Owner, c.subject.uid
+		problem.Field = c.value.field
 		problem.Text = fmt.Sprintf("the kernel refuses %s: %v", describeAddr(key), err)
 	}
-	p.refused[key] = problem
-	p.news = true
+	p.refused[key] = struct{}{}
+	p.book.Set(byKernel, objectKey{kindService, key.String()}, []Problem{problem})
 	p.metrics.refusals.Inc()
 }

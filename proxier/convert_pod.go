@@ -21,10 +21,11 @@ func convertPod(in *corev1.Pod) (*Pod, []Problem) {
 	}
 	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
 	r := newReport(kindPod, key.String())
+	r.uid = in.UID
 	if !r.validKey(key, validation.IsDNS1123Subdomain) {
 		return nil, r.problems
 	}
-	out := &Pod{Key: key, Created: in.CreationTimestamp.Time, Node: in.Spec.NodeName}
+	out := &Pod{Key: key, UID: in.UID, Created: in.CreationTimestamp.Time, Node: in.Spec.NodeName}
 	for i := range in.Spec.Containers {
 		out.Ports = append(out.Ports, r.hostPorts(at("spec.containers", i), in.Spec.Containers[i].Ports)...)
 	}

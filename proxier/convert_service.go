@@ -29,6 +29,7 @@ func convertService(in *corev1.Service) (*Service, []Problem) {
 	}
 	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
 	r := newReport(kindService, key.String())
+	r.uid = in.UID
 	// RelaxedServiceNameValidation (KEP-5311) lets names begin with a digit.
 	if !r.validKey(key, validation.IsDNS1123Label) {
 		return nil, r.problems

@@ -23,6 +23,7 @@ func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
 	}
 	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
 	r := newReport(kindSlice, key.String())
+	r.uid = in.UID
 	if !r.validKey(key, validation.IsDNS1123Subdomain) {
 		return nil, r.problems
 	}

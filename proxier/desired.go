@@ -18,75 +18,74 @@ import (
 )
 
 // desired keeps what is wanted up to date with the store: it takes what became
-// dirty, resolves it and tells the state. It costs what changed.
+// dirty, resolves it and passes it to the state. It costs what changed.
 type desired struct {
-	cfg      *Config
-	store    *Store
-	state    *plan.State
-	claims   *claims
-	remarks  *remarks
-	health   *healthPorts
-	self     Self
-	zones    map[string]struct{}   // that nodes are in
-	others   map[netip.Addr]string // addresses of other nodes
-	settings []Problem
-	// hostPorts are those of this node's Pods.
-	hostPorts   map[inet.Addr]nat.HostPort
-	podProblems []Problem
-	started     bool
-	nodes       bool        // nodes may have changed
-	news        bool        // problems may have changed
-	triggers    []time.Time // of changes that the kernel does not have yet
+	cfg       *Config
+	store     *Store
+	book      *Book
+	state     *plan.State
+	claims    claims
+	remarks   *remarks
+	health    *healthPorts
+	hostPorts *contest[inet.Addr, podPort] // of this node's Pods
+	facts     clusterFacts
+	started   bool
+	nodes     bool        // nodes may have changed
+	triggers  []time.Time // of changes that the kernel does not have yet
 	// flows holds frontends whose flows may be stale after the commit.
 	flows map[inet.Addr]struct{}
 }
 
 func newDesired(cfg *Config, store *Store) *desired {
 	return &desired{
-		cfg: cfg, store: store, state: plan.NewState(), claims: newClaims(), remarks: newRemarks(),
-		health: newHealthPorts(), flows: map[inet.Addr]struct{}{},
-		hostPorts: map[inet.Addr]nat.HostPort{},
+		cfg: cfg, store: store, book: store.Book(), state: plan.NewState(), claims: newClaims(), remarks: newRemarks(),
+		health: newHealthPorts(), hostPorts: newContest[inet.Addr, podPort](nil), flows: map[inet.Addr]struct{}{},
 	}
 }
 
 // update brings the state up to date.
 func (d *desired) update() {
 	dirty := d.store.TakeDirty()
-	d.news = d.news || dirty.Problems
 	d.triggers = append(d.triggers, dirty.Triggers...)
 	d.triggers = d.triggers[:min(len(d.triggers), maxTriggers)]
 	keys := dirty.Services
 	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
 		d.nodes = d.nodes || !d.started || dirty.Nodes
-		in := d.store.around(d.cfg.NodeName)
-		set, problems := settingsOf(d.cfg, &in)
-		d.state.Configure(set)
-		d.state.SetNodes(nodeAddrs(d.cfg, in.nodes, in.own))
-		d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
-		d.news = d.news || !slices.Equal(problems, d.settings)
-		d.settings = problems
-		others := addrsOf(d.store.Nodes(), d.cfg.NodeName)
-		d.news = d.news || !maps.Equal(others, d.others)
-		d.others = others
-		self, zones := selfOf(d.cfg, in.node), zonesOf(d.store.Nodes())
-		if !reflect.DeepEqual(self, d.self) || !maps.Equal(zones, d.zones) {
-			d.self, d.zones = self, zones
-			keys = d.everything(keys)
-		}
+		keys = d.updateCluster(keys)
 		d.started = true
 	}
 	for _, key := range keys {
 		d.resolve(key)
 	}
-	if dirty.Pods {
-		d.updateHostPorts()
+	d.updateHostPorts(dirty.Pods)
+	for _, key := range d.claims.takeStale() {
+		d.book.Set(byClaims, objectKey{kindService, key.String()}, d.claims.problems(key))
+	}
+	d.health.settle(d.book)
+	for _, key := range d.hostPorts.takeStale() {
+		d.book.Set(byHostPort, objectKey{kindPod, key.String()}, lostHostPorts(key, d.hostPorts, d.claims))
 	}
 }
 
-// everything adds all Services to the dirty ones: the node itself has changed,
-// or which zones there are.
-func (d *desired) everything(keys []types.NamespacedName) []types.NamespacedName {
-	keys = append(keys, d.store.Services()...)
+// updateCluster reads what does not belong to one Service. It adds the Services
+// that this concerns to the dirty ones.
+func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedName {
+	in := d.store.around(d.cfg.NodeName)
+	set, problems := settingsOf(d.cfg, &in)
+	d.state.Configure(set)
+	d.state.SetNodes(nodeAddrs(d.cfg, in.nodes, in.own))
+	d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
+	d.book.Set(bySettings, objectKey{kindNode, d.cfg.NodeName}, problems)
+	before := d.facts
+	d.facts = clusterFacts{self: selfOf(d.cfg, in.node), zones: zonesOf(in.nodes), others: addrsOf(in.nodes, d.cfg.NodeName)}
+	switch {
+	case !reflect.DeepEqual(before.self, d.facts.self) || !maps.Equal(before.zones, d.facts.zones):
+		keys = append(keys, d.store.Services()...)
+	case !maps.Equal(before.others, d.facts.others):
+		keys = append(keys, d.remarks.usersOf(before.others, d.facts.others)...)
+	default:
+		return keys
+	}
 	slices.SortFunc(keys, compareNames)
 	return slices.Compact(keys)
 }
@@ -94,41 +93,67 @@ func (d *desired) everything(keys []types.NamespacedName) []types.NamespacedName
 func (d *desired) resolve(key types.NamespacedName) {
 	svc := d.store.Service(key)
 	var list []claim
-	var created time.Time
 	var from []*Slice
+	who := subject{NamespacedName: key}
 	if svc != nil {
-		created = svc.Created
 		from = d.store.Slices(key)
-		list = resolve(svc, from, &d.self)
+		list = resolve(svc, from, &d.facts.self)
+		who.uid = svc.UID
 	}
-	d.remarks.set(key, list, from, &d.self, d.zones)
-	d.health.set(key, svc, from, &d.self)
-	for _, addr := range d.claims.set(key, created, list) {
+	d.book.Set(byNotes, objectKey{kindService, key.String()}, d.remarks.set(key, svc, list, from, &d.facts))
+	d.health.set(who, healthWish(svc, from, &d.facts.self))
+	for _, addr := range d.claims.set(key, svc, list) {
 		d.flowsOf(addr)
-		if c, ok := d.claims.owner(addr); ok {
-			d.state.Set(addr, c.frontend)
+		if c := d.claims.owner(addr); c != nil {
+			d.state.Set(addr, c.value.frontend)
 		} else {
 			d.state.Delete(addr)
+		}
+		if pod := d.hostPorts.owner(addr); pod != nil {
+			d.hostPorts.stale[pod.subject.NamespacedName] = struct{}{}
 		}
 	}
 }
 
-// problems returns everything that is wrong with objects, sorted.
-func (d *desired) problems() []Problem {
-	out := append(d.store.Problems(), d.claims.problems()...)
-	out = append(out, d.remarks.problems()...)
-	out = append(out, d.remarks.onNodes(d.others)...)
-	out = append(out, d.health.problems()...)
-	out = append(out, d.settings...)
-	out = append(out, d.podProblems...)
-	out = append(out, d.hiddenHostPorts()...)
-	slices.SortFunc(out, compareProblems)
-	return slices.Compact(out)
+// updateHostPorts brings the state up to date with the node's Pods.
+func (d *desired) updateHostPorts(keys []types.NamespacedName) {
+	changed := false
+	for _, key := range keys {
+		who := subject{NamespacedName: key}
+		var wishes []wish[inet.Addr, podPort]
+		var problems []Problem
+		if pod := d.store.Pod(key); pod != nil && pod.Node == d.cfg.NodeName {
+			who.uid = pod.UID
+			wishes, problems = hostPortWishes(pod, d.cfg.Loopback)
+		}
+		d.book.Set(byPod, objectKey{kindPod, key.String()}, problems)
+		for _, addr := range d.hostPorts.set(who, wishes) {
+			d.flowsOf(addr)
+			changed = true
+		}
+	}
+	if !changed {
+		return
+	}
+	ports := make([]nat.HostPort, 0, len(d.hostPorts.byKey))
+	for _, addr := range slices.SortedFunc(maps.Keys(d.hostPorts.byKey), inet.Addr.Compare) {
+		ports = append(ports, d.hostPorts.owner(addr).value.HostPort)
+	}
+	d.state.SetHostPorts(ports)
 }
 
-// takeNews reports whether problems may have changed since it was last asked.
-func (d *desired) takeNews() bool {
-	news := d.news || d.claims.news || d.remarks.news || d.health.news
-	d.news, d.claims.news, d.remarks.news, d.health.news = false, false, false, false
-	return news
+// flowsOf notes that flows to an address may be stale after the commit.
+func (d *desired) flowsOf(a inet.Addr) { d.flows[a] = struct{}{} }
+
+// backends returns the backends at a that may answer flows and those that exist,
+// false if nothing is served there. A Service precedes a Pod, as in the table.
+func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok bool) {
+	if c := d.claims.owner(a); c != nil {
+		return c.value.serving, c.value.existing, true
+	}
+	if hp := d.hostPorts.owner(a); hp != nil {
+		pod := []netip.AddrPort{hp.value.Pod}
+		return pod, pod, true
+	}
+	return nil, nil, false
 }

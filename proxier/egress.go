@@ -12,8 +12,6 @@ func (s *Store) MasqFile(path string, keep []netip.Prefix, err error) {
 	if err != nil {
 		r.add("", "%v", err)
 	}
-	s.Update(func(tx *Tx) {
-		tx.SetNonMasquerade(keep)
-		tx.SetProblems(kindMasqFile, path, r.problems)
-	})
+	s.Update(func(tx *Tx) { tx.SetNonMasquerade(keep) })
+	s.book.Set(byMasqFile, objectKey{kindFile, path}, r.problems)
 }

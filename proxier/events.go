@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -63,21 +64,24 @@ func NewEvents(ctx context.Context, client kubernetes.Interface, node string) (*
 // problems writes an Event for each object and field of a list of problems. An
 // Event that has its key but another note would be counted as a repetition, so
 // what is wrong with one field is in one note.
-func (e *Events) problems(list []Problem, store *Store) {
+func (e *Events) problems(list []Problem) {
 	if e == nil {
 		return
 	}
-	type where struct{ kind, name, field string }
+	type where struct {
+		kind, name, field string
+		uid               types.UID
+	}
 	notes := map[where][]string{}
 	for _, p := range list {
-		at := where{p.Kind, p.Name, p.Field}
+		at := where{p.Kind, p.Name, p.Field, p.UID}
 		notes[at] = append(notes[at], p.Text)
 	}
 	order := slices.SortedFunc(maps.Keys(notes), func(a, b where) int {
-		return strings.Compare(a.kind+" "+a.name+" "+a.field, b.kind+" "+b.name+" "+b.field)
+		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name), strings.Compare(a.field, b.field))
 	})
 	for _, at := range order {
-		ref, ok := reference(at.kind, at.name, store)
+		ref, ok := reference(at.kind, at.name, at.uid)
 		if !ok {
 			continue // a file, or a name that no object in the cluster has
 		}
@@ -115,8 +119,8 @@ func (e *Events) write(ref *corev1.ObjectReference, reason, action, note string)
 }
 
 // reference finds the object that a problem is about.
-func reference(kind, name string, store *Store) (*corev1.ObjectReference, bool) {
-	ref := &corev1.ObjectReference{Kind: kind, APIVersion: "v1", Name: name}
+func reference(kind, name string, uid types.UID) (*corev1.ObjectReference, bool) {
+	ref := &corev1.ObjectReference{Kind: kind, APIVersion: "v1", Name: name, UID: uid}
 	if isNamespaced(kind) {
 		ref.Namespace, ref.Name, _ = strings.Cut(name, "/")
 		ref.Name, _, _ = strings.Cut(ref.Name, ":") // of a port
@@ -127,15 +131,10 @@ func reference(kind, name string, store *Store) (*corev1.ObjectReference, bool) 
 	if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 {
 		return nil, false
 	}
-	key := types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
 	switch kind {
-	case kindService:
-		if svc := store.Service(key); svc != nil {
-			ref.UID = svc.UID
-		}
+	case kindService, kindPod:
 	case kindSlice:
 		ref.APIVersion = "discovery.k8s.io/v1"
-		ref.UID = store.sliceUID(key)
 	case kindNode:
 		ref.UID = types.UID(name) // where kubectl describe looks
 	case kindServiceCIDR:
@@ -144,14 +143,4 @@ func reference(kind, name string, store *Store) (*corev1.ObjectReference, bool) 
 		return nil, false
 	}
 	return ref, true
-}
-
-// sliceUID is empty for a slice that is not there.
-func (s *Store) sliceUID(key types.NamespacedName) types.UID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if slice := s.slices[key]; slice != nil {
-		return slice.UID
-	}
-	return ""
 }

@@ -72,7 +72,7 @@ func TestEvents(t *testing.T) {
 		Problem{Kind: kindFile, Name: "/etc/x.yaml", Text: "no object of the cluster"},
 		Problem{Kind: kindService, Name: `"default/x\" : drop"`, Field: "metadata.name", Text: "cannot be"},
 		Problem{Kind: kindService, Name: "10.96.0.1:80/tcp", Text: "whose it was is not known any more"},
-		Problem{Kind: kindService, Name: "default/web:http", Field: "spec.ports", Text: "of a port"},
+		Problem{Kind: kindService, Name: "default/web:http", UID: "u-1", Field: "spec.ports", Text: "of a port"},
 		Problem{Kind: kindService, Name: "default/gone", Field: fieldHealthPort, Text: "listen on :1: address already in use"},
 		Problem{Kind: kindService, Name: "default/gone", Field: "spec.ports[0].port", Text: "b"},
 		Problem{Kind: kindService, Name: "default/gone", Field: "spec.ports[0].port", Text: "a"},
@@ -125,11 +125,11 @@ func TestEventsLimit(t *testing.T) {
 	for i := range 10 * eventBurst {
 		flood = append(flood, Problem{Kind: kindService, Name: fmt.Sprintf("default/s%03d", i), Text: "bad"})
 	}
-	e.problems(flood, NewStore())
+	e.problems(flood)
 	eventually(t, "the first ones", func() bool { return len(eventsOf(t, client)) >= eventBurst })
 	if n := len(eventsOf(t, client)); n > eventBurst+2 { // what a slow machine earns meanwhile
 		t.Errorf("%d events, want about %d", n, eventBurst)
 	}
-	(*Events)(nil).problems(flood, NewStore())
+	(*Events)(nil).problems(flood)
 	(*Events)(nil).repaired()
 }

@@ -173,7 +173,7 @@ func (f *files) replace(name string, list []item, touched map[objectKey]struct{}
 			it.problems = append(slices.Clip(it.problems), it.key.problem("is in %s more than once; the last one counts", name))
 		}
 		if was := before[it.key]; it.unread && was != nil {
-			it.service, it.slice, it.node, it.cidr = was.service, was.slice, was.node, was.cidr
+			it.service, it.slice, it.node, it.cidr, it.pod = was.service, was.slice, was.node, was.cidr, was.pod
 		}
 		now[it.key] = it
 	}

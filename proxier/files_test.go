@@ -104,7 +104,7 @@ func TestFilesSequence(t *testing.T) {
 		for _, key := range store.TakeDirty().Services {
 			dirty = append(dirty, key.Name)
 		}
-		for _, p := range store.Problems() {
+		for _, p := range store.Book().Problems() {
 			problems = append(problems, strings.ReplaceAll(p.String(), dir, "DIR"))
 		}
 		if got := strings.Join(have, " "); got != step.want {
@@ -151,7 +151,7 @@ func TestReadFiles(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the store has (-want +got):\n%s", diff)
 	}
-	if problems := store.Problems(); len(problems) > 0 {
+	if problems := store.Book().Problems(); len(problems) > 0 {
 		t.Errorf("problems: %v", problems)
 	}
 }

@@ -4,11 +4,9 @@
 package proxier
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -24,117 +22,67 @@ type Health interface {
 	Serve(on []netip.Prefix)
 }
 
-// healthPorts keeps which Service has which healthCheckNodePort. The API server
-// gives each port to one Service, files may not: then the older one has it.
+// healthPorts is the contest for healthCheckNodePorts. The API server gives each
+// port to one Service; files may not.
 type healthPorts struct {
-	byPort    map[uint16][]healthPort // sorted, the owner first
-	byService map[types.NamespacedName]healthPort
-	dirty     map[types.NamespacedName]struct{} // not told yet
-	on        []netip.Prefix
-	news      bool // problems may have changed
-}
-
-// healthPort is a Service's wish for a port.
-type healthPort struct {
-	service types.NamespacedName
-	created time.Time
-	port    uint16
-	local   int // endpoints on this node
+	*contest[uint16, int]                                   // the value is the number of endpoints on this node
+	waiting               map[types.NamespacedName]struct{} // to be published
+	on                    []netip.Prefix
 }
 
 func newHealthPorts() *healthPorts {
-	return &healthPorts{
-		byPort: map[uint16][]healthPort{}, byService: map[types.NamespacedName]healthPort{},
-		dirty: map[types.NamespacedName]struct{}{},
+	return &healthPorts{newContest[uint16, int](nil), map[types.NamespacedName]struct{}{}, nil}
+}
+
+// healthWish is what a Service asks for; nil and one without a port ask for
+// nothing.
+func healthWish(svc *Service, from []*Slice, self *Self) []wish[uint16, int] {
+	if svc == nil || svc.HealthCheckNodePort == 0 {
+		return nil
+	}
+	return []wish[uint16, int]{{rank{since: svc.Created}, svc.HealthCheckNodePort, localReady(from, self)}}
+}
+
+// settle writes down who lost a port since the last call.
+func (h *healthPorts) settle(book *Book) {
+	for _, key := range h.takeStale() {
+		h.waiting[key] = struct{}{}
+		book.Set(byHealthPort, objectKey{kindService, key.String()}, h.problems(key))
 	}
 }
 
-// set replaces the wish of a Service; nil and one without a port have none.
-func (h *healthPorts) set(key types.NamespacedName, svc *Service, from []*Slice, self *Self) {
-	old, had := h.byService[key]
-	now := healthPort{service: key}
-	if svc != nil && svc.HealthCheckNodePort != 0 {
-		now = healthPort{key, svc.Created, svc.HealthCheckNodePort, localReady(from, self)}
-	}
-	if now == old || !had && now.port == 0 {
-		return
-	}
-	if had {
-		h.change(old.port, func(all []healthPort) []healthPort {
-			return slices.DeleteFunc(all, func(o healthPort) bool { return o.service == key })
-		})
-		delete(h.byService, key)
-	}
-	if now.port != 0 {
-		h.change(now.port, func(all []healthPort) []healthPort {
-			return append(all, now)
-		})
-		h.byService[key] = now
-	}
-	h.dirty[key] = struct{}{}
-}
-
-// change replaces the contenders for one port by what f makes of them.
-func (h *healthPorts) change(port uint16, f func([]healthPort) []healthPort) {
-	all := h.byPort[port]
-	h.news = h.news || len(all) > 1
-	all = f(all)
-	h.news = h.news || len(all) > 1
-	if len(all) == 0 {
-		delete(h.byPort, port)
-		return
-	}
-	slices.SortFunc(all, func(a, b healthPort) int {
-		return cmp.Or(a.created.Compare(b.created), compareNames(a.service, b.service))
-	})
-	h.byPort[port] = all
-	if len(all) > 1 {
-		for _, o := range all {
-			h.dirty[o.service] = struct{}{}
-		}
-	} else {
-		h.dirty[all[0].service] = struct{}{}
-	}
-}
-
-// problems reports those who do not have their port.
-func (h *healthPorts) problems() []Problem {
+// problems reports that a Service does not have its port.
+func (h *healthPorts) problems(svc types.NamespacedName) []Problem {
 	var out []Problem
-	for port, all := range h.byPort {
-		for _, loser := range all[1:] {
-			rule := "which is as old and comes first by name"
-			if all[0].created.Before(loser.created) {
-				rule = "which is older"
-			}
-			out = append(out, Problem{
-				Kind: kindService, Name: loser.service.String(), Field: fieldHealthPort,
-				Text: fmt.Sprintf("port %d belongs to Service %s, %s", port, all[0].service, rule),
-			})
-		}
-	}
+	h.lost(svc, func(mine, owner *contender[uint16, int]) {
+		out = append(out, Problem{
+			Kind: kindService, Name: svc.String(), UID: mine.subject.uid, Field: fieldHealthPort,
+			Text: fmt.Sprintf("port %d belongs to Service %s, %s", mine.key, owner.subject, why(owner.rank, mine.rank)),
+		})
+	})
 	return out
 }
 
-// tell passes on what changed. Ports do not wait for the kernel; that there are
-// endpoints is said once connections reach them, when programmed is set.
-func (h *healthPorts) tell(to Health, programmed bool) {
+// publish passes on what changed. Ports do not wait for the kernel; the number of
+// endpoints is passed on once connections reach them, when programmed is set.
+func (h *healthPorts) publish(to Health, programmed bool) {
 	if to == nil {
-		clear(h.dirty)
+		clear(h.waiting)
 		return
 	}
 	to.Serve(h.on)
-	for key := range h.dirty {
+	for key := range h.waiting {
 		name := healthcheck.Name(key)
-		p := h.byService[key]
-		if p.port == 0 || h.byPort[p.port][0].service != key {
+		mine := h.bySubject[key]
+		if len(mine) == 0 || h.owner(mine[0].key) != mine[0] {
 			to.Delete(name)
-			delete(h.dirty, key)
+			delete(h.waiting, key)
 			continue
 		}
-		to.Set(name, p.port)
+		to.Set(name, mine[0].key)
 		if programmed {
-			to.SetLocal(name, p.local)
-			delete(h.dirty, key)
+			to.SetLocal(name, mine[0].value)
+			delete(h.waiting, key)
 		}
 	}
 }
@@ -179,11 +127,11 @@ func healthAddrs(cfg *Config, nodePorts []netip.Prefix) []netip.Prefix {
 const fieldHealthPort = "spec.healthCheckNodePort"
 
 // HealthCheck notes why a Service's healthCheckNodePort cannot be served, or
-// with nil that nothing is wrong with it any more.
-func (s *Store) HealthCheck(svc healthcheck.Name, err error) {
+// with nil that it is served again.
+func (b *Book) HealthCheck(svc healthcheck.Name, err error) {
 	r := newReport(kindService, svc.String())
 	if err != nil {
 		r.add(fieldHealthPort, "%v; tried again", err)
 	}
-	s.Update(func(tx *Tx) { tx.SetProblems(fieldHealthPort, svc.String(), r.problems) })
+	b.Set(byHealthCheck, objectKey{kindService, svc.String()}, r.problems)
 }

@@ -46,7 +46,7 @@ func (a *askedHealth) String() string {
 // TestHealthPorts changes Services step by step.
 func TestHealthPorts(t *testing.T) {
 	self := &Self{Name: "node-a"}
-	h := newHealthPorts()
+	h, book := newHealthPorts(), NewBook()
 	told := &askedHealth{ports: map[healthcheck.Name]uint16{}, local: map[healthcheck.Name]int{}}
 	for _, step := range []struct {
 		name, svc   string
@@ -73,17 +73,19 @@ func TestHealthPorts(t *testing.T) {
 		{name: "the last goes", svc: "web", want: "aaa:1002=0"},
 	} {
 		key := types.NamespacedName{Namespace: "default", Name: step.svc}
-		h.set(key, &Service{Key: key, Created: time.Unix(step.age, 0), HealthCheckNodePort: step.port}, testSlices(t, step.eps), self)
-		h.tell(told, !step.unreachable)
+		svc := &Service{Key: key, Created: time.Unix(step.age, 0), HealthCheckNodePort: step.port}
+		h.set(subject{key, ""}, healthWish(svc, testSlices(t, step.eps), self))
+		h.settle(book)
+		h.publish(told, !step.unreachable)
 		if told.String() != step.want {
 			t.Errorf("%s: %s, want %s", step.name, told, step.want)
 		}
-		if diff := cmp.Diff(step.problems, problemTexts(h.problems())); diff != "" {
+		if diff := cmp.Diff(step.problems, problemTexts(book.Problems())); diff != "" {
 			t.Errorf("%s: problems (-want +got):\n%s", step.name, diff)
 		}
 	}
-	h.set(types.NamespacedName{Namespace: "default", Name: "aaa"}, nil, nil, self)
-	if len(h.byPort)+len(h.byService) > 0 {
+	h.set(subject{types.NamespacedName{Namespace: "default", Name: "aaa"}, ""}, nil)
+	if len(h.byKey)+len(h.bySubject) > 0 {
 		t.Errorf("left over: %+v", h)
 	}
 }
@@ -131,7 +133,7 @@ func TestHealthAddrs(t *testing.T) {
 // TestHealthChecks asks over HTTP, in a namespace, what objects come to.
 func TestHealthChecks(t *testing.T) {
 	w := newTestWorld(t)
-	server := healthcheck.New(healthcheck.Options{NS: w.ns, Report: w.store.HealthCheck})
+	server := healthcheck.New(healthcheck.Options{NS: w.ns, Report: w.store.Book().HealthCheck})
 	w.p.health = server
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -193,7 +195,7 @@ func TestHealthChecks(t *testing.T) {
 	eventually(t, "the problem", func() bool {
 		_, err := w.sync()
 		var got []string
-		for _, p := range w.p.problems() {
+		for _, p := range w.p.book.Problems() {
 			if p.Kind == kindService {
 				got = append(got, p.String())
 			}
@@ -205,7 +207,7 @@ func TestHealthChecks(t *testing.T) {
 	}
 	_ = other.Close()
 	eventually(t, "the port", func() bool { return w.askHealth(t, "127.0.0.1:30100") == "503, 0 endpoints" })
-	eventually(t, "no problem", func() bool { return len(w.store.Problems()) == 0 })
+	eventually(t, "no problem", func() bool { return len(w.store.Book().Problems()) == 0 })
 }
 
 func (w *world) askHealth(t *testing.T, addr string) string {

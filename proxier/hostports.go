@@ -7,42 +7,35 @@ import (
 	"fmt"
 	"net/netip"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
-// hostPortsOf returns the ports of the node that its Pods have, and what is
-// wrong with them: a pure function of the Pods, the oldest first. Of two Pods
-// with one port the older has it.
-func hostPortsOf(pods []*Pod, loopback bool) ([]nat.HostPort, []Problem) {
-	var out []nat.HostPort
+// hostPortWishes returns the ports of the node that a Pod asks for, each once,
+// and what is wrong with them: a pure function of the Pod.
+func hostPortWishes(p *Pod, loopback bool) ([]wish[inet.Addr, podPort], []Problem) {
+	var out []wish[inet.Addr, podPort]
 	var problems []Problem
-	owner := map[inet.Addr]*Pod{}
-	for _, p := range pods {
-		for i := range p.Ports {
-			served := false
-			for _, hp := range p.hostPort(&p.Ports[i]) {
-				served = true
-				if why := notServed(hp.Addr.IP, loopback); why != "" {
-					problems = append(problems, Problem{Kind: kindPod, Name: p.Key.String(), Field: p.Ports[i].Field, Text: describeHostPort(hp.Addr) + " " + why})
-					continue
-				}
-				if first, taken := owner[hp.Addr]; taken {
-					problems = append(problems, Problem{
-						Kind: kindPod, Name: p.Key.String(), Field: p.Ports[i].Field,
-						Text: fmt.Sprintf("%s belongs to Pod %s, which is older or comes first by name", describeHostPort(hp.Addr), first.Key),
-					})
-					continue
-				}
-				owner[hp.Addr] = p
-				out = append(out, hp)
+	seen := map[inet.Addr]struct{}{}
+	for i := range p.Ports {
+		port := &p.Ports[i]
+		served := p.hostPort(port)
+		for _, hp := range served {
+			if why := notServed(hp.Addr.IP, loopback); why != "" {
+				problems = append(problems, p.problem(port.Field, "%s %s", describeHostPort(hp.Addr), why))
+				continue
 			}
-			if !served {
-				problems = append(problems, Problem{
-					Kind: kindPod, Name: p.Key.String(), Field: p.Ports[i].Field,
-					Text: fmt.Sprintf("the Pod has no address of the family of %s", p.Ports[i].HostIP),
-				})
+			if _, twice := seen[hp.Addr]; twice {
+				problems = append(problems, p.problem(port.Field, "%s is there already", describeHostPort(hp.Addr)))
+				continue
 			}
+			seen[hp.Addr] = struct{}{}
+			out = append(out, wish[inet.Addr, podPort]{rank{since: p.Created}, hp.Addr, podPort{hp, port.Field}})
+		}
+		if len(served) == 0 {
+			problems = append(problems, p.problem(port.Field, "the Pod has no address of the family of %s", port.HostIP))
 		}
 	}
 	return out, problems
@@ -60,6 +53,16 @@ func notServed(ip netip.Addr, loopback bool) string {
 		return "is not served: loopback addresses need --cni-conf-dir"
 	}
 	return ""
+}
+
+// podPort is a port of the node and where the Pod asks for it.
+type podPort struct {
+	nat.HostPort
+	field string
+}
+
+func (p *Pod) problem(field, format string, args ...any) Problem {
+	return Problem{Kind: kindPod, Name: p.Key.String(), UID: p.UID, Field: field, Text: fmt.Sprintf(format, args...)}
 }
 
 // hostPort returns one host port for each family that the Pod and the port have.
@@ -92,45 +95,23 @@ func describeHostPort(a inet.Addr) string {
 	return "host port " + a.String()
 }
 
-// updateHostPorts brings the state up to date with the node's Pods.
-func (d *desired) updateHostPorts() {
-	ports, problems := hostPortsOf(d.store.Pods(d.cfg.NodeName), d.cfg.Loopback)
-	for _, hp := range d.hostPorts {
-		d.flowsOf(hp.Addr)
-	}
-	clear(d.hostPorts)
-	for _, hp := range ports {
-		d.hostPorts[hp.Addr] = hp
-		d.flowsOf(hp.Addr)
-	}
-	d.state.SetHostPorts(ports)
-	d.podProblems, d.news = problems, true
-}
-
-// hiddenHostPorts reports host ports that a Service has, too.
-func (d *desired) hiddenHostPorts() []Problem {
+// lostHostPorts reports the ports that a Pod asks for and does not get: another
+// Pod has them, or a Service.
+func lostHostPorts(pod types.NamespacedName, pods *contest[inet.Addr, podPort], services claims) []Problem {
 	var out []Problem
-	for a, hp := range d.hostPorts {
-		if c, ok := d.claims.owner(a); ok {
-			out = append(out, Problem{Kind: kindPod, Name: hp.Owner,
-				Text: fmt.Sprintf("%s is not served: Service port %s has it", describeHostPort(a), c.frontend.Owner)})
+	pods.lost(pod, func(mine, owner *contender[inet.Addr, podPort]) {
+		out = append(out, Problem{
+			Kind: kindPod, Name: pod.String(), UID: mine.subject.uid, Field: mine.value.field,
+			Text: fmt.Sprintf("%s belongs to Pod %s, %s", describeHostPort(mine.key), owner.subject, why(owner.rank, mine.rank)),
+		})
+	})
+	for _, mine := range pods.bySubject[pod] {
+		if svc := services.owner(mine.key); svc != nil && pods.owner(mine.key) == mine {
+			out = append(out, Problem{
+				Kind: kindPod, Name: pod.String(), UID: mine.subject.uid, Field: mine.value.field,
+				Text: fmt.Sprintf("%s is not served: Service port %s has it", describeHostPort(mine.key), svc.value.frontend.Owner),
+			})
 		}
 	}
 	return out
-}
-
-// flowsOf notes that flows to an address may be stale after the commit.
-func (d *desired) flowsOf(a inet.Addr) { d.flows[a] = struct{}{} }
-
-// backends returns the backends at a that may answer flows and those that exist,
-// false if nothing is served there. A Service precedes a Pod, as in the table.
-func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok bool) {
-	if c, ok := d.claims.owner(a); ok {
-		return c.serving, c.existing, true
-	}
-	if hp, ok := d.hostPorts[a]; ok {
-		pod := []netip.AddrPort{hp.Pod}
-		return pod, pod, true
-	}
-	return nil, nil, false
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead/internal/inet"
+
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -82,21 +84,31 @@ func TestHostPorts(t *testing.T) {
 		told: []string{"Pod default/web: spec.containers[0].ports[0].hostPort: the Pod has no address of the family of 2001:db8::1"},
 	}, {
 		name: "two Pods", pods: meta + status + spec("{containerPort: 80, hostPort: 80, hostIP: 192.0.2.1}") + "---\n" +
-			"metadata: {namespace: default, name: other}\n" + status + spec("{containerPort: 80, hostPort: 80, hostIP: 192.0.2.1}, {containerPort: 80, hostPort: 81, hostIP: 192.0.2.1}"),
+			"metadata: {namespace: default, name: other, creationTimestamp: 2026-01-01T00:00:00Z}\n" + status + spec("{containerPort: 80, hostPort: 80, hostIP: 192.0.2.1}, {containerPort: 80, hostPort: 81, hostIP: 192.0.2.1}"),
 		want: []string{"192.0.2.1:80/tcp -> 10.244.0.3:80 default/web", "192.0.2.1:81/tcp -> 10.244.0.3:80 default/other"},
-		told: []string{"Pod default/other: spec.containers[0].ports[0].hostPort: host port 192.0.2.1:80/tcp belongs to Pod default/web, which is older or comes first by name"},
+		told: []string{"Pod default/other: spec.containers[0].ports[0].hostPort: host port 192.0.2.1:80/tcp belongs to Pod default/web, which is older"},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			pods, told := manifestPods(t, tt.pods)
-			ports, problems := hostPortsOf(pods, tt.loopback)
+			contest := newContest[inet.Addr, podPort](nil)
+			for _, p := range pods {
+				wishes, problems := hostPortWishes(p, tt.loopback)
+				told = append(told, problemTexts(problems)...)
+				contest.set(subject{p.Key, p.UID}, wishes)
+			}
 			var got []string
-			for _, hp := range ports {
-				got = append(got, fmt.Sprintf("%s -> %s %s", hp.Addr, hp.Pod, hp.Owner))
+			for _, p := range pods {
+				told = append(told, problemTexts(lostHostPorts(p.Key, contest, newClaims()))...)
+				for _, c := range contest.bySubject[p.Key] {
+					if contest.owner(c.key) == c {
+						got = append(got, fmt.Sprintf("%s -> %s %s", c.key, c.value.Pod, c.value.Owner))
+					}
+				}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("host ports (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tt.told, append(told, problemTexts(problems)...)); diff != "" {
+			if diff := cmp.Diff(tt.told, told); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})

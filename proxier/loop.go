@@ -31,6 +31,7 @@ func (p *Proxier) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-p.store.Poked():
+		case <-p.book.Changed():
 		case <-p.drifted:
 			p.apply.Distrust()
 		case <-retry:
@@ -87,13 +88,11 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.desired.update()
 	p.tellOverlay()
 	err := p.commitAll(ctx)
-	if p.desired.takeNews() || p.news {
-		p.report(klog.FromContext(ctx))
-	}
+	p.publishProblems(klog.FromContext(ctx))
 	p.logTurns(klog.FromContext(ctx))
 	p.metrics.synced(start, err)
 	p.metrics.wanted(p.desired)
-	p.desired.health.tell(p.health, err == nil)
+	p.desired.health.publish(p.health, err == nil)
 	if err == nil {
 		p.tellFlows()
 		p.tellClients()

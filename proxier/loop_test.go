@@ -222,7 +222,7 @@ func TestRunKeepsRefused(t *testing.T) {
 		for i := range byte(100) {
 			l.put(3, 2+i)
 			l.after(40 * time.Millisecond)
-			if diff := cmp.Diff(want, l.problems()); diff != "" {
+			if diff := cmp.Diff(want, l.book.Problems()); diff != "" {
 				t.Fatalf("problems after %d other events (-want +got):\n%s", i+1, diff)
 			}
 		}
@@ -237,7 +237,7 @@ func TestRunKeepsRefused(t *testing.T) {
 		if !l.table.has("10.96.0.2 .") {
 			t.Error("the frontend was not tried again within 4 s of events")
 		}
-		if diff := cmp.Diff([]Problem(nil), l.problems()); diff != "" {
+		if diff := cmp.Diff([]Problem(nil), l.book.Problems()); diff != "" {
 			t.Errorf("problems in the end (-want +got):\n%s", diff)
 		}
 	})
@@ -258,7 +258,7 @@ func TestRunBlamesOne(t *testing.T) {
 		if n := len(l.table.asked); n > 50 {
 			t.Errorf("%d commits to find one frontend", n)
 		}
-		if got := l.problems(); len(got) != 1 || got[0].Name != "default/s02" {
+		if got := l.book.Problems(); len(got) != 1 || got[0].Name != "default/s02" {
 			t.Errorf("problems: %v, want one, of default/s02", got)
 		}
 		if !l.table.has("10.96.0.3 .") {
@@ -274,8 +274,8 @@ func TestRunBlamesNobody(t *testing.T) {
 		before := l.table.say(func(ruleset.Batch) error { return fmt.Errorf("commit: %w", unix.ENOMEM) })
 		l.putMany(50)
 		l.after(0)
-		if n := len(l.table.asked) - before; n != 1 || len(l.problems()) != 0 {
-			t.Errorf("%d commits, problems %v; want one commit and no problem", n, l.problems())
+		if n := len(l.table.asked) - before; n != 1 || len(l.book.Problems()) != 0 {
+			t.Errorf("%d commits, problems %v; want one commit and no problem", n, l.book.Problems())
 		}
 	})
 }
@@ -296,13 +296,13 @@ func TestRunBlamesMany(t *testing.T) {
 		if n := len(l.table.asked); n > 300 {
 			t.Errorf("%d commits in the first pass", n)
 		}
-		if n := len(l.problems()); n != 250 {
+		if n := len(l.book.Problems()); n != 250 {
 			t.Errorf("%d problems, want 250", n)
 		}
 		l.table.say(nil)
 		l.after(time.Second)
-		if n := l.desired.state.Pending(); n != 0 || !l.Ready() || len(l.problems()) != 0 {
-			t.Errorf("%d frontends pending, ready %v, problems %v after the kernel has recovered", n, l.Ready(), l.problems())
+		if n := l.desired.state.Pending(); n != 0 || !l.Ready() || len(l.book.Problems()) != 0 {
+			t.Errorf("%d frontends pending, ready %v, problems %v after the kernel has recovered", n, l.Ready(), l.book.Problems())
 		}
 	})
 }

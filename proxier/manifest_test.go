@@ -121,7 +121,7 @@ func FuzzParseManifest(f *testing.F) {
 				items[i].key.drop(tx)
 			}
 		})
-		if left := len(s.Services()) + len(s.slices) + len(s.byService) + len(s.Nodes()) + len(s.ServiceCIDRs()) + len(s.Problems()); left > 0 {
+		if left := len(s.Services()) + len(s.slices) + len(s.byService) + len(s.Nodes()) + len(s.ServiceCIDRs()) + len(s.book.Problems()); left > 0 {
 			t.Errorf("%d things are left", left)
 		}
 	})

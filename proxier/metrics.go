@@ -139,7 +139,7 @@ func (m *Metrics) committed(b ruleset.Batch) {
 // wanted says what Services ask for at present.
 func (m *Metrics) wanted(d *desired) {
 	m.frontends.Set(float64(len(d.claims.byKey)))
-	m.backends.Set(float64(d.claims.backends))
+	m.backends.Set(float64(d.claims.total))
 	m.noLocal.WithLabelValues("internal").Set(float64(d.remarks.internal))
 	m.noLocal.WithLabelValues("external").Set(float64(d.remarks.external))
 	fallbacks := make([]sample, 0, len(d.remarks.fallbacks))
@@ -156,11 +156,7 @@ func (m *Metrics) programmed(triggers []time.Time) {
 	}
 }
 
-func (m *Metrics) report(now map[Problem]struct{}) {
-	byKind := map[string]int{}
-	for p := range now {
-		byKind[p.Kind]++
-	}
+func (m *Metrics) report(byKind map[string]int) {
 	samples := make([]sample, 0, len(byKind))
 	for kind, n := range byKind {
 		samples = append(samples, sample{n, []string{kind}})

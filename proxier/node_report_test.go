@@ -16,17 +16,17 @@ func TestNodeReport(t *testing.T) {
 	store.Update(func(tx *Tx) {
 		tx.SetProblems(kindNode, "node-a", []Problem{{Kind: kindNode, Name: "node-a", Field: "spec.podCIDRs", Text: "bad"}})
 	})
-	store.NodeReport("node-a", "firewall", []string{"drops", "more"})
-	store.NodeReport("node-a", "sysctl", []string{"off"})
-	store.NodeReport("node-a", "sysctl", []string{"still off"})
+	store.Book().NodeReport("node-a", "firewall", []string{"drops", "more"})
+	store.Book().NodeReport("node-a", "sysctl", []string{"off"})
+	store.Book().NodeReport("node-a", "sysctl", []string{"still off"})
 	check := func(want ...string) {
 		t.Helper()
-		if diff := cmp.Diff(want, problemTexts(store.Problems())); diff != "" {
+		if diff := cmp.Diff(want, problemTexts(store.Book().Problems())); diff != "" {
 			t.Errorf("problems (-want +got):\n%s", diff)
 		}
 	}
 	check("Node node-a: firewall: drops", "Node node-a: firewall: more", "Node node-a: spec.podCIDRs: bad", "Node node-a: sysctl: still off")
-	store.NodeReport("node-a", "firewall", nil)
-	store.NodeReport("node-a", "sysctl", nil)
+	store.Book().NodeReport("node-a", "firewall", nil)
+	store.Book().NodeReport("node-a", "sysctl", nil)
 	check("Node node-a: spec.podCIDRs: bad")
 }

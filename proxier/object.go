@@ -118,6 +118,7 @@ type ServiceCIDR struct {
 // Pod is the slim form of a v1 Pod that has ports of its node.
 type Pod struct {
 	Key     types.NamespacedName
+	UID     types.UID // for Events
 	Created time.Time // decides contested ports: the older Pod wins
 	Node    string
 	IPs     []netip.Addr
@@ -136,10 +137,11 @@ type PodPort struct {
 // Problem is one thing that is wrong with one object. The object, or the field,
 // is left out; everything else goes on.
 type Problem struct {
-	Kind  string // "Service", "EndpointSlice", "Node", ...
-	Name  string // namespace/name, or name
-	Field string // for example spec.ports[1].port
-	Text  string // what is wrong, with the value
+	Kind  string    // "Service", "EndpointSlice", "Node", ...
+	Name  string    // namespace/name, or name
+	Field string    // for example spec.ports[1].port
+	Text  string    // what is wrong, with the value
+	UID   types.UID // of the object, for Events; empty where it is not known
 }
 
 // String returns, for example,

@@ -131,8 +131,6 @@ func (s *Store) OverlayReport(node string, r *overlay.Report) {
 	for i, p := range r.Problems {
 		problems[i] = Problem{Kind: kindNode, Name: cmp.Or(p.Node, node), Field: p.Field, Text: p.Text}
 	}
-	s.Update(func(tx *Tx) {
-		tx.SetProblems(kindOverlay, node, problems)
-		tx.SetTunnelAddrs(r.Tunnel.Own)
-	})
+	s.book.Set(byOverlay, objectKey{kindNode, node}, problems)
+	s.Update(func(tx *Tx) { tx.SetTunnelAddrs(r.Tunnel.Own) })
 }

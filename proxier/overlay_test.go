@@ -85,11 +85,11 @@ func TestOverlayReport(t *testing.T) {
 		{Node: "node-b", Field: "podCIDRs", Text: "overlap those of node-c"}, {Field: "MTU", Text: "is small"},
 	}})
 	want := []string{"Node node-a: MTU: is small", "Node node-b: podCIDRs: overlap those of node-c"}
-	if diff := cmp.Diff(want, problemTexts(d.problems())); diff != "" {
+	if diff := cmp.Diff(want, problemTexts(d.book.Problems())); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 	store.OverlayReport("node-a", &overlay.Report{})
-	if ps := d.problems(); len(ps) > 0 {
+	if ps := d.book.Problems(); len(ps) > 0 {
 		t.Errorf("problems stay: %v", ps)
 	}
 }

@@ -4,42 +4,41 @@
 package proxier
 
 import (
-	"slices"
-
 	"k8s.io/klog/v2"
 )
 
-// problems returns everything that is wrong, sorted: with objects, between
-// them, and with what the kernel would not take.
-func (p *Proxier) problems() []Problem {
-	out := p.desired.problems()
-	for _, problem := range p.refused {
-		out = append(out, problem)
-	}
-	slices.SortFunc(out, compareProblems)
-	return out
-}
+// Reporters of problems. What a node reports of its own parts goes by the name
+// of the part.
+const (
+	bySource      = "source"
+	byPrecedence  = "precedence"
+	byClaims      = "claims"
+	byNotes       = "notes"
+	byHealthPort  = "health port"
+	byHealthCheck = "health check"
+	byPod         = "pod"
+	byHostPort    = "host port"
+	bySettings    = "settings"
+	byKernel      = "kernel"
+	byOverlay     = "overlay"
+	byMasqFile    = "masquerade file"
+)
 
-// report logs each problem once when it appears, with an Event, and once when it
-// is gone.
-func (p *Proxier) report(log klog.Logger) {
-	now := map[Problem]struct{}{}
-	var fresh []Problem
-	for _, problem := range p.problems() {
-		now[problem] = struct{}{}
-		if _, known := p.reported[problem]; !known {
-			log.Info("Problem", "kind", problem.Kind, "name", problem.Name, "field", problem.Field, "problem", problem.Text)
-			fresh = append(fresh, problem)
-		}
+// publishProblems logs each problem once when it appears, with an Event, and
+// once when it is gone.
+func (p *Proxier) publishProblems(log klog.Logger) {
+	fresh, gone := p.book.Take()
+	if len(fresh)+len(gone) == 0 {
+		return
 	}
-	for problem := range p.reported {
-		if _, still := now[problem]; !still {
-			log.Info("Problem is gone", "kind", problem.Kind, "name", problem.Name, "field", problem.Field)
-		}
+	for _, problem := range fresh {
+		log.Info("Problem", "kind", problem.Kind, "name", problem.Name, "field", problem.Field, "problem", problem.Text)
 	}
-	p.reported, p.news = now, false
-	p.events.problems(fresh, p.store)
-	p.metrics.report(now)
+	for _, problem := range gone {
+		log.Info("Problem is gone", "kind", problem.Kind, "name", problem.Name, "field", problem.Field)
+	}
+	p.events.problems(fresh)
+	p.metrics.report(p.book.Counts())
 }
 
 // logTurns says of which Services topology hints are not followed, and why.

@@ -50,6 +50,7 @@ type Deps struct {
 type Proxier struct {
 	desired *desired
 	store   *Store
+	book    *Book
 	table   Table
 	apply   *apply.Applier
 	flows   Flows
@@ -63,9 +64,7 @@ type Proxier struct {
 	// loaded is set when the table was read since clients were last checked.
 	loaded bool
 
-	refused  map[inet.Addr]Problem // what the kernel would not take
-	reported map[Problem]struct{}
-	news     bool // refused has changed since the last report
+	refused map[inet.Addr]struct{} // what the kernel would not take
 
 	ready  atomic.Bool
 	synced atomic.Int64 // Unix time in nanoseconds of the last good sync
@@ -77,10 +76,10 @@ func New(cfg Config, store *Store, deps Deps) *Proxier {
 	deps.Metrics.changes.store.Store(store)
 	desired := newDesired(&cfg, store)
 	return &Proxier{
-		desired: desired, apply: apply.New(deps.Table, desired.state), store: store, table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
+		desired: desired, apply: apply.New(deps.Table, desired.state), store: store, book: store.Book(), table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
 		health: deps.Health, events: deps.Events, metrics: deps.Metrics,
 		drifted: make(chan struct{}, 1),
-		refused: map[inet.Addr]Problem{}, reported: map[Problem]struct{}{},
+		refused: map[inet.Addr]struct{}{},
 	}
 }
 

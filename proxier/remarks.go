@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -20,16 +21,16 @@ type remarks struct {
 	internal  int                    // Services with remark.internal
 	external  int                    // Services with remark.external
 	fallbacks map[fallbackReason]int // Services
-	news      bool                   // problems may have changed
 	turns     []turn                 // of topology, not logged yet
-	// written are the addresses that are not allocated by the API server.
-	written map[types.NamespacedName][]writtenAddr
+	// users are the Services that have an address from a load balancer or a user.
+	users map[netip.Addr]map[types.NamespacedName]struct{}
 }
 
-// writtenAddr is an address that somebody wrote down, and where.
-type writtenAddr struct {
-	ip    netip.Addr
-	field string
+// clusterFacts is what the remarks on a Service depend on, besides the Service.
+type clusterFacts struct {
+	self   Self
+	zones  map[string]struct{}   // that nodes are in
+	others map[netip.Addr]string // addresses of other nodes, and their names
 }
 
 // remark is about one Service.
@@ -37,8 +38,8 @@ type remark struct {
 	// internal and external are set when there are endpoints, but none on this
 	// node as the policy Local would have it.
 	internal, external bool
-	fallback           fallback // why topology hints were not followed
-	problems           []Problem
+	fallback           fallback     // why topology hints were not followed
+	addrs              []netip.Addr // that a load balancer or a user gave it
 }
 
 // turn is a Service whose hints are followed no more, again, or for another
@@ -49,67 +50,80 @@ type turn struct {
 }
 
 func newRemarks() *remarks {
-	return &remarks{byService: map[types.NamespacedName]remark{}, fallbacks: map[fallbackReason]int{}, written: map[types.NamespacedName][]writtenAddr{}}
+	return &remarks{byService: map[types.NamespacedName]remark{}, fallbacks: map[fallbackReason]int{}, users: map[netip.Addr]map[types.NamespacedName]struct{}{}}
 }
 
 // maxTurns bounds what waits to be logged.
 const maxTurns = 1 << 12
 
-// set replaces the remark on a Service.
-func (r *remarks) set(key types.NamespacedName, list []claim, from []*Slice, self *Self, zones map[string]struct{}) {
+// set replaces the remark on a Service, nil for one that is gone, and returns
+// what is wrong with its addresses and the hints of its slices.
+func (r *remarks) set(key types.NamespacedName, svc *Service, list []claim, from []*Slice, facts *clusterFacts) []Problem {
 	old := r.byService[key]
-	now := remarkOn(key, list, self)
-	if len(list) > 0 {
-		now.problems = append(now.problems, strangeHints(from, zones)...)
-	}
+	now := remarkOn(list)
 	r.count(&old, -1)
 	r.count(&now, +1)
-	r.news = r.news || !slices.Equal(old.problems, now.problems)
 	if old.fallback.fallbackReason != now.fallback.fallbackReason && len(list) > 0 && len(r.turns) < maxTurns {
 		r.turns = append(r.turns, turn{key, now.fallback})
 	}
-	r.write(key, list)
+	for _, ip := range old.addrs {
+		delete(r.users[ip], key)
+		if len(r.users[ip]) == 0 {
+			delete(r.users, ip)
+		}
+	}
+	for _, ip := range now.addrs {
+		if r.users[ip] == nil {
+			r.users[ip] = map[types.NamespacedName]struct{}{}
+		}
+		r.users[ip][key] = struct{}{}
+	}
 	if now.empty() {
 		delete(r.byService, key)
 	} else {
 		r.byService[key] = now
 	}
+	if len(list) == 0 {
+		return nil
+	}
+	return append(onNodes(svc, list, facts), strangeHints(from, facts.zones)...)
 }
 
-// write notes the addresses that a Service has from a load balancer or a user.
-func (r *remarks) write(key types.NamespacedName, list []claim) {
-	var now []writtenAddr
-	for i := range list {
-		if c := &list[i]; c.use == useLoadBalancer || c.use == useExternalIP {
-			now = appendNew(now, writtenAddr{c.key.IP, c.field})
+// usersOf returns the Services that have an address from a load balancer or a
+// user for which nodes differ.
+func (r *remarks) usersOf(was, is map[netip.Addr]string) []types.NamespacedName {
+	var out []types.NamespacedName
+	for ip, users := range r.users {
+		if was[ip] != is[ip] {
+			out = slices.AppendSeq(out, maps.Keys(users))
 		}
 	}
-	r.news = r.news || !slices.Equal(now, r.written[key])
-	if len(now) > 0 {
-		r.written[key] = now
-	} else {
-		delete(r.written, key)
-	}
+	return out
 }
 
-// onNodes reports addresses that belong to other nodes, by their names.
-func (r *remarks) onNodes(others map[netip.Addr]string) []Problem {
+// onNodes reports addresses that belong to nodes.
+func onNodes(svc *Service, list []claim, facts *clusterFacts) []Problem {
 	var out []Problem
-	for key, list := range r.written {
-		for _, w := range list {
-			if node, ok := others[w.ip]; ok {
-				out = append(out, Problem{
-					Kind: kindService, Name: key.String(), Field: w.field,
-					Text: fmt.Sprintf("%s is an address of Node %s, whose own ports of these numbers are out of reach", w.ip, node),
-				})
-			}
+	put := func(field, format string, args ...any) {
+		out = appendNew(out, Problem{Kind: kindService, Name: svc.Key.String(), UID: svc.UID, Field: field, Text: fmt.Sprintf(format, args...)})
+	}
+	for i := range list {
+		c := &list[i]
+		if c.use != useLoadBalancer && c.use != useExternalIP {
+			continue
+		}
+		if slices.Contains(facts.self.Addrs, c.key.IP) {
+			put(c.field, "%s is an address of this node: the port of the node itself is out of reach", c.key)
+		}
+		if node, ok := facts.others[c.key.IP]; ok {
+			put(c.field, "%s is an address of Node %s, whose own ports of these numbers are out of reach", c.key.IP, node)
 		}
 	}
 	return out
 }
 
 func (m *remark) empty() bool {
-	return !m.internal && !m.external && m.fallback == (fallback{}) && len(m.problems) == 0
+	return !m.internal && !m.external && m.fallback == (fallback{}) && len(m.addrs) == 0
 }
 
 func (r *remarks) count(m *remark, n int) {
@@ -129,7 +143,7 @@ func (r *remarks) count(m *remark, n int) {
 }
 
 // remarkOn looks at the frontends of a Service.
-func remarkOn(key types.NamespacedName, list []claim, self *Self) remark {
+func remarkOn(list []claim) remark {
 	var m remark
 	for i := range list {
 		c := &list[i]
@@ -138,22 +152,13 @@ func remarkOn(key types.NamespacedName, list []claim, self *Self) remark {
 		if m.fallback == (fallback{}) {
 			m.fallback = c.fallback
 		}
-		if (c.use == useLoadBalancer || c.use == useExternalIP) && slices.Contains(self.Addrs, c.key.IP) {
-			m.problems = append(m.problems, Problem{
-				Kind: kindService, Name: key.String(), Field: c.field,
-				Text: fmt.Sprintf("%s is an address of this node: the port of the node itself is out of reach", c.key),
-			})
+		if c.use == useLoadBalancer || c.use == useExternalIP {
+			m.addrs = append(m.addrs, c.key.IP)
 		}
 	}
+	slices.SortFunc(m.addrs, netip.Addr.Compare)
+	m.addrs = slices.Compact(m.addrs)
 	return m
-}
-
-func (r *remarks) problems() []Problem {
-	var out []Problem
-	for _, m := range r.byService {
-		out = append(out, m.problems...)
-	}
-	return out
 }
 
 // takeTurns returns what is to be logged about topology.

@@ -39,14 +39,14 @@ func TestRemarks(t *testing.T) {
 			step.change()
 		}
 		list := testSlices(t, step.eps)
-		r.set(svc.Key, resolve(svc, list, self), list, self, nil)
-		got := fmt.Sprintf("internal %d external %d %v %v", r.internal, r.external, r.fallbacks, r.problems())
+		problems := r.set(svc.Key, svc, resolve(svc, list, self), list, &clusterFacts{self: *self})
+		got := fmt.Sprintf("internal %d external %d %v %v", r.internal, r.external, r.fallbacks, problems)
 		if got != step.want {
 			t.Errorf("%s: %s, want %s", step.name, got, step.want)
 		}
 	}
-	r.set(svc.Key, nil, nil, self, nil)
-	if len(r.byService) != 0 || len(r.problems()) != 0 {
+	problems := r.set(svc.Key, nil, nil, nil, &clusterFacts{self: *self})
+	if len(r.byService)+len(r.users) != 0 || len(problems) != 0 {
 		t.Errorf("a Service that is gone left %+v", r.byService)
 	}
 }

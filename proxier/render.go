@@ -8,5 +8,5 @@ package proxier
 func Render(cfg Config, store *Store) (string, []Problem) {
 	d := newDesired(&cfg, store)
 	d.update()
-	return d.state.Text(), d.problems()
+	return d.state.Text(), store.Book().Problems()
 }

@@ -23,14 +23,13 @@ const (
 	kindNode        = "Node"
 	kindServiceCIDR = "ServiceCIDR"
 	kindPod         = "Pod"
-	kindOverlay     = "Overlay"
-	kindMasqFile    = "MasqFile"
 	kindFile        = "File"
 )
 
 // report collects what is wrong with one object.
 type report struct {
 	kind, name string
+	uid        types.UID
 	problems   []Problem
 }
 
@@ -45,7 +44,7 @@ func printable(name string) string {
 }
 
 func (r *report) add(field, format string, args ...any) {
-	r.problems = append(r.problems, Problem{Kind: r.kind, Name: r.name, Field: field, Text: fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, Problem{Kind: r.kind, Name: r.name, UID: r.uid, Field: field, Text: fmt.Sprintf(format, args...)})
 }
 
 // at names an item of a list. It is for problems only: a path for each of a

@@ -75,7 +75,7 @@ func cmdSync(ts *testscript.TestScript, neg bool, _ []string) {
 		ts.Fatalf("sync: %v", err)
 	}
 	var problems strings.Builder
-	for _, p := range w.p.problems() {
+	for _, p := range w.p.book.Problems() {
 		fmt.Fprintln(&problems, p)
 	}
 	for name, text := range map[string]string{"ops.txt": elementOps(ops), "nat.txt": w.summary(), "problems.txt": problems.String()} {

@@ -69,7 +69,7 @@ func TestRunAPI(t *testing.T) {
 	if got := len(store.Slices(web)[0].Endpoints); got != 1 {
 		t.Errorf("%d endpoints, want the valid one", got)
 	}
-	if ps := store.Problems(); len(ps) != 1 || ps[0].Field != "endpoints[1].addresses[0]" {
+	if ps := store.Book().Problems(); len(ps) != 1 || ps[0].Field != "endpoints[1].addresses[0]" {
 		t.Errorf("problems %v, want one about endpoints[1]", ps)
 	}
 
@@ -85,7 +85,7 @@ func TestRunAPI(t *testing.T) {
 	if err := client.DiscoveryV1().EndpointSlices("default").Delete(ctx, "web-1", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "deleted slice", func() bool { return len(store.Slices(web)) == 0 && len(store.Problems()) == 0 })
+	eventually(t, "deleted slice", func() bool { return len(store.Slices(web)) == 0 && len(store.Book().Problems()) == 0 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("RunAPI: %v", err)

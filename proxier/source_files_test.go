@@ -58,12 +58,12 @@ func TestRunFiles(t *testing.T) {
 	}
 	problem := func(text string) func() bool {
 		return func() bool {
-			for _, p := range store.Problems() {
+			for _, p := range store.Book().Problems() {
 				if strings.Contains(p.String(), text) {
 					return true
 				}
 			}
-			return text == "" && len(store.Problems()) == 0
+			return text == "" && len(store.Book().Problems()) == 0
 		}
 	}
 	eventually(t, "first read", func() bool { return store.Synced() && at("10.96.0.10")() })
@@ -136,7 +136,7 @@ func TestRunFilesWays(t *testing.T) {
 	gone := func(path string) {
 		t.Helper()
 		soon(t, "report of "+path, func() bool {
-			ps := store.Problems()
+			ps := store.Book().Problems()
 			return len(ps) == 1 && strings.HasPrefix(ps[0].Name, inside(path)) && strings.Contains(ps[0].Text, "no such file or directory; what it said before stays in force")
 		})
 	}
@@ -267,10 +267,10 @@ func TestRunFilesWays(t *testing.T) {
 			go func() { done <- RunFiles(ctx, inside(tc.path), store) }()
 			eventually(t, "first read", store.Synced)
 			if !at("10.96.0.10") {
-				t.Errorf("first read: %v, %v", store.Service(name("web")), store.Problems())
+				t.Errorf("first read: %v, %v", store.Service(name("web")), store.Book().Problems())
 			}
 			tc.change()
-			soon(t, "change", func() bool { return at("10.96.0.11") && len(store.Problems()) == 0 })
+			soon(t, "change", func() bool { return at("10.96.0.11") && len(store.Book().Problems()) == 0 })
 			cancel()
 			if err := <-done; err != nil {
 				t.Errorf("RunFiles: %v", err)

@@ -54,8 +54,5 @@ func (tx *Tx) settleSources(key objectKey) {
 	if _, ok := tx.s.inAPI[key]; ok && tx.s.inFiles[key] != nil {
 		problems = []Problem{key.problem("is in a manifest, too, which is ignored in favour of the API server")}
 	}
-	tx.SetProblems(sourcesOf+key.kind, key.name, problems)
+	tx.s.book.Set(byPrecedence, key, problems)
 }
-
-// sourcesOf makes the key of what is wrong with an object's sources.
-const sourcesOf = "sources of "

@@ -97,7 +97,7 @@ func TestSources(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s: %q is served, want %q", tt.name, got, tt.want)
 		}
-		if diff := cmp.Diff(tt.told, problemTexts(store.Problems())); diff != "" {
+		if diff := cmp.Diff(tt.told, problemTexts(store.Book().Problems())); diff != "" {
 			t.Errorf("%s: problems (-want +got):\n%s", tt.name, diff)
 		}
 	}

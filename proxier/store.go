@@ -20,6 +20,7 @@ import (
 // use; its lock is never held over I/O.
 type Store struct {
 	poked chan struct{}
+	book  *Book
 
 	mu           sync.Mutex
 	services     map[types.NamespacedName]*Service
@@ -28,15 +29,13 @@ type Store struct {
 	nodes        map[string]*Node
 	serviceCIDRs map[string]*ServiceCIDR
 	pods         map[types.NamespacedName]*Pod
-	problems     map[objectKey][]Problem
 	keep         []netip.Prefix      // see Tx.SetNonMasquerade
 	tunnelAddrs  []netip.Addr        // see Tx.SetTunnelAddrs
 	expected     map[string]struct{} // sources that have not delivered yet
 	dirty        map[types.NamespacedName]struct{}
 	dirtyNodes   bool
 	dirtyCIDRs   bool
-	dirtyPods    bool
-	dirtyReports bool
+	dirtyPods    map[types.NamespacedName]struct{}
 	triggers     []time.Time // see Dirty.Triggers
 	since        time.Time
 	changes      changes              // all
@@ -51,8 +50,7 @@ type Dirty struct {
 	Services     []types.NamespacedName // changed themselves or by a slice, sorted
 	Nodes        bool
 	ServiceCIDRs bool
-	Pods         bool
-	Problems     bool
+	Pods         []types.NamespacedName // sorted
 	// Triggers are when slices were changed in the API, for each change that the
 	// store has seen since it was made.
 	Triggers []time.Time
@@ -65,15 +63,16 @@ const maxTriggers = 1 << 12
 func NewStore() *Store {
 	return &Store{
 		poked:        make(chan struct{}, 1),
+		book:         NewBook(),
 		services:     map[types.NamespacedName]*Service{},
 		slices:       map[types.NamespacedName]*Slice{},
 		byService:    map[types.NamespacedName][]*Slice{},
 		nodes:        map[string]*Node{},
 		serviceCIDRs: map[string]*ServiceCIDR{},
 		pods:         map[types.NamespacedName]*Pod{},
-		problems:     map[objectKey][]Problem{},
 		expected:     map[string]struct{}{},
 		dirty:        map[types.NamespacedName]struct{}{},
+		dirtyPods:    map[types.NamespacedName]struct{}{},
 		names:        map[string]string{},
 		since:        time.Now(),
 		inAPI:        map[objectKey]string{},
@@ -139,14 +138,18 @@ func (s *Store) TakeDirty() Dirty {
 	if len(s.expected) > 0 {
 		return Dirty{}
 	}
-	d := Dirty{Nodes: s.dirtyNodes, ServiceCIDRs: s.dirtyCIDRs, Pods: s.dirtyPods, Problems: s.dirtyReports, Triggers: s.triggers}
+	d := Dirty{Nodes: s.dirtyNodes, ServiceCIDRs: s.dirtyCIDRs, Triggers: s.triggers}
 	s.triggers = nil
 	s.taken = s.changes
 	if len(s.dirty) > 0 {
 		d.Services = slices.SortedFunc(maps.Keys(s.dirty), compareNames)
 	}
+	if len(s.dirtyPods) > 0 {
+		d.Pods = slices.SortedFunc(maps.Keys(s.dirtyPods), compareNames)
+	}
 	clear(s.dirty)
-	s.dirtyNodes, s.dirtyCIDRs, s.dirtyPods, s.dirtyReports = false, false, false, false
+	clear(s.dirtyPods)
+	s.dirtyNodes, s.dirtyCIDRs = false, false
 	return d
 }
 
@@ -192,19 +195,15 @@ func (s *Store) ServiceCIDRs() []*ServiceCIDR {
 	return slices.SortedFunc(maps.Values(s.serviceCIDRs), func(a, b *ServiceCIDR) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// Pods returns the Pods of a node that have ports of it, the oldest first.
-func (s *Store) Pods(node string) []*Pod {
+// Pod returns a Pod that has ports of its node, or nil.
+func (s *Store) Pod(key types.NamespacedName) *Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []*Pod
-	for _, p := range s.pods {
-		if p.Node == node {
-			out = append(out, p)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Pod) int { return cmp.Or(a.Created.Compare(b.Created), compareNames(a.Key, b.Key)) })
-	return out
+	return s.pods[key]
 }
+
+// Book is where the problems of objects are kept.
+func (s *Store) Book() *Book { return s.book }
 
 func (s *Store) nonMasquerade() []netip.Prefix {
 	s.mu.Lock()
@@ -216,18 +215,6 @@ func (s *Store) ownTunnelAddrs() []netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tunnelAddrs
-}
-
-// Problems returns what the sources found wrong, sorted.
-func (s *Store) Problems() []Problem {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []Problem
-	for _, ps := range s.problems {
-		out = append(out, ps...)
-	}
-	slices.SortFunc(out, compareProblems)
-	return out
 }
 
 func compareSlice(s *Slice, key types.NamespacedName) int { return compareNames(s.Key, key) }

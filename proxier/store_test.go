@@ -42,7 +42,6 @@ func TestStoreDirty(t *testing.T) {
 		}
 		return d
 	}
-	problem := func() []Problem { return []Problem{{Kind: kindService, Name: "default/a", Text: "bad"}} }
 	s := NewStore()
 	for _, step := range []struct {
 		name   string
@@ -76,12 +75,12 @@ func TestStoreDirty(t *testing.T) {
 		{"service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "k"}) }, Dirty{ServiceCIDRs: true}},
 		{"same service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "k"}) }, Dirty{}},
 		{"service CIDR goes", func(tx *Tx) { tx.DeleteServiceCIDR("k") }, Dirty{ServiceCIDRs: true}},
-		{"problem", func(tx *Tx) { tx.SetProblems(kindService, "default/a", problem()) }, Dirty{Problems: true}},
-		{"same problem", func(tx *Tx) { tx.SetProblems(kindService, "default/a", problem()) }, Dirty{}},
-		{"no problem", func(tx *Tx) { tx.SetProblems(kindService, "default/a", nil) }, Dirty{Problems: true}},
+		{"pod", func(tx *Tx) { tx.SetPod(&Pod{Key: name("p")}) }, Dirty{Pods: []types.NamespacedName{name("p")}}},
+		{"same pod", func(tx *Tx) { tx.SetPod(&Pod{Key: name("p")}) }, Dirty{}},
+		{"pod goes", func(tx *Tx) { tx.DeletePod(name("p")) }, Dirty{Pods: []types.NamespacedName{name("p")}}},
 	} {
 		s.Update(step.change)
-		wantPoke := len(step.want.Services) > 0 || step.want.Nodes || step.want.ServiceCIDRs || step.want.Problems
+		wantPoke := len(step.want.Services) > 0 || step.want.Nodes || step.want.ServiceCIDRs || len(step.want.Pods) > 0
 		if got := poked(s); got != wantPoke {
 			t.Errorf("%s: poked is %v, want %v", step.name, got, wantPoke)
 		}
@@ -144,7 +143,7 @@ func TestStoreReads(t *testing.T) {
 	for _, c := range s.ServiceCIDRs() {
 		got = append(got, c.Name)
 	}
-	for _, p := range s.Problems() {
+	for _, p := range s.book.Problems() {
 		got = append(got, p.Name+p.Field)
 	}
 	want := "a-1 a-2 a-3 x y z x y z xa xb ya yb za zb"

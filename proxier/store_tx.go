@@ -128,7 +128,8 @@ func (tx *Tx) DeleteServiceCIDR(name string) {
 func (tx *Tx) SetPod(p *Pod) {
 	if old := tx.s.pods[p.Key]; !same(old, p) {
 		tx.s.pods[p.Key] = p
-		tx.s.dirtyPods, tx.changed = true, true
+		tx.s.dirtyPods[p.Key] = struct{}{}
+		tx.changed = true
 	}
 }
 
@@ -136,7 +137,8 @@ func (tx *Tx) SetPod(p *Pod) {
 func (tx *Tx) DeletePod(key types.NamespacedName) {
 	if _, ok := tx.s.pods[key]; ok {
 		delete(tx.s.pods, key)
-		tx.s.dirtyPods, tx.changed = true, true
+		tx.s.dirtyPods[key] = struct{}{}
+		tx.changed = true
 	}
 }
 
@@ -159,18 +161,10 @@ func (tx *Tx) SetTunnelAddrs(addrs []netip.Addr) {
 	}
 }
 
-// SetProblems replaces what is wrong with one object; none clears it.
+// SetProblems replaces what the source of an object finds wrong with it; none
+// clears it.
 func (tx *Tx) SetProblems(kind, name string, ps []Problem) {
-	key := objectKey{kind, name}
-	if slices.Equal(tx.s.problems[key], ps) {
-		return
-	}
-	if len(ps) == 0 {
-		delete(tx.s.problems, key)
-	} else {
-		tx.s.problems[key] = ps
-	}
-	tx.s.dirtyReports, tx.changed = true, true
+	tx.s.book.Set(bySource, objectKey{kind, name}, ps)
 }
 
 // same compares what is there, or nil, with what would replace it.

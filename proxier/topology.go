@@ -110,7 +110,7 @@ func strangeHints(from []*Slice, zones map[string]struct{}) []Problem {
 		}
 		for _, zone := range slices.Sorted(maps.Keys(strange)) {
 			out = append(out, Problem{
-				Kind: kindSlice, Name: s.Key.String(), Field: "endpoints.hints.forZones",
+				Kind: kindSlice, Name: s.Key.String(), UID: s.UID, Field: "endpoints.hints.forZones",
 				Text: fmt.Sprintf("%s is hinted for zone %s, which no Node is in", strange[zone], strconv.Quote(zone)),
 			})
 		}

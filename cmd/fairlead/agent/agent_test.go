@@ -25,7 +25,7 @@ func TestConntrackProblem(t *testing.T) {
 	report := a.reportFill(log)
 	problems := func() string {
 		var out []string
-		for _, p := range a.store.Problems() {
+		for _, p := range a.store.Book().Problems() {
 			out = append(out, p.Name+" "+p.Field+": "+p.Text)
 		}
 		return strings.Join(out, "\n")

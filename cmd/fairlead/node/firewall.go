@@ -66,7 +66,7 @@ func (n *Network) checkFirewall(ctx context.Context, ns int) {
 	for _, f := range findings {
 		found = append(found, f.String())
 	}
-	n.store.NodeReport(n.proxy.NodeName, "firewall", found)
+	n.store.Book().NodeReport(n.proxy.NodeName, "firewall", found)
 }
 
 func readFindings(ns int, cfg firewall.Config) ([]firewall.Finding, error) {

@@ -78,7 +78,7 @@ func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kuber
 	}
 	if n.cfg.CNI.ConfDir != "" {
 		w := newCNIWriter(&n.cfg.CNI, n.pods)
-		w.report = func(texts []string) { n.store.NodeReport(n.proxy.NodeName, "CNI", texts) }
+		w.report = func(texts []string) { n.store.Book().NodeReport(n.proxy.NodeName, "CNI", texts) }
 		group.Go(func() error { return w.run(ctx) })
 	}
 }

@@ -87,7 +87,7 @@ func (n *Network) applySysctls(ctx context.Context) {
 	for i, f := range left {
 		texts[i] = f.String()
 	}
-	n.store.NodeReport(n.proxy.NodeName, "sysctl", texts)
+	n.store.Book().NodeReport(n.proxy.NodeName, "sysctl", texts)
 }
 
 // path returns the devices that packets of pods pass.

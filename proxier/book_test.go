@@ -1,0 +1,59 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestBook makes one change after another and checks what appears, what
+// disappears, and whether the reader is woken.
+func TestBook(t *testing.T) {
+	b := NewBook()
+	web := objectKey{kindService, "default/web"}
+	bad := func(texts ...string) []Problem {
+		var out []Problem
+		for _, text := range texts {
+			out = append(out, Problem{Kind: kindService, Name: web.name, Text: text})
+		}
+		return out
+	}
+	node := []Problem{{Kind: kindNode, Name: "a", Text: "bad"}}
+	for _, step := range []struct {
+		name        string
+		change      func()
+		woken       bool
+		fresh, gone int
+		counts      string
+	}{
+		{"nothing", func() { b.Set("x", web, nil) }, false, 0, 0, "map[]"},
+		{"two", func() { b.Set("x", web, bad("1", "2")) }, true, 2, 0, "map[Service:2]"},
+		{"the same", func() { b.Set("x", web, bad("1", "2")) }, false, 0, 0, "map[Service:2]"},
+		{"a second reporter of one", func() { b.Set("y", web, bad("2")) }, true, 0, 0, "map[Service:2]"},
+		{"the first takes it back", func() { b.Set("x", web, bad("1")) }, true, 0, 0, "map[Service:2]"},
+		{"and the second", func() { b.Set("y", web, nil) }, true, 0, 1, "map[Service:1]"},
+		{"another instead", func() { b.Set("x", web, bad("3")) }, true, 1, 1, "map[Service:1]"},
+		{"there and back", func() { b.Set("x", web, nil); b.Set("x", web, bad("3")) }, true, 0, 0, "map[Service:1]"},
+		{"back and there", func() { b.Set("y", web, bad("4")); b.Set("y", web, nil) }, true, 0, 0, "map[Service:1]"},
+		{"twice in one list", func() { b.Set("x", web, bad("3", "3")) }, true, 0, 0, "map[Service:1]"},
+		{"another kind", func() { b.Set("x", objectKey{kindNode, "a"}, node) }, true, 1, 0, "map[Node:1 Service:1]"},
+		{"all gone", func() { b.Set("x", objectKey{kindNode, "a"}, nil); b.Set("x", web, nil) }, true, 0, 2, "map[]"},
+	} {
+		step.change()
+		woken := false
+		select {
+		case <-b.Changed():
+			woken = true
+		default:
+		}
+		fresh, gone := b.Take()
+		if woken != step.woken || len(fresh) != step.fresh || len(gone) != step.gone || fmt.Sprint(b.Counts()) != step.counts {
+			t.Errorf("%s: woken %v, fresh %v, gone %v, counts %v; want %+v", step.name, woken, fresh, gone, b.Counts(), step)
+		}
+	}
+	if n := len(b.entries) + len(b.known) + len(b.pending) + len(b.byKind); n != 0 {
+		t.Errorf("%d entries are left", n)
+	}
+}

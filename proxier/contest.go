@@ -1,0 +1,202 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A contest decides which object gets a key that several objects ask for, for
+// example an address and port that two Services claim. The result depends on
+// the ranks of the claims and not on the order in which they arrived. A change
+// costs the claims of one object, and the rivals of those keys whose owner
+// changes.
+type contest[K comparable, V any] struct {
+	byKey     map[K][]*contender[K, V] // sorted by rank, the owner first
+	bySubject map[types.NamespacedName][]*contender[K, V]
+	stale     map[types.NamespacedName]struct{} // see takeStale
+	weigh     func(V) int                       // nil for a contest without total
+	total     int                               // the weight of all owners
+}
+
+// subject is the object that makes a claim.
+type subject struct {
+	types.NamespacedName
+	uid types.UID
+}
+
+// rank orders the claims to one key: the lowest class first, then the oldest,
+// then the subject whose name sorts first.
+type rank struct {
+	class uint8
+	since time.Time
+}
+
+// wish is what an object asks for.
+type wish[K comparable, V any] struct {
+	rank
+	key   K
+	value V
+}
+
+// contender is a wish in a contest.
+type contender[K comparable, V any] struct {
+	wish[K, V]
+	subject subject
+	kept    bool // during set: the subject still asks for the key
+}
+
+func newContest[K comparable, V any](weigh func(V) int) *contest[K, V] {
+	return &contest[K, V]{
+		byKey: map[K][]*contender[K, V]{}, bySubject: map[types.NamespacedName][]*contender[K, V]{},
+		stale: map[types.NamespacedName]struct{}{}, weigh: weigh,
+	}
+}
+
+func (c *contender[K, V]) compare(o *contender[K, V]) int {
+	return cmp.Or(cmp.Compare(c.class, o.class), c.since.Compare(o.since), compareNames(c.subject.NamespacedName, o.subject.NamespacedName))
+}
+
+// set replaces the claims of an object, each key at most once, and returns the
+// keys whose owner, or whose owner's value, may have changed.
+func (c *contest[K, V]) set(who subject, list []wish[K, V]) []K {
+	old := c.bySubject[who.NamespacedName]
+	if len(old)+len(list) == 0 {
+		return nil
+	}
+	find := finder(old)
+	var changed []K
+	now := make([]*contender[K, V], 0, len(list))
+	for i := range list {
+		w := &list[i]
+		have := find(i, w.key)
+		if have != nil {
+			have.kept = true
+		}
+		if have == nil || have.class != w.class || !have.since.Equal(w.since) {
+			now = append(now, &contender[K, V]{wish: *w, subject: who})
+			changed = c.replace(changed, w.key, have, now[len(now)-1])
+			continue
+		}
+		if c.byKey[w.key][0] == have {
+			c.count(have, -1)
+			have.value = w.value
+			c.count(have, +1)
+			changed = append(changed, w.key)
+		}
+		have.value, have.subject.uid = w.value, who.uid
+		now = append(now, have)
+	}
+	for _, have := range old {
+		if !have.kept {
+			changed = c.replace(changed, have.key, have, nil)
+		}
+		have.kept = false
+	}
+	if len(now) == 0 {
+		delete(c.bySubject, who.NamespacedName)
+	} else {
+		c.bySubject[who.NamespacedName] = now
+	}
+	c.stale[who.NamespacedName] = struct{}{}
+	return changed
+}
+
+// finder returns a function that finds a contender by its key. Most objects ask
+// for the same keys in the same order as before.
+func finder[K comparable, V any](list []*contender[K, V]) func(i int, key K) *contender[K, V] {
+	var index map[K]*contender[K, V]
+	return func(i int, key K) *contender[K, V] {
+		if i < len(list) && list[i].key == key {
+			return list[i]
+		}
+		if index == nil {
+			index = make(map[K]*contender[K, V], len(list))
+			for _, c := range list {
+				index[c.key] = c
+			}
+		}
+		return index[key]
+	}
+}
+
+// replace takes one contender for a key out and puts another in; nil is none. It
+// appends the key to changed if that concerns the owner.
+func (c *contest[K, V]) replace(changed []K, key K, out, in *contender[K, V]) []K {
+	all := c.byKey[key]
+	var before, after *contender[K, V]
+	if len(all) > 0 {
+		before = all[0]
+	}
+	if out != nil {
+		i, _ := slices.BinarySearchFunc(all, out, (*contender[K, V]).compare)
+		all = slices.Delete(all, i, i+1)
+	}
+	if in != nil {
+		i, _ := slices.BinarySearchFunc(all, in, (*contender[K, V]).compare)
+		all = slices.Insert(all, i, in)
+	}
+	if len(all) > 0 {
+		after = all[0]
+		c.byKey[key] = all
+	} else {
+		delete(c.byKey, key)
+	}
+	if before == after {
+		return changed
+	}
+	c.count(before, -1)
+	c.count(after, +1)
+	for _, rival := range all {
+		c.stale[rival.subject.NamespacedName] = struct{}{}
+	}
+	return append(changed, key)
+}
+
+func (c *contest[K, V]) count(owner *contender[K, V], n int) {
+	if owner != nil && c.weigh != nil {
+		c.total += n * c.weigh(owner.value)
+	}
+}
+
+// owner returns who has a key, or nil.
+func (c *contest[K, V]) owner(key K) *contender[K, V] {
+	if all := c.byKey[key]; len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// lost calls f for each key that an object asks for and does not get.
+func (c *contest[K, V]) lost(name types.NamespacedName, f func(mine, owner *contender[K, V])) {
+	for _, mine := range c.bySubject[name] {
+		if owner := c.byKey[mine.key][0]; owner != mine {
+			f(mine, owner)
+		}
+	}
+}
+
+// takeStale returns the objects that may have won or lost a key since it was
+// last called, sorted.
+func (c *contest[K, V]) takeStale() []types.NamespacedName {
+	if len(c.stale) == 0 {
+		return nil
+	}
+	out := slices.SortedFunc(maps.Keys(c.stale), compareNames)
+	clear(c.stale)
+	return out
+}
+
+// why says by which rule an owner of the same class comes before a rival.
+func why(owner, rival rank) string {
+	if owner.since.Before(rival.since) {
+		return "which is older"
+	}
+	return "which is as old and comes first by name"
+}
