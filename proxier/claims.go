@@ -26,7 +26,7 @@ func (c claims) set(key types.NamespacedName, svc *Service, list []claim) []inet
 	who := subject{NamespacedName: key}
 	wishes := make([]wish[inet.Addr, claim], len(list))
 	for i := range list {
-		who.uid = svc.UID
+		who.UID = svc.UID
 		wishes[i] = wish[inet.Addr, claim]{rank{class: list[i].use.class(), since: svc.Created}, list[i].key, list[i]}
 	}
 	affected := c.contest.set(who, wishes)
@@ -51,7 +51,7 @@ func (c claims) problems(svc types.NamespacedName) []Problem {
 			reason = "whose ClusterIP it is"
 		}
 		out = append(out, Problem{
-			Kind: kindService, Name: svc.String(), UID: mine.subject.uid, Field: mine.value.field,
+			Kind: kindService, Name: svc.String(), UID: mine.subject.UID, Field: mine.value.field,
 			Text: fmt.Sprintf("%s belongs to Service %s, %s", describeAddr(mine.key), owner.subject, reason),
 		})
 	})

@@ -39,15 +39,6 @@ func (r rival) drop(c claims) []inet.Addr {
 	return c.set(types.NamespacedName{Namespace: "default", Name: r.name}, nil, nil)
 }
 
-func problemTexts(ps []Problem) []string {
-	var out []string
-	for _, p := range ps {
-		out = append(out, p.String())
-	}
-	slices.Sort(out)
-	return out
-}
-
 // TestClaims has Services come in every order and looks at who wins and what
 // the losers are told.
 func TestClaims(t *testing.T) {

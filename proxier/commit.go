@@ -30,7 +30,7 @@ func (p *Proxier) commitAll(ctx context.Context) error {
 // applied records what a round did.
 func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	for _, b := range r.Batches {
-		p.metrics.committed(b)
+		p.metrics.committed(b.Counts())
 	}
 	p.metrics.loads.Add(float64(r.Loads))
 	p.loaded = p.loaded || r.Loads > 0
@@ -60,7 +60,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 func (p *Proxier) refuse(key inet.Addr, err error) {
 	problem := Problem{Kind: kindService, Name: key.String(), Text: fmt.Sprintf("the kernel refuses to remove this frontend: %v", err)}
 	if c := p.desired.claims.owner(key); c != nil {
-		problem.Name, problem.UID = c.value.frontend.Owner, c.subject.uid
+		problem.Name, problem.UID = c.value.frontend.Owner, c.subject.UID
 		problem.Field = c.value.field
 		problem.Text = fmt.Sprintf("the kernel refuses %s: %v", describeAddr(key), err)
 	}

@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ type contest[K comparable, V any] struct {
 // subject is the object that makes a claim.
 type subject struct {
 	types.NamespacedName
-	uid types.UID
+	UID types.UID
 }
 
 // rank orders the claims to one key: the lowest class first, then the oldest,
@@ -90,7 +91,7 @@ func (c *contest[K, V]) set(who subject, list []wish[K, V]) []K {
 			c.count(have, +1)
 			changed = append(changed, w.key)
 		}
-		have.value, have.subject.uid = w.value, who.uid
+		have.value, have.subject.UID = w.value, who.UID
 		now = append(now, have)
 	}
 	for _, have := range old {
@@ -172,6 +173,18 @@ func (c *contest[K, V]) owner(key K) *contender[K, V] {
 	}
 	return nil
 }
+
+// of returns what an object asks for.
+func (c *contest[K, V]) of(name types.NamespacedName) []*contender[K, V] { return c.bySubject[name] }
+
+// keys returns all keys that somebody asks for, in any order.
+func (c *contest[K, V]) keys() iter.Seq[K] { return maps.Keys(c.byKey) }
+
+// size returns the number of keys that somebody asks for.
+func (c *contest[K, V]) size() int { return len(c.byKey) }
+
+// markStale makes takeStale return an object.
+func (c *contest[K, V]) markStale(name types.NamespacedName) { c.stale[name] = struct{}{} }
 
 // lost calls f for each key that an object asks for and does not get.
 func (c *contest[K, V]) lost(name types.NamespacedName, f func(mine, owner *contender[K, V])) {

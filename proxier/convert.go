@@ -4,15 +4,12 @@
 package proxier
 
 import (
-	"net/netip"
-	"slices"
-	"strings"
+	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-
-	"fairlead/internal/flannel"
 )
 
 // The convert functions are pure. Each returns the slim form of an object and
@@ -20,88 +17,36 @@ import (
 // no sense without it the port, the endpoint or the object. The slim form is
 // nil for an object that says nothing to this node.
 
-// taintAutoscaler is on a node that the cluster autoscaler is about to delete.
-const taintAutoscaler = "ToBeDeletedByClusterAutoscaler"
-
-// convertNode returns the slim form of a Node.
-func convertNode(in *corev1.Node) (*Node, []Problem) {
-	r := newReport(kindNode, in.Name)
-	if !r.valid("metadata.name", in.Name, validation.IsDNS1123Subdomain) {
-		return nil, r.problems
-	}
-	out := &Node{
-		Name: in.Name, Created: in.CreationTimestamp.Time,
-		Zone:    in.Labels[corev1.LabelTopologyZone],
-		Leaving: in.DeletionTimestamp != nil,
-	}
-	for _, typ := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP} {
-		for i, a := range in.Status.Addresses {
-			if a.Type != typ {
-				continue
-			}
-			ip, err := parseAddr(a.Address)
-			if err != nil {
-				r.add(at("status.addresses", i)+".address", "%v", err)
-				continue
-			}
-			out.Addresses = appendNew(out.Addresses, ip)
-		}
-		if out.Underlay == nil {
-			out.Underlay = slices.Clone(out.Addresses)
-		}
-	}
-	if len(in.Spec.PodCIDRs) > 0 {
-		out.PodCIDRs = r.prefixes("spec.podCIDRs", in.Spec.PodCIDRs)
-	} else if in.Spec.PodCIDR != "" {
-		out.PodCIDRs = r.prefixes("spec.podCIDR", []string{in.Spec.PodCIDR})
-	}
-	out.Underlay = r.underlay(in.Annotations[AnnotationUnderlay], out.Underlay)
-	var err error
-	if out.Flannel, err = flannel.ParseLease(in.Annotations); err != nil {
-		r.add("metadata.annotations", "%v", err)
-	}
-	out.Leaving = out.Leaving || slices.ContainsFunc(in.Spec.Taints, func(t corev1.Taint) bool { return t.Key == taintAutoscaler })
-	return out, r.problems
-}
-
-// AnnotationUnderlay lists addresses by which a node is reached and sends, before
-// those of its status and separated by commas. Peers send to the first of each family
-// and accept tunnel packets from all.
-const AnnotationUnderlay = "fairlead/underlay-addresses"
-
-// maxUnderlay bounds the addresses of AnnotationUnderlay.
-const maxUnderlay = 8
-
-// underlay returns the addresses of an annotation and then those of the status.
-func (r *report) underlay(text string, status []netip.Addr) []netip.Addr {
-	if text == "" {
-		return status
-	}
-	var out []netip.Addr
-	words := strings.Split(text, ",")
-	if len(words) > maxUnderlay {
-		r.add("metadata.annotations", "%s has %d addresses, of which the first %d count", AnnotationUnderlay, len(words), maxUnderlay)
-		words = words[:maxUnderlay]
-	}
-	for _, w := range words {
-		ip, err := parseAddr(strings.TrimSpace(w))
-		if err != nil {
-			r.add("metadata.annotations", "%s: %v", AnnotationUnderlay, err)
-			continue
-		}
-		out = appendNew(out, ip)
-	}
-	for _, ip := range status {
-		out = appendNew(out, ip)
-	}
-	return out
-}
-
 // convertServiceCIDR returns the slim form of a ServiceCIDR.
 func convertServiceCIDR(in *networkingv1.ServiceCIDR) (*ServiceCIDR, []Problem) {
-	r := newReport(kindServiceCIDR, in.Name)
+	r := newChecker(kindServiceCIDR, in.Name, "")
 	if !r.valid("metadata.name", in.Name, validation.IsDNS1123Subdomain) {
-		return nil, r.problems
+		return nil, r.Problems
 	}
-	return &ServiceCIDR{Name: in.Name, CIDRs: r.prefixes("spec.cidrs", in.Spec.CIDRs)}, r.problems
+	return &ServiceCIDR{Name: in.Name, CIDRs: r.prefixes("spec.cidrs", in.Spec.CIDRs)}, r.Problems
+}
+
+// convert reads an object of any kind that the API server is asked for.
+func convert(obj any) (item, error) {
+	var it item
+	switch in := obj.(type) {
+	case *corev1.Service:
+		it.service, it.problems = convertService(in)
+		it.key = objectKey{kindService, namespaced(&in.ObjectMeta)}
+	case *discoveryv1.EndpointSlice:
+		it.slice, it.problems = convertSlice(in)
+		it.key = objectKey{kindSlice, namespaced(&in.ObjectMeta)}
+	case *corev1.Node:
+		it.node, it.problems = convertNode(in)
+		it.key = objectKey{kindNode, in.Name}
+	case *networkingv1.ServiceCIDR:
+		it.CIDR, it.problems = convertServiceCIDR(in)
+		it.key = objectKey{kindServiceCIDR, in.Name}
+	case *corev1.Pod:
+		it.pod, it.problems = convertPod(in)
+		it.key = objectKey{kindPod, namespaced(&in.ObjectMeta)}
+	default:
+		return it, fmt.Errorf("convert %T: not a kind that was asked for", obj)
+	}
+	return it, nil
 }

@@ -20,10 +20,9 @@ func convertPod(in *corev1.Pod) (*Pod, []Problem) {
 		return nil, nil
 	}
 	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
-	r := newReport(kindPod, key.String())
-	r.uid = in.UID
+	r := newChecker(kindPod, key.String(), in.UID)
 	if !r.validKey(key, validation.IsDNS1123Subdomain) {
-		return nil, r.problems
+		return nil, r.Problems
 	}
 	out := &Pod{Key: key, UID: in.UID, Created: in.CreationTimestamp.Time, Node: in.Spec.NodeName}
 	for i := range in.Spec.Containers {
@@ -37,16 +36,16 @@ func convertPod(in *corev1.Pod) (*Pod, []Problem) {
 		}
 	}
 	if len(out.Ports) == 0 {
-		return nil, r.problems
+		return nil, r.Problems
 	}
 	out.IPs = r.podIPs(&in.Status)
 	if len(out.IPs) == 0 {
-		return nil, r.problems // not yet started
+		return nil, r.Problems // not yet started
 	}
-	return out, r.problems
+	return out, r.Problems
 }
 
-func (r *report) podIPs(s *corev1.PodStatus) []netip.Addr {
+func (r *checker) podIPs(s *corev1.PodStatus) []netip.Addr {
 	var list []string
 	for _, ip := range s.PodIPs {
 		list = append(list, ip.IP)
@@ -57,7 +56,7 @@ func (r *report) podIPs(s *corev1.PodStatus) []netip.Addr {
 	return r.addrs("status.podIPs", list, parseAddr)
 }
 
-func (r *report) hostPorts(container string, ports []corev1.ContainerPort) []PodPort {
+func (r *checker) hostPorts(container string, ports []corev1.ContainerPort) []PodPort {
 	var out []PodPort
 	for i, p := range ports {
 		if p.HostPort == 0 {
@@ -76,7 +75,7 @@ func (r *report) hostPorts(container string, ports []corev1.ContainerPort) []Pod
 }
 
 // hostIP returns an invalid address for all addresses of the node.
-func (r *report) hostIP(field, s string) (netip.Addr, bool) {
+func (r *checker) hostIP(field, s string) (netip.Addr, bool) {
 	if slices.Contains([]string{"", "0.0.0.0", "::"}, s) {
 		return netip.Addr{}, true
 	}
@@ -85,7 +84,7 @@ func (r *report) hostIP(field, s string) (netip.Addr, bool) {
 	}
 	ip, err := parseAddr(s)
 	if err != nil {
-		r.add(field, "%v; the port is not served", err)
+		r.Add(field, "%v; the port is not served", err)
 	}
 	return ip, err == nil
 }

@@ -28,15 +28,14 @@ func convertService(in *corev1.Service) (*Service, []Problem) {
 		return nil, nil
 	}
 	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
-	r := newReport(kindService, key.String())
-	r.uid = in.UID
+	r := newChecker(kindService, key.String(), in.UID)
 	// RelaxedServiceNameValidation (KEP-5311) lets names begin with a digit.
 	if !r.validKey(key, validation.IsDNS1123Label) {
-		return nil, r.problems
+		return nil, r.Problems
 	}
 	out := &Service{Key: key, UID: in.UID, Created: in.CreationTimestamp.Time}
 	if out.ClusterIPs = r.onePerFamily(field, ips); len(out.ClusterIPs) == 0 {
-		return nil, r.problems
+		return nil, r.Problems
 	}
 	out.ExternalIPs = r.addrs("spec.externalIPs", in.Spec.ExternalIPs, parseUserAddr)
 	out.LoadBalancerIPs = r.ingress(in)
@@ -51,7 +50,7 @@ func convertService(in *corev1.Service) (*Service, []Problem) {
 	if in.Spec.Type == corev1.ServiceTypeLoadBalancer && out.ExternalLocal && in.Spec.HealthCheckNodePort != 0 {
 		out.HealthCheckNodePort, _ = r.port("spec.healthCheckNodePort", in.Spec.HealthCheckNodePort)
 	}
-	return out, r.problems
+	return out, r.Problems
 }
 
 // clusterIPs returns the addresses and the field that has them. Manifests
@@ -66,7 +65,7 @@ func clusterIPs(in *corev1.Service) (list []string, field string) {
 	return nil, ""
 }
 
-func (r *report) onePerFamily(field string, list []string) []netip.Addr {
+func (r *checker) onePerFamily(field string, list []string) []netip.Addr {
 	var out []netip.Addr
 	for i, s := range list {
 		where := field
@@ -76,9 +75,9 @@ func (r *report) onePerFamily(field string, list []string) []netip.Addr {
 		ip, err := parseAddr(s)
 		switch {
 		case err != nil:
-			r.add(where, "%v", err)
+			r.Add(where, "%v", err)
 		case slices.ContainsFunc(out, func(o netip.Addr) bool { return o.Is4() == ip.Is4() }):
-			r.add(where, "%s is a second address of its family", ip)
+			r.Add(where, "%s is a second address of its family", ip)
 		default:
 			out = append(out, ip)
 		}
@@ -88,7 +87,7 @@ func (r *report) onePerFamily(field string, list []string) []netip.Addr {
 
 // ingress returns the load balancer's addresses that a node serves itself: not
 // those of a load balancer that is a proxy (KEP-1860).
-func (r *report) ingress(in *corev1.Service) []netip.Addr {
+func (r *checker) ingress(in *corev1.Service) []netip.Addr {
 	var out []netip.Addr
 	for i, lb := range in.Status.LoadBalancer.Ingress {
 		if lb.IP == "" || lb.IPMode != nil && *lb.IPMode == corev1.LoadBalancerIPModeProxy {
@@ -96,7 +95,7 @@ func (r *report) ingress(in *corev1.Service) []netip.Addr {
 		}
 		ip, err := parseAddr(lb.IP)
 		if err != nil {
-			r.add(at("status.loadBalancer.ingress", i)+".ip", "%v", err)
+			r.Add(at("status.loadBalancer.ingress", i)+".ip", "%v", err)
 			continue
 		}
 		out = appendNew(out, ip)
@@ -105,7 +104,7 @@ func (r *report) ingress(in *corev1.Service) []netip.Addr {
 }
 
 // servicePorts returns the valid ports, each number and protocol once.
-func (r *report) servicePorts(in []corev1.ServicePort) []ServicePort {
+func (r *checker) servicePorts(in []corev1.ServicePort) []ServicePort {
 	var out []ServicePort
 	for i := range in {
 		field := at("spec.ports", i)
@@ -114,11 +113,11 @@ func (r *report) servicePorts(in []corev1.ServicePort) []ServicePort {
 			continue
 		}
 		if slices.ContainsFunc(out, func(o ServicePort) bool { return o.Port == p.Port && o.Proto == p.Proto }) {
-			r.add(field+".port", "%d/%s is there already", p.Port, p.Proto)
+			r.Add(field+".port", "%d/%s is there already", p.Port, p.Proto)
 			continue
 		}
 		if p.NodePort != 0 && slices.ContainsFunc(out, func(o ServicePort) bool { return o.NodePort == p.NodePort && o.Proto == p.Proto }) {
-			r.add(field+".nodePort", "%d/%s is there already", p.NodePort, p.Proto)
+			r.Add(field+".nodePort", "%d/%s is there already", p.NodePort, p.Proto)
 			p.NodePort = 0
 		}
 		out = append(out, p)
@@ -126,7 +125,7 @@ func (r *report) servicePorts(in []corev1.ServicePort) []ServicePort {
 	return out
 }
 
-func (r *report) servicePort(field string, in *corev1.ServicePort) (ServicePort, bool) {
+func (r *checker) servicePort(field string, in *corev1.ServicePort) (ServicePort, bool) {
 	out := ServicePort{Name: in.Name}
 	named := r.portName(field+".name", in.Name)
 	var known, valid bool
@@ -139,19 +138,19 @@ func (r *report) servicePort(field string, in *corev1.ServicePort) (ServicePort,
 }
 
 // isLocal reads a traffic policy; both kinds have the same two values.
-func (r *report) isLocal(field, policy string) bool {
+func (r *checker) isLocal(field, policy string) bool {
 	switch corev1.ServiceExternalTrafficPolicy(policy) {
 	case "", corev1.ServiceExternalTrafficPolicyCluster:
 		return false
 	case corev1.ServiceExternalTrafficPolicyLocal:
 		return true
 	}
-	r.add(field, "%q is not Cluster or Local; Cluster is used", policy)
+	r.Add(field, "%q is not Cluster or Local; Cluster is used", policy)
 	return false
 }
 
 // affinity returns how long a client keeps its endpoint.
-func (r *report) affinity(in *corev1.Service) time.Duration {
+func (r *checker) affinity(in *corev1.Service) time.Duration {
 	const (
 		field    = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
 		standard = time.Duration(corev1.DefaultClientIPServiceAffinitySeconds) * time.Second
@@ -162,7 +161,7 @@ func (r *report) affinity(in *corev1.Service) time.Duration {
 		return 0
 	case corev1.ServiceAffinityClientIP:
 	default:
-		r.add("spec.sessionAffinity", "%q is not None or ClientIP; None is used", in.Spec.SessionAffinity)
+		r.Add("spec.sessionAffinity", "%q is not None or ClientIP; None is used", in.Spec.SessionAffinity)
 		return 0
 	}
 	cfg := in.Spec.SessionAffinityConfig
@@ -171,7 +170,7 @@ func (r *report) affinity(in *corev1.Service) time.Duration {
 	}
 	n := *cfg.ClientIP.TimeoutSeconds
 	if n < 1 || n > longest {
-		r.add(field, "%d is not from 1 to %d; %d is used", n, longest, corev1.DefaultClientIPServiceAffinitySeconds)
+		r.Add(field, "%d is not from 1 to %d; %d is used", n, longest, corev1.DefaultClientIPServiceAffinitySeconds)
 		return standard
 	}
 	return time.Duration(n) * time.Second

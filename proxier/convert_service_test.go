@@ -116,7 +116,7 @@ func TestConvertServicePorts(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(manifest), &in); err != nil {
 		t.Fatal(err)
 	}
-	r := newReport(kindService, "default/web")
+	r := newChecker(kindService, "default/web", "")
 	want := []ServicePort{
 		{Name: "http", Proto: inet.TCP, Port: 80, NodePort: 30080},
 		{Name: "dns", Proto: inet.UDP, Port: 53},
@@ -140,7 +140,7 @@ func TestConvertServicePorts(t *testing.T) {
 		`spec.ports[11].name: "two wrongs" ` + label,
 		"spec.ports[11].port: -1 is not a port number from 1 to 65535",
 	}
-	if diff := cmp.Diff(wantProblems, texts(r.problems)); diff != "" {
+	if diff := cmp.Diff(wantProblems, texts(r.Problems)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }
@@ -168,10 +168,10 @@ func TestConvertAffinity(t *testing.T) {
 		if tc.seconds != nil {
 			in.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: tc.seconds}}
 		}
-		r := newReport(kindService, "default/web")
+		r := newChecker(kindService, "default/web", "")
 		got := r.affinity(in)
 		var problem string
-		if list := texts(r.problems); len(list) > 0 {
+		if list := texts(r.Problems); len(list) > 0 {
 			problem = list[0]
 		}
 		if got != tc.want || problem != tc.problem {

@@ -22,23 +22,22 @@ func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
 		return nil, nil
 	}
 	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
-	r := newReport(kindSlice, key.String())
-	r.uid = in.UID
+	r := newChecker(kindSlice, key.String(), in.UID)
 	if !r.validKey(key, validation.IsDNS1123Subdomain) {
-		return nil, r.problems
+		return nil, r.Problems
 	}
 	switch in.AddressType {
 	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
 	case discoveryv1.AddressTypeFQDN:
 		return nil, nil
 	default:
-		r.add("addressType", "%q is not IPv4, IPv6 or FQDN", in.AddressType)
-		return nil, r.problems
+		r.Add("addressType", "%q is not IPv4, IPv6 or FQDN", in.AddressType)
+		return nil, r.Problems
 	}
 	service := in.Labels[discoveryv1.LabelServiceName]
 	if service == "" {
-		r.add("metadata.labels", "label %s is missing, so it belongs to no Service", discoveryv1.LabelServiceName)
-		return nil, r.problems
+		r.Add("metadata.labels", "label %s is missing, so it belongs to no Service", discoveryv1.LabelServiceName)
+		return nil, r.Problems
 	}
 	out := &Slice{
 		Key:     key,
@@ -58,12 +57,12 @@ func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
 	if t, err := time.Parse(time.RFC3339Nano, in.Annotations[corev1.EndpointsLastChangeTriggerTime]); err == nil {
 		out.Changed = t
 	}
-	return out, r.problems
+	return out, r.Problems
 }
 
 // slicePorts returns the valid ports. A port is found by its name and protocol,
 // so a second one of both is of no use.
-func (r *report) slicePorts(in []discoveryv1.EndpointPort) []SlicePort {
+func (r *checker) slicePorts(in []discoveryv1.EndpointPort) []SlicePort {
 	type id struct {
 		name  string
 		proto inet.Proto
@@ -76,7 +75,7 @@ func (r *report) slicePorts(in []discoveryv1.EndpointPort) []SlicePort {
 			continue
 		}
 		if _, twice := seen[id{p.Name, p.Proto}]; twice {
-			r.add(at("ports", i)+".name", "%q for %s is there already", p.Name, p.Proto)
+			r.Add(at("ports", i)+".name", "%q for %s is there already", p.Name, p.Proto)
 			continue
 		}
 		seen[id{p.Name, p.Proto}] = struct{}{}
@@ -85,7 +84,7 @@ func (r *report) slicePorts(in []discoveryv1.EndpointPort) []SlicePort {
 	return out
 }
 
-func (r *report) slicePort(field string, in *discoveryv1.EndpointPort) (SlicePort, bool) {
+func (r *checker) slicePort(field string, in *discoveryv1.EndpointPort) (SlicePort, bool) {
 	var out SlicePort
 	if in.Name != nil {
 		out.Name = *in.Name
@@ -98,7 +97,7 @@ func (r *report) slicePort(field string, in *discoveryv1.EndpointPort) (SlicePor
 	var known, valid bool
 	out.Proto, known = r.proto(field+".protocol", proto)
 	if in.Port == nil {
-		r.add(field+".port", "is missing; a slice for all ports is not supported")
+		r.Add(field+".port", "is missing; a slice for all ports is not supported")
 	} else {
 		out.Port, valid = r.port(field+".port", *in.Port)
 	}
@@ -107,18 +106,18 @@ func (r *report) slicePort(field string, in *discoveryv1.EndpointPort) (SlicePor
 
 // endpoint reads the i-th endpoint. The API calls all its addresses fungible;
 // the first one is used, as kube-proxy does.
-func (r *report) endpoint(i int, in *discoveryv1.Endpoint, v6 bool) (Endpoint, bool) {
+func (r *checker) endpoint(i int, in *discoveryv1.Endpoint, v6 bool) (Endpoint, bool) {
 	if len(in.Addresses) == 0 {
-		r.add(at("endpoints", i)+".addresses", "is empty")
+		r.Add(at("endpoints", i)+".addresses", "is empty")
 		return Endpoint{}, false
 	}
 	ip, err := parseUserAddr(in.Addresses[0])
 	if err != nil {
-		r.add(at("endpoints", i)+".addresses[0]", "%v", err)
+		r.Add(at("endpoints", i)+".addresses[0]", "%v", err)
 		return Endpoint{}, false
 	}
 	if ip.Is6() != v6 {
-		r.add(at("endpoints", i)+".addresses[0]", "%s is not of the slice's addressType %s", ip, addressType(v6))
+		r.Add(at("endpoints", i)+".addresses[0]", "%s is not of the slice's addressType %s", ip, addressType(v6))
 		return Endpoint{}, false
 	}
 	return readEndpoint(ip, in), true

@@ -25,7 +25,7 @@ type desired struct {
 	book      *Book
 	state     *plan.State
 	claims    claims
-	remarks   *remarks
+	notes     *notes
 	health    *healthPorts
 	hostPorts *contest[inet.Addr, podPort] // of this node's Pods
 	facts     clusterFacts
@@ -38,7 +38,7 @@ type desired struct {
 
 func newDesired(cfg *Config, store *Store) *desired {
 	return &desired{
-		cfg: cfg, store: store, book: store.Book(), state: plan.NewState(), claims: newClaims(), remarks: newRemarks(),
+		cfg: cfg, store: store, book: store.Book(), state: plan.NewState(), claims: newClaims(), notes: newNotes(),
 		health: newHealthPorts(), hostPorts: newContest[inet.Addr, podPort](nil), flows: map[inet.Addr]struct{}{},
 	}
 }
@@ -70,24 +70,29 @@ func (d *desired) update() {
 // updateCluster reads what does not belong to one Service. It adds the Services
 // that this concerns to the dirty ones.
 func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedName {
-	in := d.store.around(d.cfg.NodeName)
+	in := readCluster(d.store, d.cfg.NodeName)
 	set, problems := settingsOf(d.cfg, &in)
 	d.state.Configure(set)
 	d.state.SetNodes(nodeAddrs(d.cfg, in.nodes, in.own))
 	d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
 	d.book.Set(bySettings, objectKey{kindNode, d.cfg.NodeName}, problems)
 	before := d.facts
-	d.facts = clusterFacts{self: selfOf(d.cfg, in.node), zones: zonesOf(in.nodes), others: addrsOf(in.nodes, d.cfg.NodeName)}
+	d.facts = clusterFacts{self: selfOf(d.cfg, in.node), zones: zonesOf(in.nodes), others: otherNodeAddrs(in.nodes, d.cfg.NodeName)}
 	switch {
 	case !reflect.DeepEqual(before.self, d.facts.self) || !maps.Equal(before.zones, d.facts.zones):
 		keys = append(keys, d.store.Services()...)
 	case !maps.Equal(before.others, d.facts.others):
-		keys = append(keys, d.remarks.usersOf(before.others, d.facts.others)...)
+		keys = append(keys, d.notes.usersOf(before.others, d.facts.others)...)
 	default:
 		return keys
 	}
 	slices.SortFunc(keys, compareNames)
 	return slices.Compact(keys)
+}
+
+// readCluster takes from the store what does not belong to one Service.
+func readCluster(s *Store, name string) cluster {
+	return cluster{node: s.Node(name), nodes: s.Nodes(), cidrs: s.ServiceCIDRs(), keep: s.nonMasquerade(), own: s.ownTunnelAddrs()}
 }
 
 func (d *desired) resolve(key types.NamespacedName) {
@@ -98,9 +103,9 @@ func (d *desired) resolve(key types.NamespacedName) {
 	if svc != nil {
 		from = d.store.Slices(key)
 		list = resolve(svc, from, &d.facts.self)
-		who.uid = svc.UID
+		who.UID = svc.UID
 	}
-	d.book.Set(byNotes, objectKey{kindService, key.String()}, d.remarks.set(key, svc, list, from, &d.facts))
+	d.book.Set(byNotes, objectKey{kindService, key.String()}, d.notes.set(key, svc, list, from, &d.facts))
 	d.health.set(who, healthWish(svc, from, &d.facts.self))
 	for _, addr := range d.claims.set(key, svc, list) {
 		d.flowsOf(addr)
@@ -110,7 +115,7 @@ func (d *desired) resolve(key types.NamespacedName) {
 			d.state.Delete(addr)
 		}
 		if pod := d.hostPorts.owner(addr); pod != nil {
-			d.hostPorts.stale[pod.subject.NamespacedName] = struct{}{}
+			d.hostPorts.markStale(pod.subject.NamespacedName)
 		}
 	}
 }
@@ -123,7 +128,7 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 		var wishes []wish[inet.Addr, podPort]
 		var problems []Problem
 		if pod := d.store.Pod(key); pod != nil && pod.Node == d.cfg.NodeName {
-			who.uid = pod.UID
+			who.UID = pod.UID
 			wishes, problems = hostPortWishes(pod, d.cfg.Loopback)
 		}
 		d.book.Set(byPod, objectKey{kindPod, key.String()}, problems)
@@ -135,8 +140,8 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 	if !changed {
 		return
 	}
-	ports := make([]nat.HostPort, 0, len(d.hostPorts.byKey))
-	for _, addr := range slices.SortedFunc(maps.Keys(d.hostPorts.byKey), inet.Addr.Compare) {
+	ports := make([]nat.HostPort, 0, d.hostPorts.size())
+	for _, addr := range slices.SortedFunc(d.hostPorts.keys(), inet.Addr.Compare) {
 		ports = append(ports, d.hostPorts.owner(addr).value.HostPort)
 	}
 	d.state.SetHostPorts(ports)
@@ -156,4 +161,12 @@ func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok 
 		return pod, pod, true
 	}
 	return nil, nil, false
+}
+
+// wanted returns what Services ask for, in numbers.
+func (d *desired) wanted() *wanted {
+	return &wanted{
+		frontends: d.claims.size(), backends: d.claims.total,
+		internal: d.notes.internal, external: d.notes.external, fallbacks: d.notes.fallbacks,
+	}
 }

@@ -7,11 +7,11 @@ import "net/netip"
 
 // MasqFile takes over what a file of ip-masq-agent says, and why the newest
 // version of it is not in force, or nil.
-func (s *Store) MasqFile(path string, keep []netip.Prefix, err error) {
-	r := newReport(kindFile, path)
+func MasqFile(s *Store, path string, keep []netip.Prefix, err error) {
+	r := NewReport(kindFile, path)
 	if err != nil {
-		r.add("", "%v", err)
+		r.Add("", "%v", err)
 	}
 	s.Update(func(tx *Tx) { tx.SetNonMasquerade(keep) })
-	s.book.Set(byMasqFile, objectKey{kindFile, path}, r.problems)
+	s.Book().Set(byMasqFile, objectKey{kindFile, path}, r.Problems)
 }

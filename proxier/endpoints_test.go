@@ -5,7 +5,6 @@ package proxier
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -13,47 +12,6 @@ import (
 
 	"fairlead/internal/inet"
 )
-
-// endpoints reads a list such as "a1 b2/draining c3/z1/nb": endpoint 2 of node-b
-// (10.244.2.2), and so on. What stands behind a slash is a state, a zone hint
-// or a node hint.
-func endpoints(t *testing.T, spec string) []Endpoint {
-	t.Helper()
-	var out []Endpoint
-	for _, word := range strings.Fields(spec) {
-		name, rest, _ := strings.Cut(word, "/")
-		var id byte
-		if _, err := fmt.Sscanf(name[1:], "%d", &id); err != nil {
-			t.Fatalf("%q: %v", word, err)
-		}
-		ep := Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, name[0] - 'a' + 1, id}), Ready: true, Serving: true}
-		if name[0] != '-' {
-			ep.Node = "node-" + name[:1]
-		} else {
-			ep.Addr = netip.AddrFrom4([4]byte{10, 244, 0, id})
-		}
-		for _, opt := range strings.FieldsFunc(rest, func(r rune) bool { return r == '/' }) {
-			switch {
-			case opt == "draining":
-				ep.Ready, ep.Terminating = false, true
-			case opt == "gone":
-				ep.Ready, ep.Serving, ep.Terminating = false, false, true
-			case opt == "unready":
-				ep.Ready, ep.Serving = false, false
-			case opt == "serving": // neither ready nor terminating
-				ep.Ready = false
-			case opt[0] == 'z':
-				ep.ForZones = append(ep.ForZones, opt)
-			case opt[0] == 'n':
-				ep.ForNodes = append(ep.ForNodes, "node-"+opt[1:])
-			default:
-				t.Fatalf("%q: what is %q?", word, opt)
-			}
-		}
-		out = append(out, ep)
-	}
-	return out
-}
 
 // names is the way back, without the options.
 func names(ts []target) string {

@@ -58,8 +58,8 @@ func TestEvents(t *testing.T) {
 	change := func(zone string, problems ...Problem) {
 		w.store.Update(func(tx *Tx) {
 			tx.SetNode(&Node{Name: "node-a", Zone: "z1", Addresses: primaryTestAddrs()})
-			tx.SetService(&Service{Key: web, UID: "u-1", ClusterIPs: testService().ClusterIPs, Ports: testService().Ports, ExternalIPs: primaryTestAddrs()})
-			s := testSlices(t, "a1/"+zone)[0]
+			tx.SetService(&Service{Key: web, UID: "u-1", ClusterIPs: webService().ClusterIPs, Ports: webService().Ports, ExternalIPs: primaryTestAddrs()})
+			s := slicesOf(t, "a1/"+zone)[0]
 			s.Key, s.Service, s.UID = web, web, "u-2"
 			tx.SetSlice(s)
 			tx.SetProblems(kindFile, "x", problems)
@@ -80,7 +80,7 @@ func TestEvents(t *testing.T) {
 	)
 	want := []string{
 		"Warning FailedToStartServiceHealthcheck in default: v1 Service default/gone uid= field=spec.healthCheckNodePort: spec.healthCheckNodePort: listen on :1: address already in use",
-		"Warning ProxyProblem in default: v1 Node /node-b uid=node-b field=status.addresses: " + ("status.addresses: " + strings.Repeat("long ", 1000))[:maxNote-3] + "...",
+		"Warning ProxyProblem in default: v1 Node /node-b uid=node-b field=status.addresses: " + ("status.addresses: " + strings.Repeat("long ", 1000))[:1024-3] + "...",
 		"Warning ProxyProblem in default: v1 Service default/gone uid= field=spec.ports[0].port: spec.ports[0].port: a; b",
 		"Warning ProxyProblem in default: v1 Service default/web uid=u-1 field=spec.externalIPs: spec.externalIPs: 192.0.2.1:80/tcp is an address of this node: the port of the node itself is out of reach",
 		"Warning ProxyProblem in default: v1 Service default/web uid=u-1 field=spec.ports: spec.ports: of a port",
@@ -116,20 +116,4 @@ func TestEventsOfRepair(t *testing.T) {
 	}
 	const want = "Warning TableRepaired in default: v1 Node /node-a uid=node-a field=: somebody else changed the nftables table of fairlead; it was put right"
 	eventually(t, want, func() bool { return slices.Contains(eventsOf(t, client), want) })
-}
-
-// TestEventsLimit: of a flood only the beginning reaches the API server.
-func TestEventsLimit(t *testing.T) {
-	e, client := newTestEvents(t)
-	var flood []Problem
-	for i := range 10 * eventBurst {
-		flood = append(flood, Problem{Kind: kindService, Name: fmt.Sprintf("default/s%03d", i), Text: "bad"})
-	}
-	e.problems(flood)
-	eventually(t, "the first ones", func() bool { return len(eventsOf(t, client)) >= eventBurst })
-	if n := len(eventsOf(t, client)); n > eventBurst+2 { // what a slow machine earns meanwhile
-		t.Errorf("%d events, want about %d", n, eventBurst)
-	}
-	(*Events)(nil).problems(flood)
-	(*Events)(nil).repaired()
 }

@@ -152,13 +152,13 @@ func (f *file) problems(name string) []Problem {
 	if f.err == nil {
 		return nil
 	}
-	r := newReport(kindFile, name)
+	r := NewReport(kindFile, name)
 	if len(f.items) > 0 {
-		r.add("", "%v; what it said before stays in force", f.err)
+		r.Add("", "%v; what it said before stays in force", f.err)
 	} else {
-		r.add("", "%v; nothing of it is in force", f.err)
+		r.Add("", "%v; nothing of it is in force", f.err)
 	}
-	return r.problems
+	return r.Problems
 }
 
 // replace makes list all that a file says, and adds what that may change to
@@ -173,7 +173,7 @@ func (f *files) replace(name string, list []item, touched map[objectKey]struct{}
 			it.problems = append(slices.Clip(it.problems), it.key.problem("is in %s more than once; the last one counts", name))
 		}
 		if was := before[it.key]; it.unread && was != nil {
-			it.service, it.slice, it.node, it.cidr, it.pod = was.service, was.slice, was.node, was.cidr, was.pod
+			it.service, it.slice, it.node, it.CIDR, it.pod = was.service, was.slice, was.node, was.CIDR, was.pod
 		}
 		now[it.key] = it
 	}
@@ -229,10 +229,4 @@ func (f *files) settle(tx *Tx, key objectKey) {
 	}
 	tx.putFile(it)
 	first.given = true
-}
-
-func (k objectKey) problem(format string, args ...any) Problem {
-	r := newReport(k.kind, k.name)
-	r.add("", format, args...)
-	return r.problems[0]
 }

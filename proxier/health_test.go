@@ -74,7 +74,7 @@ func TestHealthPorts(t *testing.T) {
 	} {
 		key := types.NamespacedName{Namespace: "default", Name: step.svc}
 		svc := &Service{Key: key, Created: time.Unix(step.age, 0), HealthCheckNodePort: step.port}
-		h.set(subject{key, ""}, healthWish(svc, testSlices(t, step.eps), self))
+		h.set(subject{key, ""}, healthWish(svc, slicesOf(t, step.eps), self))
 		h.settle(book)
 		h.publish(told, !step.unreachable)
 		if told.String() != step.want {
@@ -85,55 +85,15 @@ func TestHealthPorts(t *testing.T) {
 		}
 	}
 	h.set(subject{types.NamespacedName{Namespace: "default", Name: "aaa"}, ""}, nil)
-	if len(h.byKey)+len(h.bySubject) > 0 {
+	if h.size() > 0 {
 		t.Errorf("left over: %+v", h)
 	}
 }
 
 // TestLocalReady counts addresses, not ports, and of two families the larger.
-func TestLocalReady(t *testing.T) {
-	one, two := []SlicePort{{Name: "a", Port: 1}}, []SlicePort{{Name: "b", Port: 2}}
-	six := endpoints(t, "a1")
-	six[0].Addr = netip.MustParseAddr("2001:db8::1")
-	for _, tt := range []struct {
-		list []*Slice
-		want int
-	}{
-		{nil, 0},
-		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1 a2 b3")}}, 2},
-		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1 a2")}, {Ports: two, Endpoints: endpoints(t, "a1")}}, 2},
-		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1/unready")}, {Ports: two, Endpoints: endpoints(t, "a1")}}, 1},
-		{[]*Slice{{Endpoints: endpoints(t, "a1")}}, 0}, // reachable at no port
-		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1 a2")}, {IPv6: true, Ports: one, Endpoints: six}}, 2},
-		{[]*Slice{{IPv6: true, Ports: one, Endpoints: six}}, 1},
-	} {
-		if got := localReady(tt.list, &Self{Name: "node-a"}); got != tt.want {
-			t.Errorf("localReady(%+v) = %d, want %d", tt.list, got, tt.want)
-		}
-	}
-}
-
-func TestHealthAddrs(t *testing.T) {
-	nodePorts := mustPrefixes("192.0.2.1/32", "::/0")
-	for _, tt := range []struct {
-		cfg  []string
-		want []netip.Prefix
-	}{
-		{nil, nodePorts},
-		{[]string{"192.0.2.0/24"}, nodePorts},
-		{[]string{"192.0.2.0/24", NodePortPrimary}, mustPrefixes("192.0.2.1/32", "::/0", "127.0.0.1/32", "::1/128")},
-	} {
-		got := healthAddrs(&Config{NodePortAddresses: tt.cfg}, nodePorts)
-		if !slices.Equal(got, tt.want) {
-			t.Errorf("healthAddrs(%v) = %v, want %v", tt.cfg, got, tt.want)
-		}
-	}
-}
-
-// TestHealthChecks asks over HTTP, in a namespace, what objects come to.
 func TestHealthChecks(t *testing.T) {
 	w := newTestWorld(t)
-	server := healthcheck.New(healthcheck.Options{NS: w.ns, Report: w.store.Book().HealthCheck})
+	server := healthcheck.New(healthcheck.Options{NS: w.ns, Report: func(n healthcheck.Name, err error) { HealthCheck(w.store.Book(), n, err) }})
 	w.p.health = server
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -207,7 +167,9 @@ func TestHealthChecks(t *testing.T) {
 	}
 	_ = other.Close()
 	eventually(t, "the port", func() bool { return w.askHealth(t, "127.0.0.1:30100") == "503, 0 endpoints" })
-	eventually(t, "no problem", func() bool { return len(w.store.Book().Problems()) == 0 })
+	eventually(t, "no problem", func() bool {
+		return !slices.ContainsFunc(w.store.Book().Problems(), func(p Problem) bool { return p.Kind == kindService })
+	})
 }
 
 func (w *world) askHealth(t *testing.T, addr string) string {

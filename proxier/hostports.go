@@ -21,21 +21,21 @@ func hostPortWishes(p *Pod, loopback bool) ([]wish[inet.Addr, podPort], []Proble
 	seen := map[inet.Addr]struct{}{}
 	for i := range p.Ports {
 		port := &p.Ports[i]
-		served := p.hostPort(port)
+		served := hostPort(p, port)
 		for _, hp := range served {
 			if why := notServed(hp.Addr.IP, loopback); why != "" {
-				problems = append(problems, p.problem(port.Field, "%s %s", describeHostPort(hp.Addr), why))
+				problems = append(problems, podProblem(p, port.Field, "%s %s", describeHostPort(hp.Addr), why))
 				continue
 			}
 			if _, twice := seen[hp.Addr]; twice {
-				problems = append(problems, p.problem(port.Field, "%s is there already", describeHostPort(hp.Addr)))
+				problems = append(problems, podProblem(p, port.Field, "%s is there already", describeHostPort(hp.Addr)))
 				continue
 			}
 			seen[hp.Addr] = struct{}{}
 			out = append(out, wish[inet.Addr, podPort]{rank{since: p.Created}, hp.Addr, podPort{hp, port.Field}})
 		}
 		if len(served) == 0 {
-			problems = append(problems, p.problem(port.Field, "the Pod has no address of the family of %s", port.HostIP))
+			problems = append(problems, podProblem(p, port.Field, "the Pod has no address of the family of %s", port.HostIP))
 		}
 	}
 	return out, problems
@@ -61,12 +61,12 @@ type podPort struct {
 	field string
 }
 
-func (p *Pod) problem(field, format string, args ...any) Problem {
+func podProblem(p *Pod, field, format string, args ...any) Problem {
 	return Problem{Kind: kindPod, Name: p.Key.String(), UID: p.UID, Field: field, Text: fmt.Sprintf(format, args...)}
 }
 
 // hostPort returns one host port for each family that the Pod and the port have.
-func (p *Pod) hostPort(port *PodPort) []nat.HostPort {
+func hostPort(p *Pod, port *PodPort) []nat.HostPort {
 	var out []nat.HostPort
 	seen := map[bool]bool{}
 	for _, ip := range p.IPs {
@@ -101,14 +101,14 @@ func lostHostPorts(pod types.NamespacedName, pods *contest[inet.Addr, podPort], 
 	var out []Problem
 	pods.lost(pod, func(mine, owner *contender[inet.Addr, podPort]) {
 		out = append(out, Problem{
-			Kind: kindPod, Name: pod.String(), UID: mine.subject.uid, Field: mine.value.field,
+			Kind: kindPod, Name: pod.String(), UID: mine.subject.UID, Field: mine.value.field,
 			Text: fmt.Sprintf("%s belongs to Pod %s, %s", describeHostPort(mine.key), owner.subject, why(owner.rank, mine.rank)),
 		})
 	})
 	for _, mine := range pods.bySubject[pod] {
 		if svc := services.owner(mine.key); svc != nil && pods.owner(mine.key) == mine {
 			out = append(out, Problem{
-				Kind: kindPod, Name: pod.String(), UID: mine.subject.uid, Field: mine.value.field,
+				Kind: kindPod, Name: pod.String(), UID: mine.subject.UID, Field: mine.value.field,
 				Text: fmt.Sprintf("%s is not served: Service port %s has it", describeHostPort(mine.key), svc.value.frontend.Owner),
 			})
 		}

@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"cmp"
 	"reflect"
 	"strings"
 
@@ -23,7 +24,7 @@ type item struct {
 	service  *Service
 	slice    *Slice
 	node     *Node
-	cidr     *ServiceCIDR
+	CIDR     *ServiceCIDR
 	pod      *Pod
 	problems []Problem
 	// unread is set for an object that could not be decoded.
@@ -35,31 +36,6 @@ type item struct {
 
 func namespaced(m *metav1.ObjectMeta) string {
 	return types.NamespacedName{Namespace: m.Namespace, Name: m.Name}.String()
-}
-
-// put brings the store to what the item says; an item that says nothing any
-// more takes the object out.
-func (it *item) put(tx *Tx) {
-	tx.SetProblems(it.key.kind, it.key.name, it.problems)
-	switch {
-	case it.service != nil:
-		tx.SetService(it.service)
-	case it.slice != nil:
-		slice := it.slice
-		if it.given && tx.s.slices[slice.Key] != slice {
-			slice = slice.clone()
-		}
-		tx.SetSlice(slice)
-		it.given = true
-	case it.node != nil:
-		tx.SetNode(it.node)
-	case it.cidr != nil:
-		tx.SetServiceCIDR(it.cidr)
-	case it.pod != nil:
-		tx.SetPod(it.pod)
-	default:
-		it.key.delete(tx)
-	}
 }
 
 // equal compares what is said.
@@ -77,26 +53,27 @@ func (k objectKey) split() (namespace, name string) {
 	return "", k.name
 }
 
-// delete takes the object out of the store.
-func (k objectKey) delete(tx *Tx) {
-	namespace, name := k.split()
-	key := types.NamespacedName{Namespace: namespace, Name: name}
-	switch k.kind {
-	case kindService:
-		tx.DeleteService(key)
-	case kindSlice:
-		tx.DeleteSlice(key)
-	case kindNode:
-		tx.DeleteNode(k.name)
-	case kindServiceCIDR:
-		tx.DeleteServiceCIDR(k.name)
-	case kindPod:
-		tx.DeletePod(key)
-	}
+// problem is about an object as a whole.
+func (k objectKey) problem(format string, args ...any) Problem {
+	r := NewReport(k.kind, k.name)
+	r.Add("", format, args...)
+	return r.Problems[0]
 }
 
-// drop takes the object and what was wrong with it out of the store.
-func (k objectKey) drop(tx *Tx) {
-	tx.SetProblems(k.kind, k.name, nil)
-	k.delete(tx)
+func isNamespaced(kind string) bool {
+	return kind == kindService || kind == kindSlice || kind == kindPod
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+}
+
+// appendNew keeps short lists free of duplicates.
+func appendNew[T comparable](list []T, v T) []T {
+	for _, have := range list {
+		if have == v {
+			return list
+		}
+	}
+	return append(list, v)
 }

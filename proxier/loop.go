@@ -89,9 +89,9 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.tellOverlay()
 	err := p.commitAll(ctx)
 	p.publishProblems(klog.FromContext(ctx))
-	p.logTurns(klog.FromContext(ctx))
+	p.logHintChanges(klog.FromContext(ctx))
 	p.metrics.synced(start, err)
-	p.metrics.wanted(p.desired)
+	p.metrics.setWanted(p.desired.wanted())
 	p.desired.health.publish(p.health, err == nil)
 	if err == nil {
 		p.tellFlows()

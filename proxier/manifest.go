@@ -196,10 +196,6 @@ func parseOne(meta metav1.TypeMeta, data []byte) (*item, error) {
 	return &it, nil
 }
 
-func isNamespaced(kind string) bool {
-	return kind == kindService || kind == kindSlice || kind == kindPod
-}
-
 // unread is what is left of an object that cannot be decoded. Without a name
 // there is nobody to blame but the file.
 func unread(kind string, data []byte, cause error) (*item, error) {
@@ -217,19 +213,19 @@ func unread(kind string, data []byte, cause error) (*item, error) {
 		}
 		key.name = namespaced(&m)
 	}
-	r := newReport(kind, key.name)
-	r.add("", "%s", strings.TrimPrefix(cause.Error(), "json: "))
-	return &item{key: key, problems: r.problems, unread: true}, nil
+	r := NewReport(kind, key.name)
+	r.Add("", "%s", strings.TrimPrefix(cause.Error(), "json: "))
+	return &item{key: key, problems: r.Problems, unread: true}, nil
 }
 
 // strictProblem reports a field that does not exist: spelled wrong, or newer
 // than we are. The object is used without it.
 func strictProblem(key objectKey, err error) Problem {
-	r := newReport(key.kind, key.name)
+	r := NewReport(key.kind, key.name)
 	if field, ok := strings.CutPrefix(err.Error(), "unknown field "); ok {
-		r.add(strings.Trim(field, `"`), "is not known, and ignored")
+		r.Add(strings.Trim(field, `"`), "is not known, and ignored")
 	} else {
-		r.add("", "%v", err)
+		r.Add("", "%v", err)
 	}
-	return r.problems[0]
+	return r.Problems[0]
 }

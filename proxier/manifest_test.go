@@ -115,13 +115,18 @@ func FuzzParseManifest(f *testing.F) {
 		s := NewStore()
 		s.Update(func(tx *Tx) {
 			for i := range items {
-				items[i].put(tx)
+				tx.put(&items[i])
 			}
 			for i := range items {
-				items[i].key.drop(tx)
+				tx.drop(items[i].key)
 			}
 		})
-		if left := len(s.Services()) + len(s.slices) + len(s.byService) + len(s.Nodes()) + len(s.ServiceCIDRs()) + len(s.book.Problems()); left > 0 {
+		for _, it := range items {
+			if it.slice != nil && len(s.Slices(it.slice.Service)) > 0 {
+				t.Errorf("slice %s is left", it.key.name)
+			}
+		}
+		if left := len(s.Services()) + len(s.Nodes()) + len(s.ServiceCIDRs()) + len(s.Book().Problems()); left > 0 {
 			t.Errorf("%d things are left", left)
 		}
 	})

@@ -6,8 +6,6 @@ package proxier
 import (
 	"time"
 
-	"fairlead/nat/ruleset"
-
 	"k8s.io/component-base/metrics"
 )
 
@@ -129,21 +127,30 @@ func (m *Metrics) synced(start time.Time, err error) {
 	m.lastSync.SetToCurrentTime()
 }
 
-func (m *Metrics) committed(b ruleset.Batch) {
-	adds, deletes := b.Counts()
+// committed counts a batch that the kernel took.
+func (m *Metrics) committed(adds, deletes int) {
 	m.commits.Inc()
 	m.ops.WithLabelValues("add").Add(float64(adds))
 	m.ops.WithLabelValues("delete").Add(float64(deletes))
 }
 
-// wanted says what Services ask for at present.
-func (m *Metrics) wanted(d *desired) {
-	m.frontends.Set(float64(len(d.claims.byKey)))
-	m.backends.Set(float64(d.claims.total))
-	m.noLocal.WithLabelValues("internal").Set(float64(d.remarks.internal))
-	m.noLocal.WithLabelValues("external").Set(float64(d.remarks.external))
-	fallbacks := make([]sample, 0, len(d.remarks.fallbacks))
-	for why, n := range d.remarks.fallbacks {
+// wanted is what Services ask for at present.
+type wanted struct {
+	frontends, backends int
+	// internal and external count the Services with a Local traffic policy that have
+	// endpoints, but none on this node.
+	internal, external int
+	fallbacks          map[fallbackReason]int // Services
+}
+
+// setWanted replaces what Services ask for.
+func (m *Metrics) setWanted(w *wanted) {
+	m.frontends.Set(float64(w.frontends))
+	m.backends.Set(float64(w.backends))
+	m.noLocal.WithLabelValues("internal").Set(float64(w.internal))
+	m.noLocal.WithLabelValues("external").Set(float64(w.external))
+	fallbacks := make([]sample, 0, len(w.fallbacks))
+	for why, n := range w.fallbacks {
 		fallbacks = append(fallbacks, sample{n, []string{why.level, why.reason}})
 	}
 	m.fallbacks.set(fallbacks)

@@ -71,26 +71,3 @@ func TestConnectionMetrics(t *testing.T) {
 		t.Errorf("after the end: %v", got)
 	}
 }
-
-// connections gathers the series by the values of their labels.
-func connections(t *testing.T, from metrics.Gatherer) map[string]float64 {
-	t.Helper()
-	families, err := from.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]float64{}
-	for _, f := range families {
-		if f.GetName() != connectionsName {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			labels := map[string]string{}
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			out[labels["namespace"]+" "+labels["name"]+" "+labels["port"]+" "+labels["endpoint"]] = m.GetCounter().GetValue()
-		}
-	}
-	return out
-}

@@ -6,18 +6,11 @@ package proxier
 import (
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/blang/semver/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/component-base/metrics"
 )
-
-// changes counts what sources changed in a store.
-type changes struct {
-	services, slices int
-	last             time.Time
-}
 
 // changeMetrics are the series about changes on their way to the kernel. They
 // are read from the store when they are asked for: a loop that hangs would not
@@ -54,20 +47,8 @@ func newChangeMetrics(register func(...metrics.Registerable)) *changeMetrics {
 	return m
 }
 
-// changeCounts returns all changes that there were, and those among them that
-// the kernel has.
-func (s *Store) changeCounts() (total, done changes) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changes, s.done
-}
-
-// programmed notes that the kernel has the changes that were taken.
-func (s *Store) programmed() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.done = s.taken
-}
+// follow reads the series about changes from a store.
+func (m *Metrics) follow(s *Store) { m.changes.store.Store(s) }
 
 // reading is a series that is read when it is asked for. It is a
 // metrics.Registerable.

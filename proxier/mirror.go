@@ -4,11 +4,6 @@
 package proxier
 
 import (
-	"fmt"
-
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 )
@@ -45,7 +40,7 @@ func (m *mirror) Transformer() cache.TransformFunc {
 
 // Add puts an object in.
 func (m *mirror) Add(obj any) error {
-	it, err := convert(obj)
+	it, err := read(obj)
 	if err != nil {
 		return err
 	}
@@ -58,7 +53,7 @@ func (m *mirror) Update(obj any) error { return m.Add(obj) }
 
 // Delete takes an object out.
 func (m *mirror) Delete(obj any) error {
-	it, err := convert(obj)
+	it, err := read(obj)
 	if err != nil {
 		return err
 	}
@@ -69,25 +64,14 @@ func (m *mirror) Delete(obj any) error {
 // Replace makes a list all that there is, in one update.
 func (m *mirror) Replace(list []any, _ string) error {
 	items := make([]item, 0, len(list))
-	now := make(map[objectKey]struct{}, len(list))
 	for _, obj := range list {
-		it, err := convert(obj)
+		it, err := read(obj)
 		if err != nil {
 			return err
 		}
 		items = append(items, it)
-		now[it.key] = struct{}{}
 	}
-	m.store.Update(func(tx *Tx) {
-		for key, source := range m.store.inAPI {
-			if _, still := now[key]; source == m.source && !still {
-				tx.dropAPI(key)
-			}
-		}
-		for i := range items {
-			tx.putAPI(m.source, &items[i])
-		}
-	})
+	m.store.Update(func(tx *Tx) { tx.replaceAPI(m.source, items) })
 	m.store.Delivered(m.source)
 	return nil
 }
@@ -95,29 +79,10 @@ func (m *mirror) Replace(list []any, _ string) error {
 // Resync does nothing: the loop looks after what the store already has.
 func (m *mirror) Resync() error { return nil }
 
-// convert reads an object of any kind that the API server is asked for.
-func convert(obj any) (item, error) {
-	var it item
-	switch in := obj.(type) {
-	case *converted:
-		return in.item, nil
-	case *corev1.Service:
-		it.service, it.problems = convertService(in)
-		it.key = objectKey{kindService, namespaced(&in.ObjectMeta)}
-	case *discoveryv1.EndpointSlice:
-		it.slice, it.problems = convertSlice(in)
-		it.key = objectKey{kindSlice, namespaced(&in.ObjectMeta)}
-	case *corev1.Node:
-		it.node, it.problems = convertNode(in)
-		it.key = objectKey{kindNode, in.Name}
-	case *networkingv1.ServiceCIDR:
-		it.cidr, it.problems = convertServiceCIDR(in)
-		it.key = objectKey{kindServiceCIDR, in.Name}
-	case *corev1.Pod:
-		it.pod, it.problems = convertPod(in)
-		it.key = objectKey{kindPod, namespaced(&in.ObjectMeta)}
-	default:
-		return it, fmt.Errorf("convert %T: not a kind that was asked for", obj)
+// read converts an object, or takes one that the reflector has converted before.
+func read(obj any) (item, error) {
+	if c, done := obj.(*converted); done {
+		return c.item, nil
 	}
-	return it, nil
+	return convert(obj)
 }

@@ -133,23 +133,3 @@ type PodPort struct {
 	HostPort uint16
 	Port     uint16 // of the Pod
 }
-
-// Problem is one thing that is wrong with one object. The object, or the field,
-// is left out; everything else goes on.
-type Problem struct {
-	Kind  string    // "Service", "EndpointSlice", "Node", ...
-	Name  string    // namespace/name, or name
-	Field string    // for example spec.ports[1].port
-	Text  string    // what is wrong, with the value
-	UID   types.UID // of the object, for Events; empty where it is not known
-}
-
-// String returns, for example,
-// `Service default/web: spec.clusterIPs[0]: "10.0.0.300" is not an IP address`.
-func (p Problem) String() string {
-	s := p.Kind + " " + p.Name
-	if p.Field != "" {
-		s += ": " + p.Field
-	}
-	return s + ": " + p.Text
-}

@@ -4,7 +4,6 @@
 package proxier
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -12,31 +11,6 @@ import (
 	"fairlead/nat"
 	"fairlead/overlay"
 )
-
-// Overlay is told which nodes there are; see keeper.Keeper for the contract.
-type Overlay interface {
-	Set(self overlay.Node, peers []overlay.Node)
-}
-
-// tellOverlay passes the nodes on when one of them has changed. Without a Node
-// of our own the overlay stays as it is: whoever is not known is not gone.
-func (p *Proxier) tellOverlay() {
-	if p.overlay == nil || !p.desired.nodes {
-		return
-	}
-	p.desired.nodes = false
-	self := p.store.Node(p.desired.cfg.NodeName)
-	if self == nil {
-		return
-	}
-	var peers []overlay.Node
-	for _, n := range p.store.Nodes() {
-		if n.Name != self.Name {
-			peers = append(peers, p.desired.cfg.peer(n))
-		}
-	}
-	p.overlay.Set(p.desired.cfg.OverlaySelf(self), peers)
-}
 
 // OverlaySelf returns this node as its own overlay knows it. The MACs of its
 // devices stay those that flannel has given and told to peers. The addresses are
@@ -122,15 +96,4 @@ func nodeAddrs(cfg *Config, nodes []*Node, own []netip.Addr) []netip.Addr {
 		}
 	}
 	return out
-}
-
-// OverlayReport takes over what keeps parts of the overlay of a node from
-// working.
-func (s *Store) OverlayReport(node string, r *overlay.Report) {
-	problems := make([]Problem, len(r.Problems))
-	for i, p := range r.Problems {
-		problems[i] = Problem{Kind: kindNode, Name: cmp.Or(p.Node, node), Field: p.Field, Text: p.Text}
-	}
-	s.book.Set(byOverlay, objectKey{kindNode, node}, problems)
-	s.Update(func(tx *Tx) { tx.SetTunnelAddrs(r.Tunnel.Own) })
 }

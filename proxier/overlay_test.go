@@ -4,7 +4,6 @@
 package proxier
 
 import (
-	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -81,41 +80,15 @@ func TestTellOverlay(t *testing.T) {
 func TestOverlayReport(t *testing.T) {
 	store := NewStore()
 	d := newDesired(&Config{NodeName: "node-a"}, store)
-	store.OverlayReport("node-a", &overlay.Report{Problems: []overlay.Problem{
+	OverlayReport(store, "node-a", &overlay.Report{Problems: []overlay.Problem{
 		{Node: "node-b", Field: "podCIDRs", Text: "overlap those of node-c"}, {Field: "MTU", Text: "is small"},
 	}})
 	want := []string{"Node node-a: MTU: is small", "Node node-b: podCIDRs: overlap those of node-c"}
 	if diff := cmp.Diff(want, problemTexts(d.book.Problems())); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
-	store.OverlayReport("node-a", &overlay.Report{})
+	OverlayReport(store, "node-a", &overlay.Report{})
 	if ps := d.book.Problems(); len(ps) > 0 {
 		t.Errorf("problems stay: %v", ps)
-	}
-}
-
-// TestTunnelAddrs lets the guard know by which addresses this node sends, and that
-// nodes may send from any of their own.
-func TestTunnelAddrs(t *testing.T) {
-	store := NewStore()
-	store.Update(func(tx *Tx) {
-		tx.SetNode(&Node{Name: "node-a", Addresses: mustAddrs("203.0.113.11"), Underlay: mustAddrs("203.0.113.11")})
-		tx.SetNode(&Node{Name: "node-b", Addresses: mustAddrs("192.0.2.2", "203.0.113.12"), Underlay: mustAddrs("192.0.2.2")})
-	})
-	store.OverlayReport("node-a", &overlay.Report{Tunnel: overlay.Tunnel{Own: mustAddrs("10.0.0.11")}})
-	cfg := &Config{NodeName: "node-a", Overlay: &overlay.Config{}}
-	in := store.around("node-a")
-	set, _ := settingsOf(cfg, &in)
-	if diff := cmp.Diff(mustAddrs("203.0.113.11", "10.0.0.11"), set.Tunnels.Addrs, values); diff != "" {
-		t.Errorf("own addresses (-want +got):\n%s", diff)
-	}
-	got := map[netip.Addr]bool{}
-	for _, a := range nodeAddrs(cfg, in.nodes, in.own) {
-		got[a] = true
-	}
-	for _, a := range mustAddrs("203.0.113.11", "10.0.0.11", "192.0.2.2", "203.0.113.12") {
-		if !got[a] {
-			t.Errorf("%s may not send tunnel packets", a)
-		}
 	}
 }

@@ -98,7 +98,7 @@ func (b *bed) start(t *testing.T, cfg Config) {
 	b.store = NewStore()
 	b.store.Update(func(tx *Tx) {
 		for _, it := range b.items {
-			it.put(tx)
+			tx.put(&it)
 		}
 	})
 	b.agent = New(cfg, b.store, Deps{Table: table, Flows: b.cleaner, Clients: forgetter, Metrics: NewMetrics(func(...metrics.Registerable) {})})
@@ -151,7 +151,7 @@ func (b *bed) apply(t *testing.T, objects ...any) {
 	list := b.put(t, objects...)
 	b.store.Update(func(tx *Tx) {
 		for i := range list {
-			list[i].put(tx)
+			tx.put(&list[i])
 		}
 	})
 	b.settle(t)
@@ -163,7 +163,7 @@ func (b *bed) remove(t *testing.T, objects ...any) {
 	list := b.put(t, objects...)
 	b.store.Update(func(tx *Tx) {
 		for _, it := range list {
-			it.key.drop(tx)
+			tx.drop(it.key)
 			delete(b.items, it.key)
 		}
 	})
@@ -175,10 +175,9 @@ func (b *bed) remove(t *testing.T, objects ...any) {
 func (b *bed) settle(t *testing.T) {
 	t.Helper()
 	waitFor(t, "the agent is up to date", func() bool {
-		b.store.mu.Lock()
-		dirty := len(b.store.dirty) > 0 || b.store.dirtyNodes || b.store.dirtyCIDRs
-		b.store.mu.Unlock()
-		return !dirty && b.agent.Ready() && b.agent.Behind() == 0
+		total, done := b.store.changeCounts()
+		total.last, done.last = time.Time{}, time.Time{}
+		return total == done && b.agent.Ready() && b.agent.Behind() == 0
 	})
 }
 

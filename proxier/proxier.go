@@ -73,7 +73,7 @@ type Proxier struct {
 
 // New returns a Proxier that does nothing until Run.
 func New(cfg Config, store *Store, deps Deps) *Proxier {
-	deps.Metrics.changes.store.Store(store)
+	deps.Metrics.follow(store)
 	desired := newDesired(&cfg, store)
 	return &Proxier{
 		desired: desired, apply: apply.New(deps.Table, desired.state), store: store, book: store.Book(), table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,

@@ -14,27 +14,27 @@ import (
 	"fairlead/nat"
 )
 
-// remarks keeps what people want to know of Services beyond their frontends:
+// notes keeps what people want to know of Services beyond their frontends:
 // for logs and metrics only. Most Services have none.
-type remarks struct {
-	byService map[types.NamespacedName]remark
-	internal  int                    // Services with remark.internal
-	external  int                    // Services with remark.external
-	fallbacks map[fallbackReason]int // Services
-	turns     []turn                 // of topology, not logged yet
+type notes struct {
+	byService   map[types.NamespacedName]note
+	internal    int                    // Services with note.internal
+	external    int                    // Services with note.external
+	fallbacks   map[fallbackReason]int // Services
+	hintChanges []hintChange           // of topology, not logged yet
 	// users are the Services that have an address from a load balancer or a user.
 	users map[netip.Addr]map[types.NamespacedName]struct{}
 }
 
-// clusterFacts is what the remarks on a Service depend on, besides the Service.
+// clusterFacts is what the notes on a Service depend on, besides the Service.
 type clusterFacts struct {
 	self   Self
 	zones  map[string]struct{}   // that nodes are in
 	others map[netip.Addr]string // addresses of other nodes, and their names
 }
 
-// remark is about one Service.
-type remark struct {
+// note is about one Service.
+type note struct {
 	// internal and external are set when there are endpoints, but none on this
 	// node as the policy Local would have it.
 	internal, external bool
@@ -44,27 +44,27 @@ type remark struct {
 
 // turn is a Service whose hints are followed no more, again, or for another
 // reason.
-type turn struct {
+type hintChange struct {
 	service types.NamespacedName
 	why     fallback
 }
 
-func newRemarks() *remarks {
-	return &remarks{byService: map[types.NamespacedName]remark{}, fallbacks: map[fallbackReason]int{}, users: map[netip.Addr]map[types.NamespacedName]struct{}{}}
+func newNotes() *notes {
+	return &notes{byService: map[types.NamespacedName]note{}, fallbacks: map[fallbackReason]int{}, users: map[netip.Addr]map[types.NamespacedName]struct{}{}}
 }
 
-// maxTurns bounds what waits to be logged.
-const maxTurns = 1 << 12
+// maxHintChanges bounds what waits to be logged.
+const maxHintChanges = 1 << 12
 
-// set replaces the remark on a Service, nil for one that is gone, and returns
+// set replaces the note on a Service, nil for one that is gone, and returns
 // what is wrong with its addresses and the hints of its slices.
-func (r *remarks) set(key types.NamespacedName, svc *Service, list []claim, from []*Slice, facts *clusterFacts) []Problem {
+func (r *notes) set(key types.NamespacedName, svc *Service, list []claim, from []*Slice, facts *clusterFacts) []Problem {
 	old := r.byService[key]
-	now := remarkOn(list)
+	now := noteOn(list)
 	r.count(&old, -1)
 	r.count(&now, +1)
-	if old.fallback.fallbackReason != now.fallback.fallbackReason && len(list) > 0 && len(r.turns) < maxTurns {
-		r.turns = append(r.turns, turn{key, now.fallback})
+	if old.fallback.fallbackReason != now.fallback.fallbackReason && len(list) > 0 && len(r.hintChanges) < maxHintChanges {
+		r.hintChanges = append(r.hintChanges, hintChange{key, now.fallback})
 	}
 	for _, ip := range old.addrs {
 		delete(r.users[ip], key)
@@ -91,7 +91,7 @@ func (r *remarks) set(key types.NamespacedName, svc *Service, list []claim, from
 
 // usersOf returns the Services that have an address from a load balancer or a
 // user for which nodes differ.
-func (r *remarks) usersOf(was, is map[netip.Addr]string) []types.NamespacedName {
+func (r *notes) usersOf(was, is map[netip.Addr]string) []types.NamespacedName {
 	var out []types.NamespacedName
 	for ip, users := range r.users {
 		if was[ip] != is[ip] {
@@ -122,11 +122,11 @@ func onNodes(svc *Service, list []claim, facts *clusterFacts) []Problem {
 	return out
 }
 
-func (m *remark) empty() bool {
+func (m *note) empty() bool {
 	return !m.internal && !m.external && m.fallback == (fallback{}) && len(m.addrs) == 0
 }
 
-func (r *remarks) count(m *remark, n int) {
+func (r *notes) count(m *note, n int) {
 	if m.internal {
 		r.internal += n
 	}
@@ -142,9 +142,9 @@ func (r *remarks) count(m *remark, n int) {
 	}
 }
 
-// remarkOn looks at the frontends of a Service.
-func remarkOn(list []claim) remark {
-	var m remark
+// noteOn looks at the frontends of a Service.
+func noteOn(list []claim) note {
+	var m note
 	for i := range list {
 		c := &list[i]
 		m.internal = m.internal || c.frontend.Policy == nat.Drop
@@ -161,9 +161,9 @@ func remarkOn(list []claim) remark {
 	return m
 }
 
-// takeTurns returns what is to be logged about topology.
-func (r *remarks) takeTurns() []turn {
-	out := r.turns
-	r.turns = nil
+// takeHintChanges returns what is to be logged about topology.
+func (r *notes) takeHintChanges() []hintChange {
+	out := r.hintChanges
+	r.hintChanges = nil
 	return out
 }

@@ -16,35 +16,13 @@ import (
 	"fairlead/internal/inet"
 )
 
-// Kinds of objects, as they are named in problems.
-const (
-	kindService     = "Service"
-	kindSlice       = "EndpointSlice"
-	kindNode        = "Node"
-	kindServiceCIDR = "ServiceCIDR"
-	kindPod         = "Pod"
-	kindFile        = "File"
-)
+// checker reads fields of one object and reports those that are wrong.
+type checker struct{ Report }
 
-// report collects what is wrong with one object.
-type report struct {
-	kind, name string
-	uid        types.UID
-	problems   []Problem
-}
-
-func newReport(kind, name string) *report { return &report{kind: kind, name: printable(name)} }
-
-// printable quotes a name that would do something to a terminal or a log.
-func printable(name string) string {
-	if q := strconv.Quote(name); q != `"`+name+`"` {
-		return q
-	}
-	return name
-}
-
-func (r *report) add(field, format string, args ...any) {
-	r.problems = append(r.problems, Problem{Kind: r.kind, Name: r.name, UID: r.uid, Field: field, Text: fmt.Sprintf(format, args...)})
+func newChecker(kind, name string, uid types.UID) *checker {
+	r := &checker{*NewReport(kind, name)}
+	r.UID = uid
+	return r
 }
 
 // at names an item of a list. It is for problems only: a path for each of a
@@ -53,23 +31,23 @@ func at(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]"
 
 // validKey reports names that the API server would never have accepted. They
 // come from files, and they end up in comments of nftables elements.
-func (r *report) validKey(key types.NamespacedName, name func(string) []string) bool {
+func (r *checker) validKey(key types.NamespacedName, name func(string) []string) bool {
 	namespace := r.valid("metadata.namespace", key.Namespace, validation.IsDNS1123Label)
 	return r.valid("metadata.name", key.Name, name) && namespace
 }
 
-func (r *report) valid(field, s string, check func(string) []string) bool {
+func (r *checker) valid(field, s string, check func(string) []string) bool {
 	errs := check(s)
 	if len(errs) == 0 {
 		return true
 	}
 	reason, _, _ := strings.Cut(errs[0], ", and must start") // the rest is a regular expression
-	r.add(field, "%q is not a valid name: %s", s, reason)
+	r.Add(field, "%q is not a valid name: %s", s, reason)
 	return false
 }
 
 // portName may be empty, where there is only one port.
-func (r *report) portName(field, s string) bool {
+func (r *checker) portName(field, s string) bool {
 	return s == "" || r.valid(field, s, validation.IsDNS1123Label)
 }
 
@@ -108,27 +86,17 @@ func parseUserAddr(s string) (netip.Addr, error) {
 }
 
 // addrs returns the valid addresses of a list, each once.
-func (r *report) addrs(field string, list []string, parse func(string) (netip.Addr, error)) []netip.Addr {
+func (r *checker) addrs(field string, list []string, parse func(string) (netip.Addr, error)) []netip.Addr {
 	var out []netip.Addr
 	for i, s := range list {
 		ip, err := parse(s)
 		if err != nil {
-			r.add(at(field, i), "%v", err)
+			r.Add(at(field, i), "%v", err)
 			continue
 		}
 		out = appendNew(out, ip)
 	}
 	return out
-}
-
-// appendNew keeps short lists free of duplicates.
-func appendNew[T comparable](list []T, v T) []T {
-	for _, have := range list {
-		if have == v {
-			return list
-		}
-	}
-	return append(list, v)
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {
@@ -145,12 +113,12 @@ func parsePrefix(s string) (netip.Prefix, error) {
 }
 
 // prefixes returns the valid prefixes of a list, each once.
-func (r *report) prefixes(field string, list []string) []netip.Prefix {
+func (r *checker) prefixes(field string, list []string) []netip.Prefix {
 	var out []netip.Prefix
 	for i, s := range list {
 		p, err := parsePrefix(s)
 		if err != nil {
-			r.add(at(field, i), "%v", err)
+			r.Add(at(field, i), "%v", err)
 			continue
 		}
 		out = appendNew(out, p)
@@ -158,21 +126,21 @@ func (r *report) prefixes(field string, list []string) []netip.Prefix {
 	return out
 }
 
-func (r *report) port(field string, n int32) (uint16, bool) {
+func (r *checker) port(field string, n int32) (uint16, bool) {
 	if n < 1 || n > 65535 {
-		r.add(field, "%d is not a port number from 1 to 65535", n)
+		r.Add(field, "%d is not a port number from 1 to 65535", n)
 		return 0, false
 	}
 	return uint16(n), true
 }
 
-func (r *report) proto(field, s string) (inet.Proto, bool) {
+func (r *checker) proto(field, s string) (inet.Proto, bool) {
 	if s == "" {
 		return inet.TCP, true // the API's default
 	}
 	p, err := inet.ParseProto(s)
 	if err != nil {
-		r.add(field, "%v", err)
+		r.Add(field, "%v", err)
 		return 0, false
 	}
 	return p, true

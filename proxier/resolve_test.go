@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
@@ -54,17 +53,6 @@ func describe(list []claim) []string {
 	return out
 }
 
-// testService has every kind of frontend in IPv4.
-func testService() *Service {
-	return &Service{
-		Key:             types.NamespacedName{Namespace: "default", Name: "web"},
-		ClusterIPs:      []netip.Addr{netip.MustParseAddr("10.96.0.10")},
-		ExternalIPs:     []netip.Addr{netip.MustParseAddr("198.51.100.1")},
-		LoadBalancerIPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
-		Ports:           []ServicePort{{Name: "http", Proto: inet.TCP, Port: 80, NodePort: 30080}},
-	}
-}
-
 // TestResolvePolicies is the table of kube-proxy's verdicts: what each kind of
 // frontend becomes, by policy and by where endpoints are. This is node-a.
 func TestResolvePolicies(t *testing.T) {
@@ -91,23 +79,18 @@ func TestResolvePolicies(t *testing.T) {
 		{name: "unready here, ready there", internal: true, external: true, eps: "a1/unready b2", cluster: "drop", outside: "local " + b2 + " outside"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			svc := testService()
+			svc := webService()
 			svc.InternalLocal, svc.ExternalLocal = tt.internal, tt.external
 			want := []string{
 				"10.96.0.10:80/tcp " + tt.cluster + " exclusive", "0.0.0.0:30080/tcp " + tt.outside,
 				"203.0.113.1:80/tcp " + tt.outside, "198.51.100.1:80/tcp " + tt.outside,
 			}
-			got := describe(resolve(svc, testSlices(t, tt.eps), &Self{Name: "node-a"}))
+			got := describe(resolve(svc, slicesOf(t, tt.eps), &Self{Name: "node-a"}))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
-}
-
-func testSlices(t *testing.T, eps string) []*Slice {
-	t.Helper()
-	return []*Slice{{Ports: []SlicePort{{"http", inet.TCP, 8080}}, Endpoints: endpoints(t, eps)}}
 }
 
 // TestResolveSources restricts load balancer addresses, and nothing else.
@@ -127,7 +110,7 @@ func TestResolveSources(t *testing.T) {
 		{name: "the node is allowed by IPv6", ranges: []string{"2001:db8::/32"}, self: "2001:db8::7", want: "[]", want6: "[2001:db8::/32 2001:db8:1::1/128]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			svc := testService()
+			svc := webService()
 			svc.ClusterIPs = append(svc.ClusterIPs, netip.MustParseAddr("fd00:10:96::a"))
 			svc.LoadBalancerIPs = append(svc.LoadBalancerIPs, netip.MustParseAddr("2001:db8:1::1"))
 			svc.Restricted, svc.SourceRanges = true, mustPrefixes(tt.ranges...)
@@ -136,7 +119,7 @@ func TestResolveSources(t *testing.T) {
 				self.Addrs = []netip.Addr{netip.MustParseAddr(tt.self)}
 			}
 			var got []string
-			for _, line := range describe(resolve(svc, testSlices(t, "a1"), self)) {
+			for _, line := range describe(resolve(svc, slicesOf(t, "a1"), self)) {
 				if addr, from, ok := strings.Cut(line, " from "); ok {
 					got = append(got, strings.Fields(addr)[0]+" "+from)
 				}
@@ -152,11 +135,11 @@ func TestResolveSources(t *testing.T) {
 // TestResolveFamilies has a port in both families and one more protocol, and
 // slices of each family. What is not of a family of the Service is left out.
 func TestResolveFamilies(t *testing.T) {
-	svc := testService()
+	svc := webService()
 	svc.ExternalIPs = append(svc.ExternalIPs, netip.MustParseAddr("2001:db8::1"))
 	svc.Affinity = 3 * time.Hour
 	svc.Ports = append(svc.Ports, ServicePort{Name: "dns", Proto: inet.UDP, Port: 53})
-	list := testSlices(t, "a1")
+	list := slicesOf(t, "a1")
 	six := &Slice{IPv6: true, Ports: []SlicePort{{"http", inet.TCP, 8080}, {"dns", inet.UDP, 5353}},
 		Endpoints: []Endpoint{{Addr: netip.MustParseAddr("fd00:10:244::1"), Ready: true}}}
 	list = append(list, six)
@@ -187,12 +170,12 @@ func TestResolveFamilies(t *testing.T) {
 
 // TestResolveNothing is what has no frontends at all.
 func TestResolveNothing(t *testing.T) {
-	headless := testService()
+	headless := webService()
 	headless.ClusterIPs = nil
-	portless := testService()
+	portless := webService()
 	portless.Ports = nil
 	for name, svc := range map[string]*Service{"no Service": nil, "headless": headless, "no ports": portless} {
-		if got := resolve(svc, testSlices(t, "a1"), &Self{}); len(got) != 0 {
+		if got := resolve(svc, slicesOf(t, "a1"), &Self{}); len(got) != 0 {
 			t.Errorf("%s: %v, want nothing", name, describe(got))
 		}
 	}
@@ -200,7 +183,7 @@ func TestResolveNothing(t *testing.T) {
 
 // TestResolveOnce has a Service name an address twice: the first use counts.
 func TestResolveOnce(t *testing.T) {
-	svc := testService()
+	svc := webService()
 	svc.ExternalIPs = []netip.Addr{svc.LoadBalancerIPs[0], svc.ClusterIPs[0]}
 	want := []string{
 		"10.96.0.10:80/tcp reject exclusive", "0.0.0.0:30080/tcp reject", "203.0.113.1:80/tcp reject",
@@ -212,7 +195,7 @@ func TestResolveOnce(t *testing.T) {
 
 // TestResolveIsPure asks twice: neither call may change what it was given.
 func TestResolveIsPure(t *testing.T) {
-	svc, list, self := testService(), testSlices(t, "a1 b2/draining"), &Self{Name: "node-a"}
+	svc, list, self := webService(), slicesOf(t, "a1 b2/draining"), &Self{Name: "node-a"}
 	svc.ExternalLocal, svc.Restricted = true, true
 	svc.SourceRanges = mustPrefixes("192.0.2.0/24")
 	self.Addrs = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
@@ -223,7 +206,7 @@ func TestResolveIsPure(t *testing.T) {
 }
 
 func TestOwner(t *testing.T) {
-	svc := testService()
+	svc := webService()
 	svc.Ports = []ServicePort{{Proto: inet.TCP, Port: 80}}
 	if got := resolve(svc, nil, &Self{})[0].frontend.Owner; got != "default/web" {
 		t.Errorf("owner of an unnamed port: %q, want default/web", got)

@@ -11,8 +11,8 @@ import (
 	"fairlead/nat"
 )
 
-// around is what the settings depend on, besides the configuration.
-type around struct {
+// cluster is what the settings depend on, besides the configuration.
+type cluster struct {
 	node  *Node   // this one; nil while it is not known
 	nodes []*Node // all
 	cidrs []*ServiceCIDR
@@ -20,18 +20,14 @@ type around struct {
 	own   []netip.Addr   // see Tx.SetTunnelAddrs
 }
 
-func (s *Store) around(name string) around {
-	return around{node: s.Node(name), nodes: s.Nodes(), cidrs: s.ServiceCIDRs(), keep: s.nonMasquerade(), own: s.ownTunnelAddrs()}
-}
-
 // settingsOf returns what does not belong to one Service: a pure function.
-func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
+func settingsOf(cfg *Config, in *cluster) (nat.Settings, []Problem) {
 	s := nat.Settings{
 		MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll, KeepInvalid: cfg.KeepInvalid,
 		Cluster: clusterOf(cfg, in), BackendCounters: cfg.BackendCounters,
 		Loopback: cfg.Loopback, CheckedInterfaces: cfg.CheckedInterfaces,
 	}
-	unknown := &report{kind: kindNode, name: cfg.NodeName}
+	unknown := NewReport(kindNode, cfg.NodeName)
 	s.Pods = detector(cfg, in.node, unknown)
 	s.NodePortAddrs = nodePortAddrs(cfg, in.node, unknown)
 	s.Egress = egress(cfg, in, unknown)
@@ -42,7 +38,7 @@ func settingsOf(cfg *Config, in *around) (nat.Settings, []Problem) {
 	if len(in.cidrs) == 0 {
 		s.ServiceCIDRs = cfg.ServiceCIDRs
 	}
-	return s, append(unknown.problems, overlaps(s.Cluster, in.cidrs)...)
+	return s, append(unknown.Problems, overlaps(s.Cluster, in.cidrs)...)
 }
 
 // overlaps reports ServiceCIDRs in which there are pods, too: nobody can tell a
@@ -62,7 +58,7 @@ func overlaps(cluster []netip.Prefix, cidrs []*ServiceCIDR) []Problem {
 
 // clusterOf returns where all pods are: what the configuration says, or the pod
 // CIDRs of all nodes where it says nothing and somebody asks.
-func clusterOf(cfg *Config, in *around) []netip.Prefix {
+func clusterOf(cfg *Config, in *cluster) []netip.Prefix {
 	if len(cfg.ClusterCIDRs) > 0 || !cfg.Masquerade && !cfg.tunnels() {
 		return cfg.ClusterCIDRs
 	}
@@ -73,22 +69,22 @@ func clusterOf(cfg *Config, in *around) []netip.Prefix {
 	return out
 }
 
-func egress(cfg *Config, in *around, r *report) nat.Egress {
+func egress(cfg *Config, in *cluster, r *Report) nat.Egress {
 	switch {
 	case !cfg.Masquerade:
 		return nat.Egress{}
 	case in.node == nil || len(in.node.PodCIDRs) == 0:
-		r.add("spec.podCIDRs", "are not known, so nothing that pods send out of the cluster is masqueraded (--ip-masq)")
+		r.Add("spec.podCIDRs", "are not known, so nothing that pods send out of the cluster is masqueraded (--ip-masq)")
 		return nat.Egress{}
 	}
 	return nat.Egress{Sources: in.node.PodCIDRs, Keep: in.keep, KeepNodes: cfg.KeepNodes}
 }
 
-func detector(cfg *Config, node *Node, r *report) nat.PodMatch {
+func detector(cfg *Config, node *Node, r *Report) nat.PodMatch {
 	switch cfg.LocalMode {
 	case LocalNodeCIDR:
 		if node == nil || len(node.PodCIDRs) == 0 {
-			r.add("spec.podCIDRs", "is not known, so pods cannot be told from other clients (--detect-local-mode=NodeCIDR)")
+			r.Add("spec.podCIDRs", "is not known, so pods cannot be told from other clients (--detect-local-mode=NodeCIDR)")
 			return nat.PodMatch{}
 		}
 		return nat.PodMatch{CIDRs: node.PodCIDRs}
@@ -105,7 +101,7 @@ func detector(cfg *Config, node *Node, r *report) nat.PodMatch {
 // by kube-proxy. While the node is not known, "primary" cannot be: then the
 // CIDRs of its family that stand beside it are served, and without any every
 // address rather than none.
-func nodePortAddrs(cfg *Config, node *Node, r *report) []netip.Prefix {
+func nodePortAddrs(cfg *Config, node *Node, r *Report) []netip.Prefix {
 	var out []netip.Prefix
 	missing := false
 	for _, s := range cfg.NodePortAddresses {
@@ -123,9 +119,9 @@ func nodePortAddrs(cfg *Config, node *Node, r *report) []netip.Prefix {
 	}
 	switch {
 	case missing && len(out) == 0:
-		r.add("status.addresses", "are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)")
+		r.Add("status.addresses", "are not known, so NodePorts are served on every address of the node (--nodeport-addresses=primary)")
 	case missing:
-		r.add("status.addresses", "are not known, so NodePorts are not served on them (--nodeport-addresses=primary)")
+		r.Add("status.addresses", "are not known, so NodePorts are not served on them (--nodeport-addresses=primary)")
 	}
 	for _, all := range everyAddr() {
 		if !slices.ContainsFunc(out, func(p netip.Prefix) bool { return p.Addr().Is4() == all.Addr().Is4() }) {
@@ -173,7 +169,7 @@ func selfOf(cfg *Config, node *Node) Self {
 
 // addrsOf returns the addresses of nodes but for one; of two that claim the same
 // the first has it.
-func addrsOf(nodes []*Node, except string) map[netip.Addr]string {
+func otherNodeAddrs(nodes []*Node, except string) map[netip.Addr]string {
 	out := map[netip.Addr]string{}
 	for _, n := range nodes {
 		for _, ip := range n.Addresses {

@@ -113,7 +113,7 @@ func TestSettings(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.cfg.NodeName = "node-a"
-			got, problems := settingsOf(&tt.cfg, &around{node: tt.node, nodes: tt.nodes, cidrs: tt.objs, keep: tt.keep})
+			got, problems := settingsOf(&tt.cfg, &cluster{node: tt.node, nodes: tt.nodes, cidrs: tt.objs, keep: tt.keep})
 			if diff := cmp.Diff(tt.want, got, values); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)
 			}
@@ -130,7 +130,7 @@ func TestConfigValidate(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{name: "good", cfg: testConfig()},
+		{name: "good", cfg: Config{NodeName: "node-a", NodePortAddresses: []string{NodePortPrimary}}},
 		{name: "nothing", want: "--node-name: is empty"},
 		{name: "two bits", cfg: Config{NodeName: "a", MasqueradeMark: 0x4001}, want: "--masquerade-bit: 0x4001 is not a single bit"},
 		{name: "no CIDR", cfg: Config{NodeName: "a", NodePortAddresses: []string{"10.0.0.1"}}, want: `--nodeport-addresses: "10.0.0.1" is neither a CIDR nor "primary"`},

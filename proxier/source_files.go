@@ -166,9 +166,9 @@ func (f *files) look(watcher *fsnotify.Watcher) bool {
 		err = f.scan()
 	}
 	if err != nil {
-		r := newReport(kindFile, f.path)
-		r.add("", "%v; what it said before stays in force", err)
-		problems = r.problems
+		r := NewReport(kindFile, f.path)
+		r.Add("", "%v; what it said before stays in force", err)
+		problems = r.Problems
 		if file := f.byName[f.path]; file != nil {
 			file.version = version{} // to be read, and its problems set, once it is back
 		}

@@ -126,7 +126,7 @@ func TestRunFilesWays(t *testing.T) {
 	}
 	var store *Store
 	at := func(ip string) bool {
-		svc := store.Service(name("web"))
+		svc := store.Service(nameOf("web"))
 		return svc != nil && svc.ClusterIPs[0].String() == ip
 	}
 	now := func(ip string) {
@@ -267,7 +267,7 @@ func TestRunFilesWays(t *testing.T) {
 			go func() { done <- RunFiles(ctx, inside(tc.path), store) }()
 			eventually(t, "first read", store.Synced)
 			if !at("10.96.0.10") {
-				t.Errorf("first read: %v, %v", store.Service(name("web")), store.Book().Problems())
+				t.Errorf("first read: %v, %v", store.Service(nameOf("web")), store.Book().Problems())
 			}
 			tc.change()
 			soon(t, "change", func() bool { return at("10.96.0.11") && len(store.Book().Problems()) == 0 })

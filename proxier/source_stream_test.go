@@ -132,11 +132,11 @@ func TestRunAPIStream(t *testing.T) {
 		"servicecidrs":   {&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "k"}}},
 	})
 	store := startAPI(t, s.client)
-	if got := len(store.Services()); got != 2 || len(store.Slices(name("svc-0"))) != 1 || store.Node("node-a") == nil || len(store.ServiceCIDRs()) != 1 {
+	if got := len(store.Services()); got != 2 || len(store.Slices(nameOf("svc-0"))) != 1 || store.Node("node-a") == nil || len(store.ServiceCIDRs()) != 1 {
 		t.Errorf("%d Services, want 2, and one of each other kind", got)
 	}
 	s.events["endpointslices"] <- event(t, "MODIFIED", benchSlice(0, 4))
-	eventually(t, "changed slice", func() bool { return len(store.Slices(name("svc-0"))[0].Endpoints) == 4 })
+	eventually(t, "changed slice", func() bool { return len(store.Slices(nameOf("svc-0"))[0].Endpoints) == 4 })
 	s.events["services"] <- event(t, "DELETED", benchService(1))
 	eventually(t, "deleted Service", func() bool { return len(store.Services()) == 1 })
 }

@@ -11,9 +11,25 @@ package proxier
 // putAPI brings the store to what an API server says of an object.
 func (tx *Tx) putAPI(source string, it *item) {
 	tx.s.inAPI[it.key] = source
-	it.put(tx)
+	tx.put(it)
 	if tx.s.inFiles[it.key] != nil {
 		tx.settleSources(it.key)
+	}
+}
+
+// replaceAPI makes a list all that a source of an API server has.
+func (tx *Tx) replaceAPI(source string, items []item) {
+	now := make(map[objectKey]struct{}, len(items))
+	for i := range items {
+		now[items[i].key] = struct{}{}
+	}
+	for key, from := range tx.s.inAPI {
+		if _, still := now[key]; from == source && !still {
+			tx.dropAPI(key)
+		}
+	}
+	for i := range items {
+		tx.putAPI(source, &items[i])
 	}
 }
 
@@ -21,10 +37,10 @@ func (tx *Tx) putAPI(source string, it *item) {
 func (tx *Tx) dropAPI(key objectKey) {
 	delete(tx.s.inAPI, key)
 	if it := tx.s.inFiles[key]; it != nil {
-		it.put(tx)
+		tx.put(it)
 		tx.settleSources(key)
 	} else {
-		key.drop(tx)
+		tx.drop(key)
 	}
 }
 
@@ -33,7 +49,7 @@ func (tx *Tx) dropAPI(key objectKey) {
 func (tx *Tx) putFile(it *item) {
 	tx.s.inFiles[it.key] = it
 	if _, ok := tx.s.inAPI[it.key]; !ok {
-		it.put(tx)
+		tx.put(it)
 	}
 	tx.settleSources(it.key)
 }
@@ -42,7 +58,7 @@ func (tx *Tx) putFile(it *item) {
 func (tx *Tx) dropFile(key objectKey) {
 	delete(tx.s.inFiles, key)
 	if _, ok := tx.s.inAPI[key]; !ok {
-		key.drop(tx)
+		tx.drop(key)
 	}
 	tx.settleSources(key)
 }

@@ -15,8 +15,8 @@ import (
 func TestSourcesAgain(t *testing.T) {
 	key := objectKey{kindSlice, "default/web"}
 	says := func(eps string) *item {
-		s := testSlices(t, eps)[0]
-		s.Key, s.Service = name("web"), name("web")
+		s := slicesOf(t, eps)[0]
+		s.Key, s.Service = nameOf("web"), nameOf("web")
 		return &item{key: key, slice: s}
 	}
 	store := NewStore()
@@ -24,7 +24,7 @@ func TestSourcesAgain(t *testing.T) {
 	store.Update(func(tx *Tx) { tx.putFile(file) })
 	readers := make(chan struct{})
 	stop := make(chan struct{})
-	list := store.Slices(name("web"))
+	list := store.Slices(nameOf("web"))
 	go func() {
 		defer close(readers)
 		for {
@@ -45,7 +45,7 @@ func TestSourcesAgain(t *testing.T) {
 			clear(tx.s.names) // as when there are too many
 			tx.dropAPI(key)
 		})
-		if got := len(store.Slices(name("web"))[0].Endpoints); got != 2 {
+		if got := len(store.Slices(nameOf("web"))[0].Endpoints); got != 2 {
 			t.Fatalf("%d endpoints, want those of the file", got)
 		}
 	}
@@ -58,7 +58,7 @@ func TestSourcesAgain(t *testing.T) {
 func TestSources(t *testing.T) {
 	key := objectKey{kindService, "default/web"}
 	says := func(ip string) item {
-		return item{key: key, service: &Service{Key: name("web"), ClusterIPs: []netip.Addr{netip.MustParseAddr(ip)}},
+		return item{key: key, service: &Service{Key: nameOf("web"), ClusterIPs: []netip.Addr{netip.MustParseAddr(ip)}},
 			problems: []Problem{key.problem("is wrong in some way at %s", ip)}}
 	}
 	api := func(tx *Tx) { it := says("10.96.0.1"); tx.putAPI(sourceServices, &it) }
@@ -91,7 +91,7 @@ func TestSources(t *testing.T) {
 			store.Update(f)
 		}
 		got := ""
-		if svc := store.Service(name("web")); svc != nil {
+		if svc := store.Service(nameOf("web")); svc != nil {
 			got = svc.ClusterIPs[0].String()
 		}
 		if got != tt.want {

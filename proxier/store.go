@@ -4,7 +4,6 @@
 package proxier
 
 import (
-	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -218,12 +217,3 @@ func (s *Store) ownTunnelAddrs() []netip.Addr {
 }
 
 func compareSlice(s *Slice, key types.NamespacedName) int { return compareNames(s.Key, key) }
-
-func compareNames(a, b types.NamespacedName) int {
-	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-}
-
-func compareProblems(a, b Problem) int {
-	return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name),
-		strings.Compare(a.Field, b.Field), strings.Compare(a.Text, b.Text))
-}

@@ -15,10 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func name(s string) types.NamespacedName {
-	return types.NamespacedName{Namespace: "default", Name: s}
-}
-
 // poked takes a poke, if there is one.
 func poked(s *Store) bool {
 	select {
@@ -30,7 +26,7 @@ func poked(s *Store) bool {
 }
 
 func oneSlice(key, service, node string) *Slice {
-	return &Slice{Key: name(key), Service: name(service), Endpoints: []Endpoint{{Addr: mustAddrs("10.244.0.1")[0], Node: node, Ready: true}}}
+	return &Slice{Key: nameOf(key), Service: nameOf(service), Endpoints: []Endpoint{{Addr: mustAddrs("10.244.0.1")[0], Node: node, Ready: true}}}
 }
 
 // TestStoreDirty makes one change after another and looks at what is dirty.
@@ -38,7 +34,7 @@ func TestStoreDirty(t *testing.T) {
 	services := func(list ...string) Dirty {
 		var d Dirty
 		for _, s := range list {
-			d.Services = append(d.Services, name(s))
+			d.Services = append(d.Services, nameOf(s))
 		}
 		return d
 	}
@@ -48,9 +44,9 @@ func TestStoreDirty(t *testing.T) {
 		change func(*Tx)
 		want   Dirty
 	}{
-		{"new service", func(tx *Tx) { tx.SetService(&Service{Key: name("a"), ClusterIPs: mustAddrs("10.96.0.1")}) }, services("a")},
-		{"same service", func(tx *Tx) { tx.SetService(&Service{Key: name("a"), ClusterIPs: mustAddrs("10.96.0.1")}) }, Dirty{}},
-		{"other address", func(tx *Tx) { tx.SetService(&Service{Key: name("a"), ClusterIPs: mustAddrs("10.96.0.2")}) }, services("a")},
+		{"new service", func(tx *Tx) { tx.SetService(&Service{Key: nameOf("a"), ClusterIPs: mustAddrs("10.96.0.1")}) }, services("a")},
+		{"same service", func(tx *Tx) { tx.SetService(&Service{Key: nameOf("a"), ClusterIPs: mustAddrs("10.96.0.1")}) }, Dirty{}},
+		{"other address", func(tx *Tx) { tx.SetService(&Service{Key: nameOf("a"), ClusterIPs: mustAddrs("10.96.0.2")}) }, services("a")},
 		{"new slice", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "a", "n")) }, services("a")},
 		{"same slice", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "a", "n")) }, Dirty{}},
 		{"same slice, triggered again", func(tx *Tx) {
@@ -60,13 +56,13 @@ func TestStoreDirty(t *testing.T) {
 		}, Dirty{}},
 		{"other node", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "a", "m")) }, services("a")},
 		{"slice moves", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "b", "m")) }, services("a", "b")},
-		{"slice goes", func(tx *Tx) { tx.DeleteSlice(name("a-1")) }, services("b")},
-		{"gone already", func(tx *Tx) { tx.DeleteSlice(name("a-1")); tx.DeleteService(name("b")) }, Dirty{}},
+		{"slice goes", func(tx *Tx) { tx.DeleteSlice(nameOf("a-1")) }, services("b")},
+		{"gone already", func(tx *Tx) { tx.DeleteSlice(nameOf("a-1")); tx.DeleteService(nameOf("b")) }, Dirty{}},
 		{"several at once", func(tx *Tx) {
-			tx.SetService(&Service{Key: name("c")})
-			tx.SetService(&Service{Key: name("b")})
+			tx.SetService(&Service{Key: nameOf("c")})
+			tx.SetService(&Service{Key: nameOf("b")})
 			tx.SetSlice(oneSlice("c-1", "c", "n"))
-			tx.DeleteService(name("a"))
+			tx.DeleteService(nameOf("a"))
 		}, services("a", "b", "c")},
 		{"node", func(tx *Tx) { tx.SetNode(&Node{Name: "n"}) }, Dirty{Nodes: true}},
 		{"same node", func(tx *Tx) { tx.SetNode(&Node{Name: "n"}) }, Dirty{}},
@@ -75,9 +71,9 @@ func TestStoreDirty(t *testing.T) {
 		{"service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "k"}) }, Dirty{ServiceCIDRs: true}},
 		{"same service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "k"}) }, Dirty{}},
 		{"service CIDR goes", func(tx *Tx) { tx.DeleteServiceCIDR("k") }, Dirty{ServiceCIDRs: true}},
-		{"pod", func(tx *Tx) { tx.SetPod(&Pod{Key: name("p")}) }, Dirty{Pods: []types.NamespacedName{name("p")}}},
-		{"same pod", func(tx *Tx) { tx.SetPod(&Pod{Key: name("p")}) }, Dirty{}},
-		{"pod goes", func(tx *Tx) { tx.DeletePod(name("p")) }, Dirty{Pods: []types.NamespacedName{name("p")}}},
+		{"pod", func(tx *Tx) { tx.SetPod(&Pod{Key: nameOf("p")}) }, Dirty{Pods: []types.NamespacedName{nameOf("p")}}},
+		{"same pod", func(tx *Tx) { tx.SetPod(&Pod{Key: nameOf("p")}) }, Dirty{}},
+		{"pod goes", func(tx *Tx) { tx.DeletePod(nameOf("p")) }, Dirty{Pods: []types.NamespacedName{nameOf("p")}}},
 	} {
 		s.Update(step.change)
 		wantPoke := len(step.want.Services) > 0 || step.want.Nodes || step.want.ServiceCIDRs || len(step.want.Pods) > 0
@@ -98,7 +94,7 @@ func TestStoreSync(t *testing.T) {
 	s := NewStore()
 	s.Expect("files")
 	s.Expect("api")
-	s.Update(func(tx *Tx) { tx.SetService(&Service{Key: name("a")}); tx.SetNode(&Node{Name: "n"}) })
+	s.Update(func(tx *Tx) { tx.SetService(&Service{Key: nameOf("a")}); tx.SetNode(&Node{Name: "n"}) })
 	if s.Synced() || poked(s) {
 		t.Error("synced or poked before anything was delivered")
 	}
@@ -111,7 +107,7 @@ func TestStoreSync(t *testing.T) {
 	if !s.Synced() || !poked(s) {
 		t.Error("not synced, or not poked, after everything was delivered")
 	}
-	want := Dirty{Services: []types.NamespacedName{name("a")}, Nodes: true}
+	want := Dirty{Services: []types.NamespacedName{nameOf("a")}, Nodes: true}
 	if diff := cmp.Diff(want, s.TakeDirty(), values); diff != "" {
 		t.Errorf("TakeDirty (-want +got):\n%s", diff)
 	}
@@ -134,7 +130,7 @@ func TestStoreReads(t *testing.T) {
 		}
 	})
 	var got []string
-	for _, slice := range s.Slices(name("a")) {
+	for _, slice := range s.Slices(nameOf("a")) {
 		got = append(got, slice.Key.Name)
 	}
 	for _, n := range s.Nodes() {
@@ -150,7 +146,7 @@ func TestStoreReads(t *testing.T) {
 	if strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if s.Service(name("nobody")) != nil || s.Node("nobody") != nil || len(s.Slices(name("nobody"))) > 0 {
+	if s.Service(nameOf("nobody")) != nil || s.Node("nobody") != nil || len(s.Slices(nameOf("nobody"))) > 0 {
 		t.Error("there is an object that was never put in")
 	}
 }
@@ -163,7 +159,7 @@ func TestStoreIntern(t *testing.T) {
 		tx.SetSlice(oneSlice("a-1", "a", fresh()))
 		tx.SetSlice(oneSlice("b-1", "b", fresh()))
 	})
-	a, b := s.Slices(name("a"))[0].Endpoints[0].Node, s.Slices(name("b"))[0].Endpoints[0].Node
+	a, b := s.Slices(nameOf("a"))[0].Endpoints[0].Node, s.Slices(nameOf("b"))[0].Endpoints[0].Node
 	if a != "node-with-a-long-name" || unsafe.StringData(a) != unsafe.StringData(b) {
 		t.Errorf("%q and %q are two copies", a, b)
 	}
@@ -178,8 +174,8 @@ func TestStoreAtomic(t *testing.T) {
 		writers.Go(func() {
 			for i := range 200 {
 				s.Update(func(tx *Tx) {
-					tx.SetService(&Service{Key: name("a"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
-					tx.SetService(&Service{Key: name("b"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
+					tx.SetService(&Service{Key: nameOf("a"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
+					tx.SetService(&Service{Key: nameOf("b"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
 					tx.SetSlice(oneSlice(fmt.Sprintf("s-%d", w), "a", fmt.Sprint(i)))
 				})
 			}
@@ -191,7 +187,7 @@ func TestStoreAtomic(t *testing.T) {
 		if d := s.TakeDirty(); len(d.Services) == 1 {
 			t.Fatalf("one of two services is dirty: %v", d)
 		}
-		s.Slices(name("a"))
+		s.Slices(nameOf("a"))
 		select {
 		case <-done:
 			return

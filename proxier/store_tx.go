@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -17,6 +16,55 @@ import (
 type Tx struct {
 	s       *Store
 	changed bool
+}
+
+// put brings the store to what the item says; an item that says nothing any
+// more takes the object out.
+func (tx *Tx) put(it *item) {
+	tx.SetProblems(it.key.kind, it.key.name, it.problems)
+	switch {
+	case it.service != nil:
+		tx.SetService(it.service)
+	case it.slice != nil:
+		slice := it.slice
+		if it.given && tx.s.slices[slice.Key] != slice {
+			slice = slice.clone()
+		}
+		tx.SetSlice(slice)
+		it.given = true
+	case it.node != nil:
+		tx.SetNode(it.node)
+	case it.CIDR != nil:
+		tx.SetServiceCIDR(it.CIDR)
+	case it.pod != nil:
+		tx.SetPod(it.pod)
+	default:
+		tx.delete(it.key)
+	}
+}
+
+// delete takes the object out of the store.
+func (tx *Tx) delete(k objectKey) {
+	namespace, name := k.split()
+	key := types.NamespacedName{Namespace: namespace, Name: name}
+	switch k.kind {
+	case kindService:
+		tx.DeleteService(key)
+	case kindSlice:
+		tx.DeleteSlice(key)
+	case kindNode:
+		tx.DeleteNode(k.name)
+	case kindServiceCIDR:
+		tx.DeleteServiceCIDR(k.name)
+	case kindPod:
+		tx.DeletePod(key)
+	}
+}
+
+// drop takes the object and what was wrong with it out of the store.
+func (tx *Tx) drop(k objectKey) {
+	tx.SetProblems(k.kind, k.name, nil)
+	tx.delete(k)
 }
 
 // SetService puts a Service in.
@@ -96,7 +144,8 @@ func (tx *Tx) deleteSlice(old *Slice) {
 func (tx *Tx) SetNode(n *Node) {
 	if old := tx.s.nodes[n.Name]; !same(old, n) {
 		tx.s.nodes[n.Name] = n
-		tx.s.dirtyNodes, tx.changed = true, true
+		tx.s.dirtyNodes = true
+		tx.other()
 	}
 }
 
@@ -104,7 +153,8 @@ func (tx *Tx) SetNode(n *Node) {
 func (tx *Tx) DeleteNode(name string) {
 	if _, ok := tx.s.nodes[name]; ok {
 		delete(tx.s.nodes, name)
-		tx.s.dirtyNodes, tx.changed = true, true
+		tx.s.dirtyNodes = true
+		tx.other()
 	}
 }
 
@@ -112,7 +162,8 @@ func (tx *Tx) DeleteNode(name string) {
 func (tx *Tx) SetServiceCIDR(c *ServiceCIDR) {
 	if old := tx.s.serviceCIDRs[c.Name]; !same(old, c) {
 		tx.s.serviceCIDRs[c.Name] = c
-		tx.s.dirtyCIDRs, tx.changed = true, true
+		tx.s.dirtyCIDRs = true
+		tx.other()
 	}
 }
 
@@ -120,7 +171,8 @@ func (tx *Tx) SetServiceCIDR(c *ServiceCIDR) {
 func (tx *Tx) DeleteServiceCIDR(name string) {
 	if _, ok := tx.s.serviceCIDRs[name]; ok {
 		delete(tx.s.serviceCIDRs, name)
-		tx.s.dirtyCIDRs, tx.changed = true, true
+		tx.s.dirtyCIDRs = true
+		tx.other()
 	}
 }
 
@@ -129,7 +181,7 @@ func (tx *Tx) SetPod(p *Pod) {
 	if old := tx.s.pods[p.Key]; !same(old, p) {
 		tx.s.pods[p.Key] = p
 		tx.s.dirtyPods[p.Key] = struct{}{}
-		tx.changed = true
+		tx.other()
 	}
 }
 
@@ -138,7 +190,7 @@ func (tx *Tx) DeletePod(key types.NamespacedName) {
 	if _, ok := tx.s.pods[key]; ok {
 		delete(tx.s.pods, key)
 		tx.s.dirtyPods[key] = struct{}{}
-		tx.changed = true
+		tx.other()
 	}
 }
 
@@ -147,7 +199,8 @@ func (tx *Tx) DeletePod(key types.NamespacedName) {
 func (tx *Tx) SetNonMasquerade(ps []netip.Prefix) {
 	if !slices.Equal(tx.s.keep, ps) {
 		tx.s.keep = ps
-		tx.s.dirtyNodes, tx.changed = true, true
+		tx.s.dirtyNodes = true
+		tx.other()
 	}
 }
 
@@ -157,7 +210,8 @@ func (tx *Tx) SetNonMasquerade(ps []netip.Prefix) {
 func (tx *Tx) SetTunnelAddrs(addrs []netip.Addr) {
 	if !slices.Equal(tx.s.tunnelAddrs, addrs) {
 		tx.s.tunnelAddrs = addrs
-		tx.s.dirtyNodes, tx.changed = true, true
+		tx.s.dirtyNodes = true
+		tx.other()
 	}
 }
 
@@ -172,41 +226,13 @@ func same[T any](old, now *T) bool {
 	return old == now || old != nil && reflect.DeepEqual(old, now)
 }
 
-// maxNames bounds what the store remembers of names that are gone.
-const maxNames = 1 << 16
-
-// intern makes all endpoints of a node share one copy of its name: decoding
-// gives each its own, and there are far more endpoints than nodes and zones.
-func (tx *Tx) intern(slice *Slice) {
-	names := tx.s.names
-	if len(names) > maxNames {
-		clear(names)
-	}
-	share := func(s *string) {
-		if *s == "" {
-			return
-		}
-		have, ok := names[*s]
-		if !ok {
-			have = strings.Clone(*s) // not a piece of something larger
-			names[have] = have
-		}
-		*s = have
-	}
-	for i := range slice.Endpoints {
-		ep := &slice.Endpoints[i]
-		share(&ep.Node)
-		share(&ep.Zone)
-		for j := range ep.ForZones {
-			share(&ep.ForZones[j])
-		}
-		for j := range ep.ForNodes {
-			share(&ep.ForNodes[j])
-		}
-	}
-}
-
 func (tx *Tx) markService(key types.NamespacedName) {
 	tx.s.dirty[key] = struct{}{}
+	tx.changed = true
+}
+
+// other counts a change of what is neither a Service nor a slice.
+func (tx *Tx) other() {
+	tx.s.changes.others++
 	tx.changed = true
 }

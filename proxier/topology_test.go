@@ -5,11 +5,8 @@ package proxier
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
@@ -17,34 +14,6 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
 )
-
-// TestStrangeHints reports zones that no node is in, each once a slice.
-func TestStrangeHints(t *testing.T) {
-	from := []*Slice{
-		{Key: types.NamespacedName{Namespace: "default", Name: "web-1"}, Endpoints: endpoints(t, "a1/z1 a2/z9 b3/z9/z8 b4")},
-		{Key: types.NamespacedName{Namespace: "default", Name: "web-2"}, Endpoints: endpoints(t, "b5/z9")},
-	}
-	for _, tt := range []struct {
-		zones []string
-		want  []string
-	}{
-		{nil, nil}, // nobody knows
-		{[]string{"z1", "z8", "z9"}, nil},
-		{[]string{"z1"}, []string{
-			`EndpointSlice default/web-1: endpoints.hints.forZones: 10.244.1.2 is hinted for zone "z9", which no Node is in`,
-			`EndpointSlice default/web-1: endpoints.hints.forZones: 10.244.2.3 is hinted for zone "z8", which no Node is in`,
-			`EndpointSlice default/web-2: endpoints.hints.forZones: 10.244.2.5 is hinted for zone "z9", which no Node is in`,
-		}},
-	} {
-		zones := map[string]struct{}{}
-		for _, z := range tt.zones {
-			zones[z] = struct{}{}
-		}
-		if diff := cmp.Diff(tt.want, problemTexts(strangeHints(from, zones))); diff != "" {
-			t.Errorf("zones %v (-want +got):\n%s", tt.zones, diff)
-		}
-	}
-}
 
 // TestTopologyTold looks at what is logged, counted and reported when hints
 // come, change and go: each change once, and only for those who ask for -v=2.
@@ -80,8 +49,8 @@ func TestTopologyTold(t *testing.T) {
 		w.store.Update(func(tx *Tx) {
 			tx.SetNode(&Node{Name: "node-a", Zone: zone, Addresses: primaryTestAddrs()})
 			tx.SetNode(&Node{Name: "node-b", Zone: "z2"})
-			tx.SetService(&Service{Key: key, ClusterIPs: testService().ClusterIPs, Ports: testService().Ports})
-			s := testSlices(t, step.eps)[0]
+			tx.SetService(&Service{Key: key, ClusterIPs: webService().ClusterIPs, Ports: webService().Ports})
+			s := slicesOf(t, step.eps)[0]
 			s.Key, s.Service = key, key
 			tx.SetSlice(s)
 		})
@@ -118,72 +87,4 @@ func TestTopologyTold(t *testing.T) {
 			t.Errorf("%s: problems (-want +got):\n%s", step.name, diff)
 		}
 	}
-}
-
-// TestTriggers takes when a slice was changed once for each change, whatever
-// becomes of its Service meanwhile, and none from before the start.
-func TestTriggers(t *testing.T) {
-	start := time.Now()
-	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Hour) }
-	web := types.NamespacedName{Namespace: "default", Name: "web"}
-	store := NewStore()
-	set := func(name string, changed time.Time, eps string) func(*Tx) {
-		return func(tx *Tx) {
-			s := testSlices(t, eps)[0]
-			s.Key, s.Service, s.Changed = types.NamespacedName{Namespace: "default", Name: name}, web, changed
-			tx.SetSlice(s)
-		}
-	}
-	service := func(tx *Tx) { tx.SetService(&Service{Key: web}) }
-	for _, step := range []struct {
-		name   string
-		change []func(*Tx)
-		want   []time.Time
-	}{
-		{name: "from before", change: []func(*Tx){service, set("a", time.Time{}, "a1"), set("b", at(-1), "a1")}},
-		{name: "a change", change: []func(*Tx){set("a", at(3), "a1 a2")}, want: []time.Time{at(3)}},
-		{name: "nothing changed", change: []func(*Tx){set("a", at(4), "a1 a2")}},
-		{name: "an older one, of another slice", change: []func(*Tx){set("b", at(2), "b1")}, want: []time.Time{at(2)}},
-		{name: "a change that does not say when", change: []func(*Tx){set("a", at(3), "a1")}},
-		{name: "two at once", change: []func(*Tx){set("a", at(5), "a2"), set("b", at(6), "b2")}, want: []time.Time{at(5), at(6)}},
-		{name: "the Service goes", change: []func(*Tx){func(tx *Tx) { tx.DeleteService(web) }}},
-		{name: "and comes back", change: []func(*Tx){service}},
-	} {
-		for _, change := range step.change {
-			store.Update(change)
-		}
-		if diff := cmp.Diff(step.want, store.TakeDirty().Triggers); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", step.name, diff)
-		}
-	}
-}
-
-// TestTallyIsWhole scrapes while values change: never fewer than there are.
-func TestTallyIsWhole(t *testing.T) {
-	registry := metrics.NewKubeRegistry()
-	m := NewMetrics(registry.MustRegister)
-	problems := map[string]int{kindService: 500, kindSlice: 500}
-	m.report(problems)
-	stop := make(chan struct{})
-	var writer sync.WaitGroup
-	writer.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				m.report(problems)
-			}
-		}
-	})
-	want := []string{"fairlead_problems kind=EndpointSlice 500", "fairlead_problems kind=Service 500"}
-	for range 200 {
-		got := slices.DeleteFunc(scrape(t, registry), func(s string) bool { return !strings.HasPrefix(s, "fairlead_problems ") })
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-			break
-		}
-	}
-	close(stop)
-	writer.Wait()
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -103,11 +104,15 @@ func newTestWorld(t *testing.T) *world {
 func (w *world) restart() {
 	old := w.store
 	w.store = NewStore()
+	var slices []*Slice
+	for _, key := range old.Services() {
+		slices = append(slices, old.Slices(key)...)
+	}
 	w.store.Update(func(tx *Tx) {
 		for _, key := range old.Services() {
 			tx.SetService(old.Service(key))
 		}
-		for _, s := range old.slices {
+		for _, s := range slices {
 			tx.SetSlice(s)
 		}
 		for _, n := range old.Nodes() {
@@ -140,7 +145,7 @@ func (w *world) apply(manifest string) error {
 	}
 	w.store.Update(func(tx *Tx) {
 		for i := range items {
-			items[i].put(tx)
+			tx.put(&items[i])
 		}
 	})
 	return nil
@@ -153,7 +158,7 @@ func (w *world) remove(manifest string) error {
 	}
 	w.store.Update(func(tx *Tx) {
 		for i := range items {
-			items[i].key.drop(tx)
+			tx.drop(items[i].key)
 		}
 	})
 	return nil
@@ -182,3 +187,5 @@ func (w *world) summary() string {
 	}
 	return out.String()
 }
+
+func primaryTestAddrs() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.1")} }

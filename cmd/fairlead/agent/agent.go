@@ -95,7 +95,7 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		proxier.CountConnections(ctx, legacyregistry.MustRegister, a.table)
 	}
 	a.health = &health{node: name, needsNode: client != nil, store: a.store, answers: a.metrics, timeout: cfg.SyncTimeout}
-	a.checks = healthcheck.New(healthcheck.Options{Healthy: a.health.keepsUp, Report: a.store.Book().HealthCheck})
+	a.checks = healthcheck.New(healthcheck.Options{Healthy: a.health.keepsUp, Report: func(n healthcheck.Name, err error) { proxier.HealthCheck(a.store.Book(), n, err) }})
 	a.proxier = proxier.New(cfg.Proxier, a.store, proxier.Deps{
 		Table: a.table, Flows: a.cleaner, Clients: a.affinity, Overlay: peers,
 		Health: a.checks, Events: events, Metrics: a.metrics,

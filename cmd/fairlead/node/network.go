@@ -87,7 +87,7 @@ func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kuber
 func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 	last := n.report.Swap(r)
 	n.metrics.Overlay(r)
-	n.store.OverlayReport(n.proxy.NodeName, r)
+	proxier.OverlayReport(n.store, n.proxy.NodeName, r)
 	log := klog.FromContext(ctx)
 	if r.Err != nil {
 		log.Error(r.Err, "Failed to complete the overlay, retrying")
@@ -106,7 +106,7 @@ func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 // followMasqFile passes every version of ip-masq-agent's file on to the store.
 func (n *Network) followMasqFile(ctx context.Context) error {
 	return masqfile.Watch(ctx, n.cfg.MasqFile, func(s masqfile.State) {
-		n.store.MasqFile(n.cfg.MasqFile, s.Config.NonMasquerade(), s.Err)
+		proxier.MasqFile(n.store, n.cfg.MasqFile, s.Config.NonMasquerade(), s.Err)
 	})
 }
 

@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"cmp"
+
+	"k8s.io/klog/v2"
+
+	"fairlead/overlay"
+)
+
+// tellFlows passes on which backends changed. It comes after the commit, because
+// under the old rules the next packet would bring a deleted flow back.
+func (p *Proxier) tellFlows() {
+	if p.flows == nil {
+		clear(p.desired.flows)
+		return
+	}
+	for key := range p.desired.flows {
+		if _, refused := p.refused[key]; refused {
+			continue // The kernel has the frontend as it was before.
+		}
+		delete(p.desired.flows, key)
+		if serving, existing, ok := p.desired.backends(key); ok {
+			p.flows.Set(key, serving, existing)
+		} else {
+			p.flows.Delete(key)
+		}
+	}
+	if !p.Ready() {
+		p.flows.SweepAll() // what became stale before this process is not known
+	}
+}
+
+// tellClients deletes the affinity entries that lead to other backends than the wanted
+// ones, after each load of the table: entries may have been missed or forged before.
+func (p *Proxier) tellClients() {
+	if p.clients != nil && p.loaded {
+		p.clients.RemoveExcept(p.desired.state.Remembered())
+	}
+	p.loaded = false
+}
+
+// Overlay is told which nodes there are; see keeper.Keeper for the contract.
+type Overlay interface {
+	Set(self overlay.Node, peers []overlay.Node)
+}
+
+// tellOverlay passes the nodes on when one of them has changed. Without a Node
+// of our own the overlay stays as it is: whoever is not known is not gone.
+func (p *Proxier) tellOverlay() {
+	if p.overlay == nil || !p.desired.nodes {
+		return
+	}
+	p.desired.nodes = false
+	self := p.store.Node(p.desired.cfg.NodeName)
+	if self == nil {
+		return
+	}
+	var peers []overlay.Node
+	for _, n := range p.store.Nodes() {
+		if n.Name != self.Name {
+			peers = append(peers, p.desired.cfg.peer(n))
+		}
+	}
+	p.overlay.Set(p.desired.cfg.OverlaySelf(self), peers)
+}
+
+// OverlayReport takes over what keeps parts of the overlay of a node from
+// working.
+func OverlayReport(s *Store, node string, r *overlay.Report) {
+	problems := make([]Problem, len(r.Problems))
+	for i, p := range r.Problems {
+		problems[i] = Problem{Kind: kindNode, Name: cmp.Or(p.Node, node), Field: p.Field, Text: p.Text}
+	}
+	s.Book().Set(byOverlay, objectKey{kindNode, node}, problems)
+	s.Update(func(tx *Tx) { tx.SetTunnelAddrs(r.Tunnel.Own) })
+}
+
+// publishProblems logs each problem once when it appears, with an Event, and
+// once when it is gone.
+func (p *Proxier) publishProblems(log klog.Logger) {
+	fresh, gone := p.book.Take()
+	if len(fresh)+len(gone) == 0 {
+		return
+	}
+	for _, problem := range fresh {
+		log.Info("Problem", "kind", problem.Kind, "name", problem.Name, "field", problem.Field, "problem", problem.Text)
+	}
+	for _, problem := range gone {
+		log.Info("Problem is gone", "kind", problem.Kind, "name", problem.Name, "field", problem.Field)
+	}
+	p.events.problems(fresh)
+	p.metrics.report(p.book.Counts())
+}
+
+// logHintChanges says of which Services topology hints are not followed, and why.
+func (p *Proxier) logHintChanges(log klog.Logger) {
+	for _, t := range p.desired.notes.takeHintChanges() {
+		switch {
+		case t.why == (fallback{}):
+			log.V(2).Info("Topology hints are followed, or gone", "service", t.service)
+		case t.why.endpoint.IsValid():
+			log.V(2).Info("Topology hints are not followed", "service", t.service, "level", t.why.level, "reason", t.why.reason, "endpoint", t.why.endpoint)
+		default:
+			log.V(2).Info("Topology hints are not followed", "service", t.service, "level", t.why.level, "reason", t.why.reason)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"fairlead/internal/flannel"
+)
+
+// taintAutoscaler is on a node that the cluster autoscaler is about to delete.
+const taintAutoscaler = "ToBeDeletedByClusterAutoscaler"
+
+// convertNode returns the slim form of a Node.
+func convertNode(in *corev1.Node) (*Node, []Problem) {
+	r := newChecker(kindNode, in.Name, "")
+	if !r.valid("metadata.name", in.Name, validation.IsDNS1123Subdomain) {
+		return nil, r.Problems
+	}
+	out := &Node{
+		Name: in.Name, Created: in.CreationTimestamp.Time,
+		Zone:    in.Labels[corev1.LabelTopologyZone],
+		Leaving: in.DeletionTimestamp != nil,
+	}
+	for _, typ := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP} {
+		for i, a := range in.Status.Addresses {
+			if a.Type != typ {
+				continue
+			}
+			ip, err := parseAddr(a.Address)
+			if err != nil {
+				r.Add(at("status.addresses", i)+".address", "%v", err)
+				continue
+			}
+			out.Addresses = appendNew(out.Addresses, ip)
+		}
+		if out.Underlay == nil {
+			out.Underlay = slices.Clone(out.Addresses)
+		}
+	}
+	if len(in.Spec.PodCIDRs) > 0 {
+		out.PodCIDRs = r.prefixes("spec.podCIDRs", in.Spec.PodCIDRs)
+	} else if in.Spec.PodCIDR != "" {
+		out.PodCIDRs = r.prefixes("spec.podCIDR", []string{in.Spec.PodCIDR})
+	}
+	out.Underlay = r.underlay(in.Annotations[AnnotationUnderlay], out.Underlay)
+	var err error
+	if out.Flannel, err = flannel.ParseLease(in.Annotations); err != nil {
+		r.Add("metadata.annotations", "%v", err)
+	}
+	out.Leaving = out.Leaving || slices.ContainsFunc(in.Spec.Taints, func(t corev1.Taint) bool { return t.Key == taintAutoscaler })
+	return out, r.Problems
+}
+
+// AnnotationUnderlay lists addresses by which a node is reached and sends, before
+// those of its status and separated by commas. Peers send to the first of each family
+// and accept tunnel packets from all.
+const AnnotationUnderlay = "fairlead/underlay-addresses"
+
+// maxUnderlay bounds the addresses of AnnotationUnderlay.
+const maxUnderlay = 8
+
+// underlay returns the addresses of an annotation and then those of the status.
+func (r *checker) underlay(text string, status []netip.Addr) []netip.Addr {
+	if text == "" {
+		return status
+	}
+	var out []netip.Addr
+	words := strings.Split(text, ",")
+	if len(words) > maxUnderlay {
+		r.Add("metadata.annotations", "%s has %d addresses, of which the first %d count", AnnotationUnderlay, len(words), maxUnderlay)
+		words = words[:maxUnderlay]
+	}
+	for _, w := range words {
+		ip, err := parseAddr(strings.TrimSpace(w))
+		if err != nil {
+			r.Add("metadata.annotations", "%s: %v", AnnotationUnderlay, err)
+			continue
+		}
+		out = appendNew(out, ip)
+	}
+	for _, ip := range status {
+		out = appendNew(out, ip)
+	}
+	return out
+}

@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"net/netip"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/healthcheck"
+)
+
+// Health is told about which Services load balancers ask this node; see
+// healthcheck.Server for the contract.
+type Health interface {
+	Set(svc healthcheck.Name, port uint16)
+	SetLocal(svc healthcheck.Name, local int)
+	Delete(svc healthcheck.Name)
+	Serve(on []netip.Prefix)
+}
+
+// healthPorts is the contest for healthCheckNodePorts. The API server gives each
+// port to one Service; files may not.
+type healthPorts struct {
+	*contest[uint16, int]                                   // the value is the number of endpoints on this node
+	waiting               map[types.NamespacedName]struct{} // to be published
+	on                    []netip.Prefix
+}
+
+func newHealthPorts() *healthPorts {
+	return &healthPorts{newContest[uint16, int](nil), map[types.NamespacedName]struct{}{}, nil}
+}
+
+// settle writes down who lost a port since the last call.
+func (h *healthPorts) settle(book *Book) {
+	for _, key := range h.takeStale() {
+		h.waiting[key] = struct{}{}
+		book.Set(byHealthPort, objectKey{kindService, key.String()}, lostHealthPorts(h.contest, key))
+	}
+}
+
+// publish passes on what changed. Ports do not wait for the kernel; the number of
+// endpoints is passed on once connections reach them, when programmed is set.
+func (h *healthPorts) publish(to Health, programmed bool) {
+	if to == nil {
+		clear(h.waiting)
+		return
+	}
+	to.Serve(h.on)
+	for key := range h.waiting {
+		name := healthcheck.Name(key)
+		mine := h.of(key)
+		if len(mine) == 0 || h.owner(mine[0].key) != mine[0] {
+			to.Delete(name)
+			delete(h.waiting, key)
+			continue
+		}
+		to.Set(name, mine[0].key)
+		if programmed {
+			to.SetLocal(name, mine[0].value)
+			delete(h.waiting, key)
+		}
+	}
+}
+
+// HealthCheck notes why a Service's healthCheckNodePort cannot be served, or
+// with nil that it is served again.
+func HealthCheck(b *Book, svc healthcheck.Name, err error) {
+	r := NewReport(kindService, svc.String())
+	if err != nil {
+		r.Add(fieldHealthPort, "%v; tried again", err)
+	}
+	b.Set(byHealthCheck, objectKey{kindService, svc.String()}, r.Problems)
+}

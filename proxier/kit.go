@@ -1,0 +1,220 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package proxiertest holds what the tests of several packages share.
+package proxier
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/component-base/metrics"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"fairlead/internal/inet"
+)
+
+// mustPrefixes parses CIDRs.
+func mustPrefixes(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+// values compares netip values and others that have unexported fields.
+var values = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmpopts.EquateEmpty(),
+}
+
+// mustAddrs parses addresses.
+func mustAddrs(list ...string) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range list {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out
+}
+
+// errText is empty for nil.
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// problemTexts prints problems, sorted.
+func problemTexts(ps []Problem) []string {
+	var out []string
+	for _, p := range ps {
+		out = append(out, p.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// endpoints reads a list such as "a1 b2/draining c3/z1/nb": endpoint 2 of node-b
+// (10.244.2.2), and so on. What stands behind a slash is a state, a zone hint
+// or a node hint.
+func endpoints(t *testing.T, spec string) []Endpoint {
+	t.Helper()
+	var out []Endpoint
+	for _, word := range strings.Fields(spec) {
+		name, rest, _ := strings.Cut(word, "/")
+		var id byte
+		if _, err := fmt.Sscanf(name[1:], "%d", &id); err != nil {
+			t.Fatalf("%q: %v", word, err)
+		}
+		ep := Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, name[0] - 'a' + 1, id}), Ready: true, Serving: true}
+		if name[0] != '-' {
+			ep.Node = "node-" + name[:1]
+		} else {
+			ep.Addr = netip.AddrFrom4([4]byte{10, 244, 0, id})
+		}
+		for _, opt := range strings.FieldsFunc(rest, func(r rune) bool { return r == '/' }) {
+			switch {
+			case opt == "draining":
+				ep.Ready, ep.Terminating = false, true
+			case opt == "gone":
+				ep.Ready, ep.Serving, ep.Terminating = false, false, true
+			case opt == "unready":
+				ep.Ready, ep.Serving = false, false
+			case opt == "serving": // neither ready nor terminating
+				ep.Ready = false
+			case opt[0] == 'z':
+				ep.ForZones = append(ep.ForZones, opt)
+			case opt[0] == 'n':
+				ep.ForNodes = append(ep.ForNodes, "node-"+opt[1:])
+			default:
+				t.Fatalf("%q: what is %q?", word, opt)
+			}
+		}
+		out = append(out, ep)
+	}
+	return out
+}
+
+// webService has every kind of frontend in IPv4.
+func webService() *Service {
+	return &Service{
+		Key:             types.NamespacedName{Namespace: "default", Name: "web"},
+		ClusterIPs:      []netip.Addr{netip.MustParseAddr("10.96.0.10")},
+		ExternalIPs:     []netip.Addr{netip.MustParseAddr("198.51.100.1")},
+		LoadBalancerIPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
+		Ports:           []ServicePort{{Name: "http", Proto: inet.TCP, Port: 80, NodePort: 30080}},
+	}
+}
+
+func slicesOf(t *testing.T, eps string) []*Slice {
+	t.Helper()
+	return []*Slice{{Ports: []SlicePort{{"http", inet.TCP, 8080}}, Endpoints: endpoints(t, eps)}}
+}
+
+// benchSlice returns the slice of Service number n, with many endpoints.
+func benchSlice(n, endpoints int) *discoveryv1.EndpointSlice {
+	s := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: fmt.Sprintf("svc-%d-abcde", n),
+			Labels: map[string]string{discoveryv1.LabelServiceName: fmt.Sprintf("svc-%d", n)},
+		},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080), Protocol: ptr.To(corev1.ProtocolTCP)}},
+	}
+	for i := range endpoints {
+		id := n*endpoints + i
+		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
+			Addresses:  []string{fmt.Sprintf("10.%d.%d.%d", 1+id>>16, id>>8&255, id&255)},
+			Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true), Serving: ptr.To(true), Terminating: ptr.To(false)},
+			NodeName:   ptr.To(fmt.Sprintf("node-%d", id%100)),
+			TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: "default", Name: fmt.Sprintf("svc-%d-7d4b9c6f5-%05d", n, i), UID: "0b6a2c1e-0000-4000-8000-000000000000"},
+		})
+	}
+	return s
+}
+
+// benchService returns Service number n.
+func benchService(n int) *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("svc-%d", n)},
+		Spec: corev1.ServiceSpec{
+			ClusterIP: fmt.Sprintf("10.96.%d.%d", n>>8, n&255),
+			Ports:     []corev1.ServicePort{{Name: "http", Port: 80, Protocol: corev1.ProtocolTCP}},
+		},
+	}
+}
+
+// eventually waits until ok, or fails the test.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute) // of a loaded machine, with the race detector
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// name is in the namespace default.
+func nameOf(s string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "default", Name: s}
+}
+
+// scrape returns all counters and gauges, sorted.
+func scrape(t *testing.T, registry metrics.Gatherer) []string {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			s := f.GetName()
+			for _, l := range m.GetLabel() {
+				s += " " + l.GetName() + "=" + l.GetValue()
+			}
+			out = append(out, fmt.Sprint(s, " ", m.GetCounter().GetValue()+m.GetGauge().GetValue()))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// connections gathers the series by the values of their labels.
+func connections(t *testing.T, from metrics.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != "fairlead_backend_connections_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			out[labels["namespace"]+" "+labels["name"]+" "+labels["port"]+" "+labels["endpoint"]] = m.GetCounter().GetValue()
+		}
+	}
+	return out
+}

@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Kinds of objects, as they are named in problems.
+const (
+	kindService     = "Service"
+	kindSlice       = "EndpointSlice"
+	kindNode        = "Node"
+	kindServiceCIDR = "ServiceCIDR"
+	kindPod         = "Pod"
+	kindFile        = "File"
+)
+
+// fieldHealthPort is the field of a Service whose problems have Events of their own.
+const fieldHealthPort = "spec.healthCheckNodePort"
+
+// Problem is one thing that is wrong with one object. The object, or the field,
+// is left out; everything else goes on.
+type Problem struct {
+	Kind  string    // "Service", "EndpointSlice", "Node", ...
+	Name  string    // namespace/name, or name
+	Field string    // for example spec.ports[1].port
+	Text  string    // what is wrong, with the value
+	UID   types.UID // of the object, for Events; empty where it is not known
+}
+
+// String returns, for example,
+// `Service default/web: spec.clusterIPs[0]: "10.0.0.300" is not an IP address`.
+func (p Problem) String() string {
+	s := p.Kind + " " + p.Name
+	if p.Field != "" {
+		s += ": " + p.Field
+	}
+	return s + ": " + p.Text
+}
+
+func compareProblems(a, b Problem) int {
+	return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name),
+		strings.Compare(a.Field, b.Field), strings.Compare(a.Text, b.Text))
+}
+
+// Report collects what is wrong with one object.
+type Report struct {
+	Kind, Name string
+	UID        types.UID // empty where it is not known
+	Problems   []Problem
+}
+
+// NewReport returns a Report without problems. A name that would do something to
+// a terminal or a log is quoted.
+func NewReport(kind, name string) *Report { return &Report{Kind: kind, Name: printable(name)} }
+
+// printable quotes a name that would do something to a terminal or a log.
+func printable(name string) string {
+	if q := strconv.Quote(name); q != `"`+name+`"` {
+		return q
+	}
+	return name
+}
+
+// Add notes a problem with a field; an empty field is the object as a whole.
+func (r *Report) Add(field, format string, args ...any) {
+	r.Problems = append(r.Problems, Problem{Kind: r.Kind, Name: r.Name, UID: r.UID, Field: field, Text: fmt.Sprintf(format, args...)})
+}

@@ -1,0 +1,44 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/component-base/metrics"
+)
+
+// TestTallyIsWhole scrapes while values change: never fewer than there are.
+func TestTallyIsWhole(t *testing.T) {
+	registry := metrics.NewKubeRegistry()
+	m := NewMetrics(registry.MustRegister)
+	problems := map[string]int{kindService: 500, kindSlice: 500}
+	m.report(problems)
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				m.report(problems)
+			}
+		}
+	})
+	want := []string{"fairlead_problems kind=EndpointSlice 500", "fairlead_problems kind=Service 500"}
+	for range 200 {
+		got := slices.DeleteFunc(scrape(t, registry), func(s string) bool { return !strings.HasPrefix(s, "fairlead_problems ") })
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+			break
+		}
+	}
+	close(stop)
+	writer.Wait()
+}
