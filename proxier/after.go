@@ -9,6 +9,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/overlay"
+	"fairlead/proxier/objects"
 )
 
 // tellFlows passes on which backends changed. It comes after the commit, because
@@ -71,11 +72,11 @@ func (p *Proxier) tellOverlay() {
 // OverlayReport takes over what keeps parts of the overlay of a node from
 // working.
 func OverlayReport(s *Store, node string, r *overlay.Report) {
-	problems := make([]Problem, len(r.Problems))
+	problems := make([]objects.Problem, len(r.Problems))
 	for i, p := range r.Problems {
-		problems[i] = Problem{Kind: kindNode, Name: cmp.Or(p.Node, node), Field: p.Field, Text: p.Text}
+		problems[i] = objects.Problem{Kind: objects.KindNode, Name: cmp.Or(p.Node, node), Field: p.Field, Text: p.Text}
 	}
-	s.Book().Set(byOverlay, objectKey{kindNode, node}, problems)
+	s.Book().Set(byOverlay, objects.Key{Kind: objects.KindNode, Name: node}, problems)
 	s.Update(func(tx *Tx) { tx.SetTunnelAddrs(r.Tunnel.Own) })
 }
 

@@ -12,20 +12,21 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
+	"fairlead/proxier/objects"
 )
 
-func benchObjects(n, endpoints int) (*Service, *Slice) {
+func benchObjects(n, endpoints int) (*objects.Service, *objects.Slice) {
 	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("service-%d", n)}
-	svc := &Service{
+	svc := &objects.Service{
 		Key:        key,
 		ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, byte(n >> 8), byte(n)})},
-		Ports:      []ServicePort{{Name: "http", Proto: inet.TCP, Port: 80}},
+		Ports:      []objects.ServicePort{{Name: "http", Proto: inet.TCP, Port: 80}},
 	}
-	s := &Slice{Key: types.NamespacedName{Namespace: "default", Name: key.Name + "-1"}, Service: key,
-		Ports: []SlicePort{{Name: "http", Proto: inet.TCP, Port: 8080}}}
+	s := &objects.Slice{Key: types.NamespacedName{Namespace: "default", Name: key.Name + "-1"}, Service: key,
+		Ports: []objects.SlicePort{{Name: "http", Proto: inet.TCP, Port: 8080}}}
 	for i := range endpoints {
 		id := n*endpoints + i
-		s.Endpoints = append(s.Endpoints, Endpoint{
+		s.Endpoints = append(s.Endpoints, objects.Endpoint{
 			Addr: netip.AddrFrom4([4]byte{10, 128 + byte(id>>16), byte(id >> 8), byte(id)}), Ready: true, Serving: true,
 			Node: fmt.Sprint("node-", i),
 		})
@@ -41,7 +42,7 @@ func BenchmarkResolve(b *testing.B) {
 			self := &Self{Name: "node-1"}
 			b.ReportAllocs()
 			for b.Loop() {
-				if got := resolve(svc, []*Slice{slice}, self); len(got) != 1 {
+				if got := resolve(svc, []*objects.Slice{slice}, self); len(got) != 1 {
 					b.Fatalf("%d frontends, want 1", len(got))
 				}
 			}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"fairlead/proxier/objects"
 )
 
 // Book keeps every problem by who reported it and about which object. Each
@@ -17,28 +19,28 @@ type Book struct {
 	changed chan struct{}
 
 	mu      sync.Mutex
-	entries map[bookEntry][]Problem
-	known   map[Problem]int  // reporters that say it
-	pending map[Problem]bool // changed since Take; the value is whether it was known then
+	entries map[bookEntry][]objects.Problem
+	known   map[objects.Problem]int  // reporters that say it
+	pending map[objects.Problem]bool // changed since Take; the value is whether it was known then
 	byKind  map[string]int
 }
 
 type bookEntry struct {
 	reporter string
-	about    objectKey
+	about    objects.Key
 }
 
 // NewBook returns an empty Book.
 func NewBook() *Book {
 	return &Book{
 		changed: make(chan struct{}, 1),
-		entries: map[bookEntry][]Problem{}, known: map[Problem]int{}, pending: map[Problem]bool{}, byKind: map[string]int{},
+		entries: map[bookEntry][]objects.Problem{}, known: map[objects.Problem]int{}, pending: map[objects.Problem]bool{}, byKind: map[string]int{},
 	}
 }
 
 // Set replaces the problems that a reporter has with an object; none clears
 // them. The slice belongs to the Book afterwards.
-func (b *Book) Set(reporter string, about objectKey, problems []Problem) {
+func (b *Book) Set(reporter string, about objects.Key, problems []objects.Problem) {
 	at := bookEntry{reporter, about}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -64,7 +66,7 @@ func (b *Book) Set(reporter string, about objectKey, problems []Problem) {
 }
 
 // add counts the reporters of a problem.
-func (b *Book) add(p Problem, n int) {
+func (b *Book) add(p objects.Problem, n int) {
 	before := b.known[p]
 	after := before + n
 	if after == 0 {
@@ -90,7 +92,7 @@ func (b *Book) Changed() <-chan struct{} { return b.changed }
 
 // Take returns the problems that appeared and those that disappeared since it
 // was last called, sorted.
-func (b *Book) Take() (fresh, gone []Problem) {
+func (b *Book) Take() (fresh, gone []objects.Problem) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
@@ -105,16 +107,16 @@ func (b *Book) Take() (fresh, gone []Problem) {
 		}
 	}
 	clear(b.pending)
-	slices.SortFunc(fresh, compareProblems)
-	slices.SortFunc(gone, compareProblems)
+	slices.SortFunc(fresh, objects.CompareProblems)
+	slices.SortFunc(gone, objects.CompareProblems)
 	return fresh, gone
 }
 
 // Problems returns all problems, each once, sorted.
-func (b *Book) Problems() []Problem {
+func (b *Book) Problems() []objects.Problem {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(b.known), compareProblems)
+	return slices.SortedFunc(maps.Keys(b.known), objects.CompareProblems)
 }
 
 // Counts returns the number of problems by the kind of the object.
@@ -128,9 +130,9 @@ func (b *Book) Counts() map[string]int {
 // about names the part of it, for example a kernel setting. It replaces what was
 // last said about that part; no text clears it.
 func (b *Book) NodeReport(node, about string, texts []string) {
-	problems := make([]Problem, len(texts))
+	problems := make([]objects.Problem, len(texts))
 	for i, text := range texts {
-		problems[i] = Problem{Kind: kindNode, Name: node, Field: about, Text: text}
+		problems[i] = objects.Problem{Kind: objects.KindNode, Name: node, Field: about, Text: text}
 	}
-	b.Set(about, objectKey{kindNode, node}, problems)
+	b.Set(about, objects.Key{Kind: objects.KindNode, Name: node}, problems)
 }

@@ -6,21 +6,23 @@ package proxier
 import (
 	"fmt"
 	"testing"
+
+	"fairlead/proxier/objects"
 )
 
 // TestBook makes one change after another and checks what appears, what
 // disappears, and whether the reader is woken.
 func TestBook(t *testing.T) {
 	b := NewBook()
-	web := objectKey{kindService, "default/web"}
-	bad := func(texts ...string) []Problem {
-		var out []Problem
+	web := objects.Key{Kind: objects.KindService, Name: "default/web"}
+	bad := func(texts ...string) []objects.Problem {
+		var out []objects.Problem
 		for _, text := range texts {
-			out = append(out, Problem{Kind: kindService, Name: web.name, Text: text})
+			out = append(out, objects.Problem{Kind: objects.KindService, Name: web.Name, Text: text})
 		}
 		return out
 	}
-	node := []Problem{{Kind: kindNode, Name: "a", Text: "bad"}}
+	node := []objects.Problem{{Kind: objects.KindNode, Name: "a", Text: "bad"}}
 	for _, step := range []struct {
 		name        string
 		change      func()
@@ -38,8 +40,8 @@ func TestBook(t *testing.T) {
 		{"there and back", func() { b.Set("x", web, nil); b.Set("x", web, bad("3")) }, true, 0, 0, "map[Service:1]"},
 		{"back and there", func() { b.Set("y", web, bad("4")); b.Set("y", web, nil) }, true, 0, 0, "map[Service:1]"},
 		{"twice in one list", func() { b.Set("x", web, bad("3", "3")) }, true, 0, 0, "map[Service:1]"},
-		{"another kind", func() { b.Set("x", objectKey{kindNode, "a"}, node) }, true, 1, 0, "map[Node:1 Service:1]"},
-		{"all gone", func() { b.Set("x", objectKey{kindNode, "a"}, nil); b.Set("x", web, nil) }, true, 0, 2, "map[]"},
+		{"another kind", func() { b.Set("x", objects.Key{Kind: objects.KindNode, Name: "a"}, node) }, true, 1, 0, "map[Node:1 Service:1]"},
+		{"all gone", func() { b.Set("x", objects.Key{Kind: objects.KindNode, Name: "a"}, nil); b.Set("x", web, nil) }, true, 0, 2, "map[]"},
 	} {
 		step.change()
 		woken := false

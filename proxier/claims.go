@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/inet"
+	"fairlead/proxier/objects"
 )
 
 // claims is the contest for frontends. Several Services may ask for one address
@@ -22,7 +23,7 @@ func newClaims() claims {
 
 // set replaces the claims of a Service, nil for one that is gone, and returns
 // the addresses whose owner, or what the owner wants, may have changed, sorted.
-func (c claims) set(key types.NamespacedName, svc *Service, list []claim) []inet.Addr {
+func (c claims) set(key types.NamespacedName, svc *objects.Service, list []claim) []inet.Addr {
 	who := subject{NamespacedName: key}
 	wishes := make([]wish[inet.Addr, claim], len(list))
 	for i := range list {
@@ -43,15 +44,15 @@ func (u use) class() uint8 {
 }
 
 // problems reports the addresses that a Service asks for and does not get.
-func (c claims) problems(svc types.NamespacedName) []Problem {
-	var out []Problem
+func (c claims) problems(svc types.NamespacedName) []objects.Problem {
+	var out []objects.Problem
 	c.lost(svc, func(mine, owner *contender[inet.Addr, claim]) {
 		reason := why(owner.rank, mine.rank)
 		if owner.value.use == useClusterIP && mine.value.use != useClusterIP {
 			reason = "whose ClusterIP it is"
 		}
-		out = append(out, Problem{
-			Kind: kindService, Name: svc.String(), UID: mine.subject.UID, Field: mine.value.field,
+		out = append(out, objects.Problem{
+			Kind: objects.KindService, Name: svc.String(), UID: mine.subject.UID, Field: mine.value.field,
 			Text: fmt.Sprintf("%s belongs to Service %s, %s", describeAddr(mine.key), owner.subject, reason),
 		})
 	})

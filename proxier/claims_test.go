@@ -16,6 +16,8 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 var contestedKey = inet.Addr{IP: netip.MustParseAddr("203.0.113.1"), Port: 80, Proto: inet.TCP}
@@ -31,7 +33,7 @@ func (r rival) claim(c claims) []inet.Addr {
 	fields := map[use]string{useClusterIP: "spec.clusterIPs", useNodePort: "spec.ports.nodePort", useLoadBalancer: "status.loadBalancer.ingress", useExternalIP: "spec.externalIPs"}
 	f := nat.Frontend{Owner: "default/" + r.name, Backends: make([]nat.Backend, 2)}
 	key := types.NamespacedName{Namespace: "default", Name: r.name}
-	return c.set(key, &Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
+	return c.set(key, &objects.Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
 		[]claim{{key: contestedKey, frontend: f, field: fields[r.use], use: r.use}})
 }
 
@@ -77,7 +79,7 @@ func TestClaims(t *testing.T) {
 					tt.rivals[i].claim(c)
 				}
 				tt.rivals[random.IntN(len(tt.rivals))].claim(c) // an update changes nothing
-				if diff := cmp.Diff(tt.told, problemTexts(allProblems(c))); diff != "" {
+				if diff := cmp.Diff(tt.told, proxiertest.ProblemTexts(allProblems(c))); diff != "" {
 					t.Fatalf("problems (-want +got):\n%s", diff)
 				}
 				for i, r := range tt.rivals {
@@ -106,8 +108,8 @@ func TestClaimsMove(t *testing.T) {
 	at := func(n byte) []claim {
 		return []claim{{key: inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}), Port: 80, Proto: inet.TCP}}}
 	}
-	c.set(svc, &Service{Key: svc}, at(1))
-	got := fmt.Sprint(c.set(svc, &Service{Key: svc}, at(2)))
+	c.set(svc, &objects.Service{Key: svc}, at(1))
+	got := fmt.Sprint(c.set(svc, &objects.Service{Key: svc}, at(2)))
 	if want := "[10.96.0.1:80/tcp 10.96.0.2:80/tcp]"; got != want {
 		t.Errorf("affected: %s, want %s", got, want)
 	}
@@ -138,8 +140,8 @@ func TestClaimsStale(t *testing.T) {
 	}
 }
 
-func allProblems(c claims) []Problem {
-	var out []Problem
+func allProblems(c claims) []objects.Problem {
+	var out []objects.Problem
 	for svc := range c.bySubject {
 		out = append(out, c.problems(svc)...)
 	}

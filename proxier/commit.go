@@ -11,6 +11,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat/apply"
+	"fairlead/proxier/objects"
 )
 
 // commitAll makes the kernel equal to what is wanted, in rounds of bounded length.
@@ -44,7 +45,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	for _, key := range r.Changed {
 		if _, was := p.refused[key]; was {
 			delete(p.refused, key)
-			p.book.Set(byKernel, objectKey{kindService, key.String()}, nil)
+			p.book.Set(byKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, nil)
 		}
 	}
 	for _, c := range r.Chains {
@@ -58,13 +59,13 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 
 // refuse reports a frontend that the kernel refused.
 func (p *Proxier) refuse(key inet.Addr, err error) {
-	problem := Problem{Kind: kindService, Name: key.String(), Text: fmt.Sprintf("the kernel refuses to remove this frontend: %v", err)}
+	problem := objects.Problem{Kind: objects.KindService, Name: key.String(), Text: fmt.Sprintf("the kernel refuses to remove this frontend: %v", err)}
 	if c := p.desired.claims.owner(key); c != nil {
 		problem.Name, problem.UID = c.value.frontend.Owner, c.subject.UID
 		problem.Field = c.value.field
 		problem.Text = fmt.Sprintf("the kernel refuses %s: %v", describeAddr(key), err)
 	}
 	p.refused[key] = struct{}{}
-	p.book.Set(byKernel, objectKey{kindService, key.String()}, []Problem{problem})
+	p.book.Set(byKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, []objects.Problem{problem})
 	p.metrics.refusals.Inc()
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/objects"
 )
 
 // A contest decides which object gets a key that several objects ask for, for
@@ -61,7 +63,7 @@ func newContest[K comparable, V any](weigh func(V) int) *contest[K, V] {
 }
 
 func (c *contender[K, V]) compare(o *contender[K, V]) int {
-	return cmp.Or(cmp.Compare(c.class, o.class), c.since.Compare(o.since), compareNames(c.subject.NamespacedName, o.subject.NamespacedName))
+	return cmp.Or(cmp.Compare(c.class, o.class), c.since.Compare(o.since), objects.CompareNames(c.subject.NamespacedName, o.subject.NamespacedName))
 }
 
 // set replaces the claims of an object, each key at most once, and returns the
@@ -201,7 +203,7 @@ func (c *contest[K, V]) takeStale() []types.NamespacedName {
 	if len(c.stale) == 0 {
 		return nil
 	}
-	out := slices.SortedFunc(maps.Keys(c.stale), compareNames)
+	out := slices.SortedFunc(maps.Keys(c.stale), objects.CompareNames)
 	clear(c.stale)
 	return out
 }

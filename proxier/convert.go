@@ -10,6 +10,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"fairlead/proxier/objects"
 )
 
 // The convert functions are pure. Each returns the slim form of an object and
@@ -18,33 +20,33 @@ import (
 // nil for an object that says nothing to this node.
 
 // convertServiceCIDR returns the slim form of a ServiceCIDR.
-func convertServiceCIDR(in *networkingv1.ServiceCIDR) (*ServiceCIDR, []Problem) {
-	r := newChecker(kindServiceCIDR, in.Name, "")
+func convertServiceCIDR(in *networkingv1.ServiceCIDR) (*objects.ServiceCIDR, []objects.Problem) {
+	r := newChecker(objects.KindServiceCIDR, in.Name, "")
 	if !r.valid("metadata.name", in.Name, validation.IsDNS1123Subdomain) {
 		return nil, r.Problems
 	}
-	return &ServiceCIDR{Name: in.Name, CIDRs: r.prefixes("spec.cidrs", in.Spec.CIDRs)}, r.Problems
+	return &objects.ServiceCIDR{Name: in.Name, CIDRs: r.prefixes("spec.cidrs", in.Spec.CIDRs)}, r.Problems
 }
 
 // convert reads an object of any kind that the API server is asked for.
-func convert(obj any) (item, error) {
-	var it item
+func convert(obj any) (objects.Object, error) {
+	var it objects.Object
 	switch in := obj.(type) {
 	case *corev1.Service:
-		it.service, it.problems = convertService(in)
-		it.key = objectKey{kindService, namespaced(&in.ObjectMeta)}
+		it.Service, it.Problems = convertService(in)
+		it.Key = objects.Key{Kind: objects.KindService, Name: objects.Namespaced(&in.ObjectMeta)}
 	case *discoveryv1.EndpointSlice:
-		it.slice, it.problems = convertSlice(in)
-		it.key = objectKey{kindSlice, namespaced(&in.ObjectMeta)}
+		it.Slice, it.Problems = convertSlice(in)
+		it.Key = objects.Key{Kind: objects.KindSlice, Name: objects.Namespaced(&in.ObjectMeta)}
 	case *corev1.Node:
-		it.node, it.problems = convertNode(in)
-		it.key = objectKey{kindNode, in.Name}
+		it.Node, it.Problems = convertNode(in)
+		it.Key = objects.Key{Kind: objects.KindNode, Name: in.Name}
 	case *networkingv1.ServiceCIDR:
-		it.CIDR, it.problems = convertServiceCIDR(in)
-		it.key = objectKey{kindServiceCIDR, in.Name}
+		it.CIDR, it.Problems = convertServiceCIDR(in)
+		it.Key = objects.Key{Kind: objects.KindServiceCIDR, Name: in.Name}
 	case *corev1.Pod:
-		it.pod, it.problems = convertPod(in)
-		it.key = objectKey{kindPod, namespaced(&in.ObjectMeta)}
+		it.Pod, it.Problems = convertPod(in)
+		it.Key = objects.Key{Kind: objects.KindPod, Name: objects.Namespaced(&in.ObjectMeta)}
 	default:
 		return it, fmt.Errorf("convert %T: not a kind that was asked for", obj)
 	}

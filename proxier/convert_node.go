@@ -13,18 +13,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"fairlead/internal/flannel"
+	"fairlead/proxier/objects"
 )
 
 // taintAutoscaler is on a node that the cluster autoscaler is about to delete.
 const taintAutoscaler = "ToBeDeletedByClusterAutoscaler"
 
 // convertNode returns the slim form of a Node.
-func convertNode(in *corev1.Node) (*Node, []Problem) {
-	r := newChecker(kindNode, in.Name, "")
+func convertNode(in *corev1.Node) (*objects.Node, []objects.Problem) {
+	r := newChecker(objects.KindNode, in.Name, "")
 	if !r.valid("metadata.name", in.Name, validation.IsDNS1123Subdomain) {
 		return nil, r.Problems
 	}
-	out := &Node{
+	out := &objects.Node{
 		Name: in.Name, Created: in.CreationTimestamp.Time,
 		Zone:    in.Labels[corev1.LabelTopologyZone],
 		Leaving: in.DeletionTimestamp != nil,
@@ -39,7 +40,7 @@ func convertNode(in *corev1.Node) (*Node, []Problem) {
 				r.Add(at("status.addresses", i)+".address", "%v", err)
 				continue
 			}
-			out.Addresses = appendNew(out.Addresses, ip)
+			out.Addresses = objects.AppendNew(out.Addresses, ip)
 		}
 		if out.Underlay == nil {
 			out.Underlay = slices.Clone(out.Addresses)
@@ -84,10 +85,10 @@ func (r *checker) underlay(text string, status []netip.Addr) []netip.Addr {
 			r.Add("metadata.annotations", "%s: %v", AnnotationUnderlay, err)
 			continue
 		}
-		out = appendNew(out, ip)
+		out = objects.AppendNew(out, ip)
 	}
 	for _, ip := range status {
-		out = appendNew(out, ip)
+		out = objects.AppendNew(out, ip)
 	}
 	return out
 }

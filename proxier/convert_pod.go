@@ -10,21 +10,23 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"fairlead/proxier/objects"
 )
 
 // convertPod returns the slim form of a Pod, nil for one without ports of its
 // node: most have none, one on the host's network has its own, and one that has
 // ended answers none.
-func convertPod(in *corev1.Pod) (*Pod, []Problem) {
+func convertPod(in *corev1.Pod) (*objects.Pod, []objects.Problem) {
 	if in.Spec.HostNetwork || in.Status.Phase == corev1.PodSucceeded || in.Status.Phase == corev1.PodFailed {
 		return nil, nil
 	}
 	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
-	r := newChecker(kindPod, key.String(), in.UID)
+	r := newChecker(objects.KindPod, key.String(), in.UID)
 	if !r.validKey(key, validation.IsDNS1123Subdomain) {
 		return nil, r.Problems
 	}
-	out := &Pod{Key: key, UID: in.UID, Created: in.CreationTimestamp.Time, Node: in.Spec.NodeName}
+	out := &objects.Pod{Key: key, UID: in.UID, Created: in.CreationTimestamp.Time, Node: in.Spec.NodeName}
 	for i := range in.Spec.Containers {
 		out.Ports = append(out.Ports, r.hostPorts(at("spec.containers", i), in.Spec.Containers[i].Ports)...)
 	}
@@ -56,8 +58,8 @@ func (r *checker) podIPs(s *corev1.PodStatus) []netip.Addr {
 	return r.addrs("status.podIPs", list, parseAddr)
 }
 
-func (r *checker) hostPorts(container string, ports []corev1.ContainerPort) []PodPort {
-	var out []PodPort
+func (r *checker) hostPorts(container string, ports []corev1.ContainerPort) []objects.PodPort {
+	var out []objects.PodPort
 	for i, p := range ports {
 		if p.HostPort == 0 {
 			continue
@@ -68,7 +70,7 @@ func (r *checker) hostPorts(container string, ports []corev1.ContainerPort) []Po
 		proto, ok3 := r.proto(field+".protocol", string(p.Protocol))
 		ip, ok4 := r.hostIP(field+".hostIP", p.HostIP)
 		if ok1 && ok2 && ok3 && ok4 {
-			out = append(out, PodPort{Field: field + ".hostPort", Proto: proto, HostIP: ip, HostPort: host, Port: port})
+			out = append(out, objects.PodPort{Field: field + ".hostPort", Proto: proto, HostIP: ip, HostPort: host, Port: port})
 		}
 	}
 	return out

@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"fairlead/proxier/objects"
 )
 
 // labelServiceProxyName hands a Service to another proxy, whatever the value.
@@ -19,7 +21,7 @@ const labelServiceProxyName = "service.kubernetes.io/service-proxy-name"
 // convertService returns the slim form of a Service, or nil for one that is not
 // for a node to serve: headless, ExternalName, another proxy's, or without an
 // address so far.
-func convertService(in *corev1.Service) (*Service, []Problem) {
+func convertService(in *corev1.Service) (*objects.Service, []objects.Problem) {
 	if _, other := in.Labels[labelServiceProxyName]; other {
 		return nil, nil
 	}
@@ -28,12 +30,12 @@ func convertService(in *corev1.Service) (*Service, []Problem) {
 		return nil, nil
 	}
 	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
-	r := newChecker(kindService, key.String(), in.UID)
+	r := newChecker(objects.KindService, key.String(), in.UID)
 	// RelaxedServiceNameValidation (KEP-5311) lets names begin with a digit.
 	if !r.validKey(key, validation.IsDNS1123Label) {
 		return nil, r.Problems
 	}
-	out := &Service{Key: key, UID: in.UID, Created: in.CreationTimestamp.Time}
+	out := &objects.Service{Key: key, UID: in.UID, Created: in.CreationTimestamp.Time}
 	if out.ClusterIPs = r.onePerFamily(field, ips); len(out.ClusterIPs) == 0 {
 		return nil, r.Problems
 	}
@@ -98,25 +100,25 @@ func (r *checker) ingress(in *corev1.Service) []netip.Addr {
 			r.Add(at("status.loadBalancer.ingress", i)+".ip", "%v", err)
 			continue
 		}
-		out = appendNew(out, ip)
+		out = objects.AppendNew(out, ip)
 	}
 	return out
 }
 
 // servicePorts returns the valid ports, each number and protocol once.
-func (r *checker) servicePorts(in []corev1.ServicePort) []ServicePort {
-	var out []ServicePort
+func (r *checker) servicePorts(in []corev1.ServicePort) []objects.ServicePort {
+	var out []objects.ServicePort
 	for i := range in {
 		field := at("spec.ports", i)
 		p, ok := r.servicePort(field, &in[i])
 		if !ok {
 			continue
 		}
-		if slices.ContainsFunc(out, func(o ServicePort) bool { return o.Port == p.Port && o.Proto == p.Proto }) {
+		if slices.ContainsFunc(out, func(o objects.ServicePort) bool { return o.Port == p.Port && o.Proto == p.Proto }) {
 			r.Add(field+".port", "%d/%s is there already", p.Port, p.Proto)
 			continue
 		}
-		if p.NodePort != 0 && slices.ContainsFunc(out, func(o ServicePort) bool { return o.NodePort == p.NodePort && o.Proto == p.Proto }) {
+		if p.NodePort != 0 && slices.ContainsFunc(out, func(o objects.ServicePort) bool { return o.NodePort == p.NodePort && o.Proto == p.Proto }) {
 			r.Add(field+".nodePort", "%d/%s is there already", p.NodePort, p.Proto)
 			p.NodePort = 0
 		}
@@ -125,8 +127,8 @@ func (r *checker) servicePorts(in []corev1.ServicePort) []ServicePort {
 	return out
 }
 
-func (r *checker) servicePort(field string, in *corev1.ServicePort) (ServicePort, bool) {
-	out := ServicePort{Name: in.Name}
+func (r *checker) servicePort(field string, in *corev1.ServicePort) (objects.ServicePort, bool) {
+	out := objects.ServicePort{Name: in.Name}
 	named := r.portName(field+".name", in.Name)
 	var known, valid bool
 	out.Proto, known = r.proto(field+".protocol", string(in.Protocol))

@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"fairlead/internal/inet"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestConvertService changes one thing of a Service that is fine.
@@ -22,55 +24,55 @@ func TestConvertService(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		change   func(*corev1.Service)
-		want     func(*Service) // nil: no object
+		want     func(*objects.Service) // nil: no object
 		problems []string
 	}{
-		{"as it is", func(*corev1.Service) {}, func(*Service) {}, nil},
+		{"as it is", func(*corev1.Service) {}, func(*objects.Service) {}, nil},
 		{"other proxy", func(s *corev1.Service) { s.Labels = map[string]string{labelServiceProxyName: ""} }, nil, nil},
-		{"headless label", func(s *corev1.Service) { s.Labels = map[string]string{corev1.IsHeadlessService: ""} }, func(*Service) {}, nil},
+		{"headless label", func(s *corev1.Service) { s.Labels = map[string]string{corev1.IsHeadlessService: ""} }, func(*objects.Service) {}, nil},
 		{"external name", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }, nil, nil},
 		{"headless", func(s *corev1.Service) { s.Spec.ClusterIP = "None" }, nil, nil},
 		{"headless, new field", func(s *corev1.Service) { s.Spec.ClusterIP, s.Spec.ClusterIPs = "", []string{"None"} }, nil, nil},
 		{"no address yet", func(s *corev1.Service) { s.Spec.ClusterIP = "" }, nil, nil},
 		{"bad address", func(s *corev1.Service) { s.Spec.ClusterIP = "10.96" }, nil, []string{`spec.clusterIP: "10.96" is not an IP address`}},
 		{"one family is bad", func(s *corev1.Service) { s.Spec.ClusterIPs = []string{"::1", "10.96.0.010"} },
-			func(s *Service) { s.ClusterIPs = mustAddrs("10.96.0.10") }, []string{"spec.clusterIPs[0]: ::1 is a loopback address"}},
+			func(s *objects.Service) { s.ClusterIPs = proxiertest.MustAddrs("10.96.0.10") }, []string{"spec.clusterIPs[0]: ::1 is a loopback address"}},
 		{"dual stack", func(s *corev1.Service) { s.Spec.ClusterIPs = []string{"10.96.0.1", "fd00::1"} },
-			func(s *Service) { s.ClusterIPs = mustAddrs("10.96.0.1", "fd00::1") }, nil},
+			func(s *objects.Service) { s.ClusterIPs = proxiertest.MustAddrs("10.96.0.1", "fd00::1") }, nil},
 		{"one family twice", func(s *corev1.Service) { s.Spec.ClusterIPs = []string{"10.96.0.1", "10.96.0.2"} },
-			func(*Service) {}, []string{"spec.clusterIPs[1]: 10.96.0.2 is a second address of its family"}},
+			func(*objects.Service) {}, []string{"spec.clusterIPs[1]: 10.96.0.2 is a second address of its family"}},
 		{"bad name", func(s *corev1.Service) { s.Name = "We b" }, nil,
 			[]string{`metadata.name: "We b" is not a valid name: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'`}},
 		{"namespace with a dot", func(s *corev1.Service) { s.Namespace = "a.b" }, nil,
 			[]string{`metadata.namespace: "a.b" is not a valid name: must not contain dots`}},
-		{"no ports", func(s *corev1.Service) { s.Spec.Ports = nil }, func(s *Service) { s.Ports = nil }, nil},
+		{"no ports", func(s *corev1.Service) { s.Spec.Ports = nil }, func(s *objects.Service) { s.Ports = nil }, nil},
 		{"external IPs", func(s *corev1.Service) { s.Spec.ExternalIPs = []string{"192.0.2.1", "fe80::1", "fd00::2", "192.0.2.1"} },
-			func(s *Service) { s.ExternalIPs = mustAddrs("192.0.2.1", "fd00::2") }, []string{"spec.externalIPs[1]: fe80::1 is a link-local address"}},
+			func(s *objects.Service) { s.ExternalIPs = proxiertest.MustAddrs("192.0.2.1", "fd00::2") }, []string{"spec.externalIPs[1]: fe80::1 is a link-local address"}},
 		{"ingress", func(s *corev1.Service) {
 			s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{
 				{IP: "192.0.2.1"}, {IP: "192.0.2.2", IPMode: ptr.To(corev1.LoadBalancerIPModeVIP)},
 				{IP: "192.0.2.3", IPMode: ptr.To(corev1.LoadBalancerIPModeProxy)}, {Hostname: "lb.example.com"}, {IP: "lb"},
 			}
-		}, func(s *Service) { s.LoadBalancerIPs = mustAddrs("192.0.2.1", "192.0.2.2") },
+		}, func(s *objects.Service) { s.LoadBalancerIPs = proxiertest.MustAddrs("192.0.2.1", "192.0.2.2") },
 			[]string{`status.loadBalancer.ingress[4].ip: "lb" is not an IP address`}},
 		{"source ranges", func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = []string{" 10.0.0.0/8 ", "any"} },
-			func(s *Service) { s.Restricted, s.SourceRanges = true, mustPrefixes("10.0.0.0/8") },
+			func(s *objects.Service) { s.Restricted, s.SourceRanges = true, proxiertest.MustPrefixes("10.0.0.0/8") },
 			[]string{`spec.loadBalancerSourceRanges[1]: "any" is not a CIDR`}},
 		{"no source range is good", func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = []string{""} },
-			func(s *Service) { s.Restricted = true }, []string{`spec.loadBalancerSourceRanges[0]: "" is not a CIDR`}},
+			func(s *objects.Service) { s.Restricted = true }, []string{`spec.loadBalancerSourceRanges[0]: "" is not a CIDR`}},
 		{"policies", func(s *corev1.Service) {
 			s.Spec.ExternalTrafficPolicy, s.Spec.InternalTrafficPolicy = "Local", &local
 			s.Spec.HealthCheckNodePort = 30001 // not a load balancer
-		}, func(s *Service) { s.ExternalLocal, s.InternalLocal = true, true }, nil},
+		}, func(s *objects.Service) { s.ExternalLocal, s.InternalLocal = true, true }, nil},
 		{"unknown policy", func(s *corev1.Service) { s.Spec.ExternalTrafficPolicy = "local" },
-			func(*Service) {}, []string{`spec.externalTrafficPolicy: "local" is not Cluster or Local; Cluster is used`}},
+			func(*objects.Service) {}, []string{`spec.externalTrafficPolicy: "local" is not Cluster or Local; Cluster is used`}},
 		{"health check", func(s *corev1.Service) {
 			s.Spec.Type, s.Spec.ExternalTrafficPolicy, s.Spec.HealthCheckNodePort = "LoadBalancer", "Local", 30001
-		}, func(s *Service) { s.ExternalLocal, s.HealthCheckNodePort = true, 30001 }, nil},
-		{"health check of no use", func(s *corev1.Service) { s.Spec.Type, s.Spec.HealthCheckNodePort = "LoadBalancer", 30001 }, func(*Service) {}, nil},
+		}, func(s *objects.Service) { s.ExternalLocal, s.HealthCheckNodePort = true, 30001 }, nil},
+		{"health check of no use", func(s *corev1.Service) { s.Spec.Type, s.Spec.HealthCheckNodePort = "LoadBalancer", 30001 }, func(*objects.Service) {}, nil},
 		{"health check port", func(s *corev1.Service) {
 			s.Spec.Type, s.Spec.ExternalTrafficPolicy, s.Spec.HealthCheckNodePort = "LoadBalancer", "Local", -1
-		}, func(s *Service) { s.ExternalLocal = true }, []string{"spec.healthCheckNodePort: -1 is not a port number from 1 to 65535"}},
+		}, func(s *objects.Service) { s.ExternalLocal = true }, []string{"spec.healthCheckNodePort: -1 is not a port number from 1 to 65535"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			in := &corev1.Service{}
@@ -78,16 +80,16 @@ func TestConvertService(t *testing.T) {
 			in.Spec.ClusterIP = "10.96.0.1"
 			in.Spec.Ports = []corev1.ServicePort{{Port: 80}}
 			tc.change(in)
-			var want *Service
+			var want *objects.Service
 			if tc.want != nil {
-				want = &Service{
-					Key: types.NamespacedName{Namespace: "default", Name: "web"}, ClusterIPs: mustAddrs("10.96.0.1"),
-					Ports: []ServicePort{{Proto: inet.TCP, Port: 80}},
+				want = &objects.Service{
+					Key: types.NamespacedName{Namespace: "default", Name: "web"}, ClusterIPs: proxiertest.MustAddrs("10.96.0.1"),
+					Ports: []objects.ServicePort{{Proto: inet.TCP, Port: 80}},
 				}
 				tc.want(want)
 			}
 			got, problems := convertService(in)
-			if diff := cmp.Diff(want, got, values); diff != "" {
+			if diff := cmp.Diff(want, got, proxiertest.Values); diff != "" {
 				t.Errorf("convertService (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.problems, texts(problems)); diff != "" {
@@ -116,8 +118,8 @@ func TestConvertServicePorts(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(manifest), &in); err != nil {
 		t.Fatal(err)
 	}
-	r := newChecker(kindService, "default/web", "")
-	want := []ServicePort{
+	r := newChecker(objects.KindService, "default/web", "")
+	want := []objects.ServicePort{
 		{Name: "http", Proto: inet.TCP, Port: 80, NodePort: 30080},
 		{Name: "dns", Proto: inet.UDP, Port: 53},
 		{Name: "dns-tcp", Proto: inet.TCP, Port: 53},
@@ -168,7 +170,7 @@ func TestConvertAffinity(t *testing.T) {
 		if tc.seconds != nil {
 			in.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: tc.seconds}}
 		}
-		r := newChecker(kindService, "default/web", "")
+		r := newChecker(objects.KindService, "default/web", "")
 		got := r.affinity(in)
 		var problem string
 		if list := texts(r.Problems); len(list) > 0 {

@@ -13,16 +13,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"fairlead/internal/inet"
+	"fairlead/proxier/objects"
 )
 
 // convertSlice returns the slim form of an EndpointSlice, or nil for one that
 // is headless, of domain names, or of no Service.
-func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
+func convertSlice(in *discoveryv1.EndpointSlice) (*objects.Slice, []objects.Problem) {
 	if _, headless := in.Labels[corev1.IsHeadlessService]; headless {
 		return nil, nil
 	}
 	key := types.NamespacedName{Namespace: in.Namespace, Name: in.Name}
-	r := newChecker(kindSlice, key.String(), in.UID)
+	r := newChecker(objects.KindSlice, key.String(), in.UID)
 	if !r.validKey(key, validation.IsDNS1123Subdomain) {
 		return nil, r.Problems
 	}
@@ -39,7 +40,7 @@ func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
 		r.Add("metadata.labels", "label %s is missing, so it belongs to no Service", discoveryv1.LabelServiceName)
 		return nil, r.Problems
 	}
-	out := &Slice{
+	out := &objects.Slice{
 		Key:     key,
 		UID:     in.UID,
 		Service: types.NamespacedName{Namespace: in.Namespace, Name: service},
@@ -47,7 +48,7 @@ func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
 		Ports:   r.slicePorts(in.Ports),
 	}
 	if len(in.Endpoints) > 0 {
-		out.Endpoints = make([]Endpoint, 0, len(in.Endpoints))
+		out.Endpoints = make([]objects.Endpoint, 0, len(in.Endpoints))
 	}
 	for i := range in.Endpoints {
 		if ep, ok := r.endpoint(i, &in.Endpoints[i], out.IPv6); ok {
@@ -62,13 +63,13 @@ func convertSlice(in *discoveryv1.EndpointSlice) (*Slice, []Problem) {
 
 // slicePorts returns the valid ports. A port is found by its name and protocol,
 // so a second one of both is of no use.
-func (r *checker) slicePorts(in []discoveryv1.EndpointPort) []SlicePort {
+func (r *checker) slicePorts(in []discoveryv1.EndpointPort) []objects.SlicePort {
 	type id struct {
 		name  string
 		proto inet.Proto
 	}
 	seen := map[id]struct{}{}
-	var out []SlicePort
+	var out []objects.SlicePort
 	for i := range in {
 		p, ok := r.slicePort(at("ports", i), &in[i])
 		if !ok {
@@ -84,8 +85,8 @@ func (r *checker) slicePorts(in []discoveryv1.EndpointPort) []SlicePort {
 	return out
 }
 
-func (r *checker) slicePort(field string, in *discoveryv1.EndpointPort) (SlicePort, bool) {
-	var out SlicePort
+func (r *checker) slicePort(field string, in *discoveryv1.EndpointPort) (objects.SlicePort, bool) {
+	var out objects.SlicePort
 	if in.Name != nil {
 		out.Name = *in.Name
 	}
@@ -106,19 +107,19 @@ func (r *checker) slicePort(field string, in *discoveryv1.EndpointPort) (SlicePo
 
 // endpoint reads the i-th endpoint. The API calls all its addresses fungible;
 // the first one is used, as kube-proxy does.
-func (r *checker) endpoint(i int, in *discoveryv1.Endpoint, v6 bool) (Endpoint, bool) {
+func (r *checker) endpoint(i int, in *discoveryv1.Endpoint, v6 bool) (objects.Endpoint, bool) {
 	if len(in.Addresses) == 0 {
 		r.Add(at("endpoints", i)+".addresses", "is empty")
-		return Endpoint{}, false
+		return objects.Endpoint{}, false
 	}
 	ip, err := parseUserAddr(in.Addresses[0])
 	if err != nil {
 		r.Add(at("endpoints", i)+".addresses[0]", "%v", err)
-		return Endpoint{}, false
+		return objects.Endpoint{}, false
 	}
 	if ip.Is6() != v6 {
 		r.Add(at("endpoints", i)+".addresses[0]", "%s is not of the slice's addressType %s", ip, addressType(v6))
-		return Endpoint{}, false
+		return objects.Endpoint{}, false
 	}
 	return readEndpoint(ip, in), true
 }
@@ -130,8 +131,8 @@ func addressType(v6 bool) discoveryv1.AddressType {
 	return discoveryv1.AddressTypeIPv4
 }
 
-func readEndpoint(ip netip.Addr, in *discoveryv1.Endpoint) Endpoint {
-	ep := Endpoint{
+func readEndpoint(ip netip.Addr, in *discoveryv1.Endpoint) objects.Endpoint {
+	ep := objects.Endpoint{
 		Addr:        ip,
 		Ready:       isTrue(in.Conditions.Ready, true),
 		Serving:     isTrue(in.Conditions.Serving, true),

@@ -13,6 +13,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"fairlead/internal/inet"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 func TestConvertSlice(t *testing.T) {
@@ -49,20 +51,20 @@ endpoints:
 		t.Fatal(err)
 	}
 	got, problems := convertSlice(in)
-	ips := mustAddrs("fd00::1", "fd00::3", "fd00::4")
-	want := &Slice{
+	ips := proxiertest.MustAddrs("fd00::1", "fd00::3", "fd00::4")
+	want := &objects.Slice{
 		Key:     types.NamespacedName{Namespace: "default", Name: "web-1"},
 		Service: types.NamespacedName{Namespace: "default", Name: "web"},
 		IPv6:    true,
-		Ports:   []SlicePort{{"http", inet.TCP, 8080}, {"", inet.UDP, 53}, {"http", inet.SCTP, 8080}},
-		Endpoints: []Endpoint{
+		Ports:   []objects.SlicePort{{Name: "http", Proto: inet.TCP, Port: 8080}, {Name: "", Proto: inet.UDP, Port: 53}, {Name: "http", Proto: inet.SCTP, Port: 8080}},
+		Endpoints: []objects.Endpoint{
 			{Addr: ips[0], Node: "node-a", Zone: "z1", Ready: true, Serving: true, ForZones: []string{"z1", "z2"}, ForNodes: []string{"node-a"}},
 			{Addr: ips[1], Serving: true, Terminating: true},
 			{Addr: ips[2], Serving: true},
 		},
 		Changed: time.Date(2026, 11, 21, 6, 0, 0, 5e8, time.UTC),
 	}
-	if diff := cmp.Diff(want, got, values); diff != "" {
+	if diff := cmp.Diff(want, got, proxiertest.Values); diff != "" {
 		t.Errorf("convertSlice (-want +got):\n%s", diff)
 	}
 	wantProblems := []string{
@@ -105,7 +107,7 @@ func TestConvertSliceNone(t *testing.T) {
 }
 
 func BenchmarkConvertSlice(b *testing.B) {
-	in := benchSlice(0, 10)
+	in := proxiertest.BenchSlice(0, 10)
 	for b.Loop() {
 		convertSlice(in)
 	}

@@ -11,12 +11,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // values lets cmp look into the value types of objects.
 
 // texts shortens problems of one object to their fields and texts.
-func texts(problems []Problem) []string {
+func texts(problems []objects.Problem) []string {
 	var out []string
 	for _, p := range problems {
 		out = append(out, p.Field+": "+p.Text)
@@ -43,7 +46,7 @@ func TestParseAddr(t *testing.T) {
 		{in: "255.255.255.255", err: "255.255.255.255 is the broadcast address"},
 	} {
 		got, err := parseAddr(tc.in)
-		if errText(err) != tc.err || err == nil && got != netip.MustParseAddr(tc.want) {
+		if proxiertest.ErrText(err) != tc.err || err == nil && got != netip.MustParseAddr(tc.want) {
 			t.Errorf("parseAddr(%q) = %v, %v, want %v, %v", tc.in, got, err, tc.want, tc.err)
 		}
 	}
@@ -67,7 +70,7 @@ func TestParsePrefix(t *testing.T) {
 		{in: "", err: `"" is not a CIDR`},
 	} {
 		got, err := parsePrefix(tc.in)
-		if errText(err) != tc.err || err == nil && got != netip.MustParsePrefix(tc.want) {
+		if proxiertest.ErrText(err) != tc.err || err == nil && got != netip.MustParsePrefix(tc.want) {
 			t.Errorf("parsePrefix(%q) = %v, %v, want %v, %v", tc.in, got, err, tc.want, tc.err)
 		}
 	}
@@ -83,7 +86,7 @@ func TestPrintable(t *testing.T) {
 		"a\u202eb":           `"a\u202eb"`,
 		string([]byte{0xff}): `"\xff"`,
 	} {
-		if got := printable(in); got != want {
+		if got := objects.Printable(in); got != want {
 			t.Errorf("printable(%q) = %s, want %s", in, got, want)
 		}
 	}
@@ -107,13 +110,13 @@ func TestConvertNode(t *testing.T) {
 		}},
 	}
 	got, problems := convertNode(in)
-	want := &Node{
+	want := &objects.Node{
 		Name: "node-a", Zone: "z1", Leaving: true,
-		Addresses: mustAddrs("10.0.0.1", "fd00::1", "192.0.2.1"),
-		Underlay:  mustAddrs("10.0.0.1", "fd00::1"),
-		PodCIDRs:  mustPrefixes("10.244.1.0/24", "fd00::/64"),
+		Addresses: proxiertest.MustAddrs("10.0.0.1", "fd00::1", "192.0.2.1"),
+		Underlay:  proxiertest.MustAddrs("10.0.0.1", "fd00::1"),
+		PodCIDRs:  proxiertest.MustPrefixes("10.244.1.0/24", "fd00::/64"),
 	}
-	if diff := cmp.Diff(want, got, values); diff != "" {
+	if diff := cmp.Diff(want, got, proxiertest.Values); diff != "" {
 		t.Errorf("convertNode (-want +got):\n%s", diff)
 	}
 	wantProblems := []string{
@@ -130,8 +133,8 @@ func TestConvertNodeSmall(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "n"},
 		Spec:       corev1.NodeSpec{PodCIDR: "10.244.1.0/24", Taints: []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler"}}},
 	})
-	want := &Node{Name: "n", Leaving: true, PodCIDRs: mustPrefixes("10.244.1.0/24")}
-	if diff := cmp.Diff(want, got, values); diff != "" || len(problems) > 0 {
+	want := &objects.Node{Name: "n", Leaving: true, PodCIDRs: proxiertest.MustPrefixes("10.244.1.0/24")}
+	if diff := cmp.Diff(want, got, proxiertest.Values); diff != "" || len(problems) > 0 {
 		t.Errorf("convertNode (-want +got):\n%s%v", diff, problems)
 	}
 	if got, problems := convertNode(&corev1.Node{}); got != nil || len(problems) != 1 {
@@ -144,8 +147,8 @@ func TestConvertServiceCIDR(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"},
 		Spec:       networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/12", "fd00:10:96::/112", "10.96.0.0"}},
 	})
-	want := &ServiceCIDR{Name: "kubernetes", CIDRs: mustPrefixes("10.96.0.0/12", "fd00:10:96::/112")}
-	if diff := cmp.Diff(want, got, values); diff != "" {
+	want := &objects.ServiceCIDR{Name: "kubernetes", CIDRs: proxiertest.MustPrefixes("10.96.0.0/12", "fd00:10:96::/112")}
+	if diff := cmp.Diff(want, got, proxiertest.Values); diff != "" {
 		t.Errorf("convertServiceCIDR (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{`spec.cidrs[2]: "10.96.0.0" is not a CIDR`}, texts(problems)); diff != "" {
@@ -161,21 +164,21 @@ func TestConvertNodeUnderlay(t *testing.T) {
 		want       []netip.Addr
 		problems   []string
 	}{
-		{"", mustAddrs("192.0.2.1", "2001:db8::1"), nil},
-		{"10.0.0.1", mustAddrs("10.0.0.1", "192.0.2.1", "2001:db8::1"), nil},
-		{"fd00::1, 192.0.2.1,10.0.0.1", mustAddrs("fd00::1", "192.0.2.1", "10.0.0.1", "2001:db8::1"), nil},
-		{"10.0.0.1,nonsense,127.0.0.1", mustAddrs("10.0.0.1", "192.0.2.1", "2001:db8::1"), []string{
+		{"", proxiertest.MustAddrs("192.0.2.1", "2001:db8::1"), nil},
+		{"10.0.0.1", proxiertest.MustAddrs("10.0.0.1", "192.0.2.1", "2001:db8::1"), nil},
+		{"fd00::1, 192.0.2.1,10.0.0.1", proxiertest.MustAddrs("fd00::1", "192.0.2.1", "10.0.0.1", "2001:db8::1"), nil},
+		{"10.0.0.1,nonsense,127.0.0.1", proxiertest.MustAddrs("10.0.0.1", "192.0.2.1", "2001:db8::1"), []string{
 			`metadata.annotations: fairlead/underlay-addresses: "nonsense" is not an IP address`,
 			"metadata.annotations: fairlead/underlay-addresses: 127.0.0.1 is a loopback address",
 		}},
 		{"10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4,10.0.0.5,10.0.0.6,10.0.0.7,10.0.0.8,10.0.0.9",
-			mustAddrs("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.0.8", "192.0.2.1", "2001:db8::1"),
+			proxiertest.MustAddrs("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.0.8", "192.0.2.1", "2001:db8::1"),
 			[]string{"metadata.annotations: fairlead/underlay-addresses has 9 addresses, of which the first 8 count"}},
 	} {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Annotations: map[string]string{AnnotationUnderlay: tt.annotation}}}
 		node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}, {Type: corev1.NodeInternalIP, Address: "2001:db8::1"}}
 		got, problems := convertNode(node)
-		if diff := cmp.Diff(tt.want, got.Underlay, values); diff != "" {
+		if diff := cmp.Diff(tt.want, got.Underlay, proxiertest.Values); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", tt.annotation, diff)
 		}
 		if diff := cmp.Diff(tt.problems, texts(problems)); diff != "" {

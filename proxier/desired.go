@@ -15,6 +15,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/plan"
+	"fairlead/proxier/objects"
 )
 
 // desired keeps what is wanted up to date with the store: it takes what became
@@ -59,11 +60,11 @@ func (d *desired) update() {
 	}
 	d.updateHostPorts(dirty.Pods)
 	for _, key := range d.claims.takeStale() {
-		d.book.Set(byClaims, objectKey{kindService, key.String()}, d.claims.problems(key))
+		d.book.Set(byClaims, objects.Key{Kind: objects.KindService, Name: key.String()}, d.claims.problems(key))
 	}
 	d.health.settle(d.book)
 	for _, key := range d.hostPorts.takeStale() {
-		d.book.Set(byHostPort, objectKey{kindPod, key.String()}, lostHostPorts(key, d.hostPorts, d.claims))
+		d.book.Set(byHostPort, objects.Key{Kind: objects.KindPod, Name: key.String()}, lostHostPorts(key, d.hostPorts, d.claims))
 	}
 }
 
@@ -75,7 +76,7 @@ func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedN
 	d.state.Configure(set)
 	d.state.SetNodes(nodeAddrs(d.cfg, in.nodes, in.own))
 	d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
-	d.book.Set(bySettings, objectKey{kindNode, d.cfg.NodeName}, problems)
+	d.book.Set(bySettings, objects.Key{Kind: objects.KindNode, Name: d.cfg.NodeName}, problems)
 	before := d.facts
 	d.facts = clusterFacts{self: selfOf(d.cfg, in.node), zones: zonesOf(in.nodes), others: otherNodeAddrs(in.nodes, d.cfg.NodeName)}
 	switch {
@@ -86,7 +87,7 @@ func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedN
 	default:
 		return keys
 	}
-	slices.SortFunc(keys, compareNames)
+	slices.SortFunc(keys, objects.CompareNames)
 	return slices.Compact(keys)
 }
 
@@ -98,14 +99,14 @@ func readCluster(s *Store, name string) cluster {
 func (d *desired) resolve(key types.NamespacedName) {
 	svc := d.store.Service(key)
 	var list []claim
-	var from []*Slice
+	var from []*objects.Slice
 	who := subject{NamespacedName: key}
 	if svc != nil {
 		from = d.store.Slices(key)
 		list = resolve(svc, from, &d.facts.self)
 		who.UID = svc.UID
 	}
-	d.book.Set(byNotes, objectKey{kindService, key.String()}, d.notes.set(key, svc, list, from, &d.facts))
+	d.book.Set(byNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, d.notes.set(key, svc, list, from, &d.facts))
 	d.health.set(who, healthWish(svc, from, &d.facts.self))
 	for _, addr := range d.claims.set(key, svc, list) {
 		d.flowsOf(addr)
@@ -126,12 +127,12 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 	for _, key := range keys {
 		who := subject{NamespacedName: key}
 		var wishes []wish[inet.Addr, podPort]
-		var problems []Problem
+		var problems []objects.Problem
 		if pod := d.store.Pod(key); pod != nil && pod.Node == d.cfg.NodeName {
 			who.UID = pod.UID
 			wishes, problems = hostPortWishes(pod, d.cfg.Loopback)
 		}
-		d.book.Set(byPod, objectKey{kindPod, key.String()}, problems)
+		d.book.Set(byPod, objects.Key{Kind: objects.KindPod, Name: key.String()}, problems)
 		for _, addr := range d.hostPorts.set(who, wishes) {
 			d.flowsOf(addr)
 			changed = true

@@ -3,15 +3,19 @@
 
 package proxier
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"fairlead/proxier/objects"
+)
 
 // MasqFile takes over what a file of ip-masq-agent says, and why the newest
 // version of it is not in force, or nil.
 func MasqFile(s *Store, path string, keep []netip.Prefix, err error) {
-	r := NewReport(kindFile, path)
+	r := objects.NewReport(objects.KindFile, path)
 	if err != nil {
 		r.Add("", "%v", err)
 	}
 	s.Update(func(tx *Tx) { tx.SetNonMasquerade(keep) })
-	s.Book().Set(byMasqFile, objectKey{kindFile, path}, r.Problems)
+	s.Book().Set(byMasqFile, objects.Key{Kind: objects.KindFile, Name: path}, r.Problems)
 }

@@ -5,11 +5,13 @@ package proxier
 
 import (
 	"net/netip"
+
+	"fairlead/proxier/objects"
 )
 
 // target is an endpoint of one port of a Service.
 type target struct {
-	Endpoint
+	objects.Endpoint
 	port uint16
 }
 
@@ -18,7 +20,7 @@ func (t target) backend() netip.AddrPort { return netip.AddrPortFrom(t.Addr, t.p
 // endpointsOf merges what the slices of a Service say about a port. An address
 // that occurs twice counts once: as ready where one says so, and of two that say
 // the same as the one on this node.
-func endpointsOf(list []*Slice, port *ServicePort, v6 bool, self *Self) []target {
+func endpointsOf(list []*objects.Slice, port *objects.ServicePort, v6 bool, self *Self) []target {
 	var out []target
 	index := map[netip.AddrPort]int{}
 	for _, s := range list {

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead/internal/inet"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // names is the way back, without the options.
@@ -68,7 +70,7 @@ func TestChoose(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var ts []target
-			for _, ep := range endpoints(t, tt.eps) {
+			for _, ep := range proxiertest.Endpoints(t, tt.eps) {
 				ts = append(ts, target{ep, 80})
 			}
 			c := choose(ts, &Self{Name: "node-a", Zone: "z1"})
@@ -83,7 +85,7 @@ func TestChoose(t *testing.T) {
 // TestChooseZoneless is a node without the zone label: hints for no zone match.
 func TestChooseZoneless(t *testing.T) {
 	var ts []target
-	for _, ep := range endpoints(t, "a1/z1 b2/z2") {
+	for _, ep := range proxiertest.Endpoints(t, "a1/z1 b2/z2") {
 		ts = append(ts, target{ep, 80})
 	}
 	c := choose(ts, &Self{Name: "node-a"})
@@ -95,33 +97,33 @@ func TestChooseZoneless(t *testing.T) {
 // TestEndpointsOf merges slices: of an address that two of them have, the more
 // useful statement counts, whatever the order.
 func TestEndpointsOf(t *testing.T) {
-	slice := func(v6 bool, port SlicePort, eps string) *Slice {
-		return &Slice{IPv6: v6, Ports: []SlicePort{port}, Endpoints: endpoints(t, eps)}
+	slice := func(v6 bool, port objects.SlicePort, eps string) *objects.Slice {
+		return &objects.Slice{IPv6: v6, Ports: []objects.SlicePort{port}, Endpoints: proxiertest.Endpoints(t, eps)}
 	}
-	http := SlicePort{Name: "http", Proto: inet.TCP, Port: 8080}
+	http := objects.SlicePort{Name: "http", Proto: inet.TCP, Port: 8080}
 	for _, tt := range []struct {
 		name   string
-		slices []*Slice
+		slices []*objects.Slice
 		want   []string
 	}{
 		{name: "no slices"},
-		{name: "no endpoints", slices: []*Slice{slice(false, http, "")}},
-		{name: "two slices", slices: []*Slice{slice(false, http, "a1"), slice(false, http, "b2")}, want: []string{"10.244.1.1:8080", "10.244.2.2:8080"}},
-		{name: "twice", slices: []*Slice{slice(false, http, "a1 b2"), slice(false, http, "b2 c3")},
+		{name: "no endpoints", slices: []*objects.Slice{slice(false, http, "")}},
+		{name: "two slices", slices: []*objects.Slice{slice(false, http, "a1"), slice(false, http, "b2")}, want: []string{"10.244.1.1:8080", "10.244.2.2:8080"}},
+		{name: "twice", slices: []*objects.Slice{slice(false, http, "a1 b2"), slice(false, http, "b2 c3")},
 			want: []string{"10.244.1.1:8080", "10.244.2.2:8080", "10.244.3.3:8080"}},
-		{name: "ready wins", slices: []*Slice{slice(false, http, "a1/unready b2"), slice(false, http, "a1 b2/draining")},
+		{name: "ready wins", slices: []*objects.Slice{slice(false, http, "a1/unready b2"), slice(false, http, "a1 b2/draining")},
 			want: []string{"10.244.1.1:8080", "10.244.2.2:8080"}},
-		{name: "draining wins over unready", slices: []*Slice{slice(false, http, "a1/unready"), slice(false, http, "a1/draining")},
+		{name: "draining wins over unready", slices: []*objects.Slice{slice(false, http, "a1/unready"), slice(false, http, "a1/draining")},
 			want: []string{"10.244.1.1:8080 draining"}},
-		{name: "the same address, other ports", slices: []*Slice{slice(false, http, "a1"), slice(false, SlicePort{"http", inet.TCP, 8081}, "a1")},
+		{name: "the same address, other ports", slices: []*objects.Slice{slice(false, http, "a1"), slice(false, objects.SlicePort{Name: "http", Proto: inet.TCP, Port: 8081}, "a1")},
 			want: []string{"10.244.1.1:8080", "10.244.1.1:8081"}},
-		{name: "other name, protocol, family", slices: []*Slice{
-			slice(false, SlicePort{"https", inet.TCP, 8443}, "a1"), slice(false, SlicePort{"http", inet.UDP, 8080}, "a1"), slice(true, http, "a1"),
+		{name: "other name, protocol, family", slices: []*objects.Slice{
+			slice(false, objects.SlicePort{Name: "https", Proto: inet.TCP, Port: 8443}, "a1"), slice(false, objects.SlicePort{Name: "http", Proto: inet.UDP, Port: 8080}, "a1"), slice(true, http, "a1"),
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, ep := range endpointsOf(tt.slices, &ServicePort{Name: "http", Proto: inet.TCP, Port: 80}, false, &Self{Name: "node-a"}) {
+			for _, ep := range endpointsOf(tt.slices, &objects.ServicePort{Name: "http", Proto: inet.TCP, Port: 80}, false, &Self{Name: "node-a"}) {
 				s := ep.backend().String()
 				if !ep.Ready {
 					s += " draining"
@@ -137,16 +139,16 @@ func TestEndpointsOf(t *testing.T) {
 
 // TestEndpointsOfLocalWins has two slices disagree about the node.
 func TestEndpointsOfLocalWins(t *testing.T) {
-	port := SlicePort{Name: "http", Proto: inet.TCP, Port: 8080}
-	there := endpoints(t, "a1")
+	port := objects.SlicePort{Name: "http", Proto: inet.TCP, Port: 8080}
+	there := proxiertest.Endpoints(t, "a1")
 	there[0].Node = "node-b"
-	slices := []*Slice{
-		{Ports: []SlicePort{port}, Endpoints: there},
-		{Ports: []SlicePort{port}, Endpoints: endpoints(t, "a1")},
+	slices := []*objects.Slice{
+		{Ports: []objects.SlicePort{port}, Endpoints: there},
+		{Ports: []objects.SlicePort{port}, Endpoints: proxiertest.Endpoints(t, "a1")},
 	}
 	for range 2 {
 		self := &Self{Name: "node-a"}
-		eps := endpointsOf(slices, &ServicePort{Name: "http", Proto: inet.TCP}, false, self)
+		eps := endpointsOf(slices, &objects.ServicePort{Name: "http", Proto: inet.TCP}, false, self)
 		if c := choose(eps, self); names(c.local) != "a1" || len(c.cluster) != 1 {
 			t.Errorf("local [%s] cluster [%s], want a1 in both", names(c.local), names(c.cluster))
 		}

@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/flowcontrol"
+
+	"fairlead/proxier/objects"
 )
 
 // How many Events one agent writes: every node of a cluster sees the same bad
@@ -64,7 +66,7 @@ func NewEvents(ctx context.Context, client kubernetes.Interface, node string) (*
 // problems writes an Event for each object and field of a list of problems. An
 // Event that has its key but another note would be counted as a repetition, so
 // what is wrong with one field is in one note.
-func (e *Events) problems(list []Problem) {
+func (e *Events) problems(list []objects.Problem) {
 	if e == nil {
 		return
 	}
@@ -91,7 +93,7 @@ func (e *Events) problems(list []Problem) {
 		if at.field != "" {
 			note = at.field + ": " + note
 		}
-		if at.field == fieldHealthPort {
+		if at.field == objects.FieldHealthPort {
 			e.write(ref, reasonHealthCheck, "Listen", note)
 		} else {
 			e.write(ref, reasonProblem, "Sync", note)
@@ -104,7 +106,7 @@ func (e *Events) repaired() {
 	if e == nil {
 		return
 	}
-	ref := &corev1.ObjectReference{APIVersion: "v1", Kind: kindNode, Name: e.node, UID: types.UID(e.node)}
+	ref := &corev1.ObjectReference{APIVersion: "v1", Kind: objects.KindNode, Name: e.node, UID: types.UID(e.node)}
 	e.write(ref, reasonRepaired, "Repair", "somebody else changed the nftables table of fairlead; it was put right")
 }
 
@@ -121,7 +123,7 @@ func (e *Events) write(ref *corev1.ObjectReference, reason, action, note string)
 // reference finds the object that a problem is about.
 func reference(kind, name string, uid types.UID) (*corev1.ObjectReference, bool) {
 	ref := &corev1.ObjectReference{Kind: kind, APIVersion: "v1", Name: name, UID: uid}
-	if isNamespaced(kind) {
+	if objects.IsNamespaced(kind) {
 		ref.Namespace, ref.Name, _ = strings.Cut(name, "/")
 		ref.Name, _, _ = strings.Cut(ref.Name, ":") // of a port
 		if len(validation.IsDNS1123Label(ref.Namespace)) > 0 {
@@ -132,12 +134,12 @@ func reference(kind, name string, uid types.UID) (*corev1.ObjectReference, bool)
 		return nil, false
 	}
 	switch kind {
-	case kindService, kindPod:
-	case kindSlice:
+	case objects.KindService, objects.KindPod:
+	case objects.KindSlice:
 		ref.APIVersion = "discovery.k8s.io/v1"
-	case kindNode:
+	case objects.KindNode:
 		ref.UID = types.UID(name) // where kubectl describe looks
-	case kindServiceCIDR:
+	case objects.KindServiceCIDR:
 		ref.APIVersion = "networking.k8s.io/v1"
 	default:
 		return nil, false

@@ -12,17 +12,20 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/klog/v2"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestEventsLimit: of a flood only the beginning reaches the API server.
 func TestEventsLimit(t *testing.T) {
 	e, client := newLimitedEvents(t)
-	var flood []Problem
+	var flood []objects.Problem
 	for i := range 10 * eventBurst {
-		flood = append(flood, Problem{Kind: kindService, Name: fmt.Sprintf("default/s%03d", i), Text: "bad"})
+		flood = append(flood, objects.Problem{Kind: objects.KindService, Name: fmt.Sprintf("default/s%03d", i), Text: "bad"})
 	}
 	e.problems(flood)
-	eventually(t, "the first ones", func() bool { return countEvents(t, client) >= eventBurst })
+	proxiertest.Eventually(t, "the first ones", func() bool { return countEvents(t, client) >= eventBurst })
 	if n := countEvents(t, client); n > eventBurst+2 { // what a slow machine earns meanwhile
 		t.Errorf("%d events, want about %d", n, eventBurst)
 	}

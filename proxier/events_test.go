@@ -16,6 +16,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/klog/v2"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // eventsOf returns what was written, sorted.
@@ -55,28 +58,28 @@ func TestEvents(t *testing.T) {
 	var client kubernetes.Interface
 	w.p.events, client = newTestEvents(t)
 	web := types.NamespacedName{Namespace: "default", Name: "web"}
-	change := func(zone string, problems ...Problem) {
+	change := func(zone string, problems ...objects.Problem) {
 		w.store.Update(func(tx *Tx) {
-			tx.SetNode(&Node{Name: "node-a", Zone: "z1", Addresses: primaryTestAddrs()})
-			tx.SetService(&Service{Key: web, UID: "u-1", ClusterIPs: webService().ClusterIPs, Ports: webService().Ports, ExternalIPs: primaryTestAddrs()})
-			s := slicesOf(t, "a1/"+zone)[0]
+			tx.SetNode(&objects.Node{Name: "node-a", Zone: "z1", Addresses: primaryTestAddrs()})
+			tx.SetService(&objects.Service{Key: web, UID: "u-1", ClusterIPs: proxiertest.WebService().ClusterIPs, Ports: proxiertest.WebService().Ports, ExternalIPs: primaryTestAddrs()})
+			s := proxiertest.SlicesOf(t, "a1/"+zone)[0]
 			s.Key, s.Service, s.UID = web, web, "u-2"
 			tx.SetSlice(s)
-			tx.SetProblems(kindFile, "x", problems)
+			tx.SetProblems(objects.KindFile, "x", problems)
 		})
 		if _, err := w.sync(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	change("z1",
-		Problem{Kind: kindFile, Name: "/etc/x.yaml", Text: "no object of the cluster"},
-		Problem{Kind: kindService, Name: `"default/x\" : drop"`, Field: "metadata.name", Text: "cannot be"},
-		Problem{Kind: kindService, Name: "10.96.0.1:80/tcp", Text: "whose it was is not known any more"},
-		Problem{Kind: kindService, Name: "default/web:http", UID: "u-1", Field: "spec.ports", Text: "of a port"},
-		Problem{Kind: kindService, Name: "default/gone", Field: fieldHealthPort, Text: "listen on :1: address already in use"},
-		Problem{Kind: kindService, Name: "default/gone", Field: "spec.ports[0].port", Text: "b"},
-		Problem{Kind: kindService, Name: "default/gone", Field: "spec.ports[0].port", Text: "a"},
-		Problem{Kind: kindNode, Name: "node-b", Field: "status.addresses", Text: strings.Repeat("long ", 1000)},
+		objects.Problem{Kind: objects.KindFile, Name: "/etc/x.yaml", Text: "no object of the cluster"},
+		objects.Problem{Kind: objects.KindService, Name: `"default/x\" : drop"`, Field: "metadata.name", Text: "cannot be"},
+		objects.Problem{Kind: objects.KindService, Name: "10.96.0.1:80/tcp", Text: "whose it was is not known any more"},
+		objects.Problem{Kind: objects.KindService, Name: "default/web:http", UID: "u-1", Field: "spec.ports", Text: "of a port"},
+		objects.Problem{Kind: objects.KindService, Name: "default/gone", Field: objects.FieldHealthPort, Text: "listen on :1: address already in use"},
+		objects.Problem{Kind: objects.KindService, Name: "default/gone", Field: "spec.ports[0].port", Text: "b"},
+		objects.Problem{Kind: objects.KindService, Name: "default/gone", Field: "spec.ports[0].port", Text: "a"},
+		objects.Problem{Kind: objects.KindNode, Name: "node-b", Field: "status.addresses", Text: strings.Repeat("long ", 1000)},
 	)
 	want := []string{
 		"Warning FailedToStartServiceHealthcheck in default: v1 Service default/gone uid= field=spec.healthCheckNodePort: spec.healthCheckNodePort: listen on :1: address already in use",
@@ -85,7 +88,7 @@ func TestEvents(t *testing.T) {
 		"Warning ProxyProblem in default: v1 Service default/web uid=u-1 field=spec.externalIPs: spec.externalIPs: 192.0.2.1:80/tcp is an address of this node: the port of the node itself is out of reach",
 		"Warning ProxyProblem in default: v1 Service default/web uid=u-1 field=spec.ports: spec.ports: of a port",
 	}
-	eventually(t, "first events", func() bool { return len(eventsOf(t, client)) >= len(want) })
+	proxiertest.Eventually(t, "first events", func() bool { return len(eventsOf(t, client)) >= len(want) })
 	if diff := cmp.Diff(want, eventsOf(t, client)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -94,7 +97,7 @@ func TestEvents(t *testing.T) {
 	want = append(want, `Warning ProxyProblem in default: discovery.k8s.io/v1 EndpointSlice default/web uid=u-2 field=endpoints.hints.forZones: `+
 		`endpoints.hints.forZones: 10.244.1.1 is hinted for zone "z9", which no Node is in`)
 	slices.Sort(want)
-	eventually(t, "one more", func() bool { return len(eventsOf(t, client)) >= len(want) })
+	proxiertest.Eventually(t, "one more", func() bool { return len(eventsOf(t, client)) >= len(want) })
 	if diff := cmp.Diff(want, eventsOf(t, client)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -115,5 +118,5 @@ func TestEventsOfRepair(t *testing.T) {
 		w.p.apply.Distrust()
 	}
 	const want = "Warning TableRepaired in default: v1 Node /node-a uid=node-a field=: somebody else changed the nftables table of fairlead; it was put right"
-	eventually(t, want, func() bool { return slices.Contains(eventsOf(t, client), want) })
+	proxiertest.Eventually(t, want, func() bool { return slices.Contains(eventsOf(t, client), want) })
 }

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"fairlead/proxier/objects"
 )
 
 // files remembers what each file said last. Not safe for concurrent use.
@@ -20,13 +22,13 @@ type files struct {
 	path, dir string // the same where the path is a directory
 	store     *Store
 	byName    map[string]*file
-	holders   map[objectKey][]string // the files that have an object, sorted
+	holders   map[objects.Key][]string // the files that have an object, sorted
 }
 
 // file is what is known of one file.
 type file struct {
 	version version
-	items   map[objectKey]*item
+	items   map[objects.Key]*objects.Object
 	err     error // why items are not what the file says
 }
 
@@ -38,7 +40,7 @@ type version struct {
 }
 
 func newFiles(path string, store *Store) *files {
-	f := &files{path: path, dir: path, store: store, byName: map[string]*file{}, holders: map[objectKey][]string{}}
+	f := &files{path: path, dir: path, store: store, byName: map[string]*file{}, holders: map[objects.Key][]string{}}
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		f.dir = filepath.Dir(path)
 	}
@@ -52,8 +54,8 @@ func (f *files) scan() error {
 	if err != nil {
 		return fmt.Errorf("read manifests: %w", err)
 	}
-	touched := map[objectKey]struct{}{}
-	problems := map[string][]Problem{}
+	touched := map[objects.Key]struct{}{}
+	problems := map[string][]objects.Problem{}
 	for _, name := range names {
 		if f.byName[name] == nil {
 			f.byName[name] = &file{}
@@ -77,7 +79,7 @@ func (f *files) scan() error {
 			f.settle(tx, key)
 		}
 		for name, list := range problems {
-			tx.SetProblems(kindFile, name, list)
+			tx.SetProblems(objects.KindFile, name, list)
 		}
 	})
 	return nil
@@ -85,14 +87,14 @@ func (f *files) scan() error {
 
 // read reads a file that changed, and reports whether it did. A file that is
 // not as it should be keeps what it said last.
-func (f *files) read(name string, touched map[objectKey]struct{}) bool {
+func (f *files) read(name string, touched map[objects.Key]struct{}) bool {
 	file := f.byName[name]
 	now, err := versionOf(name)
 	if err == nil && file.version == now {
 		return false
 	}
 	file.version = version{} // until it was read
-	var list []item
+	var list []objects.Object
 	if err == nil {
 		list, err = f.parse(name)
 	}
@@ -109,7 +111,7 @@ func (f *files) read(name string, touched map[objectKey]struct{}) bool {
 // errUnread is in errors that may pass without any change of the file.
 var errUnread = errors.New("cannot be read")
 
-func (f *files) parse(name string) ([]item, error) {
+func (f *files) parse(name string) ([]objects.Object, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnread, pathless(err))
@@ -148,11 +150,11 @@ func pathless(err error) error {
 	return err
 }
 
-func (f *file) problems(name string) []Problem {
+func (f *file) problems(name string) []objects.Problem {
 	if f.err == nil {
 		return nil
 	}
-	r := NewReport(kindFile, name)
+	r := objects.NewReport(objects.KindFile, name)
 	if len(f.items) > 0 {
 		r.Add("", "%v; what it said before stays in force", f.err)
 	} else {
@@ -164,23 +166,23 @@ func (f *file) problems(name string) []Problem {
 // replace makes list all that a file says, and adds what that may change to
 // touched. Within a file the last object of a name counts, as if each were
 // applied in turn; one that could not be decoded stays as it was.
-func (f *files) replace(name string, list []item, touched map[objectKey]struct{}) {
+func (f *files) replace(name string, list []objects.Object, touched map[objects.Key]struct{}) {
 	before := f.byName[name].items
-	now := make(map[objectKey]*item, len(list))
+	now := make(map[objects.Key]*objects.Object, len(list))
 	for i := range list {
 		it := &list[i]
-		if now[it.key] != nil {
-			it.problems = append(slices.Clip(it.problems), it.key.problem("is in %s more than once; the last one counts", name))
+		if now[it.Key] != nil {
+			it.Problems = append(slices.Clip(it.Problems), it.Key.Problem("is in %s more than once; the last one counts", name))
 		}
-		if was := before[it.key]; it.unread && was != nil {
-			it.service, it.slice, it.node, it.CIDR, it.pod = was.service, was.slice, was.node, was.CIDR, was.pod
+		if was := before[it.Key]; it.Unread && was != nil {
+			it.Service, it.Slice, it.Node, it.CIDR, it.Pod = was.Service, was.Slice, was.Node, was.CIDR, was.Pod
 		}
-		now[it.key] = it
+		now[it.Key] = it
 	}
 	for key, it := range now {
 		if was := before[key]; was == nil {
 			f.hold(key, name)
-		} else if was.equal(it) {
+		} else if was.Equal(it) {
 			now[key] = was // the copy that the store has
 			continue
 		}
@@ -195,13 +197,13 @@ func (f *files) replace(name string, list []item, touched map[objectKey]struct{}
 	f.byName[name].items = now
 }
 
-func (f *files) hold(key objectKey, name string) {
+func (f *files) hold(key objects.Key, name string) {
 	names := f.holders[key]
 	i, _ := slices.BinarySearch(names, name)
 	f.holders[key] = slices.Insert(names, i, name)
 }
 
-func (f *files) release(key objectKey, name string) {
+func (f *files) release(key objects.Key, name string) {
 	names := f.holders[key]
 	if i, ok := slices.BinarySearch(names, name); ok {
 		f.holders[key] = slices.Delete(names, i, i+1)
@@ -212,7 +214,7 @@ func (f *files) release(key objectKey, name string) {
 }
 
 // settle takes an object from the first of the files that have it.
-func (f *files) settle(tx *Tx, key objectKey) {
+func (f *files) settle(tx *Tx, key objects.Key) {
 	names := f.holders[key]
 	if len(names) == 0 {
 		tx.dropFile(key)
@@ -225,8 +227,8 @@ func (f *files) settle(tx *Tx, key objectKey) {
 		it = &copied
 	}
 	for _, other := range names[1:] {
-		it.problems = append(slices.Clip(it.problems), key.problem("is in %s, too, which is ignored in favour of %s", other, names[0]))
+		it.Problems = append(slices.Clip(it.Problems), key.Problem("is in %s, too, which is ignored in favour of %s", other, names[0]))
 	}
 	tx.putFile(it)
-	first.given = true
+	first.Given = true
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fairlead/proxier/proxiertest"
 )
 
 func service(name, ip string) string {
@@ -167,7 +169,7 @@ func TestReadFilesError(t *testing.T) {
 	store := NewStore()
 	err := ReadFiles(dir, store)
 	want := "read " + filepath.Join(dir, "b.yaml") + ": line 1: mapping values are not allowed in this context"
-	if errText(err) != want {
+	if proxiertest.ErrText(err) != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	if len(store.Services()) != 1 {

@@ -17,6 +17,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
+	"fairlead/proxier/objects"
 )
 
 // told is a Flows that writes down what it is told.
@@ -40,15 +41,15 @@ func TestFlows(t *testing.T) {
 	var got told
 	w.p.flows = &got
 	key := types.NamespacedName{Namespace: "default", Name: "dns"}
-	svc := &Service{Key: key, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")}, Ports: []ServicePort{
+	svc := &objects.Service{Key: key, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")}, Ports: []objects.ServicePort{
 		{Name: "dns", Proto: inet.UDP, Port: 53}, {Name: "dns-tcp", Proto: inet.TCP, Port: 53},
 	}}
-	slice := func(eps ...Endpoint) *Slice {
-		return &Slice{Key: key, Service: key, Ports: []SlicePort{{"dns", inet.UDP, 53}, {"dns-tcp", inet.TCP, 53}}, Endpoints: eps}
+	slice := func(eps ...objects.Endpoint) *objects.Slice {
+		return &objects.Slice{Key: key, Service: key, Ports: []objects.SlicePort{{Name: "dns", Proto: inet.UDP, Port: 53}, {Name: "dns-tcp", Proto: inet.TCP, Port: 53}}, Endpoints: eps}
 	}
-	ready := Endpoint{Addr: netip.MustParseAddr("10.244.0.1"), Ready: true, Serving: true}
-	draining := Endpoint{Addr: netip.MustParseAddr("10.244.0.2"), Serving: true, Terminating: true}
-	gone := Endpoint{Addr: netip.MustParseAddr("10.244.0.3"), Terminating: true}
+	ready := objects.Endpoint{Addr: netip.MustParseAddr("10.244.0.1"), Ready: true, Serving: true}
+	draining := objects.Endpoint{Addr: netip.MustParseAddr("10.244.0.2"), Serving: true, Terminating: true}
+	gone := objects.Endpoint{Addr: netip.MustParseAddr("10.244.0.3"), Terminating: true}
 	step := func(name string, fails bool, want []string, f func(*Tx)) {
 		t.Helper()
 		got = nil
@@ -92,10 +93,10 @@ func TestClients(t *testing.T) {
 	var got recall
 	w.p.clients = &got
 	key := types.NamespacedName{Namespace: "default", Name: "web"}
-	slice := func(ips ...string) *Slice {
-		s := &Slice{Key: key, Service: key, Ports: []SlicePort{{"", inet.TCP, 80}}}
+	slice := func(ips ...string) *objects.Slice {
+		s := &objects.Slice{Key: key, Service: key, Ports: []objects.SlicePort{{Name: "", Proto: inet.TCP, Port: 80}}}
 		for _, ip := range ips {
-			s.Endpoints = append(s.Endpoints, Endpoint{Addr: netip.MustParseAddr(ip), Ready: true, Serving: true})
+			s.Endpoints = append(s.Endpoints, objects.Endpoint{Addr: netip.MustParseAddr(ip), Ready: true, Serving: true})
 		}
 		return s
 	}
@@ -107,8 +108,8 @@ func TestClients(t *testing.T) {
 		}
 	}
 	step(false, func(tx *Tx) {
-		tx.SetService(&Service{Key: key, Affinity: time.Minute, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")},
-			Ports: []ServicePort{{Proto: inet.TCP, Port: 80}}})
+		tx.SetService(&objects.Service{Key: key, Affinity: time.Minute, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")},
+			Ports: []objects.ServicePort{{Proto: inet.TCP, Port: 80}}})
 		tx.SetSlice(slice("10.244.0.1", "10.244.0.2"))
 	})
 	frontend := inet.Addr{IP: netip.MustParseAddr("10.96.0.10"), Port: 80, Proto: inet.TCP}

@@ -15,6 +15,8 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // FuzzIncremental feeds random events through the incremental path, with
@@ -91,7 +93,7 @@ func (w *world) event(t *testing.T, what, which byte) {
 			w.restart()
 		case 1:
 			w.store.Update(func(tx *Tx) {
-				tx.SetNode(&Node{Name: "node-a", Zone: fmt.Sprint("z", which%3), Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, which})}})
+				tx.SetNode(&objects.Node{Name: "node-a", Zone: fmt.Sprint("z", which%3), Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, which})}})
 			})
 		case 2:
 			if err := w.table.Delete(t.Context()); err != nil {
@@ -107,18 +109,18 @@ func (w *world) event(t *testing.T, what, which byte) {
 	}
 }
 
-func randomService(key types.NamespacedName, a, b byte) *Service {
-	svc := &Service{
+func randomService(key types.NamespacedName, a, b byte) *objects.Service {
+	svc := &objects.Service{
 		Key: key, Created: time.Unix(int64(b%3), 0),
 		ClusterIPs:    []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, 1 + b>>3%6})},
-		Ports:         []ServicePort{{Name: "a", Proto: inet.TCP, Port: 80}, {Name: "b", Proto: inet.UDP, Port: 53, NodePort: 30000 + uint16(b>>6)}},
+		Ports:         []objects.ServicePort{{Name: "a", Proto: inet.TCP, Port: 80}, {Name: "b", Proto: inet.UDP, Port: 53, NodePort: 30000 + uint16(b>>6)}},
 		ExternalLocal: a&16 > 0, InternalLocal: a&32 > 0,
 	}
 	if a&64 > 0 {
 		svc.ClusterIPs = append(svc.ClusterIPs, netip.MustParseAddr("fd00:10:96::1"))
 		svc.LoadBalancerIPs = []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, b % 3})}
 		svc.Restricted = b&32 > 0
-		svc.SourceRanges = mustPrefixes("192.0.2.0/24", "10.0.0.0/8")[:1+b>>4%2]
+		svc.SourceRanges = proxiertest.MustPrefixes("192.0.2.0/24", "10.0.0.0/8")[:1+b>>4%2]
 	}
 	if a&128 > 0 {
 		svc.Affinity = time.Duration(1+b%2) * time.Hour
@@ -126,14 +128,14 @@ func randomService(key types.NamespacedName, a, b byte) *Service {
 	return svc
 }
 
-func randomSlice(service types.NamespacedName, a, b byte) *Slice {
-	s := &Slice{
+func randomSlice(service types.NamespacedName, a, b byte) *objects.Slice {
+	s := &objects.Slice{
 		Key:     types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("%s-%d", service.Name, b>>2%2)},
 		Service: service,
-		Ports:   []SlicePort{{"a", inet.TCP, 8080}, {"b", inet.UDP, 5353}},
+		Ports:   []objects.SlicePort{{Name: "a", Proto: inet.TCP, Port: 8080}, {Name: "b", Proto: inet.UDP, Port: 5353}},
 	}
 	for i := range int(a>>3) % 18 {
-		s.Endpoints = append(s.Endpoints, Endpoint{
+		s.Endpoints = append(s.Endpoints, objects.Endpoint{
 			Addr: netip.AddrFrom4([4]byte{10, 244, 0, byte(i)*(b>>4%3) + byte(i) + b>>6}), Node: []string{"node-a", "node-b"}[i%2],
 			Ready: b&16 == 0 || i > 3, Serving: true, Terminating: b&16 > 0 && i <= 3,
 		})

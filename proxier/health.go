@@ -9,11 +9,13 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/objects"
 )
 
 // healthWish is what a Service asks for; nil and one without a port ask for
 // nothing.
-func healthWish(svc *Service, from []*Slice, self *Self) []wish[uint16, int] {
+func healthWish(svc *objects.Service, from []*objects.Slice, self *Self) []wish[uint16, int] {
 	if svc == nil || svc.HealthCheckNodePort == 0 {
 		return nil
 	}
@@ -21,11 +23,11 @@ func healthWish(svc *Service, from []*Slice, self *Self) []wish[uint16, int] {
 }
 
 // lostHealthPorts reports that a Service does not have its port.
-func lostHealthPorts(h *contest[uint16, int], svc types.NamespacedName) []Problem {
-	var out []Problem
+func lostHealthPorts(h *contest[uint16, int], svc types.NamespacedName) []objects.Problem {
+	var out []objects.Problem
 	h.lost(svc, func(mine, owner *contender[uint16, int]) {
-		out = append(out, Problem{
-			Kind: kindService, Name: svc.String(), UID: mine.subject.UID, Field: fieldHealthPort,
+		out = append(out, objects.Problem{
+			Kind: objects.KindService, Name: svc.String(), UID: mine.subject.UID, Field: objects.FieldHealthPort,
 			Text: fmt.Sprintf("port %d belongs to Service %s, %s", mine.key, owner.subject, why(owner.rank, mine.rank)),
 		})
 	})
@@ -36,7 +38,7 @@ func lostHealthPorts(h *contest[uint16, int], svc types.NamespacedName) []Proble
 // by their addresses: of the two families the one that has more, as a pod of a
 // dual-stack Service has one of each. Those that terminate do not count, so
 // that load balancers turn away while they still serve.
-func localReady(list []*Slice, self *Self) int {
+func localReady(list []*objects.Slice, self *Self) int {
 	seen := map[netip.Addr]struct{}{}
 	var n [2]int
 	for _, s := range list {

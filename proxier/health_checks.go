@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/healthcheck"
+	"fairlead/proxier/objects"
 )
 
 // Health is told about which Services load balancers ask this node; see
@@ -36,7 +37,7 @@ func newHealthPorts() *healthPorts {
 func (h *healthPorts) settle(book *Book) {
 	for _, key := range h.takeStale() {
 		h.waiting[key] = struct{}{}
-		book.Set(byHealthPort, objectKey{kindService, key.String()}, lostHealthPorts(h.contest, key))
+		book.Set(byHealthPort, objects.Key{Kind: objects.KindService, Name: key.String()}, lostHealthPorts(h.contest, key))
 	}
 }
 
@@ -67,9 +68,9 @@ func (h *healthPorts) publish(to Health, programmed bool) {
 // HealthCheck notes why a Service's healthCheckNodePort cannot be served, or
 // with nil that it is served again.
 func HealthCheck(b *Book, svc healthcheck.Name, err error) {
-	r := NewReport(kindService, svc.String())
+	r := objects.NewReport(objects.KindService, svc.String())
 	if err != nil {
-		r.Add(fieldHealthPort, "%v; tried again", err)
+		r.Add(objects.FieldHealthPort, "%v; tried again", err)
 	}
-	b.Set(byHealthCheck, objectKey{kindService, svc.String()}, r.Problems)
+	b.Set(byHealthCheck, objects.Key{Kind: objects.KindService, Name: svc.String()}, r.Problems)
 }

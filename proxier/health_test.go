@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/healthcheck"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // askedHealth writes down what load balancers would be told.
@@ -73,14 +75,14 @@ func TestHealthPorts(t *testing.T) {
 		{name: "the last goes", svc: "web", want: "aaa:1002=0"},
 	} {
 		key := types.NamespacedName{Namespace: "default", Name: step.svc}
-		svc := &Service{Key: key, Created: time.Unix(step.age, 0), HealthCheckNodePort: step.port}
-		h.set(subject{key, ""}, healthWish(svc, slicesOf(t, step.eps), self))
+		svc := &objects.Service{Key: key, Created: time.Unix(step.age, 0), HealthCheckNodePort: step.port}
+		h.set(subject{key, ""}, healthWish(svc, proxiertest.SlicesOf(t, step.eps), self))
 		h.settle(book)
 		h.publish(told, !step.unreachable)
 		if told.String() != step.want {
 			t.Errorf("%s: %s, want %s", step.name, told, step.want)
 		}
-		if diff := cmp.Diff(step.problems, problemTexts(book.Problems())); diff != "" {
+		if diff := cmp.Diff(step.problems, proxiertest.ProblemTexts(book.Problems())); diff != "" {
 			t.Errorf("%s: problems (-want +got):\n%s", step.name, diff)
 		}
 	}
@@ -137,7 +139,7 @@ func TestHealthChecks(t *testing.T) {
 		if _, err := w.sync(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, step.want, func() bool { return w.askHealth(t, "127.0.0.1:30100") == step.want })
+		proxiertest.Eventually(t, step.want, func() bool { return w.askHealth(t, "127.0.0.1:30100") == step.want })
 	}
 
 	// Somebody else has the port: the Service is named, and works otherwise.
@@ -152,11 +154,11 @@ func TestHealthChecks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"Service default/web: spec.healthCheckNodePort: listen on :30100: address already in use; tried again"}
-	eventually(t, "the problem", func() bool {
+	proxiertest.Eventually(t, "the problem", func() bool {
 		_, err := w.sync()
 		var got []string
 		for _, p := range w.p.book.Problems() {
-			if p.Kind == kindService {
+			if p.Kind == objects.KindService {
 				got = append(got, p.String())
 			}
 		}
@@ -166,9 +168,9 @@ func TestHealthChecks(t *testing.T) {
 		t.Errorf("the Service is not served:\n%s", text)
 	}
 	_ = other.Close()
-	eventually(t, "the port", func() bool { return w.askHealth(t, "127.0.0.1:30100") == "503, 0 endpoints" })
-	eventually(t, "no problem", func() bool {
-		return !slices.ContainsFunc(w.store.Book().Problems(), func(p Problem) bool { return p.Kind == kindService })
+	proxiertest.Eventually(t, "the port", func() bool { return w.askHealth(t, "127.0.0.1:30100") == "503, 0 endpoints" })
+	proxiertest.Eventually(t, "no problem", func() bool {
+		return !slices.ContainsFunc(w.store.Book().Problems(), func(p objects.Problem) bool { return p.Kind == objects.KindService })
 	})
 }
 

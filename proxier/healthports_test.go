@@ -7,23 +7,26 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 func TestLocalReady(t *testing.T) {
-	one, two := []SlicePort{{Name: "a", Port: 1}}, []SlicePort{{Name: "b", Port: 2}}
-	six := endpoints(t, "a1")
+	one, two := []objects.SlicePort{{Name: "a", Port: 1}}, []objects.SlicePort{{Name: "b", Port: 2}}
+	six := proxiertest.Endpoints(t, "a1")
 	six[0].Addr = netip.MustParseAddr("2001:db8::1")
 	for _, tt := range []struct {
-		list []*Slice
+		list []*objects.Slice
 		want int
 	}{
 		{nil, 0},
-		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1 a2 b3")}}, 2},
-		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1 a2")}, {Ports: two, Endpoints: endpoints(t, "a1")}}, 2},
-		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1/unready")}, {Ports: two, Endpoints: endpoints(t, "a1")}}, 1},
-		{[]*Slice{{Endpoints: endpoints(t, "a1")}}, 0}, // reachable at no port
-		{[]*Slice{{Ports: one, Endpoints: endpoints(t, "a1 a2")}, {IPv6: true, Ports: one, Endpoints: six}}, 2},
-		{[]*Slice{{IPv6: true, Ports: one, Endpoints: six}}, 1},
+		{[]*objects.Slice{{Ports: one, Endpoints: proxiertest.Endpoints(t, "a1 a2 b3")}}, 2},
+		{[]*objects.Slice{{Ports: one, Endpoints: proxiertest.Endpoints(t, "a1 a2")}, {Ports: two, Endpoints: proxiertest.Endpoints(t, "a1")}}, 2},
+		{[]*objects.Slice{{Ports: one, Endpoints: proxiertest.Endpoints(t, "a1/unready")}, {Ports: two, Endpoints: proxiertest.Endpoints(t, "a1")}}, 1},
+		{[]*objects.Slice{{Endpoints: proxiertest.Endpoints(t, "a1")}}, 0}, // reachable at no port
+		{[]*objects.Slice{{Ports: one, Endpoints: proxiertest.Endpoints(t, "a1 a2")}, {IPv6: true, Ports: one, Endpoints: six}}, 2},
+		{[]*objects.Slice{{IPv6: true, Ports: one, Endpoints: six}}, 1},
 	} {
 		if got := localReady(tt.list, &Self{Name: "node-a"}); got != tt.want {
 			t.Errorf("localReady(%+v) = %d, want %d", tt.list, got, tt.want)
@@ -32,14 +35,14 @@ func TestLocalReady(t *testing.T) {
 }
 
 func TestHealthAddrs(t *testing.T) {
-	nodePorts := mustPrefixes("192.0.2.1/32", "::/0")
+	nodePorts := proxiertest.MustPrefixes("192.0.2.1/32", "::/0")
 	for _, tt := range []struct {
 		cfg  []string
 		want []netip.Prefix
 	}{
 		{nil, nodePorts},
 		{[]string{"192.0.2.0/24"}, nodePorts},
-		{[]string{"192.0.2.0/24", NodePortPrimary}, mustPrefixes("192.0.2.1/32", "::/0", "127.0.0.1/32", "::1/128")},
+		{[]string{"192.0.2.0/24", NodePortPrimary}, proxiertest.MustPrefixes("192.0.2.1/32", "::/0", "127.0.0.1/32", "::1/128")},
 	} {
 		got := healthAddrs(&Config{NodePortAddresses: tt.cfg}, nodePorts)
 		if !slices.Equal(got, tt.want) {

@@ -8,13 +8,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestStrangeHints reports zones that no node is in, each once a slice.
 func TestStrangeHints(t *testing.T) {
-	from := []*Slice{
-		{Key: types.NamespacedName{Namespace: "default", Name: "web-1"}, Endpoints: endpoints(t, "a1/z1 a2/z9 b3/z9/z8 b4")},
-		{Key: types.NamespacedName{Namespace: "default", Name: "web-2"}, Endpoints: endpoints(t, "b5/z9")},
+	from := []*objects.Slice{
+		{Key: types.NamespacedName{Namespace: "default", Name: "web-1"}, Endpoints: proxiertest.Endpoints(t, "a1/z1 a2/z9 b3/z9/z8 b4")},
+		{Key: types.NamespacedName{Namespace: "default", Name: "web-2"}, Endpoints: proxiertest.Endpoints(t, "b5/z9")},
 	}
 	for _, tt := range []struct {
 		zones []string
@@ -32,7 +35,7 @@ func TestStrangeHints(t *testing.T) {
 		for _, z := range tt.zones {
 			zones[z] = struct{}{}
 		}
-		if diff := cmp.Diff(tt.want, problemTexts(strangeHints(from, zones))); diff != "" {
+		if diff := cmp.Diff(tt.want, proxiertest.ProblemTexts(strangeHints(from, zones))); diff != "" {
 			t.Errorf("zones %v (-want +got):\n%s", tt.zones, diff)
 		}
 	}

@@ -11,13 +11,14 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
+	"fairlead/proxier/objects"
 )
 
 // hostPortWishes returns the ports of the node that a Pod asks for, each once,
 // and what is wrong with them: a pure function of the Pod.
-func hostPortWishes(p *Pod, loopback bool) ([]wish[inet.Addr, podPort], []Problem) {
+func hostPortWishes(p *objects.Pod, loopback bool) ([]wish[inet.Addr, podPort], []objects.Problem) {
 	var out []wish[inet.Addr, podPort]
-	var problems []Problem
+	var problems []objects.Problem
 	seen := map[inet.Addr]struct{}{}
 	for i := range p.Ports {
 		port := &p.Ports[i]
@@ -61,12 +62,12 @@ type podPort struct {
 	field string
 }
 
-func podProblem(p *Pod, field, format string, args ...any) Problem {
-	return Problem{Kind: kindPod, Name: p.Key.String(), UID: p.UID, Field: field, Text: fmt.Sprintf(format, args...)}
+func podProblem(p *objects.Pod, field, format string, args ...any) objects.Problem {
+	return objects.Problem{Kind: objects.KindPod, Name: p.Key.String(), UID: p.UID, Field: field, Text: fmt.Sprintf(format, args...)}
 }
 
 // hostPort returns one host port for each family that the Pod and the port have.
-func hostPort(p *Pod, port *PodPort) []nat.HostPort {
+func hostPort(p *objects.Pod, port *objects.PodPort) []nat.HostPort {
 	var out []nat.HostPort
 	seen := map[bool]bool{}
 	for _, ip := range p.IPs {
@@ -97,18 +98,18 @@ func describeHostPort(a inet.Addr) string {
 
 // lostHostPorts reports the ports that a Pod asks for and does not get: another
 // Pod has them, or a Service.
-func lostHostPorts(pod types.NamespacedName, pods *contest[inet.Addr, podPort], services claims) []Problem {
-	var out []Problem
+func lostHostPorts(pod types.NamespacedName, pods *contest[inet.Addr, podPort], services claims) []objects.Problem {
+	var out []objects.Problem
 	pods.lost(pod, func(mine, owner *contender[inet.Addr, podPort]) {
-		out = append(out, Problem{
-			Kind: kindPod, Name: pod.String(), UID: mine.subject.UID, Field: mine.value.field,
+		out = append(out, objects.Problem{
+			Kind: objects.KindPod, Name: pod.String(), UID: mine.subject.UID, Field: mine.value.field,
 			Text: fmt.Sprintf("%s belongs to Pod %s, %s", describeHostPort(mine.key), owner.subject, why(owner.rank, mine.rank)),
 		})
 	})
 	for _, mine := range pods.bySubject[pod] {
 		if svc := services.owner(mine.key); svc != nil && pods.owner(mine.key) == mine {
-			out = append(out, Problem{
-				Kind: kindPod, Name: pod.String(), UID: mine.subject.UID, Field: mine.value.field,
+			out = append(out, objects.Problem{
+				Kind: objects.KindPod, Name: pod.String(), UID: mine.subject.UID, Field: mine.value.field,
 				Text: fmt.Sprintf("%s is not served: Service port %s has it", describeHostPort(mine.key), svc.value.frontend.Owner),
 			})
 		}

@@ -13,10 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // manifestPods reads Pods that are separated by ---.
-func manifestPods(t *testing.T, text string) (pods []*Pod, problems []string) {
+func manifestPods(t *testing.T, text string) (pods []*objects.Pod, problems []string) {
 	t.Helper()
 	for _, doc := range strings.Split(text, "---\n") {
 		var in corev1.Pod
@@ -27,7 +30,7 @@ func manifestPods(t *testing.T, text string) (pods []*Pod, problems []string) {
 		if pod != nil {
 			pods = append(pods, pod)
 		}
-		problems = append(problems, problemTexts(ps)...)
+		problems = append(problems, proxiertest.ProblemTexts(ps)...)
 	}
 	return pods, problems
 }
@@ -93,12 +96,12 @@ func TestHostPorts(t *testing.T) {
 			contest := newContest[inet.Addr, podPort](nil)
 			for _, p := range pods {
 				wishes, problems := hostPortWishes(p, tt.loopback)
-				told = append(told, problemTexts(problems)...)
+				told = append(told, proxiertest.ProblemTexts(problems)...)
 				contest.set(subject{p.Key, p.UID}, wishes)
 			}
 			var got []string
 			for _, p := range pods {
-				told = append(told, problemTexts(lostHostPorts(p.Key, contest, newClaims()))...)
+				told = append(told, proxiertest.ProblemTexts(lostHostPorts(p.Key, contest, newClaims()))...)
 				for _, c := range contest.bySubject[p.Key] {
 					if contest.owner(c.key) == c {
 						got = append(got, fmt.Sprintf("%s -> %s %s", c.key, c.value.Pod, c.value.Owner))

@@ -3,14 +3,18 @@
 
 package proxier
 
-import "strings"
+import (
+	"strings"
+
+	"fairlead/proxier/objects"
+)
 
 // maxNames bounds what the store remembers of names that are gone.
 const maxNames = 1 << 16
 
 // intern makes all endpoints of a node share one copy of its name: decoding
 // gives each its own, and there are far more endpoints than nodes and zones.
-func (tx *Tx) intern(slice *Slice) {
+func (tx *Tx) intern(slice *objects.Slice) {
 	names := tx.s.names
 	if len(names) > maxNames {
 		clear(names)

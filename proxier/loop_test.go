@@ -23,6 +23,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
+	"fairlead/proxier/objects"
 )
 
 // fakeTable is a kernel that says yes, unless told otherwise. Safe for
@@ -120,7 +121,7 @@ func inWaitingLoop(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
 		l.Proxier = New(testConfig(), l.store, Deps{Table: l.table, Metrics: m})
 		l.store.Expect("somebody")
 		l.store.Update(func(tx *Tx) {
-			tx.SetNode(&Node{Name: "node-a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
+			tx.SetNode(&objects.Node{Name: "node-a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 		})
 		ctx, stop := context.WithCancel(klog.NewContext(t.Context(), klog.Logger{}))
 		done := make(chan error, 1)
@@ -155,13 +156,13 @@ func (l *loop) putMany(n byte) {
 
 func putService(tx *Tx, n, endpoint byte) {
 	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%02d", n)}
-	tx.SetService(&Service{
+	tx.SetService(&objects.Service{
 		Key: key, ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, n})},
-		Ports: []ServicePort{{Proto: inet.TCP, Port: 80}},
+		Ports: []objects.ServicePort{{Proto: inet.TCP, Port: 80}},
 	})
-	tx.SetSlice(&Slice{
-		Key: key, Service: key, Ports: []SlicePort{{Proto: inet.TCP, Port: 8080}},
-		Endpoints: []Endpoint{{Addr: netip.AddrFrom4([4]byte{10, 244, n, endpoint}), Ready: true}},
+	tx.SetSlice(&objects.Slice{
+		Key: key, Service: key, Ports: []objects.SlicePort{{Proto: inet.TCP, Port: 8080}},
+		Endpoints: []objects.Endpoint{{Addr: netip.AddrFrom4([4]byte{10, 244, n, endpoint}), Ready: true}},
 	})
 }
 
@@ -218,7 +219,7 @@ func TestRunKeepsRefused(t *testing.T) {
 		l.put(2, 1)
 		l.put(3, 1)
 		l.after(0)
-		want := []Problem{{Kind: kindService, Name: "default/s02", Field: "spec.clusterIPs", Text: "the kernel refuses 10.96.0.2:80/tcp: invalid argument"}}
+		want := []objects.Problem{{Kind: objects.KindService, Name: "default/s02", Field: "spec.clusterIPs", Text: "the kernel refuses 10.96.0.2:80/tcp: invalid argument"}}
 		for i := range byte(100) {
 			l.put(3, 2+i)
 			l.after(40 * time.Millisecond)
@@ -237,7 +238,7 @@ func TestRunKeepsRefused(t *testing.T) {
 		if !l.table.has("10.96.0.2 .") {
 			t.Error("the frontend was not tried again within 4 s of events")
 		}
-		if diff := cmp.Diff([]Problem(nil), l.book.Problems()); diff != "" {
+		if diff := cmp.Diff([]objects.Problem(nil), l.book.Problems()); diff != "" {
 			t.Errorf("problems in the end (-want +got):\n%s", diff)
 		}
 	})
@@ -327,7 +328,7 @@ func TestRunDoesNothing(t *testing.T) {
 		l.after(0)
 		n, loads := l.table.say(nil), l.table.loads
 		l.put(1, 1)
-		l.store.Update(func(tx *Tx) { tx.SetNode(&Node{Name: "node-b"}) })
+		l.store.Update(func(tx *Tx) { tx.SetNode(&objects.Node{Name: "node-b"}) })
 		l.after(time.Hour)
 		if len(l.table.asked) != n || l.table.loads != loads {
 			t.Errorf("%d commits and %d loads, want none", len(l.table.asked)-n, l.table.loads-loads)

@@ -19,6 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
+
+	"fairlead/proxier/objects"
 )
 
 // separator separates YAML documents: --- begins one, ... ends one. What follows
@@ -34,11 +36,11 @@ var directives = regexp.MustCompile(`^\x{feff}?(?:(?:[%#][^\n]*|[ \t\r]*)(?:\n|$
 // concern us are left out. A file that is no sequence of Kubernetes objects is
 // an error that names the line; an object with a field of the wrong type is an
 // item with a problem.
-func parseManifest(data []byte) ([]item, error) {
+func parseManifest(data []byte) ([]objects.Object, error) {
 	if items, ok, err := parseJSON(data); ok {
 		return items, err
 	}
-	var out []item
+	var out []objects.Object
 	start, skip := 0, 0
 	for _, end := range append(separator.FindAllIndex(data, -1), []int{len(data), len(data)}) {
 		doc := data[start+skip : end[0]]
@@ -60,7 +62,7 @@ func parseManifest(data []byte) ([]item, error) {
 }
 
 // parseJSON is not ok for what is not JSON; then it may still be YAML.
-func parseJSON(data []byte) (items []item, ok bool, err error) {
+func parseJSON(data []byte) (items []objects.Object, ok bool, err error) {
 	if data = bytes.TrimSpace(data); len(data) == 0 || data[0] != '{' {
 		return nil, false, nil
 	}
@@ -84,7 +86,7 @@ func parseJSON(data []byte) (items []item, ok bool, err error) {
 	return items, true, nil
 }
 
-func parseYAML(doc []byte) ([]item, error) {
+func parseYAML(doc []byte) ([]objects.Object, error) {
 	if len(bytes.TrimSpace(doc)) == 0 {
 		return nil, nil
 	}
@@ -118,7 +120,7 @@ func withLine(line int, afterSeparator bool, doc []byte, err error) error {
 	return fmt.Errorf("line %d: %s", line, text)
 }
 
-func parseObject(data []byte) ([]item, error) {
+func parseObject(data []byte) ([]objects.Object, error) {
 	var head struct {
 		metav1.TypeMeta `json:",inline"`
 		Items           []json.RawMessage `json:"items"`
@@ -136,13 +138,13 @@ func parseObject(data []byte) ([]item, error) {
 	if err != nil || it == nil {
 		return nil, err
 	}
-	return []item{*it}, nil
+	return []objects.Object{*it}, nil
 }
 
 // parseList reads a v1 List or the list of one kind, whose items may leave out
 // what they are.
-func parseList(items []json.RawMessage, list metav1.TypeMeta) ([]item, error) {
-	var out []item
+func parseList(items []json.RawMessage, list metav1.TypeMeta) ([]objects.Object, error) {
+	var out []objects.Object
 	for i, raw := range items {
 		var meta metav1.TypeMeta
 		if err := json.Unmarshal(raw, &meta); err != nil {
@@ -163,7 +165,7 @@ func parseList(items []json.RawMessage, list metav1.TypeMeta) ([]item, error) {
 }
 
 // parseOne returns nil for a kind that does not concern us.
-func parseOne(meta metav1.TypeMeta, data []byte) (*item, error) {
+func parseOne(meta metav1.TypeMeta, data []byte) (*objects.Object, error) {
 	var obj metav1.Object
 	switch meta.APIVersion + "/" + meta.Kind {
 	case "v1/Service":
@@ -183,7 +185,7 @@ func parseOne(meta metav1.TypeMeta, data []byte) (*item, error) {
 	if err != nil {
 		return unread(meta.Kind, data, err)
 	}
-	if obj.GetNamespace() == "" && isNamespaced(meta.Kind) {
+	if obj.GetNamespace() == "" && objects.IsNamespaced(meta.Kind) {
 		obj.SetNamespace(metav1.NamespaceDefault)
 	}
 	it, err := convert(obj)
@@ -191,14 +193,14 @@ func parseOne(meta metav1.TypeMeta, data []byte) (*item, error) {
 		return nil, err
 	}
 	for _, err := range strict {
-		it.problems = append(it.problems, strictProblem(it.key, err))
+		it.Problems = append(it.Problems, strictProblem(it.Key, err))
 	}
 	return &it, nil
 }
 
 // unread is what is left of an object that cannot be decoded. Without a name
 // there is nobody to blame but the file.
-func unread(kind string, data []byte, cause error) (*item, error) {
+func unread(kind string, data []byte, cause error) (*objects.Object, error) {
 	var head struct {
 		Metadata struct{ Namespace, Name string }
 	}
@@ -206,22 +208,22 @@ func unread(kind string, data []byte, cause error) (*item, error) {
 		return nil, fmt.Errorf("read %s: %w", kind, cause)
 	}
 	m := metav1.ObjectMeta{Namespace: head.Metadata.Namespace, Name: head.Metadata.Name}
-	key := objectKey{kind, m.Name}
-	if isNamespaced(kind) {
+	key := objects.Key{Kind: kind, Name: m.Name}
+	if objects.IsNamespaced(kind) {
 		if m.Namespace == "" {
 			m.Namespace = metav1.NamespaceDefault
 		}
-		key.name = namespaced(&m)
+		key.Name = objects.Namespaced(&m)
 	}
-	r := NewReport(kind, key.name)
+	r := objects.NewReport(kind, key.Name)
 	r.Add("", "%s", strings.TrimPrefix(cause.Error(), "json: "))
-	return &item{key: key, problems: r.Problems, unread: true}, nil
+	return &objects.Object{Key: key, Problems: r.Problems, Unread: true}, nil
 }
 
 // strictProblem reports a field that does not exist: spelled wrong, or newer
 // than we are. The object is used without it.
-func strictProblem(key objectKey, err error) Problem {
-	r := NewReport(key.kind, key.name)
+func strictProblem(key objects.Key, err error) objects.Problem {
+	r := objects.NewReport(key.Kind, key.Name)
 	if field, ok := strings.CutPrefix(err.Error(), "unknown field "); ok {
 		r.Add(strings.Trim(field, `"`), "is not known, and ignored")
 	} else {

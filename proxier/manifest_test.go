@@ -56,7 +56,7 @@ func TestParseManifest(t *testing.T) {
 			}
 			var got []string
 			for _, it := range items {
-				got = append(got, it.key.kind+" "+it.key.name)
+				got = append(got, it.Key.Kind+" "+it.Key.Name)
 			}
 			if list := strings.Join(got, ", "); list != tt.items {
 				t.Errorf("items %s, want %s", list, tt.items)
@@ -82,7 +82,7 @@ items:
 	}
 	var got []string
 	for _, it := range items {
-		for _, p := range it.problems {
+		for _, p := range it.Problems {
 			got = append(got, p.String())
 		}
 	}
@@ -95,7 +95,7 @@ items:
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
-	if !items[0].unread || !items[1].unread || items[2].service == nil || items[3].node == nil {
+	if !items[0].Unread || !items[1].Unread || items[2].Service == nil || items[3].Node == nil {
 		t.Errorf("what is left of the objects: %+v", items)
 	}
 }
@@ -118,12 +118,12 @@ func FuzzParseManifest(f *testing.F) {
 				tx.put(&items[i])
 			}
 			for i := range items {
-				tx.drop(items[i].key)
+				tx.drop(items[i].Key)
 			}
 		})
 		for _, it := range items {
-			if it.slice != nil && len(s.Slices(it.slice.Service)) > 0 {
-				t.Errorf("slice %s is left", it.key.name)
+			if it.Slice != nil && len(s.Slices(it.Slice.Service)) > 0 {
+				t.Errorf("slice %s is left", it.Key.Name)
 			}
 		}
 		if left := len(s.Services()) + len(s.Nodes()) + len(s.ServiceCIDRs()) + len(s.Book().Problems()); left > 0 {

@@ -14,6 +14,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
+	"fairlead/proxier/proxiertest"
 )
 
 // countersFunc is Counters as a function.
@@ -62,12 +63,12 @@ func TestConnectionMetrics(t *testing.T) {
 		{name: "it is back", now: []nat.BackendCounter{counter(web, vip, a, 1)}, want: map[string]float64{"default web http " + a: 1, "default new  " + a: 7}},
 	} {
 		now, failure = step.now, step.err
-		if diff := cmp.Diff(step.want, connections(t, registry)); diff != "" {
+		if diff := cmp.Diff(step.want, proxiertest.Connections(t, registry)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", step.name, diff)
 		}
 	}
 	cancel()
-	if got := connections(t, registry); len(got) > 0 {
+	if got := proxiertest.Connections(t, registry); len(got) > 0 {
 		t.Errorf("after the end: %v", got)
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/component-base/metrics"
+
+	"fairlead/proxier/proxiertest"
 )
 
 // TestMetrics runs a Proxier on a fake kernel and scrapes it.
@@ -43,7 +45,7 @@ func TestMetrics(t *testing.T) {
 		"kubeproxy_sync_proxy_rules_service_changes_pending 0",
 		"kubeproxy_sync_proxy_rules_service_changes_total 10",
 	}
-	got := slices.DeleteFunc(scrape(t, registry), func(line string) bool {
+	got := slices.DeleteFunc(proxiertest.Scrape(t, registry), func(line string) bool {
 		return strings.Contains(line, "overlay") || strings.Contains(line, "operations") || strings.Contains(line, "commits") || strings.Contains(line, "_seconds")
 	})
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -14,6 +14,7 @@ import (
 
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestChangeMetrics: what the kernel does not take stays pending, and can be
@@ -24,7 +25,7 @@ func TestChangeMetrics(t *testing.T) {
 	values := func(t *testing.T) string {
 		t.Helper()
 		var out []string
-		for _, line := range scrape(t, registry) {
+		for _, line := range proxiertest.Scrape(t, registry) {
 			if rest, ok := strings.CutPrefix(line, "kubeproxy_sync_proxy_rules_"); ok && strings.Contains(line, "_changes_") {
 				out = append(out, rest)
 			}
@@ -53,8 +54,8 @@ func TestChangeMetrics(t *testing.T) {
 			t.Errorf("once it does not: %s, want %s", got, want)
 		}
 		want := fmt.Sprint("kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds ", float64(queued.UnixNano())/1e9)
-		if !slices.Contains(scrape(t, registry), want) {
-			t.Errorf("%s is not in\n%s", want, strings.Join(scrape(t, registry), "\n"))
+		if !slices.Contains(proxiertest.Scrape(t, registry), want) {
+			t.Errorf("%s is not in\n%s", want, strings.Join(proxiertest.Scrape(t, registry), "\n"))
 		}
 	})
 }

@@ -6,6 +6,8 @@ package proxier
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"fairlead/proxier/objects"
 )
 
 // mirror is the side of a Store that a reflector of one kind writes to, a
@@ -20,7 +22,7 @@ type mirror struct {
 // still coming in, so that not even a list is ever in memory in full.
 type converted struct {
 	*metav1.ObjectMeta // namespace and name: by them the reflector finds it
-	item               item
+	item               objects.Object
 }
 
 // Transformer makes reflectors convert the objects of a list one by one.
@@ -33,7 +35,7 @@ func (m *mirror) Transformer() cache.TransformFunc {
 		if err != nil {
 			return nil, err
 		}
-		namespace, name := it.key.split()
+		namespace, name := it.Key.Split()
 		return &converted{&metav1.ObjectMeta{Namespace: namespace, Name: name}, it}, nil
 	}
 }
@@ -57,13 +59,13 @@ func (m *mirror) Delete(obj any) error {
 	if err != nil {
 		return err
 	}
-	m.store.Update(func(tx *Tx) { tx.dropAPI(it.key) })
+	m.store.Update(func(tx *Tx) { tx.dropAPI(it.Key) })
 	return nil
 }
 
 // Replace makes a list all that there is, in one update.
 func (m *mirror) Replace(list []any, _ string) error {
-	items := make([]item, 0, len(list))
+	items := make([]objects.Object, 0, len(list))
 	for _, obj := range list {
 		it, err := read(obj)
 		if err != nil {
@@ -80,7 +82,7 @@ func (m *mirror) Replace(list []any, _ string) error {
 func (m *mirror) Resync() error { return nil }
 
 // read converts an object, or takes one that the reflector has converted before.
-func read(obj any) (item, error) {
+func read(obj any) (objects.Object, error) {
 	if c, done := obj.(*converted); done {
 		return c.item, nil
 	}

@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestNodeReport: parts of a node are reported one beside the other, and beside
@@ -14,14 +17,14 @@ import (
 func TestNodeReport(t *testing.T) {
 	store := NewStore()
 	store.Update(func(tx *Tx) {
-		tx.SetProblems(kindNode, "node-a", []Problem{{Kind: kindNode, Name: "node-a", Field: "spec.podCIDRs", Text: "bad"}})
+		tx.SetProblems(objects.KindNode, "node-a", []objects.Problem{{Kind: objects.KindNode, Name: "node-a", Field: "spec.podCIDRs", Text: "bad"}})
 	})
 	store.Book().NodeReport("node-a", "firewall", []string{"drops", "more"})
 	store.Book().NodeReport("node-a", "sysctl", []string{"off"})
 	store.Book().NodeReport("node-a", "sysctl", []string{"still off"})
 	check := func(want ...string) {
 		t.Helper()
-		if diff := cmp.Diff(want, problemTexts(store.Book().Problems())); diff != "" {
+		if diff := cmp.Diff(want, proxiertest.ProblemTexts(store.Book().Problems())); diff != "" {
 			t.Errorf("problems (-want +got):\n%s", diff)
 		}
 	}

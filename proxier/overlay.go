@@ -10,12 +10,13 @@ import (
 	"fairlead/internal/flannel"
 	"fairlead/nat"
 	"fairlead/overlay"
+	"fairlead/proxier/objects"
 )
 
 // OverlaySelf returns this node as its own overlay knows it. The MACs of its
 // devices stay those that flannel has given and told to peers. The addresses are
 // the node's own: that which flannel tells to peers may be in front of a NAT.
-func (c *Config) OverlaySelf(n *Node) overlay.Node {
+func (c *Config) OverlaySelf(n *objects.Node) overlay.Node {
 	out := overlay.Node{Name: n.Name, Created: n.Created, PodCIDRs: n.PodCIDRs, Underlay: n.Underlay}
 	if l := c.lease(n); l != nil {
 		out.VTEPs = [2]overlay.MAC{l.MACs[0], l.MACs[1]}
@@ -24,13 +25,13 @@ func (c *Config) OverlaySelf(n *Node) overlay.Node {
 }
 
 // peer returns another node as peers reach it.
-func (c *Config) peer(n *Node) overlay.Node {
+func (c *Config) peer(n *objects.Node) overlay.Node {
 	out := c.OverlaySelf(n)
 	out.Underlay = c.underlay(n)
 	return out
 }
 
-func (c *Config) lease(n *Node) *flannel.Lease {
+func (c *Config) lease(n *objects.Node) *flannel.Lease {
 	if !c.FlannelCompat {
 		return nil
 	}
@@ -39,7 +40,7 @@ func (c *Config) lease(n *Node) *flannel.Lease {
 
 // underlay returns the addresses by which peers reach a node, and its own: behind
 // a NAT it may send from either. The first of each family counts for the overlay.
-func (c *Config) underlay(n *Node) []netip.Addr {
+func (c *Config) underlay(n *objects.Node) []netip.Addr {
 	l := c.lease(n)
 	if l == nil {
 		return n.Underlay
@@ -51,7 +52,7 @@ func (c *Config) underlay(n *Node) []netip.Addr {
 		}
 	}
 	for _, a := range n.Underlay {
-		out = appendNew(out, a)
+		out = objects.AppendNew(out, a)
 	}
 	return out
 }
@@ -63,7 +64,7 @@ func (c *Config) tunnels() bool {
 
 // tunnelGuard returns what the table has to know of the overlay. own are the
 // addresses by which this node sends tunnel packets, besides those of its Node.
-func tunnelGuard(cfg *Config, node *Node, own []netip.Addr) nat.Tunnels {
+func tunnelGuard(cfg *Config, node *objects.Node, own []netip.Addr) nat.Tunnels {
 	if !cfg.tunnels() {
 		return nat.Tunnels{}
 	}
@@ -74,7 +75,7 @@ func tunnelGuard(cfg *Config, node *Node, own []netip.Addr) nat.Tunnels {
 		out.Addrs = slices.Clone(node.Underlay)
 	}
 	for _, a := range own {
-		out.Addrs = appendNew(out.Addrs, a)
+		out.Addrs = objects.AppendNew(out.Addrs, a)
 	}
 	return out
 }
@@ -82,7 +83,7 @@ func tunnelGuard(cfg *Config, node *Node, own []netip.Addr) nat.Tunnels {
 // nodeAddrs returns the addresses of all nodes, where the table needs them. Tunnel
 // packets may come from any address of a node: a NAT in front of it may translate
 // what it sends to its ExternalIP.
-func nodeAddrs(cfg *Config, nodes []*Node, own []netip.Addr) []netip.Addr {
+func nodeAddrs(cfg *Config, nodes []*objects.Node, own []netip.Addr) []netip.Addr {
 	var out []netip.Addr
 	if cfg.tunnels() {
 		out = append(out, own...)

@@ -10,6 +10,8 @@ import (
 
 	"fairlead/internal/nstest"
 	"fairlead/overlay"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // seen is an Overlay that keeps what it was told last.
@@ -50,8 +52,8 @@ func TestTellOverlay(t *testing.T) {
 	var got seen
 	w.p.overlay = &got
 	w.p.desired.cfg.Overlay = &overlay.Config{}
-	node := func(name, ip, cidr string) *Node {
-		return &Node{Name: name, Addresses: mustAddrs(ip), Underlay: mustAddrs(ip), PodCIDRs: mustPrefixes(cidr)}
+	node := func(name, ip, cidr string) *objects.Node {
+		return &objects.Node{Name: name, Addresses: proxiertest.MustAddrs(ip), Underlay: proxiertest.MustAddrs(ip), PodCIDRs: proxiertest.MustPrefixes(cidr)}
 	}
 	step := func(name string, fails bool, want seen, f func(*Tx)) {
 		t.Helper()
@@ -67,7 +69,9 @@ func TestTellOverlay(t *testing.T) {
 	step("only others", false, seen{}, func(tx *Tx) { tx.SetNode(node("other", "192.0.2.2", "10.244.2.0/24")) })
 	both := seen{calls: 1, self: self + " 192.0.2.1 10.244.1.0/24", peers: []string{"other 192.0.2.2 10.244.2.0/24"}}
 	step("this one", false, both, func(tx *Tx) { tx.SetNode(node(self, "192.0.2.1", "10.244.1.0/24")) })
-	step("nothing about nodes", false, both, func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "a", CIDRs: mustPrefixes("10.96.0.0/16")}) })
+	step("nothing about nodes", false, both, func(tx *Tx) {
+		tx.SetServiceCIDR(&objects.ServiceCIDR{Name: "a", CIDRs: proxiertest.MustPrefixes("10.96.0.0/16")})
+	})
 	w.table.fault = 1
 	moved := both
 	moved.calls, moved.peers = 2, []string{"other 192.0.2.9 10.244.2.0/24"}
@@ -84,7 +88,7 @@ func TestOverlayReport(t *testing.T) {
 		{Node: "node-b", Field: "podCIDRs", Text: "overlap those of node-c"}, {Field: "MTU", Text: "is small"},
 	}})
 	want := []string{"Node node-a: MTU: is small", "Node node-b: podCIDRs: overlap those of node-c"}
-	if diff := cmp.Diff(want, problemTexts(d.book.Problems())); diff != "" {
+	if diff := cmp.Diff(want, proxiertest.ProblemTexts(d.book.Problems())); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 	OverlayReport(store, "node-a", &overlay.Report{})

@@ -13,6 +13,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestPacketNoEndpoints has new connections refused, wherever they come from
@@ -141,7 +142,7 @@ func TestPacketHairpin(t *testing.T) {
 func TestPacketServiceCIDR(t *testing.T) {
 	t.Parallel()
 	cfg := defaults()
-	cfg.ServiceCIDRs = mustPrefixes("10.97.0.0/16", "fd00:10:97::/112")
+	cfg.ServiceCIDRs = proxiertest.MustPrefixes("10.97.0.0/16", "fd00:10:97::/112")
 	b := newBed(t, cfg, lab.PTP)
 	labtest.Serve(t, b.Outside, 80, inet.TCP)
 	other := [2]netip.Addr{netip.MustParseAddr("10.97.0.1"), netip.MustParseAddr("fd00:10:97::1")}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/component-base/metrics"
 
 	"fairlead/internal/lab"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestPacketBackendCounters has the connections of a Service counted by
@@ -43,7 +44,7 @@ func TestPacketBackendCounters(t *testing.T) {
 	scrape := func() map[string]float64 {
 		registry := metrics.NewKubeRegistry()
 		CountConnections(t.Context(), registry.MustRegister, b.agent.table.(Counters))
-		return connections(t, registry)
+		return proxiertest.Connections(t, registry)
 	}
 	if diff := cmp.Diff(want, scrape()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -20,6 +20,8 @@ import (
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/nat/kernel"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // bed is a cluster of namespaces whose first node runs the agent. Kubernetes
@@ -37,7 +39,7 @@ type bed struct {
 	client      *lab.Pod
 	here, there *lab.Pod // endpoints, on node-1 and node-2
 
-	items map[objectKey]item // what is in the store, for a restart
+	items map[objects.Key]objects.Object // what is in the store, for a restart
 	store *Store
 	agent *Proxier
 	stop  func()
@@ -62,7 +64,7 @@ var second = [2]netip.Addr{netip.MustParseAddr("192.168.60.1"), netip.MustParseA
 // known, and no Service.
 func newBed(t *testing.T, cfg Config, link lab.PodLink) *bed {
 	t.Helper()
-	b := &bed{Cluster: labtest.New(t, lab.Config{Nodes: 2, IPv6: true, PodLink: link}), items: map[objectKey]item{}}
+	b := &bed{Cluster: labtest.New(t, lab.Config{Nodes: 2, IPv6: true, PodLink: link}), items: map[objects.Key]objects.Object{}}
 	b.node, b.other = b.Nodes[0], b.Nodes[1]
 	b.client = labtest.Pod(t, b.node, "client", 0)
 	b.here = labtest.Pod(t, b.node, "here", targetPort, everyProto...)
@@ -73,7 +75,7 @@ func newBed(t *testing.T, cfg Config, link lab.PodLink) *bed {
 		outside := b.Outside.Addrs()[i]
 		check(t, b.other.SetRoute(netip.PrefixFrom(outside, outside.BitLen()), b.node.Addrs()[i], "eth0"))
 	}
-	for _, p := range mustPrefixes("10.96.0.0/16", "fd00:10:96::/112", "203.0.113.0/24", "2001:db8:113::/112", "192.168.60.1/32", "fd00:60::1/128") {
+	for _, p := range proxiertest.MustPrefixes("10.96.0.0/16", "fd00:10:96::/112", "203.0.113.0/24", "2001:db8:113::/112", "192.168.60.1/32", "fd00:60::1/128") {
 		check(t, b.RouteVIPs(p, b.node))
 	}
 	b.put(t, nodeObject(b.node, "zone-a"), cidrObject("kubernetes", "10.96.0.0/16", "fd00:10:96::/112"))
@@ -130,19 +132,19 @@ func (b *bed) restart(t *testing.T, cfg Config) {
 }
 
 // put has the objects noticed by the next agent.
-func (b *bed) put(t *testing.T, objects ...any) []item {
+func (b *bed) put(t *testing.T, list ...any) []objects.Object {
 	t.Helper()
-	var list []item
-	for _, obj := range objects {
+	var items []objects.Object
+	for _, obj := range list {
 		it, err := convert(obj)
 		check(t, err)
-		for _, p := range it.problems {
+		for _, p := range it.Problems {
 			t.Errorf("unexpected problem: %v", p)
 		}
-		b.items[it.key] = it
-		list = append(list, it)
+		b.items[it.Key] = it
+		items = append(items, it)
 	}
-	return list
+	return items
 }
 
 // apply puts objects in and waits until the kernel has what they say.
@@ -163,8 +165,8 @@ func (b *bed) remove(t *testing.T, objects ...any) {
 	list := b.put(t, objects...)
 	b.store.Update(func(tx *Tx) {
 		for _, it := range list {
-			tx.drop(it.key)
-			delete(b.items, it.key)
+			tx.drop(it.Key)
+			delete(b.items, it.Key)
 		}
 	})
 	b.settle(t)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/nat"
+	"fairlead/proxier/objects"
 )
 
 // notes keeps what people want to know of Services beyond their frontends:
@@ -58,7 +59,7 @@ const maxHintChanges = 1 << 12
 
 // set replaces the note on a Service, nil for one that is gone, and returns
 // what is wrong with its addresses and the hints of its slices.
-func (r *notes) set(key types.NamespacedName, svc *Service, list []claim, from []*Slice, facts *clusterFacts) []Problem {
+func (r *notes) set(key types.NamespacedName, svc *objects.Service, list []claim, from []*objects.Slice, facts *clusterFacts) []objects.Problem {
 	old := r.byService[key]
 	now := noteOn(list)
 	r.count(&old, -1)
@@ -102,10 +103,10 @@ func (r *notes) usersOf(was, is map[netip.Addr]string) []types.NamespacedName {
 }
 
 // onNodes reports addresses that belong to nodes.
-func onNodes(svc *Service, list []claim, facts *clusterFacts) []Problem {
-	var out []Problem
+func onNodes(svc *objects.Service, list []claim, facts *clusterFacts) []objects.Problem {
+	var out []objects.Problem
 	put := func(field, format string, args ...any) {
-		out = appendNew(out, Problem{Kind: kindService, Name: svc.Key.String(), UID: svc.UID, Field: field, Text: fmt.Sprintf(format, args...)})
+		out = objects.AppendNew(out, objects.Problem{Kind: objects.KindService, Name: svc.Key.String(), UID: svc.UID, Field: field, Text: fmt.Sprintf(format, args...)})
 	}
 	for i := range list {
 		c := &list[i]

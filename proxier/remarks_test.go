@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+
+	"fairlead/proxier/proxiertest"
 )
 
 // TestRemarks changes one Service step by step, and looks at what is counted.
 func TestRemarks(t *testing.T) {
-	svc := webService()
+	svc := proxiertest.WebService()
 	svc.InternalLocal, svc.ExternalLocal = true, true
 	self := &Self{Name: "node-a", Zone: "z1", Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
 	r := newNotes()
@@ -33,7 +35,7 @@ func TestRemarks(t *testing.T) {
 		if step.change != nil {
 			step.change()
 		}
-		list := slicesOf(t, step.eps)
+		list := proxiertest.SlicesOf(t, step.eps)
 		problems := r.set(svc.Key, svc, resolve(svc, list, self), list, &clusterFacts{self: *self})
 		got := fmt.Sprintf("internal %d external %d %v %v", r.internal, r.external, r.fallbacks, problems)
 		if got != step.want {

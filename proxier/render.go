@@ -3,9 +3,13 @@
 
 package proxier
 
+import (
+	"fairlead/proxier/objects"
+)
+
 // Render returns the table that the objects in the store ask for, in nft's
 // language, and what is wrong with the objects. It needs no kernel.
-func Render(cfg Config, store *Store) (string, []Problem) {
+func Render(cfg Config, store *Store) (string, []objects.Problem) {
 	d := newDesired(&cfg, store)
 	d.update()
 	return d.state.Text(), store.Book().Problems()

@@ -14,13 +14,14 @@ import (
 	netutils "k8s.io/utils/net"
 
 	"fairlead/internal/inet"
+	"fairlead/proxier/objects"
 )
 
 // checker reads fields of one object and reports those that are wrong.
-type checker struct{ Report }
+type checker struct{ objects.Report }
 
 func newChecker(kind, name string, uid types.UID) *checker {
-	r := &checker{*NewReport(kind, name)}
+	r := &checker{*objects.NewReport(kind, name)}
 	r.UID = uid
 	return r
 }
@@ -94,7 +95,7 @@ func (r *checker) addrs(field string, list []string, parse func(string) (netip.A
 			r.Add(at(field, i), "%v", err)
 			continue
 		}
-		out = appendNew(out, ip)
+		out = objects.AppendNew(out, ip)
 	}
 	return out
 }
@@ -121,7 +122,7 @@ func (r *checker) prefixes(field string, list []string) []netip.Prefix {
 			r.Add(at(field, i), "%v", err)
 			continue
 		}
-		out = appendNew(out, p)
+		out = objects.AppendNew(out, p)
 	}
 	return out
 }

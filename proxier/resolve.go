@@ -11,6 +11,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
+	"fairlead/proxier/objects"
 )
 
 // Self is what a node knows about itself.
@@ -45,7 +46,7 @@ const (
 
 // resolve returns all frontends of a Service on this node: a pure function of
 // the Service, its slices and the node. No frontend is claimed twice.
-func resolve(svc *Service, slices []*Slice, self *Self) []claim {
+func resolve(svc *objects.Service, slices []*objects.Slice, self *Self) []claim {
 	if svc == nil {
 		return nil
 	}
@@ -73,8 +74,8 @@ func dedup(in []claim) []claim {
 
 // builder makes the claims of one port in one family.
 type builder struct {
-	svc    *Service
-	port   *ServicePort
+	svc    *objects.Service
+	port   *objects.ServicePort
 	v6     bool
 	self   *Self
 	choice choice

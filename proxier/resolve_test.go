@@ -14,6 +14,8 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 var policyNames = map[nat.TrafficPolicy]string{
@@ -79,13 +81,13 @@ func TestResolvePolicies(t *testing.T) {
 		{name: "unready here, ready there", internal: true, external: true, eps: "a1/unready b2", cluster: "drop", outside: "local " + b2 + " outside"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			svc := webService()
+			svc := proxiertest.WebService()
 			svc.InternalLocal, svc.ExternalLocal = tt.internal, tt.external
 			want := []string{
 				"10.96.0.10:80/tcp " + tt.cluster + " exclusive", "0.0.0.0:30080/tcp " + tt.outside,
 				"203.0.113.1:80/tcp " + tt.outside, "198.51.100.1:80/tcp " + tt.outside,
 			}
-			got := describe(resolve(svc, slicesOf(t, tt.eps), &Self{Name: "node-a"}))
+			got := describe(resolve(svc, proxiertest.SlicesOf(t, tt.eps), &Self{Name: "node-a"}))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -110,16 +112,16 @@ func TestResolveSources(t *testing.T) {
 		{name: "the node is allowed by IPv6", ranges: []string{"2001:db8::/32"}, self: "2001:db8::7", want: "[]", want6: "[2001:db8::/32 2001:db8:1::1/128]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			svc := webService()
+			svc := proxiertest.WebService()
 			svc.ClusterIPs = append(svc.ClusterIPs, netip.MustParseAddr("fd00:10:96::a"))
 			svc.LoadBalancerIPs = append(svc.LoadBalancerIPs, netip.MustParseAddr("2001:db8:1::1"))
-			svc.Restricted, svc.SourceRanges = true, mustPrefixes(tt.ranges...)
+			svc.Restricted, svc.SourceRanges = true, proxiertest.MustPrefixes(tt.ranges...)
 			self := &Self{Name: "node-a"}
 			if tt.self != "" {
 				self.Addrs = []netip.Addr{netip.MustParseAddr(tt.self)}
 			}
 			var got []string
-			for _, line := range describe(resolve(svc, slicesOf(t, "a1"), self)) {
+			for _, line := range describe(resolve(svc, proxiertest.SlicesOf(t, "a1"), self)) {
 				if addr, from, ok := strings.Cut(line, " from "); ok {
 					got = append(got, strings.Fields(addr)[0]+" "+from)
 				}
@@ -135,13 +137,13 @@ func TestResolveSources(t *testing.T) {
 // TestResolveFamilies has a port in both families and one more protocol, and
 // slices of each family. What is not of a family of the Service is left out.
 func TestResolveFamilies(t *testing.T) {
-	svc := webService()
+	svc := proxiertest.WebService()
 	svc.ExternalIPs = append(svc.ExternalIPs, netip.MustParseAddr("2001:db8::1"))
 	svc.Affinity = 3 * time.Hour
-	svc.Ports = append(svc.Ports, ServicePort{Name: "dns", Proto: inet.UDP, Port: 53})
-	list := slicesOf(t, "a1")
-	six := &Slice{IPv6: true, Ports: []SlicePort{{"http", inet.TCP, 8080}, {"dns", inet.UDP, 5353}},
-		Endpoints: []Endpoint{{Addr: netip.MustParseAddr("fd00:10:244::1"), Ready: true}}}
+	svc.Ports = append(svc.Ports, objects.ServicePort{Name: "dns", Proto: inet.UDP, Port: 53})
+	list := proxiertest.SlicesOf(t, "a1")
+	six := &objects.Slice{IPv6: true, Ports: []objects.SlicePort{{Name: "http", Proto: inet.TCP, Port: 8080}, {Name: "dns", Proto: inet.UDP, Port: 5353}},
+		Endpoints: []objects.Endpoint{{Addr: netip.MustParseAddr("fd00:10:244::1"), Ready: true}}}
 	list = append(list, six)
 	single := []string{
 		"10.96.0.10:80/tcp internal 10.244.1.1:8080* exclusive sticky 3h0m0s",
@@ -170,12 +172,12 @@ func TestResolveFamilies(t *testing.T) {
 
 // TestResolveNothing is what has no frontends at all.
 func TestResolveNothing(t *testing.T) {
-	headless := webService()
+	headless := proxiertest.WebService()
 	headless.ClusterIPs = nil
-	portless := webService()
+	portless := proxiertest.WebService()
 	portless.Ports = nil
-	for name, svc := range map[string]*Service{"no Service": nil, "headless": headless, "no ports": portless} {
-		if got := resolve(svc, slicesOf(t, "a1"), &Self{}); len(got) != 0 {
+	for name, svc := range map[string]*objects.Service{"no Service": nil, "headless": headless, "no ports": portless} {
+		if got := resolve(svc, proxiertest.SlicesOf(t, "a1"), &Self{}); len(got) != 0 {
 			t.Errorf("%s: %v, want nothing", name, describe(got))
 		}
 	}
@@ -183,7 +185,7 @@ func TestResolveNothing(t *testing.T) {
 
 // TestResolveOnce has a Service name an address twice: the first use counts.
 func TestResolveOnce(t *testing.T) {
-	svc := webService()
+	svc := proxiertest.WebService()
 	svc.ExternalIPs = []netip.Addr{svc.LoadBalancerIPs[0], svc.ClusterIPs[0]}
 	want := []string{
 		"10.96.0.10:80/tcp reject exclusive", "0.0.0.0:30080/tcp reject", "203.0.113.1:80/tcp reject",
@@ -195,9 +197,9 @@ func TestResolveOnce(t *testing.T) {
 
 // TestResolveIsPure asks twice: neither call may change what it was given.
 func TestResolveIsPure(t *testing.T) {
-	svc, list, self := webService(), slicesOf(t, "a1 b2/draining"), &Self{Name: "node-a"}
+	svc, list, self := proxiertest.WebService(), proxiertest.SlicesOf(t, "a1 b2/draining"), &Self{Name: "node-a"}
 	svc.ExternalLocal, svc.Restricted = true, true
-	svc.SourceRanges = mustPrefixes("192.0.2.0/24")
+	svc.SourceRanges = proxiertest.MustPrefixes("192.0.2.0/24")
 	self.Addrs = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
 	first := describe(resolve(svc, list, self))
 	if diff := cmp.Diff(first, describe(resolve(svc, list, self))); diff != "" {
@@ -206,8 +208,8 @@ func TestResolveIsPure(t *testing.T) {
 }
 
 func TestOwner(t *testing.T) {
-	svc := webService()
-	svc.Ports = []ServicePort{{Proto: inet.TCP, Port: 80}}
+	svc := proxiertest.WebService()
+	svc.Ports = []objects.ServicePort{{Proto: inet.TCP, Port: 80}}
 	if got := resolve(svc, nil, &Self{})[0].frontend.Owner; got != "default/web" {
 		t.Errorf("owner of an unnamed port: %q, want default/web", got)
 	}

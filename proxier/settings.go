@@ -9,25 +9,26 @@ import (
 	"slices"
 
 	"fairlead/nat"
+	"fairlead/proxier/objects"
 )
 
 // cluster is what the settings depend on, besides the configuration.
 type cluster struct {
-	node  *Node   // this one; nil while it is not known
-	nodes []*Node // all
-	cidrs []*ServiceCIDR
+	node  *objects.Node   // this one; nil while it is not known
+	nodes []*objects.Node // all
+	cidrs []*objects.ServiceCIDR
 	keep  []netip.Prefix // see Tx.SetNonMasquerade
 	own   []netip.Addr   // see Tx.SetTunnelAddrs
 }
 
 // settingsOf returns what does not belong to one Service: a pure function.
-func settingsOf(cfg *Config, in *cluster) (nat.Settings, []Problem) {
+func settingsOf(cfg *Config, in *cluster) (nat.Settings, []objects.Problem) {
 	s := nat.Settings{
 		MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll, KeepInvalid: cfg.KeepInvalid,
 		Cluster: clusterOf(cfg, in), BackendCounters: cfg.BackendCounters,
 		Loopback: cfg.Loopback, CheckedInterfaces: cfg.CheckedInterfaces,
 	}
-	unknown := NewReport(kindNode, cfg.NodeName)
+	unknown := objects.NewReport(objects.KindNode, cfg.NodeName)
 	s.Pods = detector(cfg, in.node, unknown)
 	s.NodePortAddrs = nodePortAddrs(cfg, in.node, unknown)
 	s.Egress = egress(cfg, in, unknown)
@@ -43,13 +44,13 @@ func settingsOf(cfg *Config, in *cluster) (nat.Settings, []Problem) {
 
 // overlaps reports ServiceCIDRs in which there are pods, too: nobody can tell a
 // ClusterIP from a pod there, and packets to unallocated ClusterIPs are dropped.
-func overlaps(cluster []netip.Prefix, cidrs []*ServiceCIDR) []Problem {
-	var out []Problem
+func overlaps(cluster []netip.Prefix, cidrs []*objects.ServiceCIDR) []objects.Problem {
+	var out []objects.Problem
 	for _, c := range cidrs {
 		for _, p := range c.CIDRs {
 			i := slices.IndexFunc(cluster, p.Overlaps)
 			if i >= 0 {
-				out = append(out, Problem{Kind: kindServiceCIDR, Name: c.Name, Field: "spec.cidrs", Text: fmt.Sprintf("%s overlaps %s, where pods are", p, cluster[i])})
+				out = append(out, objects.Problem{Kind: objects.KindServiceCIDR, Name: c.Name, Field: "spec.cidrs", Text: fmt.Sprintf("%s overlaps %s, where pods are", p, cluster[i])})
 			}
 		}
 	}
@@ -69,7 +70,7 @@ func clusterOf(cfg *Config, in *cluster) []netip.Prefix {
 	return out
 }
 
-func egress(cfg *Config, in *cluster, r *Report) nat.Egress {
+func egress(cfg *Config, in *cluster, r *objects.Report) nat.Egress {
 	switch {
 	case !cfg.Masquerade:
 		return nat.Egress{}
@@ -80,7 +81,7 @@ func egress(cfg *Config, in *cluster, r *Report) nat.Egress {
 	return nat.Egress{Sources: in.node.PodCIDRs, Keep: in.keep, KeepNodes: cfg.KeepNodes}
 }
 
-func detector(cfg *Config, node *Node, r *Report) nat.PodMatch {
+func detector(cfg *Config, node *objects.Node, r *objects.Report) nat.PodMatch {
 	switch cfg.LocalMode {
 	case LocalNodeCIDR:
 		if node == nil || len(node.PodCIDRs) == 0 {
@@ -101,7 +102,7 @@ func detector(cfg *Config, node *Node, r *Report) nat.PodMatch {
 // by kube-proxy. While the node is not known, "primary" cannot be: then the
 // CIDRs of its family that stand beside it are served, and without any every
 // address rather than none.
-func nodePortAddrs(cfg *Config, node *Node, r *Report) []netip.Prefix {
+func nodePortAddrs(cfg *Config, node *objects.Node, r *objects.Report) []netip.Prefix {
 	var out []netip.Prefix
 	missing := false
 	for _, s := range cfg.NodePortAddresses {
@@ -140,7 +141,7 @@ func everyAddr() []netip.Prefix {
 
 // primaryAddrs returns the first address of each family: configured, where it is
 // valid, else the Node's.
-func primaryAddrs(configured netip.Addr, node *Node) []netip.Addr {
+func primaryAddrs(configured netip.Addr, node *objects.Node) []netip.Addr {
 	var out []netip.Addr
 	seen := map[bool]bool{}
 	if configured.IsValid() {
@@ -159,7 +160,7 @@ func primaryAddrs(configured netip.Addr, node *Node) []netip.Addr {
 	return out
 }
 
-func selfOf(cfg *Config, node *Node) Self {
+func selfOf(cfg *Config, node *objects.Node) Self {
 	self := Self{Name: cfg.NodeName}
 	if node != nil {
 		self.Zone, self.Addrs = node.Zone, node.Addresses
@@ -169,7 +170,7 @@ func selfOf(cfg *Config, node *Node) Self {
 
 // addrsOf returns the addresses of nodes but for one; of two that claim the same
 // the first has it.
-func otherNodeAddrs(nodes []*Node, except string) map[netip.Addr]string {
+func otherNodeAddrs(nodes []*objects.Node, except string) map[netip.Addr]string {
 	out := map[netip.Addr]string{}
 	for _, n := range nodes {
 		for _, ip := range n.Addresses {

@@ -22,6 +22,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestRunAPI follows objects of an API server through the informers.
@@ -49,7 +52,7 @@ func TestRunAPI(t *testing.T) {
 	go func() { done <- RunAPI(ctx, client, "node-a", store) }()
 
 	web := types.NamespacedName{Namespace: "default", Name: "web"}
-	eventually(t, "first lists", store.Synced)
+	proxiertest.Eventually(t, "first lists", store.Synced)
 	if store.Service(web) == nil || len(store.Slices(web)) != 1 || store.Node("node-a") == nil || len(store.ServiceCIDRs()) != 1 {
 		t.Fatal("an object is missing after the first lists")
 	}
@@ -68,11 +71,11 @@ func TestRunAPI(t *testing.T) {
 	if _, err := client.CoreV1().Services("default").Update(ctx, svc, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "updated Service", func() bool { return store.Service(web).Ports[0].Port == 81 })
+	proxiertest.Eventually(t, "updated Service", func() bool { return store.Service(web).Ports[0].Port == 81 })
 	if err := client.DiscoveryV1().EndpointSlices("default").Delete(ctx, "web-1", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "deleted slice", func() bool { return len(store.Slices(web)) == 0 && len(store.Book().Problems()) == 0 })
+	proxiertest.Eventually(t, "deleted slice", func() bool { return len(store.Slices(web)) == 0 && len(store.Book().Problems()) == 0 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("RunAPI: %v", err)
@@ -138,7 +141,7 @@ func TestRunAPIForbiddenAtFirst(t *testing.T) {
 		return refuse, nil, err
 	})
 	store := startAPI(t, client)
-	eventually(t, "the ServiceCIDR", func() bool { return len(store.ServiceCIDRs()) == 1 })
+	proxiertest.Eventually(t, "the ServiceCIDR", func() bool { return len(store.ServiceCIDRs()) == 1 })
 }
 
 // startAPI runs RunAPI until the test ends and waits for the first lists.
@@ -155,7 +158,7 @@ func startAPI(t *testing.T, client kubernetes.Interface) *Store {
 			t.Errorf("RunAPI: %v", err)
 		}
 	})
-	eventually(t, "first lists", store.Synced)
+	proxiertest.Eventually(t, "first lists", store.Synced)
 	return store
 }
 
@@ -165,7 +168,7 @@ func TestMirrorReplace(t *testing.T) {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelTopologyZone: zone}}}
 	}
 	store := NewStore()
-	store.Update(func(tx *Tx) { tx.SetNode(&Node{Name: "of-another-source"}) })
+	store.Update(func(tx *Tx) { tx.SetNode(&objects.Node{Name: "of-another-source"}) })
 	m := &mirror{source: sourceNodes, store: store}
 	zones := func() string {
 		var out []string

@@ -16,6 +16,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"k8s.io/klog/v2"
+
+	"fairlead/proxier/objects"
 )
 
 // SourceFiles is the name under which RunFiles delivers to a Store.
@@ -36,8 +38,8 @@ func ReadFiles(path string, store *Store) error {
 			errs = append(errs, fmt.Errorf("read %s: %w", name, file.err))
 		}
 		for key, it := range file.items {
-			if it.unread {
-				errs = append(errs, fmt.Errorf("read %s: %s %s cannot be decoded", name, key.kind, printable(key.name)))
+			if it.Unread {
+				errs = append(errs, fmt.Errorf("read %s: %s %s cannot be decoded", name, key.Kind, objects.Printable(key.Name)))
 			}
 		}
 	}
@@ -160,13 +162,13 @@ func above(path, dir string) bool {
 // look is scan for a path that was there once. Should it be gone, its objects
 // stay: somebody is moving it about. It reports whether all could be read.
 func (f *files) look(watcher *fsnotify.Watcher) bool {
-	var problems []Problem
+	var problems []objects.Problem
 	err := f.watch(watcher)
 	if err == nil {
 		err = f.scan()
 	}
 	if err != nil {
-		r := NewReport(kindFile, f.path)
+		r := objects.NewReport(objects.KindFile, f.path)
 		r.Add("", "%v; what it said before stays in force", err)
 		problems = r.Problems
 		if file := f.byName[f.path]; file != nil {
@@ -174,7 +176,7 @@ func (f *files) look(watcher *fsnotify.Watcher) bool {
 		}
 	}
 	if f.dir == f.path || err != nil { // a file reports for itself
-		f.store.Update(func(tx *Tx) { tx.SetProblems(kindFile, f.path, problems) })
+		f.store.Update(func(tx *Tx) { tx.SetProblems(objects.KindFile, f.path, problems) })
 	}
 	for _, file := range f.byName {
 		if file.err != nil && errors.Is(file.err, errUnread) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/proxiertest"
 )
 
 const webManifest = `apiVersion: v1
@@ -66,31 +68,31 @@ func TestRunFiles(t *testing.T) {
 			return text == "" && len(store.Book().Problems()) == 0
 		}
 	}
-	eventually(t, "first read", func() bool { return store.Synced() && at("10.96.0.10")() })
+	proxiertest.Eventually(t, "first read", func() bool { return store.Synced() && at("10.96.0.10")() })
 
 	write("a.yaml", manifest("web", "10.96.0.11"))
-	eventually(t, "replaced file", at("10.96.0.11"))
+	proxiertest.Eventually(t, "replaced file", at("10.96.0.11"))
 
 	write("a.yaml", manifest("web", "10.96.0.12")+"---\nkind: [\n")
-	eventually(t, "report of a file that does not parse, with its line", problem("a.yaml: line 11: "))
+	proxiertest.Eventually(t, "report of a file that does not parse, with its line", problem("a.yaml: line 11: "))
 	if !at("10.96.0.11")() {
 		t.Error("a file that does not parse lost its last good state")
 	}
 
 	write("b.yaml", manifest("web", "10.96.0.13"))
-	eventually(t, "report of an object in two files", problem("b.yaml"))
+	proxiertest.Eventually(t, "report of an object in two files", problem("b.yaml"))
 	if !at("10.96.0.11")() {
 		t.Error("the object is not taken from the first file")
 	}
 	if err := os.Remove(filepath.Join(dir, "a.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "object of the other file", at("10.96.0.13"))
-	eventually(t, "no problems left", problem(""))
+	proxiertest.Eventually(t, "object of the other file", at("10.96.0.13"))
+	proxiertest.Eventually(t, "no problems left", problem(""))
 	if err := os.Remove(filepath.Join(dir, "b.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "object gone with its file", func() bool { return store.Service(web) == nil })
+	proxiertest.Eventually(t, "object gone with its file", func() bool { return store.Service(web) == nil })
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("RunFiles: %v", err)
@@ -126,7 +128,7 @@ func TestRunFilesWays(t *testing.T) {
 	}
 	var store *Store
 	at := func(ip string) bool {
-		svc := store.Service(nameOf("web"))
+		svc := store.Service(proxiertest.NameOf("web"))
 		return svc != nil && svc.ClusterIPs[0].String() == ip
 	}
 	now := func(ip string) {
@@ -265,9 +267,9 @@ func TestRunFilesWays(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
 			go func() { done <- RunFiles(ctx, inside(tc.path), store) }()
-			eventually(t, "first read", store.Synced)
+			proxiertest.Eventually(t, "first read", store.Synced)
 			if !at("10.96.0.10") {
-				t.Errorf("first read: %v, %v", store.Service(nameOf("web")), store.Book().Problems())
+				t.Errorf("first read: %v, %v", store.Service(proxiertest.NameOf("web")), store.Book().Problems())
 			}
 			tc.change()
 			soon(t, "change", func() bool { return at("10.96.0.11") && len(store.Book().Problems()) == 0 })

@@ -20,6 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"fairlead/proxier/proxiertest"
 )
 
 // streamServer is an API server of Kubernetes 1.34 or newer, for one client: it
@@ -126,19 +128,19 @@ func listEnd(obj any) any {
 // TestRunAPIStream follows a server that streams its lists.
 func TestRunAPIStream(t *testing.T) {
 	s := newStreamServer(t, map[string][]any{
-		"services":       {benchService(0), benchService(1)},
-		"endpointslices": {benchSlice(0, 3)},
+		"services":       {proxiertest.BenchService(0), proxiertest.BenchService(1)},
+		"endpointslices": {proxiertest.BenchSlice(0, 3)},
 		"nodes":          {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}}},
 		"servicecidrs":   {&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "k"}}},
 	})
 	store := startAPI(t, s.client)
-	if got := len(store.Services()); got != 2 || len(store.Slices(nameOf("svc-0"))) != 1 || store.Node("node-a") == nil || len(store.ServiceCIDRs()) != 1 {
+	if got := len(store.Services()); got != 2 || len(store.Slices(proxiertest.NameOf("svc-0"))) != 1 || store.Node("node-a") == nil || len(store.ServiceCIDRs()) != 1 {
 		t.Errorf("%d Services, want 2, and one of each other kind", got)
 	}
-	s.events["endpointslices"] <- event(t, "MODIFIED", benchSlice(0, 4))
-	eventually(t, "changed slice", func() bool { return len(store.Slices(nameOf("svc-0"))[0].Endpoints) == 4 })
-	s.events["services"] <- event(t, "DELETED", benchService(1))
-	eventually(t, "deleted Service", func() bool { return len(store.Services()) == 1 })
+	s.events["endpointslices"] <- event(t, "MODIFIED", proxiertest.BenchSlice(0, 4))
+	proxiertest.Eventually(t, "changed slice", func() bool { return len(store.Slices(proxiertest.NameOf("svc-0"))[0].Endpoints) == 4 })
+	s.events["services"] <- event(t, "DELETED", proxiertest.BenchService(1))
+	proxiertest.Eventually(t, "deleted Service", func() bool { return len(store.Services()) == 1 })
 }
 
 // TestRunAPIMemory: the store holds the only copy of each object. 100,000
@@ -150,8 +152,8 @@ func TestRunAPIMemory(t *testing.T) {
 	const services = 10_000 / slowdown
 	lists := map[string][]any{}
 	for n := range services {
-		lists["services"] = append(lists["services"], benchService(n))
-		lists["endpointslices"] = append(lists["endpointslices"], benchSlice(n, 10))
+		lists["services"] = append(lists["services"], proxiertest.BenchService(n))
+		lists["endpointslices"] = append(lists["endpointslices"], proxiertest.BenchSlice(n, 10))
 	}
 	s := newStreamServer(t, lists)
 	before := heap()
@@ -161,7 +163,7 @@ func TestRunAPIMemory(t *testing.T) {
 	}
 	// What the connection and the decoders hold goes when they come to rest.
 	var used int64
-	eventually(t, "the store takes no more", func() bool {
+	proxiertest.Eventually(t, "the store takes no more", func() bool {
 		used = int64(heap()) - int64(before)
 		return used <= 50<<20/slowdown
 	})

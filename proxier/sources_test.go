@@ -8,23 +8,26 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestSourcesAgain gives the store a slice again that it had before, while
 // somebody reads it: only the race detector sees that the store wrote to it.
 func TestSourcesAgain(t *testing.T) {
-	key := objectKey{kindSlice, "default/web"}
-	says := func(eps string) *item {
-		s := slicesOf(t, eps)[0]
-		s.Key, s.Service = nameOf("web"), nameOf("web")
-		return &item{key: key, slice: s}
+	key := objects.Key{Kind: objects.KindSlice, Name: "default/web"}
+	says := func(eps string) *objects.Object {
+		s := proxiertest.SlicesOf(t, eps)[0]
+		s.Key, s.Service = proxiertest.NameOf("web"), proxiertest.NameOf("web")
+		return &objects.Object{Key: key, Slice: s}
 	}
 	store := NewStore()
 	file := says("a1/z1/na b2/z2/nb")
 	store.Update(func(tx *Tx) { tx.putFile(file) })
 	readers := make(chan struct{})
 	stop := make(chan struct{})
-	list := store.Slices(nameOf("web"))
+	list := store.Slices(proxiertest.NameOf("web"))
 	go func() {
 		defer close(readers)
 		for {
@@ -45,7 +48,7 @@ func TestSourcesAgain(t *testing.T) {
 			clear(tx.s.names) // as when there are too many
 			tx.dropAPI(key)
 		})
-		if got := len(store.Slices(nameOf("web"))[0].Endpoints); got != 2 {
+		if got := len(store.Slices(proxiertest.NameOf("web"))[0].Endpoints); got != 2 {
 			t.Fatalf("%d endpoints, want those of the file", got)
 		}
 	}
@@ -56,13 +59,13 @@ func TestSourcesAgain(t *testing.T) {
 // TestSources has an API server and files say something of one object, in every
 // order: what counts does not depend on it.
 func TestSources(t *testing.T) {
-	key := objectKey{kindService, "default/web"}
-	says := func(ip string) item {
-		return item{key: key, service: &Service{Key: nameOf("web"), ClusterIPs: []netip.Addr{netip.MustParseAddr(ip)}},
-			problems: []Problem{key.problem("is wrong in some way at %s", ip)}}
+	key := objects.Key{Kind: objects.KindService, Name: "default/web"}
+	says := func(ip string) objects.Object {
+		return objects.Object{Key: key, Service: &objects.Service{Key: proxiertest.NameOf("web"), ClusterIPs: []netip.Addr{netip.MustParseAddr(ip)}},
+			Problems: []objects.Problem{key.Problem("is wrong in some way at %s", ip)}}
 	}
 	api := func(tx *Tx) { it := says("10.96.0.1"); tx.putAPI(sourceServices, &it) }
-	apiHeadless := func(tx *Tx) { tx.putAPI(sourceServices, &item{key: key}) }
+	apiHeadless := func(tx *Tx) { tx.putAPI(sourceServices, &objects.Object{Key: key}) }
 	apiGone := func(tx *Tx) { tx.dropAPI(key) }
 	file := func(tx *Tx) { it := says("10.96.0.2"); tx.putFile(&it) }
 	fileGone := func(tx *Tx) { tx.dropFile(key) }
@@ -91,13 +94,13 @@ func TestSources(t *testing.T) {
 			store.Update(f)
 		}
 		got := ""
-		if svc := store.Service(nameOf("web")); svc != nil {
+		if svc := store.Service(proxiertest.NameOf("web")); svc != nil {
 			got = svc.ClusterIPs[0].String()
 		}
 		if got != tt.want {
 			t.Errorf("%s: %q is served, want %q", tt.name, got, tt.want)
 		}
-		if diff := cmp.Diff(tt.told, problemTexts(store.Book().Problems())); diff != "" {
+		if diff := cmp.Diff(tt.told, proxiertest.ProblemTexts(store.Book().Problems())); diff != "" {
 			t.Errorf("%s: problems (-want +got):\n%s", tt.name, diff)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/objects"
 )
 
 // Store is the edge between the sources of objects and the loop: sources put
@@ -22,12 +24,12 @@ type Store struct {
 	book  *Book
 
 	mu           sync.Mutex
-	services     map[types.NamespacedName]*Service
-	slices       map[types.NamespacedName]*Slice
-	byService    map[types.NamespacedName][]*Slice // sorted
-	nodes        map[string]*Node
-	serviceCIDRs map[string]*ServiceCIDR
-	pods         map[types.NamespacedName]*Pod
+	services     map[types.NamespacedName]*objects.Service
+	slices       map[types.NamespacedName]*objects.Slice
+	byService    map[types.NamespacedName][]*objects.Slice // sorted
+	nodes        map[string]*objects.Node
+	serviceCIDRs map[string]*objects.ServiceCIDR
+	pods         map[types.NamespacedName]*objects.Pod
 	keep         []netip.Prefix      // see Tx.SetNonMasquerade
 	tunnelAddrs  []netip.Addr        // see Tx.SetTunnelAddrs
 	expected     map[string]struct{} // sources that have not delivered yet
@@ -37,11 +39,11 @@ type Store struct {
 	dirtyPods    map[types.NamespacedName]struct{}
 	triggers     []time.Time // see Dirty.Triggers
 	since        time.Time
-	changes      changes              // all
-	taken, done  changes              // those that the loop has taken, and that the kernel has
-	names        map[string]string    // see Tx.intern
-	inAPI        map[objectKey]string // which source has it; see Tx.putAPI
-	inFiles      map[objectKey]*item
+	changes      changes                // all
+	taken, done  changes                // those that the loop has taken, and that the kernel has
+	names        map[string]string      // see Tx.intern
+	inAPI        map[objects.Key]string // which source has it; see Tx.putAPI
+	inFiles      map[objects.Key]*objects.Object
 }
 
 // Dirty is what changed since the last TakeDirty.
@@ -63,19 +65,19 @@ func NewStore() *Store {
 	return &Store{
 		poked:        make(chan struct{}, 1),
 		book:         NewBook(),
-		services:     map[types.NamespacedName]*Service{},
-		slices:       map[types.NamespacedName]*Slice{},
-		byService:    map[types.NamespacedName][]*Slice{},
-		nodes:        map[string]*Node{},
-		serviceCIDRs: map[string]*ServiceCIDR{},
-		pods:         map[types.NamespacedName]*Pod{},
+		services:     map[types.NamespacedName]*objects.Service{},
+		slices:       map[types.NamespacedName]*objects.Slice{},
+		byService:    map[types.NamespacedName][]*objects.Slice{},
+		nodes:        map[string]*objects.Node{},
+		serviceCIDRs: map[string]*objects.ServiceCIDR{},
+		pods:         map[types.NamespacedName]*objects.Pod{},
 		expected:     map[string]struct{}{},
 		dirty:        map[types.NamespacedName]struct{}{},
 		dirtyPods:    map[types.NamespacedName]struct{}{},
 		names:        map[string]string{},
 		since:        time.Now(),
-		inAPI:        map[objectKey]string{},
-		inFiles:      map[objectKey]*item{},
+		inAPI:        map[objects.Key]string{},
+		inFiles:      map[objects.Key]*objects.Object{},
 	}
 }
 
@@ -141,10 +143,10 @@ func (s *Store) TakeDirty() Dirty {
 	s.triggers = nil
 	s.taken = s.changes
 	if len(s.dirty) > 0 {
-		d.Services = slices.SortedFunc(maps.Keys(s.dirty), compareNames)
+		d.Services = slices.SortedFunc(maps.Keys(s.dirty), objects.CompareNames)
 	}
 	if len(s.dirtyPods) > 0 {
-		d.Pods = slices.SortedFunc(maps.Keys(s.dirtyPods), compareNames)
+		d.Pods = slices.SortedFunc(maps.Keys(s.dirtyPods), objects.CompareNames)
 	}
 	clear(s.dirty)
 	clear(s.dirtyPods)
@@ -153,7 +155,7 @@ func (s *Store) TakeDirty() Dirty {
 }
 
 // Service returns a Service or nil.
-func (s *Store) Service(key types.NamespacedName) *Service {
+func (s *Store) Service(key types.NamespacedName) *objects.Service {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.services[key]
@@ -163,39 +165,39 @@ func (s *Store) Service(key types.NamespacedName) *Service {
 func (s *Store) Services() []types.NamespacedName {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(s.services), compareNames)
+	return slices.SortedFunc(maps.Keys(s.services), objects.CompareNames)
 }
 
 // Slices returns the slices of a Service, sorted by name.
-func (s *Store) Slices(service types.NamespacedName) []*Slice {
+func (s *Store) Slices(service types.NamespacedName) []*objects.Slice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.byService[service])
 }
 
 // Node returns a Node or nil.
-func (s *Store) Node(name string) *Node {
+func (s *Store) Node(name string) *objects.Node {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.nodes[name]
 }
 
 // Nodes returns all Nodes, sorted by name.
-func (s *Store) Nodes() []*Node {
+func (s *Store) Nodes() []*objects.Node {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Values(s.nodes), func(a, b *Node) int { return strings.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(maps.Values(s.nodes), func(a, b *objects.Node) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // ServiceCIDRs returns all ServiceCIDRs, sorted by name.
-func (s *Store) ServiceCIDRs() []*ServiceCIDR {
+func (s *Store) ServiceCIDRs() []*objects.ServiceCIDR {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Values(s.serviceCIDRs), func(a, b *ServiceCIDR) int { return strings.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(maps.Values(s.serviceCIDRs), func(a, b *objects.ServiceCIDR) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // Pod returns a Pod that has ports of its node, or nil.
-func (s *Store) Pod(key types.NamespacedName) *Pod {
+func (s *Store) Pod(key types.NamespacedName) *objects.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pods[key]
@@ -216,4 +218,6 @@ func (s *Store) ownTunnelAddrs() []netip.Addr {
 	return s.tunnelAddrs
 }
 
-func compareSlice(s *Slice, key types.NamespacedName) int { return compareNames(s.Key, key) }
+func compareSlice(s *objects.Slice, key types.NamespacedName) int {
+	return objects.CompareNames(s.Key, key)
+}

@@ -5,13 +5,15 @@ package proxier
 
 import (
 	"testing"
+
+	"fairlead/proxier/proxiertest"
 )
 
 // BenchmarkStoreSameSlice is an event that changes nothing, of a large slice.
 func BenchmarkStoreSameSlice(b *testing.B) {
 	s := NewStore()
-	one, _ := convertSlice(benchSlice(0, 100))
-	other, _ := convertSlice(benchSlice(0, 100))
+	one, _ := convertSlice(proxiertest.BenchSlice(0, 100))
+	other, _ := convertSlice(proxiertest.BenchSlice(0, 100))
 	s.Update(func(tx *Tx) { tx.SetSlice(one) })
 	for b.Loop() {
 		s.Update(func(tx *Tx) { tx.SetSlice(other) })

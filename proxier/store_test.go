@@ -13,6 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // poked takes a poke, if there is one.
@@ -25,8 +28,8 @@ func poked(s *Store) bool {
 	}
 }
 
-func oneSlice(key, service, node string) *Slice {
-	return &Slice{Key: nameOf(key), Service: nameOf(service), Endpoints: []Endpoint{{Addr: mustAddrs("10.244.0.1")[0], Node: node, Ready: true}}}
+func oneSlice(key, service, node string) *objects.Slice {
+	return &objects.Slice{Key: proxiertest.NameOf(key), Service: proxiertest.NameOf(service), Endpoints: []objects.Endpoint{{Addr: proxiertest.MustAddrs("10.244.0.1")[0], Node: node, Ready: true}}}
 }
 
 // TestStoreDirty makes one change after another and looks at what is dirty.
@@ -34,7 +37,7 @@ func TestStoreDirty(t *testing.T) {
 	services := func(list ...string) Dirty {
 		var d Dirty
 		for _, s := range list {
-			d.Services = append(d.Services, nameOf(s))
+			d.Services = append(d.Services, proxiertest.NameOf(s))
 		}
 		return d
 	}
@@ -44,9 +47,15 @@ func TestStoreDirty(t *testing.T) {
 		change func(*Tx)
 		want   Dirty
 	}{
-		{"new service", func(tx *Tx) { tx.SetService(&Service{Key: nameOf("a"), ClusterIPs: mustAddrs("10.96.0.1")}) }, services("a")},
-		{"same service", func(tx *Tx) { tx.SetService(&Service{Key: nameOf("a"), ClusterIPs: mustAddrs("10.96.0.1")}) }, Dirty{}},
-		{"other address", func(tx *Tx) { tx.SetService(&Service{Key: nameOf("a"), ClusterIPs: mustAddrs("10.96.0.2")}) }, services("a")},
+		{"new service", func(tx *Tx) {
+			tx.SetService(&objects.Service{Key: proxiertest.NameOf("a"), ClusterIPs: proxiertest.MustAddrs("10.96.0.1")})
+		}, services("a")},
+		{"same service", func(tx *Tx) {
+			tx.SetService(&objects.Service{Key: proxiertest.NameOf("a"), ClusterIPs: proxiertest.MustAddrs("10.96.0.1")})
+		}, Dirty{}},
+		{"other address", func(tx *Tx) {
+			tx.SetService(&objects.Service{Key: proxiertest.NameOf("a"), ClusterIPs: proxiertest.MustAddrs("10.96.0.2")})
+		}, services("a")},
 		{"new slice", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "a", "n")) }, services("a")},
 		{"same slice", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "a", "n")) }, Dirty{}},
 		{"same slice, triggered again", func(tx *Tx) {
@@ -56,34 +65,34 @@ func TestStoreDirty(t *testing.T) {
 		}, Dirty{}},
 		{"other node", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "a", "m")) }, services("a")},
 		{"slice moves", func(tx *Tx) { tx.SetSlice(oneSlice("a-1", "b", "m")) }, services("a", "b")},
-		{"slice goes", func(tx *Tx) { tx.DeleteSlice(nameOf("a-1")) }, services("b")},
-		{"gone already", func(tx *Tx) { tx.DeleteSlice(nameOf("a-1")); tx.DeleteService(nameOf("b")) }, Dirty{}},
+		{"slice goes", func(tx *Tx) { tx.DeleteSlice(proxiertest.NameOf("a-1")) }, services("b")},
+		{"gone already", func(tx *Tx) { tx.DeleteSlice(proxiertest.NameOf("a-1")); tx.DeleteService(proxiertest.NameOf("b")) }, Dirty{}},
 		{"several at once", func(tx *Tx) {
-			tx.SetService(&Service{Key: nameOf("c")})
-			tx.SetService(&Service{Key: nameOf("b")})
+			tx.SetService(&objects.Service{Key: proxiertest.NameOf("c")})
+			tx.SetService(&objects.Service{Key: proxiertest.NameOf("b")})
 			tx.SetSlice(oneSlice("c-1", "c", "n"))
-			tx.DeleteService(nameOf("a"))
+			tx.DeleteService(proxiertest.NameOf("a"))
 		}, services("a", "b", "c")},
-		{"node", func(tx *Tx) { tx.SetNode(&Node{Name: "n"}) }, Dirty{Nodes: true}},
-		{"same node", func(tx *Tx) { tx.SetNode(&Node{Name: "n"}) }, Dirty{}},
+		{"node", func(tx *Tx) { tx.SetNode(&objects.Node{Name: "n"}) }, Dirty{Nodes: true}},
+		{"same node", func(tx *Tx) { tx.SetNode(&objects.Node{Name: "n"}) }, Dirty{}},
 		{"node goes", func(tx *Tx) { tx.DeleteNode("n") }, Dirty{Nodes: true}},
 		{"node is gone", func(tx *Tx) { tx.DeleteNode("n") }, Dirty{}},
-		{"service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "k"}) }, Dirty{ServiceCIDRs: true}},
-		{"same service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&ServiceCIDR{Name: "k"}) }, Dirty{}},
+		{"service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&objects.ServiceCIDR{Name: "k"}) }, Dirty{ServiceCIDRs: true}},
+		{"same service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&objects.ServiceCIDR{Name: "k"}) }, Dirty{}},
 		{"service CIDR goes", func(tx *Tx) { tx.DeleteServiceCIDR("k") }, Dirty{ServiceCIDRs: true}},
-		{"pod", func(tx *Tx) { tx.SetPod(&Pod{Key: nameOf("p")}) }, Dirty{Pods: []types.NamespacedName{nameOf("p")}}},
-		{"same pod", func(tx *Tx) { tx.SetPod(&Pod{Key: nameOf("p")}) }, Dirty{}},
-		{"pod goes", func(tx *Tx) { tx.DeletePod(nameOf("p")) }, Dirty{Pods: []types.NamespacedName{nameOf("p")}}},
+		{"pod", func(tx *Tx) { tx.SetPod(&objects.Pod{Key: proxiertest.NameOf("p")}) }, Dirty{Pods: []types.NamespacedName{proxiertest.NameOf("p")}}},
+		{"same pod", func(tx *Tx) { tx.SetPod(&objects.Pod{Key: proxiertest.NameOf("p")}) }, Dirty{}},
+		{"pod goes", func(tx *Tx) { tx.DeletePod(proxiertest.NameOf("p")) }, Dirty{Pods: []types.NamespacedName{proxiertest.NameOf("p")}}},
 	} {
 		s.Update(step.change)
 		wantPoke := len(step.want.Services) > 0 || step.want.Nodes || step.want.ServiceCIDRs || len(step.want.Pods) > 0
 		if got := poked(s); got != wantPoke {
 			t.Errorf("%s: poked is %v, want %v", step.name, got, wantPoke)
 		}
-		if diff := cmp.Diff(step.want, s.TakeDirty(), values); diff != "" {
+		if diff := cmp.Diff(step.want, s.TakeDirty(), proxiertest.Values); diff != "" {
 			t.Errorf("%s: TakeDirty (-want +got):\n%s", step.name, diff)
 		}
-		if diff := cmp.Diff(Dirty{}, s.TakeDirty(), values); diff != "" {
+		if diff := cmp.Diff(Dirty{}, s.TakeDirty(), proxiertest.Values); diff != "" {
 			t.Errorf("%s: a second TakeDirty is not empty:\n%s", step.name, diff)
 		}
 	}
@@ -94,12 +103,15 @@ func TestStoreSync(t *testing.T) {
 	s := NewStore()
 	s.Expect("files")
 	s.Expect("api")
-	s.Update(func(tx *Tx) { tx.SetService(&Service{Key: nameOf("a")}); tx.SetNode(&Node{Name: "n"}) })
+	s.Update(func(tx *Tx) {
+		tx.SetService(&objects.Service{Key: proxiertest.NameOf("a")})
+		tx.SetNode(&objects.Node{Name: "n"})
+	})
 	if s.Synced() || poked(s) {
 		t.Error("synced or poked before anything was delivered")
 	}
 	s.Delivered("files")
-	if diff := cmp.Diff(Dirty{}, s.TakeDirty(), values); s.Synced() || diff != "" {
+	if diff := cmp.Diff(Dirty{}, s.TakeDirty(), proxiertest.Values); s.Synced() || diff != "" {
 		t.Errorf("synced, or dirty, while a source is missing:\n%s", diff)
 	}
 	poked(s)
@@ -107,8 +119,8 @@ func TestStoreSync(t *testing.T) {
 	if !s.Synced() || !poked(s) {
 		t.Error("not synced, or not poked, after everything was delivered")
 	}
-	want := Dirty{Services: []types.NamespacedName{nameOf("a")}, Nodes: true}
-	if diff := cmp.Diff(want, s.TakeDirty(), values); diff != "" {
+	want := Dirty{Services: []types.NamespacedName{proxiertest.NameOf("a")}, Nodes: true}
+	if diff := cmp.Diff(want, s.TakeDirty(), proxiertest.Values); diff != "" {
 		t.Errorf("TakeDirty (-want +got):\n%s", diff)
 	}
 	s.Delivered("api") // once more, after a relist
@@ -124,13 +136,13 @@ func TestStoreReads(t *testing.T) {
 			tx.SetSlice(oneSlice(key, key[:1], "n"))
 		}
 		for _, n := range []string{"z", "x", "y"} {
-			tx.SetNode(&Node{Name: n})
-			tx.SetServiceCIDR(&ServiceCIDR{Name: n})
-			tx.SetProblems(kindNode, n, []Problem{{Kind: kindNode, Name: n, Field: "b"}, {Kind: kindNode, Name: n, Field: "a"}})
+			tx.SetNode(&objects.Node{Name: n})
+			tx.SetServiceCIDR(&objects.ServiceCIDR{Name: n})
+			tx.SetProblems(objects.KindNode, n, []objects.Problem{{Kind: objects.KindNode, Name: n, Field: "b"}, {Kind: objects.KindNode, Name: n, Field: "a"}})
 		}
 	})
 	var got []string
-	for _, slice := range s.Slices(nameOf("a")) {
+	for _, slice := range s.Slices(proxiertest.NameOf("a")) {
 		got = append(got, slice.Key.Name)
 	}
 	for _, n := range s.Nodes() {
@@ -146,7 +158,7 @@ func TestStoreReads(t *testing.T) {
 	if strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if s.Service(nameOf("nobody")) != nil || s.Node("nobody") != nil || len(s.Slices(nameOf("nobody"))) > 0 {
+	if s.Service(proxiertest.NameOf("nobody")) != nil || s.Node("nobody") != nil || len(s.Slices(proxiertest.NameOf("nobody"))) > 0 {
 		t.Error("there is an object that was never put in")
 	}
 }
@@ -159,7 +171,7 @@ func TestStoreIntern(t *testing.T) {
 		tx.SetSlice(oneSlice("a-1", "a", fresh()))
 		tx.SetSlice(oneSlice("b-1", "b", fresh()))
 	})
-	a, b := s.Slices(nameOf("a"))[0].Endpoints[0].Node, s.Slices(nameOf("b"))[0].Endpoints[0].Node
+	a, b := s.Slices(proxiertest.NameOf("a"))[0].Endpoints[0].Node, s.Slices(proxiertest.NameOf("b"))[0].Endpoints[0].Node
 	if a != "node-with-a-long-name" || unsafe.StringData(a) != unsafe.StringData(b) {
 		t.Errorf("%q and %q are two copies", a, b)
 	}
@@ -174,8 +186,8 @@ func TestStoreAtomic(t *testing.T) {
 		writers.Go(func() {
 			for i := range 200 {
 				s.Update(func(tx *Tx) {
-					tx.SetService(&Service{Key: nameOf("a"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
-					tx.SetService(&Service{Key: nameOf("b"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
+					tx.SetService(&objects.Service{Key: proxiertest.NameOf("a"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
+					tx.SetService(&objects.Service{Key: proxiertest.NameOf("b"), HealthCheckNodePort: uint16(w*1000 + i + 1)})
 					tx.SetSlice(oneSlice(fmt.Sprintf("s-%d", w), "a", fmt.Sprint(i)))
 				})
 			}
@@ -187,7 +199,7 @@ func TestStoreAtomic(t *testing.T) {
 		if d := s.TakeDirty(); len(d.Services) == 1 {
 			t.Fatalf("one of two services is dirty: %v", d)
 		}
-		s.Slices(nameOf("a"))
+		s.Slices(proxiertest.NameOf("a"))
 		select {
 		case <-done:
 			return

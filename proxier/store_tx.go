@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/objects"
 )
 
 // Tx is one atomic update of a Store. An object that is equal to the one that
@@ -20,55 +22,55 @@ type Tx struct {
 
 // put brings the store to what the item says; an item that says nothing any
 // more takes the object out.
-func (tx *Tx) put(it *item) {
-	tx.SetProblems(it.key.kind, it.key.name, it.problems)
+func (tx *Tx) put(it *objects.Object) {
+	tx.SetProblems(it.Key.Kind, it.Key.Name, it.Problems)
 	switch {
-	case it.service != nil:
-		tx.SetService(it.service)
-	case it.slice != nil:
-		slice := it.slice
-		if it.given && tx.s.slices[slice.Key] != slice {
-			slice = slice.clone()
+	case it.Service != nil:
+		tx.SetService(it.Service)
+	case it.Slice != nil:
+		slice := it.Slice
+		if it.Given && tx.s.slices[slice.Key] != slice {
+			slice = slice.Clone()
 		}
 		tx.SetSlice(slice)
-		it.given = true
-	case it.node != nil:
-		tx.SetNode(it.node)
+		it.Given = true
+	case it.Node != nil:
+		tx.SetNode(it.Node)
 	case it.CIDR != nil:
 		tx.SetServiceCIDR(it.CIDR)
-	case it.pod != nil:
-		tx.SetPod(it.pod)
+	case it.Pod != nil:
+		tx.SetPod(it.Pod)
 	default:
-		tx.delete(it.key)
+		tx.delete(it.Key)
 	}
 }
 
 // delete takes the object out of the store.
-func (tx *Tx) delete(k objectKey) {
-	namespace, name := k.split()
+func (tx *Tx) delete(k objects.Key) {
+	namespace, name := k.Split()
 	key := types.NamespacedName{Namespace: namespace, Name: name}
-	switch k.kind {
-	case kindService:
+	switch k.Kind {
+	case objects.KindService:
 		tx.DeleteService(key)
-	case kindSlice:
+	case objects.KindSlice:
 		tx.DeleteSlice(key)
-	case kindNode:
-		tx.DeleteNode(k.name)
-	case kindServiceCIDR:
-		tx.DeleteServiceCIDR(k.name)
-	case kindPod:
+	case objects.KindNode:
+		tx.DeleteNode(k.Name)
+	case objects.KindServiceCIDR:
+		tx.DeleteServiceCIDR(k.Name)
+	case objects.KindPod:
 		tx.DeletePod(key)
 	}
 }
 
 // drop takes the object and what was wrong with it out of the store.
-func (tx *Tx) drop(k objectKey) {
-	tx.SetProblems(k.kind, k.name, nil)
+func (tx *Tx) drop(k objects.Key) {
+	tx.SetProblems(k.Kind, k.Name, nil)
 	tx.delete(k)
 }
 
 // SetService puts a Service in.
-func (tx *Tx) SetService(svc *Service) {
+func (tx *Tx) SetService(svc *objects.Service) {
 	if old := tx.s.services[svc.Key]; !same(old, svc) {
 		tx.s.services[svc.Key] = svc
 		tx.s.changes.services++
@@ -86,7 +88,7 @@ func (tx *Tx) DeleteService(key types.NamespacedName) {
 }
 
 // SetSlice puts a slice in. One that moves to another Service concerns both.
-func (tx *Tx) SetSlice(slice *Slice) {
+func (tx *Tx) SetSlice(slice *objects.Slice) {
 	old := tx.s.slices[slice.Key]
 	if old == slice {
 		return
@@ -111,7 +113,7 @@ func (tx *Tx) SetSlice(slice *Slice) {
 
 // trigger notes when a slice was changed, if the annotation speaks of this change
 // and not of an earlier one.
-func (tx *Tx) trigger(old, now *Slice) {
+func (tx *Tx) trigger(old, now *objects.Slice) {
 	s := tx.s
 	if now.Changed.After(s.since) && (old == nil || now.Changed.After(old.Changed)) && len(s.triggers) < maxTriggers {
 		s.triggers = append(s.triggers, now.Changed)
@@ -126,7 +128,7 @@ func (tx *Tx) DeleteSlice(key types.NamespacedName) {
 	}
 }
 
-func (tx *Tx) deleteSlice(old *Slice) {
+func (tx *Tx) deleteSlice(old *objects.Slice) {
 	delete(tx.s.slices, old.Key)
 	of := tx.s.byService[old.Service]
 	if i, ok := slices.BinarySearchFunc(of, old.Key, compareSlice); ok {
@@ -141,7 +143,7 @@ func (tx *Tx) deleteSlice(old *Slice) {
 }
 
 // SetNode puts a Node in.
-func (tx *Tx) SetNode(n *Node) {
+func (tx *Tx) SetNode(n *objects.Node) {
 	if old := tx.s.nodes[n.Name]; !same(old, n) {
 		tx.s.nodes[n.Name] = n
 		tx.s.dirtyNodes = true
@@ -159,7 +161,7 @@ func (tx *Tx) DeleteNode(name string) {
 }
 
 // SetServiceCIDR puts a ServiceCIDR in.
-func (tx *Tx) SetServiceCIDR(c *ServiceCIDR) {
+func (tx *Tx) SetServiceCIDR(c *objects.ServiceCIDR) {
 	if old := tx.s.serviceCIDRs[c.Name]; !same(old, c) {
 		tx.s.serviceCIDRs[c.Name] = c
 		tx.s.dirtyCIDRs = true
@@ -177,7 +179,7 @@ func (tx *Tx) DeleteServiceCIDR(name string) {
 }
 
 // SetPod puts a Pod in.
-func (tx *Tx) SetPod(p *Pod) {
+func (tx *Tx) SetPod(p *objects.Pod) {
 	if old := tx.s.pods[p.Key]; !same(old, p) {
 		tx.s.pods[p.Key] = p
 		tx.s.dirtyPods[p.Key] = struct{}{}
@@ -217,8 +219,8 @@ func (tx *Tx) SetTunnelAddrs(addrs []netip.Addr) {
 
 // SetProblems replaces what the source of an object finds wrong with it; none
 // clears it.
-func (tx *Tx) SetProblems(kind, name string, ps []Problem) {
-	tx.s.book.Set(bySource, objectKey{kind, name}, ps)
+func (tx *Tx) SetProblems(kind, name string, ps []objects.Problem) {
+	tx.s.book.Set(bySource, objects.Key{Kind: kind, Name: name}, ps)
 }
 
 // same compares what is there, or nil, with what would replace it.

@@ -11,13 +11,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/component-base/metrics"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestTallyIsWhole scrapes while values change: never fewer than there are.
 func TestTallyIsWhole(t *testing.T) {
 	registry := metrics.NewKubeRegistry()
 	m := NewMetrics(registry.MustRegister)
-	problems := map[string]int{kindService: 500, kindSlice: 500}
+	problems := map[string]int{objects.KindService: 500, objects.KindSlice: 500}
 	m.report(problems)
 	stop := make(chan struct{})
 	var writer sync.WaitGroup
@@ -33,7 +36,7 @@ func TestTallyIsWhole(t *testing.T) {
 	})
 	want := []string{"fairlead_problems kind=EndpointSlice 500", "fairlead_problems kind=Service 500"}
 	for range 200 {
-		got := slices.DeleteFunc(scrape(t, registry), func(s string) bool { return !strings.HasPrefix(s, "fairlead_problems ") })
+		got := slices.DeleteFunc(proxiertest.Scrape(t, registry), func(s string) bool { return !strings.HasPrefix(s, "fairlead_problems ") })
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 			break

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+
+	"fairlead/proxier/objects"
 )
 
 // fallback is why topology hints were not followed; the zero value is that they
@@ -93,11 +95,11 @@ func byTopology(ready []target, self *Self) (out []target, why fallback) {
 
 // strangeHints reports hints for zones that no node is in, one for each slice
 // and zone. Where the zone of no node is known nothing can be said.
-func strangeHints(from []*Slice, zones map[string]struct{}) []Problem {
+func strangeHints(from []*objects.Slice, zones map[string]struct{}) []objects.Problem {
 	if len(zones) == 0 {
 		return nil
 	}
-	var out []Problem
+	var out []objects.Problem
 	for _, s := range from {
 		strange := map[string]netip.Addr{}
 		for i := range s.Endpoints {
@@ -109,8 +111,8 @@ func strangeHints(from []*Slice, zones map[string]struct{}) []Problem {
 			}
 		}
 		for _, zone := range slices.Sorted(maps.Keys(strange)) {
-			out = append(out, Problem{
-				Kind: kindSlice, Name: s.Key.String(), UID: s.UID, Field: "endpoints.hints.forZones",
+			out = append(out, objects.Problem{
+				Kind: objects.KindSlice, Name: s.Key.String(), UID: s.UID, Field: "endpoints.hints.forZones",
 				Text: fmt.Sprintf("%s is hinted for zone %s, which no Node is in", strange[zone], strconv.Quote(zone)),
 			})
 		}
@@ -119,7 +121,7 @@ func strangeHints(from []*Slice, zones map[string]struct{}) []Problem {
 }
 
 // zonesOf returns the zones of all nodes.
-func zonesOf(nodes []*Node) map[string]struct{} {
+func zonesOf(nodes []*objects.Node) map[string]struct{} {
 	out := map[string]struct{}{}
 	for _, n := range nodes {
 		if n.Zone != "" {

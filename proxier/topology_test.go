@@ -13,6 +13,9 @@ import (
 	"k8s.io/component-base/metrics"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestTopologyTold looks at what is logged, counted and reported when hints
@@ -47,10 +50,10 @@ func TestTopologyTold(t *testing.T) {
 			zone = strings.Trim(step.zone, "-")
 		}
 		w.store.Update(func(tx *Tx) {
-			tx.SetNode(&Node{Name: "node-a", Zone: zone, Addresses: primaryTestAddrs()})
-			tx.SetNode(&Node{Name: "node-b", Zone: "z2"})
-			tx.SetService(&Service{Key: key, ClusterIPs: webService().ClusterIPs, Ports: webService().Ports})
-			s := slicesOf(t, step.eps)[0]
+			tx.SetNode(&objects.Node{Name: "node-a", Zone: zone, Addresses: primaryTestAddrs()})
+			tx.SetNode(&objects.Node{Name: "node-b", Zone: "z2"})
+			tx.SetService(&objects.Service{Key: key, ClusterIPs: proxiertest.WebService().ClusterIPs, Ports: proxiertest.WebService().Ports})
+			s := proxiertest.SlicesOf(t, step.eps)[0]
 			s.Key, s.Service = key, key
 			tx.SetSlice(s)
 		})
@@ -75,7 +78,7 @@ func TestTopologyTold(t *testing.T) {
 			t.Errorf("%s: logged %s, want %s", step.name, &log, step.log)
 		}
 		got := ""
-		for _, line := range scrape(t, registry) {
+		for _, line := range proxiertest.Scrape(t, registry) {
 			if rest, ok := strings.CutPrefix(line, "fairlead_topology_fallbacks "); ok {
 				got += rest
 			}
@@ -83,7 +86,7 @@ func TestTopologyTold(t *testing.T) {
 		if got != step.metric {
 			t.Errorf("%s: metric %q, want %q", step.name, got, step.metric)
 		}
-		if diff := cmp.Diff(step.problems, problemTexts(w.p.book.Problems())); diff != "" {
+		if diff := cmp.Diff(step.problems, proxiertest.ProblemTexts(w.p.book.Problems())); diff != "" {
 			t.Errorf("%s: problems (-want +got):\n%s", step.name, diff)
 		}
 	}

@@ -9,6 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestTriggers takes when a slice was changed once for each change, whatever
@@ -20,12 +23,12 @@ func TestTriggers(t *testing.T) {
 	store := NewStore()
 	set := func(name string, changed time.Time, eps string) func(*Tx) {
 		return func(tx *Tx) {
-			s := slicesOf(t, eps)[0]
+			s := proxiertest.SlicesOf(t, eps)[0]
 			s.Key, s.Service, s.Changed = types.NamespacedName{Namespace: "default", Name: name}, web, changed
 			tx.SetSlice(s)
 		}
 	}
-	service := func(tx *Tx) { tx.SetService(&Service{Key: web}) }
+	service := func(tx *Tx) { tx.SetService(&objects.Service{Key: web}) }
 	for _, step := range []struct {
 		name   string
 		change []func(*Tx)

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead/overlay"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 // TestTunnelAddrs lets the guard know by which addresses this node sends, and that
@@ -17,21 +19,21 @@ import (
 func TestTunnelAddrs(t *testing.T) {
 	store := NewStore()
 	store.Update(func(tx *Tx) {
-		tx.SetNode(&Node{Name: "node-a", Addresses: mustAddrs("203.0.113.11"), Underlay: mustAddrs("203.0.113.11")})
-		tx.SetNode(&Node{Name: "node-b", Addresses: mustAddrs("192.0.2.2", "203.0.113.12"), Underlay: mustAddrs("192.0.2.2")})
+		tx.SetNode(&objects.Node{Name: "node-a", Addresses: proxiertest.MustAddrs("203.0.113.11"), Underlay: proxiertest.MustAddrs("203.0.113.11")})
+		tx.SetNode(&objects.Node{Name: "node-b", Addresses: proxiertest.MustAddrs("192.0.2.2", "203.0.113.12"), Underlay: proxiertest.MustAddrs("192.0.2.2")})
 	})
-	OverlayReport(store, "node-a", &overlay.Report{Tunnel: overlay.Tunnel{Own: mustAddrs("10.0.0.11")}})
+	OverlayReport(store, "node-a", &overlay.Report{Tunnel: overlay.Tunnel{Own: proxiertest.MustAddrs("10.0.0.11")}})
 	cfg := &Config{NodeName: "node-a", Overlay: &overlay.Config{}}
 	in := readCluster(store, "node-a")
 	set, _ := settingsOf(cfg, &in)
-	if diff := cmp.Diff(mustAddrs("203.0.113.11", "10.0.0.11"), set.Tunnels.Addrs, values); diff != "" {
+	if diff := cmp.Diff(proxiertest.MustAddrs("203.0.113.11", "10.0.0.11"), set.Tunnels.Addrs, proxiertest.Values); diff != "" {
 		t.Errorf("own addresses (-want +got):\n%s", diff)
 	}
 	got := map[netip.Addr]bool{}
 	for _, a := range nodeAddrs(cfg, in.nodes, in.own) {
 		got[a] = true
 	}
-	for _, a := range mustAddrs("203.0.113.11", "10.0.0.11", "192.0.2.2", "203.0.113.12") {
+	for _, a := range proxiertest.MustAddrs("203.0.113.11", "10.0.0.11", "192.0.2.2", "203.0.113.12") {
 		if !got[a] {
 			t.Errorf("%s may not send tunnel packets", a)
 		}

@@ -19,6 +19,8 @@ import (
 	"fairlead/nat"
 	"fairlead/nat/kernel"
 	"fairlead/nat/ruleset"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
 )
 
 func TestMain(m *testing.M) { nstest.Main(m) }
@@ -67,9 +69,9 @@ type world struct {
 func testConfig() Config {
 	return Config{
 		NodeName:          "node-a",
-		ClusterCIDRs:      mustPrefixes("10.244.0.0/16", "fd00:10:244::/56"),
+		ClusterCIDRs:      proxiertest.MustPrefixes("10.244.0.0/16", "fd00:10:244::/56"),
 		NodePortAddresses: []string{NodePortPrimary},
-		ServiceCIDRs:      mustPrefixes("10.96.0.0/16", "fd00:10:96::/112"),
+		ServiceCIDRs:      proxiertest.MustPrefixes("10.96.0.0/16", "fd00:10:96::/112"),
 	}
 }
 
@@ -104,7 +106,7 @@ func newTestWorld(t *testing.T) *world {
 func (w *world) restart() {
 	old := w.store
 	w.store = NewStore()
-	var slices []*Slice
+	var slices []*objects.Slice
 	for _, key := range old.Services() {
 		slices = append(slices, old.Slices(key)...)
 	}
@@ -158,7 +160,7 @@ func (w *world) remove(manifest string) error {
 	}
 	w.store.Update(func(tx *Tx) {
 		for i := range items {
-			tx.drop(items[i].key)
+			tx.drop(items[i].Key)
 		}
 	})
 	return nil

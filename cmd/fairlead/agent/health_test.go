@@ -14,6 +14,7 @@ import (
 
 	"fairlead/internal/httpd"
 	"fairlead/proxier"
+	"fairlead/proxier/objects"
 )
 
 // progress is a proxier that is so far behind.
@@ -33,14 +34,14 @@ func TestHealth(t *testing.T) {
 	for _, tc := range []struct {
 		name           string
 		behind         time.Duration
-		node           *proxier.Node
+		node           *objects.Node
 		api, starting  bool
 		healthz, livez int
 	}{
-		{"all is well", 0, &proxier.Node{Name: "node-a"}, true, false, ok, ok},
-		{"a little behind", 59 * time.Second, &proxier.Node{Name: "node-a"}, true, false, ok, ok},
-		{"stuck", time.Minute, &proxier.Node{Name: "node-a"}, true, false, unavailable, unavailable},
-		{"node leaves", 0, &proxier.Node{Name: "node-a", Leaving: true}, true, false, unavailable, ok},
+		{"all is well", 0, &objects.Node{Name: "node-a"}, true, false, ok, ok},
+		{"a little behind", 59 * time.Second, &objects.Node{Name: "node-a"}, true, false, ok, ok},
+		{"stuck", time.Minute, &objects.Node{Name: "node-a"}, true, false, unavailable, unavailable},
+		{"node leaves", 0, &objects.Node{Name: "node-a", Leaving: true}, true, false, unavailable, ok},
 		{"node is gone", 0, nil, true, false, unavailable, ok},
 		{"starting", 0, nil, true, true, ok, ok},
 		{"files without a Node", 0, nil, false, false, ok, ok},

@@ -18,6 +18,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/overlay"
 	"fairlead/proxier"
+	"fairlead/proxier/objects"
 )
 
 // leaseNetwork is a node whose overlay is ready over IPv4 and IPv6.
@@ -26,7 +27,7 @@ func leaseNetwork(have *flannel.Lease) *Network {
 	n := &Network{proxy: cfg, store: proxier.NewStore()}
 	n.report.Store(&overlay.Report{Ready: true, Devices: []string{"flannel.1", "flannel-v6.1"}})
 	n.store.Update(func(tx *proxier.Tx) {
-		tx.SetNode(&proxier.Node{
+		tx.SetNode(&objects.Node{
 			Name: "node-a", PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.1.0/24")}, Flannel: have,
 			Underlay: []netip.Addr{netip.MustParseAddr("192.168.50.1"), netip.MustParseAddr("192.168.60.1"), netip.MustParseAddr("fd00:50::1")},
 		})

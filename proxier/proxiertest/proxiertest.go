@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package proxiertest holds what the tests of several packages share.
-package proxier
+package proxiertest
 
 import (
 	"fmt"
@@ -23,10 +23,11 @@ import (
 	"k8s.io/utils/ptr"
 
 	"fairlead/internal/inet"
+	"fairlead/proxier/objects"
 )
 
-// mustPrefixes parses CIDRs.
-func mustPrefixes(list ...string) []netip.Prefix {
+// MustPrefixes parses CIDRs.
+func MustPrefixes(list ...string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range list {
 		out = append(out, netip.MustParsePrefix(s))
@@ -34,15 +35,15 @@ func mustPrefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-// values compares netip values and others that have unexported fields.
-var values = cmp.Options{
+// Values compares netip values and others that have unexported fields.
+var Values = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	cmpopts.EquateEmpty(),
 }
 
-// mustAddrs parses addresses.
-func mustAddrs(list ...string) []netip.Addr {
+// MustAddrs parses addresses.
+func MustAddrs(list ...string) []netip.Addr {
 	var out []netip.Addr
 	for _, s := range list {
 		out = append(out, netip.MustParseAddr(s))
@@ -50,16 +51,16 @@ func mustAddrs(list ...string) []netip.Addr {
 	return out
 }
 
-// errText is empty for nil.
-func errText(err error) string {
+// ErrText is empty for nil.
+func ErrText(err error) string {
 	if err == nil {
 		return ""
 	}
 	return err.Error()
 }
 
-// problemTexts prints problems, sorted.
-func problemTexts(ps []Problem) []string {
+// ProblemTexts prints problems, sorted.
+func ProblemTexts(ps []objects.Problem) []string {
 	var out []string
 	for _, p := range ps {
 		out = append(out, p.String())
@@ -68,19 +69,19 @@ func problemTexts(ps []Problem) []string {
 	return out
 }
 
-// endpoints reads a list such as "a1 b2/draining c3/z1/nb": endpoint 2 of node-b
+// Endpoints reads a list such as "a1 b2/draining c3/z1/nb": endpoint 2 of node-b
 // (10.244.2.2), and so on. What stands behind a slash is a state, a zone hint
 // or a node hint.
-func endpoints(t *testing.T, spec string) []Endpoint {
+func Endpoints(t *testing.T, spec string) []objects.Endpoint {
 	t.Helper()
-	var out []Endpoint
+	var out []objects.Endpoint
 	for _, word := range strings.Fields(spec) {
 		name, rest, _ := strings.Cut(word, "/")
 		var id byte
 		if _, err := fmt.Sscanf(name[1:], "%d", &id); err != nil {
 			t.Fatalf("%q: %v", word, err)
 		}
-		ep := Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, name[0] - 'a' + 1, id}), Ready: true, Serving: true}
+		ep := objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, name[0] - 'a' + 1, id}), Ready: true, Serving: true}
 		if name[0] != '-' {
 			ep.Node = "node-" + name[:1]
 		} else {
@@ -109,24 +110,24 @@ func endpoints(t *testing.T, spec string) []Endpoint {
 	return out
 }
 
-// webService has every kind of frontend in IPv4.
-func webService() *Service {
-	return &Service{
+// WebService has every kind of frontend in IPv4.
+func WebService() *objects.Service {
+	return &objects.Service{
 		Key:             types.NamespacedName{Namespace: "default", Name: "web"},
 		ClusterIPs:      []netip.Addr{netip.MustParseAddr("10.96.0.10")},
 		ExternalIPs:     []netip.Addr{netip.MustParseAddr("198.51.100.1")},
 		LoadBalancerIPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
-		Ports:           []ServicePort{{Name: "http", Proto: inet.TCP, Port: 80, NodePort: 30080}},
+		Ports:           []objects.ServicePort{{Name: "http", Proto: inet.TCP, Port: 80, NodePort: 30080}},
 	}
 }
 
-func slicesOf(t *testing.T, eps string) []*Slice {
+func SlicesOf(t *testing.T, eps string) []*objects.Slice {
 	t.Helper()
-	return []*Slice{{Ports: []SlicePort{{"http", inet.TCP, 8080}}, Endpoints: endpoints(t, eps)}}
+	return []*objects.Slice{{Ports: []objects.SlicePort{{Name: "http", Proto: inet.TCP, Port: 8080}}, Endpoints: Endpoints(t, eps)}}
 }
 
-// benchSlice returns the slice of Service number n, with many endpoints.
-func benchSlice(n, endpoints int) *discoveryv1.EndpointSlice {
+// BenchSlice returns the slice of Service number n, with many endpoints.
+func BenchSlice(n, endpoints int) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "default", Name: fmt.Sprintf("svc-%d-abcde", n),
@@ -147,8 +148,8 @@ func benchSlice(n, endpoints int) *discoveryv1.EndpointSlice {
 	return s
 }
 
-// benchService returns Service number n.
-func benchService(n int) *corev1.Service {
+// BenchService returns Service number n.
+func BenchService(n int) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("svc-%d", n)},
 		Spec: corev1.ServiceSpec{
@@ -158,8 +159,8 @@ func benchService(n int) *corev1.Service {
 	}
 }
 
-// eventually waits until ok, or fails the test.
-func eventually(t *testing.T, what string, ok func() bool) {
+// Eventually waits until ok, or fails the test.
+func Eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute) // of a loaded machine, with the race detector
 	for !ok() {
@@ -171,12 +172,12 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // name is in the namespace default.
-func nameOf(s string) types.NamespacedName {
+func NameOf(s string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "default", Name: s}
 }
 
-// scrape returns all counters and gauges, sorted.
-func scrape(t *testing.T, registry metrics.Gatherer) []string {
+// Scrape returns all counters and gauges, sorted.
+func Scrape(t *testing.T, registry metrics.Gatherer) []string {
 	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
@@ -196,8 +197,8 @@ func scrape(t *testing.T, registry metrics.Gatherer) []string {
 	return out
 }
 
-// connections gathers the series by the values of their labels.
-func connections(t *testing.T, from metrics.Gatherer) map[string]float64 {
+// Connections gathers the series by the values of their labels.
+func Connections(t *testing.T, from metrics.Gatherer) map[string]float64 {
 	t.Helper()
 	families, err := from.Gather()
 	if err != nil {

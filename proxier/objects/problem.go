@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package objects
 
 import (
 	"cmp"
@@ -14,16 +14,16 @@ import (
 
 // Kinds of objects, as they are named in problems.
 const (
-	kindService     = "Service"
-	kindSlice       = "EndpointSlice"
-	kindNode        = "Node"
-	kindServiceCIDR = "ServiceCIDR"
-	kindPod         = "Pod"
-	kindFile        = "File"
+	KindService     = "Service"
+	KindSlice       = "EndpointSlice"
+	KindNode        = "Node"
+	KindServiceCIDR = "ServiceCIDR"
+	KindPod         = "Pod"
+	KindFile        = "File"
 )
 
-// fieldHealthPort is the field of a Service whose problems have Events of their own.
-const fieldHealthPort = "spec.healthCheckNodePort"
+// FieldHealthPort is the field of a Service whose problems have Events of their own.
+const FieldHealthPort = "spec.healthCheckNodePort"
 
 // Problem is one thing that is wrong with one object. The object, or the field,
 // is left out; everything else goes on.
@@ -45,7 +45,7 @@ func (p Problem) String() string {
 	return s + ": " + p.Text
 }
 
-func compareProblems(a, b Problem) int {
+func CompareProblems(a, b Problem) int {
 	return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name),
 		strings.Compare(a.Field, b.Field), strings.Compare(a.Text, b.Text))
 }
@@ -59,10 +59,10 @@ type Report struct {
 
 // NewReport returns a Report without problems. A name that would do something to
 // a terminal or a log is quoted.
-func NewReport(kind, name string) *Report { return &Report{Kind: kind, Name: printable(name)} }
+func NewReport(kind, name string) *Report { return &Report{Kind: kind, Name: Printable(name)} }
 
-// printable quotes a name that would do something to a terminal or a log.
-func printable(name string) string {
+// Printable quotes a name that would do something to a terminal or a log.
+func Printable(name string) string {
 	if q := strconv.Quote(name); q != `"`+name+`"` {
 		return q
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package objects
 
 import (
 	"net/netip"
@@ -61,8 +61,8 @@ type Slice struct {
 	Changed time.Time
 }
 
-// clone returns a copy that the store may write to.
-func (s *Slice) clone() *Slice {
+// Clone returns a copy that the store may write to.
+func (s *Slice) Clone() *Slice {
 	out := *s
 	out.Endpoints = slices.Clone(s.Endpoints)
 	for i := range out.Endpoints {
