@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
+	"fairlead/proxier/convert"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
 )
@@ -26,7 +27,7 @@ func manifestPods(t *testing.T, text string) (pods []*objects.Pod, problems []st
 		if err := yaml.UnmarshalStrict([]byte(doc), &in); err != nil {
 			t.Fatalf("%v in\n%s", err, doc)
 		}
-		pod, ps := convertPod(&in)
+		pod, ps := convert.ConvertPod(&in)
 		if pod != nil {
 			pods = append(pods, pod)
 		}

@@ -20,6 +20,7 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	"fairlead/proxier/convert"
 	"fairlead/proxier/objects"
 )
 
@@ -188,7 +189,7 @@ func parseOne(meta metav1.TypeMeta, data []byte) (*objects.Object, error) {
 	if obj.GetNamespace() == "" && objects.IsNamespaced(meta.Kind) {
 		obj.SetNamespace(metav1.NamespaceDefault)
 	}
-	it, err := convert(obj)
+	it, err := convert.Convert(obj)
 	if err != nil {
 		return nil, err
 	}

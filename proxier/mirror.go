@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"fairlead/proxier/convert"
 	"fairlead/proxier/objects"
 )
 
@@ -31,7 +32,7 @@ func (m *mirror) Transformer() cache.TransformFunc {
 		if _, done := obj.(*converted); done {
 			return obj, nil
 		}
-		it, err := convert(obj)
+		it, err := convert.Convert(obj)
 		if err != nil {
 			return nil, err
 		}
@@ -86,5 +87,5 @@ func read(obj any) (objects.Object, error) {
 	if c, done := obj.(*converted); done {
 		return c.item, nil
 	}
-	return convert(obj)
+	return convert.Convert(obj)
 }

@@ -12,6 +12,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/proxier/convert"
 )
 
 // hinted adds hints to an endpoint: for a zone and a node, empty for none.
@@ -83,7 +84,7 @@ func TestPacketLabels(t *testing.T) {
 		want    string
 	}{
 		{"served", []any{serviceObject(1)}, "here -"},
-		{"by another proxy", []any{serviceObject(1, labelled(labelServiceProxyName))}, "timeout"},
+		{"by another proxy", []any{serviceObject(1, labelled(convert.LabelServiceProxyName))}, "timeout"},
 		{"ours again", []any{serviceObject(1)}, "here -"},
 		{"ExternalName", []any{serviceObject(1, externalName)}, "timeout"},
 		{"headless", []any{serviceObject(1, withoutAddress)}, "timeout"},

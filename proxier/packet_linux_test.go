@@ -20,6 +20,7 @@ import (
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/nat/kernel"
+	"fairlead/proxier/convert"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
 )
@@ -136,7 +137,7 @@ func (b *bed) put(t *testing.T, list ...any) []objects.Object {
 	t.Helper()
 	var items []objects.Object
 	for _, obj := range list {
-		it, err := convert(obj)
+		it, err := convert.Convert(obj)
 		check(t, err)
 		for _, p := range it.Problems {
 			t.Errorf("unexpected problem: %v", p)

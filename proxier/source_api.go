@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"fairlead/proxier/convert"
 )
 
 // Names under which RunAPI delivers to a Store.
@@ -45,7 +47,7 @@ func ExpectAPI(store *Store) {
 // the store.
 func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store *Store) error {
 	// The labels are those kube-proxy selects by.
-	services := listWatch(client, client.CoreV1().Services(""), selector{labels: "!" + labelServiceProxyName})
+	services := listWatch(client, client.CoreV1().Services(""), selector{labels: "!" + convert.LabelServiceProxyName})
 	endpoints := listWatch(client, client.DiscoveryV1().EndpointSlices(""), selector{labels: "!" + corev1.IsHeadlessService})
 	nodes := listWatch(client, client.CoreV1().Nodes(), selector{})
 	cidrs := client.NetworkingV1().ServiceCIDRs()

@@ -6,14 +6,15 @@ package proxier
 import (
 	"testing"
 
+	"fairlead/proxier/convert"
 	"fairlead/proxier/proxiertest"
 )
 
 // BenchmarkStoreSameSlice is an event that changes nothing, of a large slice.
 func BenchmarkStoreSameSlice(b *testing.B) {
 	s := NewStore()
-	one, _ := convertSlice(proxiertest.BenchSlice(0, 100))
-	other, _ := convertSlice(proxiertest.BenchSlice(0, 100))
+	one, _ := convert.ConvertSlice(proxiertest.BenchSlice(0, 100))
+	other, _ := convert.ConvertSlice(proxiertest.BenchSlice(0, 100))
 	s.Update(func(tx *Tx) { tx.SetSlice(one) })
 	for b.Loop() {
 		s.Update(func(tx *Tx) { tx.SetSlice(other) })

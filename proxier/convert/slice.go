@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package convert
 
 import (
 	"net/netip"
@@ -16,9 +16,9 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// convertSlice returns the slim form of an EndpointSlice, or nil for one that
+// ConvertSlice returns the slim form of an EndpointSlice, or nil for one that
 // is headless, of domain names, or of no Service.
-func convertSlice(in *discoveryv1.EndpointSlice) (*objects.Slice, []objects.Problem) {
+func ConvertSlice(in *discoveryv1.EndpointSlice) (*objects.Slice, []objects.Problem) {
 	if _, headless := in.Labels[corev1.IsHeadlessService]; headless {
 		return nil, nil
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package convert
 
 import (
 	"testing"
@@ -28,7 +28,7 @@ func TestConvertService(t *testing.T) {
 		problems []string
 	}{
 		{"as it is", func(*corev1.Service) {}, func(*objects.Service) {}, nil},
-		{"other proxy", func(s *corev1.Service) { s.Labels = map[string]string{labelServiceProxyName: ""} }, nil, nil},
+		{"other proxy", func(s *corev1.Service) { s.Labels = map[string]string{LabelServiceProxyName: ""} }, nil, nil},
 		{"headless label", func(s *corev1.Service) { s.Labels = map[string]string{corev1.IsHeadlessService: ""} }, func(*objects.Service) {}, nil},
 		{"external name", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeExternalName }, nil, nil},
 		{"headless", func(s *corev1.Service) { s.Spec.ClusterIP = "None" }, nil, nil},

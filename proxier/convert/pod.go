@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package convert
 
 import (
 	"net/netip"
@@ -14,10 +14,10 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// convertPod returns the slim form of a Pod, nil for one without ports of its
+// ConvertPod returns the slim form of a Pod, nil for one without ports of its
 // node: most have none, one on the host's network has its own, and one that has
 // ended answers none.
-func convertPod(in *corev1.Pod) (*objects.Pod, []objects.Problem) {
+func ConvertPod(in *corev1.Pod) (*objects.Pod, []objects.Problem) {
 	if in.Spec.HostNetwork || in.Status.Phase == corev1.PodSucceeded || in.Status.Phase == corev1.PodFailed {
 		return nil, nil
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package convert
 
 import (
 	"fmt"
@@ -28,15 +28,15 @@ func convertServiceCIDR(in *networkingv1.ServiceCIDR) (*objects.ServiceCIDR, []o
 	return &objects.ServiceCIDR{Name: in.Name, CIDRs: r.prefixes("spec.cidrs", in.Spec.CIDRs)}, r.Problems
 }
 
-// convert reads an object of any kind that the API server is asked for.
-func convert(obj any) (objects.Object, error) {
+// Convert reads an object of any kind that the API server is asked for.
+func Convert(obj any) (objects.Object, error) {
 	var it objects.Object
 	switch in := obj.(type) {
 	case *corev1.Service:
 		it.Service, it.Problems = convertService(in)
 		it.Key = objects.Key{Kind: objects.KindService, Name: objects.Namespaced(&in.ObjectMeta)}
 	case *discoveryv1.EndpointSlice:
-		it.Slice, it.Problems = convertSlice(in)
+		it.Slice, it.Problems = ConvertSlice(in)
 		it.Key = objects.Key{Kind: objects.KindSlice, Name: objects.Namespaced(&in.ObjectMeta)}
 	case *corev1.Node:
 		it.Node, it.Problems = convertNode(in)
@@ -45,7 +45,7 @@ func convert(obj any) (objects.Object, error) {
 		it.CIDR, it.Problems = convertServiceCIDR(in)
 		it.Key = objects.Key{Kind: objects.KindServiceCIDR, Name: in.Name}
 	case *corev1.Pod:
-		it.Pod, it.Problems = convertPod(in)
+		it.Pod, it.Problems = ConvertPod(in)
 		it.Key = objects.Key{Kind: objects.KindPod, Name: objects.Namespaced(&in.ObjectMeta)}
 	default:
 		return it, fmt.Errorf("convert %T: not a kind that was asked for", obj)

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package convert
 
 import (
 	"net/netip"
@@ -15,14 +15,14 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// labelServiceProxyName hands a Service to another proxy, whatever the value.
-const labelServiceProxyName = "service.kubernetes.io/service-proxy-name"
+// LabelServiceProxyName hands a Service to another proxy, whatever the value.
+const LabelServiceProxyName = "service.kubernetes.io/service-proxy-name"
 
 // convertService returns the slim form of a Service, or nil for one that is not
 // for a node to serve: headless, ExternalName, another proxy's, or without an
 // address so far.
 func convertService(in *corev1.Service) (*objects.Service, []objects.Problem) {
-	if _, other := in.Labels[labelServiceProxyName]; other {
+	if _, other := in.Labels[LabelServiceProxyName]; other {
 		return nil, nil
 	}
 	ips, field := clusterIPs(in)
