@@ -10,6 +10,7 @@ import (
 
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/status"
 )
 
 // tellFlows passes on which backends changed. It comes after the commit, because
@@ -76,7 +77,7 @@ func OverlayReport(s *Store, node string, r *overlay.Report) {
 	for i, p := range r.Problems {
 		problems[i] = objects.Problem{Kind: objects.KindNode, Name: cmp.Or(p.Node, node), Field: p.Field, Text: p.Text}
 	}
-	s.Book().Set(byOverlay, objects.Key{Kind: objects.KindNode, Name: node}, problems)
+	s.Book().Set(status.ByOverlay, objects.Key{Kind: objects.KindNode, Name: node}, problems)
 	s.Update(func(tx *Tx) { tx.SetTunnelAddrs(r.Tunnel.Own) })
 }
 
@@ -93,7 +94,7 @@ func (p *Proxier) publishProblems(log klog.Logger) {
 	for _, problem := range gone {
 		log.Info("Problem is gone", "kind", problem.Kind, "name", problem.Name, "field", problem.Field)
 	}
-	p.events.problems(fresh)
+	p.events.Problems(fresh)
 	p.metrics.report(p.book.Counts())
 }
 

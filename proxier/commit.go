@@ -12,6 +12,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat/apply"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/status"
 )
 
 // commitAll makes the kernel equal to what is wanted, in rounds of bounded length.
@@ -37,7 +38,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	p.loaded = p.loaded || r.Loads > 0
 	if r.Repaired {
 		p.metrics.repairs.Inc()
-		p.events.repaired()
+		p.events.Repaired()
 	}
 	if p.clients != nil {
 		p.clients.Remove(r.Unstick)
@@ -45,7 +46,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	for _, key := range r.Changed {
 		if _, was := p.refused[key]; was {
 			delete(p.refused, key)
-			p.book.Set(byKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, nil)
+			p.book.Set(status.ByKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, nil)
 		}
 	}
 	for _, c := range r.Chains {
@@ -66,6 +67,6 @@ func (p *Proxier) refuse(key inet.Addr, err error) {
 		problem.Text = fmt.Sprintf("the kernel refuses %s: %v", describeAddr(key), err)
 	}
 	p.refused[key] = struct{}{}
-	p.book.Set(byKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, []objects.Problem{problem})
+	p.book.Set(status.ByKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, []objects.Problem{problem})
 	p.metrics.refusals.Inc()
 }

@@ -16,6 +16,7 @@ import (
 	"fairlead/nat"
 	"fairlead/nat/plan"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/status"
 )
 
 // desired keeps what is wanted up to date with the store: it takes what became
@@ -23,7 +24,7 @@ import (
 type desired struct {
 	cfg       *Config
 	store     *Store
-	book      *Book
+	book      *status.Book
 	state     *plan.State
 	claims    claims
 	notes     *notes
@@ -60,11 +61,11 @@ func (d *desired) update() {
 	}
 	d.updateHostPorts(dirty.Pods)
 	for _, key := range d.claims.takeStale() {
-		d.book.Set(byClaims, objects.Key{Kind: objects.KindService, Name: key.String()}, d.claims.problems(key))
+		d.book.Set(status.ByClaims, objects.Key{Kind: objects.KindService, Name: key.String()}, d.claims.problems(key))
 	}
 	d.health.settle(d.book)
 	for _, key := range d.hostPorts.takeStale() {
-		d.book.Set(byHostPort, objects.Key{Kind: objects.KindPod, Name: key.String()}, lostHostPorts(key, d.hostPorts, d.claims))
+		d.book.Set(status.ByHostPort, objects.Key{Kind: objects.KindPod, Name: key.String()}, lostHostPorts(key, d.hostPorts, d.claims))
 	}
 }
 
@@ -76,7 +77,7 @@ func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedN
 	d.state.Configure(set)
 	d.state.SetNodes(nodeAddrs(d.cfg, in.nodes, in.own))
 	d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
-	d.book.Set(bySettings, objects.Key{Kind: objects.KindNode, Name: d.cfg.NodeName}, problems)
+	d.book.Set(status.BySettings, objects.Key{Kind: objects.KindNode, Name: d.cfg.NodeName}, problems)
 	before := d.facts
 	d.facts = clusterFacts{self: selfOf(d.cfg, in.node), zones: zonesOf(in.nodes), others: otherNodeAddrs(in.nodes, d.cfg.NodeName)}
 	switch {
@@ -106,7 +107,7 @@ func (d *desired) resolve(key types.NamespacedName) {
 		list = resolve(svc, from, &d.facts.self)
 		who.UID = svc.UID
 	}
-	d.book.Set(byNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, d.notes.set(key, svc, list, from, &d.facts))
+	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, d.notes.set(key, svc, list, from, &d.facts))
 	d.health.set(who, healthWish(svc, from, &d.facts.self))
 	for _, addr := range d.claims.set(key, svc, list) {
 		d.flowsOf(addr)
@@ -132,7 +133,7 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 			who.UID = pod.UID
 			wishes, problems = hostPortWishes(pod, d.cfg.Loopback)
 		}
-		d.book.Set(byPod, objects.Key{Kind: objects.KindPod, Name: key.String()}, problems)
+		d.book.Set(status.ByPod, objects.Key{Kind: objects.KindPod, Name: key.String()}, problems)
 		for _, addr := range d.hostPorts.set(who, wishes) {
 			d.flowsOf(addr)
 			changed = true

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"fairlead/proxier/objects"
+	"fairlead/proxier/status"
 )
 
 // MasqFile takes over what a file of ip-masq-agent says, and why the newest
@@ -17,5 +18,5 @@ func MasqFile(s *Store, path string, keep []netip.Prefix, err error) {
 		r.Add("", "%v", err)
 	}
 	s.Update(func(tx *Tx) { tx.SetNonMasquerade(keep) })
-	s.Book().Set(byMasqFile, objects.Key{Kind: objects.KindFile, Name: path}, r.Problems)
+	s.Book().Set(status.ByMasqFile, objects.Key{Kind: objects.KindFile, Name: path}, r.Problems)
 }

@@ -19,6 +19,7 @@ import (
 
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/status"
 )
 
 // eventsOf returns what was written, sorted.
@@ -39,12 +40,12 @@ func eventsOf(t *testing.T, client kubernetes.Interface) []string {
 }
 
 // newTestEvents writes to a fake API server until the test ends.
-func newTestEvents(t *testing.T) (*Events, kubernetes.Interface) {
+func newTestEvents(t *testing.T) (*status.Events, kubernetes.Interface) {
 	t.Helper()
 	client := fake.NewClientset()
 	ctx, cancel := context.WithCancel(klog.NewContext(t.Context(), klog.Logger{}))
 	t.Cleanup(cancel)
-	e, err := NewEvents(ctx, client, "node-a")
+	e, err := status.NewEvents(ctx, client, "node-a")
 	if err != nil {
 		t.Fatal(err)
 	}

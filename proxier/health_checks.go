@@ -10,6 +10,7 @@ import (
 
 	"fairlead/internal/healthcheck"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/status"
 )
 
 // Health is told about which Services load balancers ask this node; see
@@ -34,10 +35,10 @@ func newHealthPorts() *healthPorts {
 }
 
 // settle writes down who lost a port since the last call.
-func (h *healthPorts) settle(book *Book) {
+func (h *healthPorts) settle(book *status.Book) {
 	for _, key := range h.takeStale() {
 		h.waiting[key] = struct{}{}
-		book.Set(byHealthPort, objects.Key{Kind: objects.KindService, Name: key.String()}, lostHealthPorts(h.contest, key))
+		book.Set(status.ByHealthPort, objects.Key{Kind: objects.KindService, Name: key.String()}, lostHealthPorts(h.contest, key))
 	}
 }
 
@@ -67,10 +68,10 @@ func (h *healthPorts) publish(to Health, programmed bool) {
 
 // HealthCheck notes why a Service's healthCheckNodePort cannot be served, or
 // with nil that it is served again.
-func HealthCheck(b *Book, svc healthcheck.Name, err error) {
+func HealthCheck(b *status.Book, svc healthcheck.Name, err error) {
 	r := objects.NewReport(objects.KindService, svc.String())
 	if err != nil {
 		r.Add(objects.FieldHealthPort, "%v; tried again", err)
 	}
-	b.Set(byHealthCheck, objects.Key{Kind: objects.KindService, Name: svc.String()}, r.Problems)
+	b.Set(status.ByHealthCheck, objects.Key{Kind: objects.KindService, Name: svc.String()}, r.Problems)
 }

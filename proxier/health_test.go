@@ -23,6 +23,7 @@ import (
 	"fairlead/internal/healthcheck"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/status"
 )
 
 // askedHealth writes down what load balancers would be told.
@@ -48,7 +49,7 @@ func (a *askedHealth) String() string {
 // TestHealthPorts changes Services step by step.
 func TestHealthPorts(t *testing.T) {
 	self := &Self{Name: "node-a"}
-	h, book := newHealthPorts(), NewBook()
+	h, book := newHealthPorts(), status.NewBook()
 	told := &askedHealth{ports: map[healthcheck.Name]uint16{}, local: map[healthcheck.Name]int{}}
 	for _, step := range []struct {
 		name, svc   string

@@ -12,6 +12,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/apply"
+	"fairlead/proxier/status"
 )
 
 // Table is the kernel's side of package nat; see kernel.Table for the contract.
@@ -38,11 +39,11 @@ type Clients interface {
 // Deps is what a Proxier works with.
 type Deps struct {
 	Table   Table
-	Flows   Flows   // nil leaves flows alone
-	Clients Clients // nil leaves sticky clients alone
-	Overlay Overlay // nil leaves routes alone
-	Health  Health  // nil answers no load balancer
-	Events  *Events // nil writes none
+	Flows   Flows          // nil leaves flows alone
+	Clients Clients        // nil leaves sticky clients alone
+	Overlay Overlay        // nil leaves routes alone
+	Health  Health         // nil answers no load balancer
+	Events  *status.Events // nil writes none
 	Metrics *Metrics
 }
 
@@ -50,14 +51,14 @@ type Deps struct {
 type Proxier struct {
 	desired *desired
 	store   *Store
-	book    *Book
+	book    *status.Book
 	table   Table
 	apply   *apply.Applier
 	flows   Flows
 	clients Clients
 	overlay Overlay
 	health  Health
-	events  *Events
+	events  *status.Events
 	metrics *Metrics
 
 	drifted chan struct{} // poked when somebody else changed the table

@@ -5,6 +5,8 @@ package proxier
 
 import (
 	"fairlead/proxier/objects"
+
+	"fairlead/proxier/status"
 )
 
 // Objects may come from an API server and from files at once. One that both
@@ -74,5 +76,5 @@ func (tx *Tx) settleSources(key objects.Key) {
 	if _, ok := tx.s.inAPI[key]; ok && tx.s.inFiles[key] != nil {
 		problems = []objects.Problem{key.Problem("is in a manifest, too, which is ignored in favour of the API server")}
 	}
-	tx.s.book.Set(byPrecedence, key, problems)
+	tx.s.book.Set(status.ByPrecedence, key, problems)
 }

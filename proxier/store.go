@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/proxier/objects"
+	"fairlead/proxier/status"
 )
 
 // Store is the edge between the sources of objects and the loop: sources put
@@ -21,7 +22,7 @@ import (
 // use; its lock is never held over I/O.
 type Store struct {
 	poked chan struct{}
-	book  *Book
+	book  *status.Book
 
 	mu           sync.Mutex
 	services     map[types.NamespacedName]*objects.Service
@@ -64,7 +65,7 @@ const maxTriggers = 1 << 12
 func NewStore() *Store {
 	return &Store{
 		poked:        make(chan struct{}, 1),
-		book:         NewBook(),
+		book:         status.NewBook(),
 		services:     map[types.NamespacedName]*objects.Service{},
 		slices:       map[types.NamespacedName]*objects.Slice{},
 		byService:    map[types.NamespacedName][]*objects.Slice{},
@@ -204,7 +205,7 @@ func (s *Store) Pod(key types.NamespacedName) *objects.Pod {
 }
 
 // Book is where the problems of objects are kept.
-func (s *Store) Book() *Book { return s.book }
+func (s *Store) Book() *status.Book { return s.book }
 
 func (s *Store) nonMasquerade() []netip.Prefix {
 	s.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/proxier/objects"
+	"fairlead/proxier/status"
 )
 
 // Tx is one atomic update of a Store. An object that is equal to the one that
@@ -220,7 +221,7 @@ func (tx *Tx) SetTunnelAddrs(addrs []netip.Addr) {
 // SetProblems replaces what the source of an object finds wrong with it; none
 // clears it.
 func (tx *Tx) SetProblems(kind, name string, ps []objects.Problem) {
-	tx.s.book.Set(bySource, objects.Key{Kind: kind, Name: name}, ps)
+	tx.s.book.Set(status.BySource, objects.Key{Kind: kind, Name: name}, ps)
 }
 
 // same compares what is there, or nil, with what would replace it.

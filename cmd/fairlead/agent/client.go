@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"fairlead/cmd/fairlead/options"
-	"fairlead/proxier"
+	"fairlead/proxier/status"
 )
 
 // newClient returns nil if the API server is no source.
@@ -52,9 +52,9 @@ func newClient(c *options.Config) (kubernetes.Interface, error) {
 }
 
 // newEvents returns nil without an API server.
-func newEvents(ctx context.Context, client kubernetes.Interface, node string) (*proxier.Events, error) {
+func newEvents(ctx context.Context, client kubernetes.Interface, node string) (*status.Events, error) {
 	if client == nil {
 		return nil, nil
 	}
-	return proxier.NewEvents(ctx, client, node)
+	return status.NewEvents(ctx, client, node)
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package status
 
 import (
 	"cmp"
@@ -63,10 +63,10 @@ func NewEvents(ctx context.Context, client kubernetes.Interface, node string) (*
 	}, nil
 }
 
-// problems writes an Event for each object and field of a list of problems. An
+// Problems writes an Event for each object and field of a list of problems. An
 // Event that has its key but another note would be counted as a repetition, so
 // what is wrong with one field is in one note.
-func (e *Events) problems(list []objects.Problem) {
+func (e *Events) Problems(list []objects.Problem) {
 	if e == nil {
 		return
 	}
@@ -101,8 +101,8 @@ func (e *Events) problems(list []objects.Problem) {
 	}
 }
 
-// repaired writes an Event of the node, whose table somebody else has changed.
-func (e *Events) repaired() {
+// Repaired writes an Event of the node, whose table somebody else has changed.
+func (e *Events) Repaired() {
 	if e == nil {
 		return
 	}

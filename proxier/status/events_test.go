@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package status
 
 import (
 	"context"
@@ -24,13 +24,13 @@ func TestEventsLimit(t *testing.T) {
 	for i := range 10 * eventBurst {
 		flood = append(flood, objects.Problem{Kind: objects.KindService, Name: fmt.Sprintf("default/s%03d", i), Text: "bad"})
 	}
-	e.problems(flood)
+	e.Problems(flood)
 	proxiertest.Eventually(t, "the first ones", func() bool { return countEvents(t, client) >= eventBurst })
 	if n := countEvents(t, client); n > eventBurst+2 { // what a slow machine earns meanwhile
 		t.Errorf("%d events, want about %d", n, eventBurst)
 	}
-	(*Events)(nil).problems(flood)
-	(*Events)(nil).repaired()
+	(*Events)(nil).Problems(flood)
+	(*Events)(nil).Repaired()
 }
 
 func newLimitedEvents(t *testing.T) (*Events, kubernetes.Interface) {
