@@ -11,6 +11,7 @@ import (
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/status"
+	"fairlead/proxier/store"
 )
 
 // tellFlows passes on which backends changed. It comes after the commit, because
@@ -72,13 +73,13 @@ func (p *Proxier) tellOverlay() {
 
 // OverlayReport takes over what keeps parts of the overlay of a node from
 // working.
-func OverlayReport(s *Store, node string, r *overlay.Report) {
+func OverlayReport(s *store.Store, node string, r *overlay.Report) {
 	problems := make([]objects.Problem, len(r.Problems))
 	for i, p := range r.Problems {
 		problems[i] = objects.Problem{Kind: objects.KindNode, Name: cmp.Or(p.Node, node), Field: p.Field, Text: p.Text}
 	}
 	s.Book().Set(status.ByOverlay, objects.Key{Kind: objects.KindNode, Name: node}, problems)
-	s.Update(func(tx *Tx) { tx.SetTunnelAddrs(r.Tunnel.Own) })
+	s.Update(func(tx *store.Tx) { tx.SetTunnelAddrs(r.Tunnel.Own) })
 }
 
 // publishProblems logs each problem once when it appears, with an Event, and

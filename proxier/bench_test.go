@@ -13,6 +13,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/store"
 )
 
 func benchObjects(n, endpoints int) (*objects.Service, *objects.Slice) {
@@ -57,7 +58,7 @@ func benchWorld(b *testing.B, services int) *world {
 		b.Fatal(err)
 	}
 	b.Cleanup(w.close)
-	w.store.Update(func(tx *Tx) {
+	w.store.Update(func(tx *store.Tx) {
 		for n := range services {
 			svc, slice := benchObjects(n, 10)
 			tx.SetService(svc)
@@ -78,7 +79,7 @@ func BenchmarkNoChange(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_, slice := benchObjects(7, 10)
-		w.store.Update(func(tx *Tx) { tx.SetSlice(slice) })
+		w.store.Update(func(tx *store.Tx) { tx.SetSlice(slice) })
 		ops, err := w.sync()
 		if err != nil || ops != "" || w.table.loads != loads {
 			b.Fatalf("not a no-op: %v\n%s", err, ops)
@@ -101,7 +102,7 @@ func BenchmarkEvent(b *testing.B) {
 				if i%2 == 0 {
 					s = *less
 				}
-				w.store.Update(func(tx *Tx) { tx.SetSlice(&s) })
+				w.store.Update(func(tx *store.Tx) { tx.SetSlice(&s) })
 				if ops, err := w.sync(); err != nil || ops == "" {
 					b.Fatalf("no operation: %v", err)
 				}

@@ -17,13 +17,14 @@ import (
 	"fairlead/nat/plan"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/status"
+	"fairlead/proxier/store"
 )
 
 // desired keeps what is wanted up to date with the store: it takes what became
 // dirty, resolves it and passes it to the state. It costs what changed.
 type desired struct {
 	cfg       *Config
-	store     *Store
+	store     *store.Store
 	book      *status.Book
 	state     *plan.State
 	claims    claims
@@ -38,7 +39,7 @@ type desired struct {
 	flows map[inet.Addr]struct{}
 }
 
-func newDesired(cfg *Config, store *Store) *desired {
+func newDesired(cfg *Config, store *store.Store) *desired {
 	return &desired{
 		cfg: cfg, store: store, book: store.Book(), state: plan.NewState(), claims: newClaims(), notes: newNotes(),
 		health: newHealthPorts(), hostPorts: newContest[inet.Addr, podPort](nil), flows: map[inet.Addr]struct{}{},
@@ -49,7 +50,7 @@ func newDesired(cfg *Config, store *Store) *desired {
 func (d *desired) update() {
 	dirty := d.store.TakeDirty()
 	d.triggers = append(d.triggers, dirty.Triggers...)
-	d.triggers = d.triggers[:min(len(d.triggers), maxTriggers)]
+	d.triggers = d.triggers[:min(len(d.triggers), store.MaxTriggers)]
 	keys := dirty.Services
 	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
 		d.nodes = d.nodes || !d.started || dirty.Nodes
@@ -93,8 +94,8 @@ func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedN
 }
 
 // readCluster takes from the store what does not belong to one Service.
-func readCluster(s *Store, name string) cluster {
-	return cluster{node: s.Node(name), nodes: s.Nodes(), cidrs: s.ServiceCIDRs(), keep: s.nonMasquerade(), own: s.ownTunnelAddrs()}
+func readCluster(s *store.Store, name string) cluster {
+	return cluster{node: s.Node(name), nodes: s.Nodes(), cidrs: s.ServiceCIDRs(), keep: s.NonMasquerade(), own: s.OwnTunnelAddrs()}
 }
 
 func (d *desired) resolve(key types.NamespacedName) {

@@ -8,15 +8,16 @@ import (
 
 	"fairlead/proxier/objects"
 	"fairlead/proxier/status"
+	"fairlead/proxier/store"
 )
 
 // MasqFile takes over what a file of ip-masq-agent says, and why the newest
 // version of it is not in force, or nil.
-func MasqFile(s *Store, path string, keep []netip.Prefix, err error) {
+func MasqFile(s *store.Store, path string, keep []netip.Prefix, err error) {
 	r := objects.NewReport(objects.KindFile, path)
 	if err != nil {
 		r.Add("", "%v", err)
 	}
-	s.Update(func(tx *Tx) { tx.SetNonMasquerade(keep) })
+	s.Update(func(tx *store.Tx) { tx.SetNonMasquerade(keep) })
 	s.Book().Set(status.ByMasqFile, objects.Key{Kind: objects.KindFile, Name: path}, r.Problems)
 }

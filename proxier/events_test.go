@@ -20,6 +20,7 @@ import (
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
 	"fairlead/proxier/status"
+	"fairlead/proxier/store"
 )
 
 // eventsOf returns what was written, sorted.
@@ -60,7 +61,7 @@ func TestEvents(t *testing.T) {
 	w.p.events, client = newTestEvents(t)
 	web := types.NamespacedName{Namespace: "default", Name: "web"}
 	change := func(zone string, problems ...objects.Problem) {
-		w.store.Update(func(tx *Tx) {
+		w.store.Update(func(tx *store.Tx) {
 			tx.SetNode(&objects.Node{Name: "node-a", Zone: "z1", Addresses: primaryTestAddrs()})
 			tx.SetService(&objects.Service{Key: web, UID: "u-1", ClusterIPs: proxiertest.WebService().ClusterIPs, Ports: proxiertest.WebService().Ports, ExternalIPs: primaryTestAddrs()})
 			s := proxiertest.SlicesOf(t, "a1/"+zone)[0]

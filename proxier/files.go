@@ -15,12 +15,13 @@ import (
 	"time"
 
 	"fairlead/proxier/objects"
+	"fairlead/proxier/store"
 )
 
 // files remembers what each file said last. Not safe for concurrent use.
 type files struct {
 	path, dir string // the same where the path is a directory
-	store     *Store
+	store     *store.Store
 	byName    map[string]*file
 	holders   map[objects.Key][]string // the files that have an object, sorted
 }
@@ -39,7 +40,7 @@ type version struct {
 	inode    uint64
 }
 
-func newFiles(path string, store *Store) *files {
+func newFiles(path string, store *store.Store) *files {
 	f := &files{path: path, dir: path, store: store, byName: map[string]*file{}, holders: map[objects.Key][]string{}}
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		f.dir = filepath.Dir(path)
@@ -74,7 +75,7 @@ func (f *files) scan() error {
 	if len(problems) == 0 {
 		return nil
 	}
-	f.store.Update(func(tx *Tx) {
+	f.store.Update(func(tx *store.Tx) {
 		for key := range touched {
 			f.settle(tx, key)
 		}
@@ -214,10 +215,10 @@ func (f *files) release(key objects.Key, name string) {
 }
 
 // settle takes an object from the first of the files that have it.
-func (f *files) settle(tx *Tx, key objects.Key) {
+func (f *files) settle(tx *store.Tx, key objects.Key) {
 	names := f.holders[key]
 	if len(names) == 0 {
-		tx.dropFile(key)
+		tx.DropFile(key)
 		return
 	}
 	first := f.byName[names[0]].items[key]
@@ -229,6 +230,6 @@ func (f *files) settle(tx *Tx, key objects.Key) {
 	for _, other := range names[1:] {
 		it.Problems = append(slices.Clip(it.Problems), key.Problem("is in %s, too, which is ignored in favour of %s", other, names[0]))
 	}
-	tx.putFile(it)
+	tx.PutFile(it)
 	first.Given = true
 }

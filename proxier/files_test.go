@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/store"
 )
 
 func service(name, ip string) string {
@@ -38,7 +39,7 @@ func TestFilesSequence(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store := NewStore()
+	store := store.NewStore()
 	f := newFiles(dir, store)
 	for _, step := range []struct {
 		name     string
@@ -126,7 +127,7 @@ func TestFilesSequence(t *testing.T) {
 
 // TestReadFiles reads a directory with every form of manifest.
 func TestReadFiles(t *testing.T) {
-	store := NewStore()
+	store := store.NewStore()
 	if err := ReadFiles("testdata/manifests", store); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +167,7 @@ func TestReadFilesError(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store := NewStore()
+	store := store.NewStore()
 	err := ReadFiles(dir, store)
 	want := "read " + filepath.Join(dir, "b.yaml") + ": line 1: mapping values are not allowed in this context"
 	if proxiertest.ErrText(err) != want {

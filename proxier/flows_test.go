@@ -18,6 +18,7 @@ import (
 	"fairlead/internal/nstest"
 	"fairlead/nat"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/store"
 )
 
 // told is a Flows that writes down what it is told.
@@ -50,7 +51,7 @@ func TestFlows(t *testing.T) {
 	ready := objects.Endpoint{Addr: netip.MustParseAddr("10.244.0.1"), Ready: true, Serving: true}
 	draining := objects.Endpoint{Addr: netip.MustParseAddr("10.244.0.2"), Serving: true, Terminating: true}
 	gone := objects.Endpoint{Addr: netip.MustParseAddr("10.244.0.3"), Terminating: true}
-	step := func(name string, fails bool, want []string, f func(*Tx)) {
+	step := func(name string, fails bool, want []string, f func(*store.Tx)) {
 		t.Helper()
 		got = nil
 		w.store.Update(f)
@@ -62,14 +63,14 @@ func TestFlows(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	step("first sync", false, []string{"all", "set 10.96.0.10:53/tcp [10.244.0.1:53 10.244.0.2:53]", "set 10.96.0.10:53/udp [10.244.0.1:53 10.244.0.2:53]"}, func(tx *Tx) {
+	step("first sync", false, []string{"all", "set 10.96.0.10:53/tcp [10.244.0.1:53 10.244.0.2:53]", "set 10.96.0.10:53/udp [10.244.0.1:53 10.244.0.2:53]"}, func(tx *store.Tx) {
 		tx.SetService(svc)
 		tx.SetSlice(slice(ready, draining, gone))
 	})
 	w.table.fault = 1
-	step("failed commit", true, nil, func(tx *Tx) { tx.SetSlice(slice(draining)) })
-	step("made up for", false, []string{"set 10.96.0.10:53/tcp [10.244.0.2:53]", "set 10.96.0.10:53/udp [10.244.0.2:53]"}, func(*Tx) {})
-	step("Service removed", false, []string{"delete 10.96.0.10:53/tcp", "delete 10.96.0.10:53/udp"}, func(tx *Tx) { tx.DeleteService(key) })
+	step("failed commit", true, nil, func(tx *store.Tx) { tx.SetSlice(slice(draining)) })
+	step("made up for", false, []string{"set 10.96.0.10:53/tcp [10.244.0.2:53]", "set 10.96.0.10:53/udp [10.244.0.2:53]"}, func(*store.Tx) {})
+	step("Service removed", false, []string{"delete 10.96.0.10:53/tcp", "delete 10.96.0.10:53/udp"}, func(tx *store.Tx) { tx.DeleteService(key) })
 }
 
 // recall is a Clients that keeps what it is told.
@@ -100,14 +101,14 @@ func TestClients(t *testing.T) {
 		}
 		return s
 	}
-	step := func(fails bool, f func(*Tx)) {
+	step := func(fails bool, f func(*store.Tx)) {
 		t.Helper()
 		w.store.Update(f)
 		if _, err := w.sync(); (err != nil) != fails {
 			t.Fatal(err)
 		}
 	}
-	step(false, func(tx *Tx) {
+	step(false, func(tx *store.Tx) {
 		tx.SetService(&objects.Service{Key: key, Affinity: time.Minute, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")},
 			Ports: []objects.ServicePort{{Proto: inet.TCP, Port: 80}}})
 		tx.SetSlice(slice("10.244.0.1", "10.244.0.2"))
@@ -119,11 +120,11 @@ func TestClients(t *testing.T) {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}
 	w.table.fault = 1
-	step(true, func(tx *Tx) { tx.SetSlice(slice("10.244.0.2")) })
+	step(true, func(tx *store.Tx) { tx.SetSlice(slice("10.244.0.2")) })
 	if len(got.pairs) > 0 {
 		t.Errorf("forgotten before the commit: %v", got.pairs)
 	}
-	step(false, func(*Tx) {})
+	step(false, func(*store.Tx) {})
 	if want := []nat.Pair{pair("10.244.0.1:80")}; !slices.Equal(got.pairs, want) {
 		t.Errorf("forgotten: %v, want %v", got.pairs, want)
 	}

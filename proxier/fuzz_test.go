@@ -17,6 +17,7 @@ import (
 	"fairlead/internal/nstest"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/store"
 )
 
 // FuzzIncremental feeds random events through the incremental path, with
@@ -76,13 +77,13 @@ func (w *world) event(t *testing.T, what, which byte) {
 	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%d", which%4)}
 	switch what % 9 {
 	case 0, 1:
-		w.store.Update(func(tx *Tx) { tx.SetService(randomService(key, what, which)) })
+		w.store.Update(func(tx *store.Tx) { tx.SetService(randomService(key, what, which)) })
 	case 2:
-		w.store.Update(func(tx *Tx) { tx.DeleteService(key) })
+		w.store.Update(func(tx *store.Tx) { tx.DeleteService(key) })
 	case 3, 4, 5:
-		w.store.Update(func(tx *Tx) { tx.SetSlice(randomSlice(key, what, which)) })
+		w.store.Update(func(tx *store.Tx) { tx.SetSlice(randomSlice(key, what, which)) })
 	case 6:
-		w.store.Update(func(tx *Tx) {
+		w.store.Update(func(tx *store.Tx) {
 			tx.DeleteSlice(types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("%s-%d", key.Name, which>>2%2)})
 		})
 	case 7:
@@ -92,7 +93,7 @@ func (w *world) event(t *testing.T, what, which byte) {
 		case 0:
 			w.restart()
 		case 1:
-			w.store.Update(func(tx *Tx) {
+			w.store.Update(func(tx *store.Tx) {
 				tx.SetNode(&objects.Node{Name: "node-a", Zone: fmt.Sprint("z", which%3), Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, which})}})
 			})
 		case 2:
@@ -101,7 +102,7 @@ func (w *world) event(t *testing.T, what, which byte) {
 			}
 			w.p.apply.Distrust()
 		case 3:
-			w.store.Update(func(tx *Tx) { tx.DeleteNode("node-a") })
+			w.store.Update(func(tx *store.Tx) { tx.DeleteNode("node-a") })
 		}
 	}
 	if which&1 == 0 {

@@ -98,7 +98,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 		p.tellClients()
 		p.metrics.programmed(p.desired.triggers)
 		p.desired.triggers = nil
-		p.store.programmed()
+		p.store.Programmed()
 		p.behind.Store(0)
 		p.synced.Store(time.Now().UnixNano())
 		p.ready.Store(true)

@@ -24,6 +24,7 @@ import (
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/store"
 )
 
 // fakeTable is a kernel that says yes, unless told otherwise. Safe for
@@ -97,7 +98,7 @@ func refusing(texts ...string) func(ruleset.Batch) error {
 type loop struct {
 	*Proxier
 	table *fakeTable
-	store *Store
+	store *store.Store
 }
 
 func inLoop(t *testing.T, f func(t *testing.T, l *loop)) {
@@ -117,10 +118,10 @@ func inLoopWith(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
 func inWaitingLoop(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := &loop{table: &fakeTable{}, store: NewStore()}
+		l := &loop{table: &fakeTable{}, store: store.NewStore()}
 		l.Proxier = New(testConfig(), l.store, Deps{Table: l.table, Metrics: m})
 		l.store.Expect("somebody")
-		l.store.Update(func(tx *Tx) {
+		l.store.Update(func(tx *store.Tx) {
 			tx.SetNode(&objects.Node{Name: "node-a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 		})
 		ctx, stop := context.WithCancel(klog.NewContext(t.Context(), klog.Logger{}))
@@ -142,19 +143,19 @@ func (l *loop) after(d time.Duration) {
 
 // put stores a Service with the ClusterIP 10.96.0.n and one endpoint.
 func (l *loop) put(n, endpoint byte) {
-	l.store.Update(func(tx *Tx) { putService(tx, n, endpoint) })
+	l.store.Update(func(tx *store.Tx) { putService(tx, n, endpoint) })
 }
 
 // putMany stores Services 0 to n-1 at once.
 func (l *loop) putMany(n byte) {
-	l.store.Update(func(tx *Tx) {
+	l.store.Update(func(tx *store.Tx) {
 		for i := range n {
 			putService(tx, i, 1)
 		}
 	})
 }
 
-func putService(tx *Tx, n, endpoint byte) {
+func putService(tx *store.Tx, n, endpoint byte) {
 	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%02d", n)}
 	tx.SetService(&objects.Service{
 		Key: key, ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, n})},
@@ -253,7 +254,7 @@ func TestRunBlamesOne(t *testing.T) {
 		l.put(2, 1)
 		l.after(0)
 		l.table.say(refusing("10.96.0.2 ."))
-		l.store.Update(func(tx *Tx) { tx.DeleteService(types.NamespacedName{Namespace: "default", Name: "s01"}) })
+		l.store.Update(func(tx *store.Tx) { tx.DeleteService(types.NamespacedName{Namespace: "default", Name: "s01"}) })
 		l.put(3, 1)
 		l.after(0)
 		if n := len(l.table.asked); n > 50 {
@@ -328,7 +329,7 @@ func TestRunDoesNothing(t *testing.T) {
 		l.after(0)
 		n, loads := l.table.say(nil), l.table.loads
 		l.put(1, 1)
-		l.store.Update(func(tx *Tx) { tx.SetNode(&objects.Node{Name: "node-b"}) })
+		l.store.Update(func(tx *store.Tx) { tx.SetNode(&objects.Node{Name: "node-b"}) })
 		l.after(time.Hour)
 		if len(l.table.asked) != n || l.table.loads != loads {
 			t.Errorf("%d commits and %d loads, want none", len(l.table.asked)-n, l.table.loads-loads)

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fairlead/proxier/store"
 )
 
 func TestParseManifest(t *testing.T) {
@@ -112,13 +114,13 @@ func FuzzParseManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := NewStore()
-		s.Update(func(tx *Tx) {
+		s := store.NewStore()
+		s.Update(func(tx *store.Tx) {
 			for i := range items {
-				tx.put(&items[i])
+				tx.Put(&items[i])
 			}
 			for i := range items {
-				tx.drop(items[i].Key)
+				tx.Drop(items[i].Key)
 			}
 		})
 		for _, it := range items {

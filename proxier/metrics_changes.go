@@ -10,45 +10,47 @@ import (
 	"github.com/blang/semver/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/component-base/metrics"
+
+	"fairlead/proxier/store"
 )
 
 // changeMetrics are the series about changes on their way to the kernel. They
 // are read from the store when they are asked for: a loop that hangs would not
 // set them.
-type changeMetrics struct{ store atomic.Pointer[Store] }
+type changeMetrics struct{ store atomic.Pointer[store.Store] }
 
 func newChangeMetrics(register func(...metrics.Registerable)) *changeMetrics {
 	m := &changeMetrics{}
-	of := func(name, help string, typ prometheus.ValueType, read func(total, done changes) float64) *reading {
+	of := func(name, help string, typ prometheus.ValueType, read func(total, done store.Changes) float64) *reading {
 		return &reading{"kubeproxy_sync_proxy_rules_" + name, help, typ, func() float64 {
 			if s := m.store.Load(); s != nil {
-				return read(s.changeCounts())
+				return read(s.ChangeCounts())
 			}
 			return 0
 		}}
 	}
 	register(
 		of("endpoint_changes_total", "Changes of EndpointSlices.", prometheus.CounterValue,
-			func(total, _ changes) float64 { return float64(total.slices) }),
+			func(total, _ store.Changes) float64 { return float64(total.Slices) }),
 		of("endpoint_changes_pending", "Changes of EndpointSlices that the kernel does not have yet.", prometheus.GaugeValue,
-			func(total, done changes) float64 { return float64(total.slices - done.slices) }),
+			func(total, done store.Changes) float64 { return float64(total.Slices - done.Slices) }),
 		of("service_changes_total", "Changes of Services.", prometheus.CounterValue,
-			func(total, _ changes) float64 { return float64(total.services) }),
+			func(total, _ store.Changes) float64 { return float64(total.Services) }),
 		of("service_changes_pending", "Changes of Services that the kernel does not have yet.", prometheus.GaugeValue,
-			func(total, done changes) float64 { return float64(total.services - done.services) }),
+			func(total, done store.Changes) float64 { return float64(total.Services - done.Services) }),
 		of("last_queued_timestamp_seconds", "Unix time of the last change that asked for a sync.", prometheus.GaugeValue,
-			func(total, _ changes) float64 {
-				if total.last.IsZero() {
+			func(total, _ store.Changes) float64 {
+				if total.Last.IsZero() {
 					return 0
 				}
-				return float64(total.last.UnixNano()) / 1e9
+				return float64(total.Last.UnixNano()) / 1e9
 			}),
 	)
 	return m
 }
 
 // follow reads the series about changes from a store.
-func (m *Metrics) follow(s *Store) { m.changes.store.Store(s) }
+func (m *Metrics) follow(s *store.Store) { m.changes.store.Store(s) }
 
 // reading is a series that is read when it is asked for. It is a
 // metrics.Registerable.

@@ -9,6 +9,7 @@ import (
 
 	"fairlead/proxier/convert"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/store"
 )
 
 // mirror is the side of a Store that a reflector of one kind writes to, a
@@ -16,7 +17,7 @@ import (
 // reflector's goroutine uses it.
 type mirror struct {
 	source string
-	store  *Store
+	store  *store.Store
 }
 
 // converted is an object that was converted while the list it belongs to is
@@ -47,7 +48,7 @@ func (m *mirror) Add(obj any) error {
 	if err != nil {
 		return err
 	}
-	m.store.Update(func(tx *Tx) { tx.putAPI(m.source, &it) })
+	m.store.Update(func(tx *store.Tx) { tx.PutAPI(m.source, &it) })
 	return nil
 }
 
@@ -60,7 +61,7 @@ func (m *mirror) Delete(obj any) error {
 	if err != nil {
 		return err
 	}
-	m.store.Update(func(tx *Tx) { tx.dropAPI(it.Key) })
+	m.store.Update(func(tx *store.Tx) { tx.DropAPI(it.Key) })
 	return nil
 }
 
@@ -74,7 +75,7 @@ func (m *mirror) Replace(list []any, _ string) error {
 		}
 		items = append(items, it)
 	}
-	m.store.Update(func(tx *Tx) { tx.replaceAPI(m.source, items) })
+	m.store.Update(func(tx *store.Tx) { tx.ReplaceAPI(m.source, items) })
 	m.store.Delivered(m.source)
 	return nil
 }

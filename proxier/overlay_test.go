@@ -12,6 +12,7 @@ import (
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/store"
 )
 
 // seen is an Overlay that keeps what it was told last.
@@ -55,7 +56,7 @@ func TestTellOverlay(t *testing.T) {
 	node := func(name, ip, cidr string) *objects.Node {
 		return &objects.Node{Name: name, Addresses: proxiertest.MustAddrs(ip), Underlay: proxiertest.MustAddrs(ip), PodCIDRs: proxiertest.MustPrefixes(cidr)}
 	}
-	step := func(name string, fails bool, want seen, f func(*Tx)) {
+	step := func(name string, fails bool, want seen, f func(*store.Tx)) {
 		t.Helper()
 		w.store.Update(f)
 		if _, err := w.sync(); (err != nil) != fails {
@@ -66,23 +67,23 @@ func TestTellOverlay(t *testing.T) {
 		}
 	}
 	self := w.p.desired.cfg.NodeName
-	step("only others", false, seen{}, func(tx *Tx) { tx.SetNode(node("other", "192.0.2.2", "10.244.2.0/24")) })
+	step("only others", false, seen{}, func(tx *store.Tx) { tx.SetNode(node("other", "192.0.2.2", "10.244.2.0/24")) })
 	both := seen{calls: 1, self: self + " 192.0.2.1 10.244.1.0/24", peers: []string{"other 192.0.2.2 10.244.2.0/24"}}
-	step("this one", false, both, func(tx *Tx) { tx.SetNode(node(self, "192.0.2.1", "10.244.1.0/24")) })
-	step("nothing about nodes", false, both, func(tx *Tx) {
+	step("this one", false, both, func(tx *store.Tx) { tx.SetNode(node(self, "192.0.2.1", "10.244.1.0/24")) })
+	step("nothing about nodes", false, both, func(tx *store.Tx) {
 		tx.SetServiceCIDR(&objects.ServiceCIDR{Name: "a", CIDRs: proxiertest.MustPrefixes("10.96.0.0/16")})
 	})
 	w.table.fault = 1
 	moved := both
 	moved.calls, moved.peers = 2, []string{"other 192.0.2.9 10.244.2.0/24"}
-	step("while the kernel refuses", true, moved, func(tx *Tx) { tx.SetNode(node("other", "192.0.2.9", "10.244.2.0/24")) })
-	step("this one is gone", false, moved, func(tx *Tx) { tx.DeleteNode(self) })
+	step("while the kernel refuses", true, moved, func(tx *store.Tx) { tx.SetNode(node("other", "192.0.2.9", "10.244.2.0/24")) })
+	step("this one is gone", false, moved, func(tx *store.Tx) { tx.DeleteNode(self) })
 }
 
 // TestOverlayReport shows problems of the overlay among all others, until they
 // are gone.
 func TestOverlayReport(t *testing.T) {
-	store := NewStore()
+	store := store.NewStore()
 	d := newDesired(&Config{NodeName: "node-a"}, store)
 	OverlayReport(store, "node-a", &overlay.Report{Problems: []overlay.Problem{
 		{Node: "node-b", Field: "podCIDRs", Text: "overlap those of node-c"}, {Field: "MTU", Text: "is small"},

@@ -23,6 +23,7 @@ import (
 	"fairlead/proxier/convert"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/store"
 )
 
 // bed is a cluster of namespaces whose first node runs the agent. Kubernetes
@@ -41,7 +42,7 @@ type bed struct {
 	here, there *lab.Pod // endpoints, on node-1 and node-2
 
 	items map[objects.Key]objects.Object // what is in the store, for a restart
-	store *Store
+	store *store.Store
 	agent *Proxier
 	stop  func()
 
@@ -98,10 +99,10 @@ func (b *bed) start(t *testing.T, cfg Config) {
 	check(t, err)
 	forgetter := kernel.NewAffinityCleaner(b.node.NS)
 	b.cleaner = conntrack.NewCleaner(conntrack.Config{Namespace: b.node.NS, EndEstablished: b.endEstablished})
-	b.store = NewStore()
-	b.store.Update(func(tx *Tx) {
+	b.store = store.NewStore()
+	b.store.Update(func(tx *store.Tx) {
 		for _, it := range b.items {
-			tx.put(&it)
+			tx.Put(&it)
 		}
 	})
 	b.agent = New(cfg, b.store, Deps{Table: table, Flows: b.cleaner, Clients: forgetter, Metrics: NewMetrics(func(...metrics.Registerable) {})})
@@ -152,9 +153,9 @@ func (b *bed) put(t *testing.T, list ...any) []objects.Object {
 func (b *bed) apply(t *testing.T, objects ...any) {
 	t.Helper()
 	list := b.put(t, objects...)
-	b.store.Update(func(tx *Tx) {
+	b.store.Update(func(tx *store.Tx) {
 		for i := range list {
-			tx.put(&list[i])
+			tx.Put(&list[i])
 		}
 	})
 	b.settle(t)
@@ -164,9 +165,9 @@ func (b *bed) apply(t *testing.T, objects ...any) {
 func (b *bed) remove(t *testing.T, objects ...any) {
 	t.Helper()
 	list := b.put(t, objects...)
-	b.store.Update(func(tx *Tx) {
+	b.store.Update(func(tx *store.Tx) {
 		for _, it := range list {
-			tx.drop(it.Key)
+			tx.Drop(it.Key)
 			delete(b.items, it.Key)
 		}
 	})
@@ -178,8 +179,8 @@ func (b *bed) remove(t *testing.T, objects ...any) {
 func (b *bed) settle(t *testing.T) {
 	t.Helper()
 	waitFor(t, "the agent is up to date", func() bool {
-		total, done := b.store.changeCounts()
-		total.last, done.last = time.Time{}, time.Time{}
+		total, done := b.store.ChangeCounts()
+		total.Last, done.Last = time.Time{}, time.Time{}
 		return total == done && b.agent.Ready() && b.agent.Behind() == 0
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"fairlead/nat"
 	"fairlead/nat/apply"
 	"fairlead/proxier/status"
+	"fairlead/proxier/store"
 )
 
 // Table is the kernel's side of package nat; see kernel.Table for the contract.
@@ -50,7 +51,7 @@ type Deps struct {
 // Proxier keeps the table equal to what the objects in a Store say.
 type Proxier struct {
 	desired *desired
-	store   *Store
+	store   *store.Store
 	book    *status.Book
 	table   Table
 	apply   *apply.Applier
@@ -73,7 +74,7 @@ type Proxier struct {
 }
 
 // New returns a Proxier that does nothing until Run.
-func New(cfg Config, store *Store, deps Deps) *Proxier {
+func New(cfg Config, store *store.Store, deps Deps) *Proxier {
 	deps.Metrics.follow(store)
 	desired := newDesired(&cfg, store)
 	return &Proxier{

@@ -6,6 +6,8 @@ package proxier
 import (
 	"strings"
 	"testing"
+
+	"fairlead/proxier/store"
 )
 
 func TestRenderHostPorts(t *testing.T) {
@@ -25,10 +27,10 @@ status: {phase: Running, podIP: 10.244.1.3}
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := NewStore()
-	store.Update(func(tx *Tx) {
+	store := store.NewStore()
+	store.Update(func(tx *store.Tx) {
 		for i := range items {
-			tx.put(&items[i])
+			tx.Put(&items[i])
 		}
 	})
 	table, problems := Render(Config{NodeName: "node-a"}, store)

@@ -20,20 +20,21 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/proxier/convert"
+	"fairlead/proxier/store"
 )
 
 // Names under which RunAPI delivers to a Store.
 const (
-	sourceServices     = "api/services"
-	sourceSlices       = "api/endpointslices"
+	SourceServices     = "api/services"
+	SourceSlices       = "api/endpointslices"
 	sourceNodes        = "api/nodes"
 	sourceServiceCIDRs = "api/servicecidrs"
 	sourcePods         = "api/pods"
 )
 
 // ExpectAPI makes the store wait for everything that RunAPI delivers.
-func ExpectAPI(store *Store) {
-	for _, name := range []string{sourceServices, sourceSlices, sourceNodes, sourceServiceCIDRs, sourcePods} {
+func ExpectAPI(store *store.Store) {
+	for _, name := range []string{SourceServices, SourceSlices, sourceNodes, sourceServiceCIDRs, sourcePods} {
 		store.Expect(name)
 	}
 }
@@ -45,7 +46,7 @@ func ExpectAPI(store *Store) {
 // The reflectors write straight into the store: it holds the only copy of each
 // object, and a list, the first as well as one after a gap, is one update of
 // the store.
-func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store *Store) error {
+func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store *store.Store) error {
 	// The labels are those kube-proxy selects by.
 	services := listWatch(client, client.CoreV1().Services(""), selector{labels: "!" + convert.LabelServiceProxyName})
 	endpoints := listWatch(client, client.DiscoveryV1().EndpointSlices(""), selector{labels: "!" + corev1.IsHeadlessService})
@@ -54,8 +55,8 @@ func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store
 	pods, here := client.CoreV1().Pods(""), selector{fields: "spec.nodeName=" + node}
 
 	var all sync.WaitGroup
-	all.Go(func() { runReflector(ctx, sourceServices, services, &corev1.Service{}, store) })
-	all.Go(func() { runReflector(ctx, sourceSlices, endpoints, &discoveryv1.EndpointSlice{}, store) })
+	all.Go(func() { runReflector(ctx, SourceServices, services, &corev1.Service{}, store) })
+	all.Go(func() { runReflector(ctx, SourceSlices, endpoints, &discoveryv1.EndpointSlice{}, store) })
 	all.Go(func() { runReflector(ctx, sourceNodes, nodes, &corev1.Node{}, store) })
 	all.Go(func() {
 		if await(ctx, cidrs, selector{}, "--service-cidr is used", func() { store.Delivered(sourceServiceCIDRs) }) {
@@ -72,7 +73,7 @@ func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store
 }
 
 // runReflector follows one kind until ctx ends.
-func runReflector(ctx context.Context, source string, lw cache.ListerWatcher, kind runtime.Object, store *Store) {
+func runReflector(ctx context.Context, source string, lw cache.ListerWatcher, kind runtime.Object, store *store.Store) {
 	s := &mirror{source: source, store: store}
 	cache.NewReflectorWithOptions(lw, kind, s, cache.ReflectorOptions{Name: source}).RunWithContext(ctx)
 }

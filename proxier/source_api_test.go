@@ -25,6 +25,7 @@ import (
 
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/store"
 )
 
 // TestRunAPI follows objects of an API server through the informers.
@@ -45,7 +46,7 @@ func TestRunAPI(t *testing.T) {
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}},
 		&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/16"}}},
 	)
-	store := NewStore()
+	store := store.NewStore()
 	ExpectAPI(store)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -145,9 +146,9 @@ func TestRunAPIForbiddenAtFirst(t *testing.T) {
 }
 
 // startAPI runs RunAPI until the test ends and waits for the first lists.
-func startAPI(t *testing.T, client kubernetes.Interface) *Store {
+func startAPI(t *testing.T, client kubernetes.Interface) *store.Store {
 	t.Helper()
-	store := NewStore()
+	store := store.NewStore()
 	ExpectAPI(store)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -167,8 +168,8 @@ func TestMirrorReplace(t *testing.T) {
 	node := func(name, zone string) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelTopologyZone: zone}}}
 	}
-	store := NewStore()
-	store.Update(func(tx *Tx) { tx.SetNode(&objects.Node{Name: "of-another-source"}) })
+	store := store.NewStore()
+	store.Update(func(tx *store.Tx) { tx.SetNode(&objects.Node{Name: "of-another-source"}) })
 	m := &mirror{source: sourceNodes, store: store}
 	zones := func() string {
 		var out []string

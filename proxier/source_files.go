@@ -18,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/proxier/objects"
+	"fairlead/proxier/store"
 )
 
 // SourceFiles is the name under which RunFiles delivers to a Store.
@@ -27,7 +28,7 @@ const SourceFiles = "files"
 // directory (*.yaml, *.yml, *.json; not hidden, not in sub-directories), in the
 // store, once. Files and objects that could not be read are in the error; the
 // others are in the store then.
-func ReadFiles(path string, store *Store) error {
+func ReadFiles(path string, store *store.Store) error {
 	f := newFiles(path, store)
 	if err := f.scan(); err != nil {
 		return err
@@ -50,7 +51,7 @@ func ReadFiles(path string, store *Store) error {
 // RunFiles is ReadFiles, and follows every change until ctx ends. A file is
 // applied at once or not at all; one that does not parse keeps what it last
 // said and is reported. Call Store.Expect(SourceFiles) before.
-func RunFiles(ctx context.Context, path string, store *Store) error {
+func RunFiles(ctx context.Context, path string, store *store.Store) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", path, err)
@@ -176,7 +177,7 @@ func (f *files) look(watcher *fsnotify.Watcher) bool {
 		}
 	}
 	if f.dir == f.path || err != nil { // a file reports for itself
-		f.store.Update(func(tx *Tx) { tx.SetProblems(objects.KindFile, f.path, problems) })
+		f.store.Update(func(tx *store.Tx) { tx.SetProblems(objects.KindFile, f.path, problems) })
 	}
 	for _, file := range f.byName {
 		if file.err != nil && errors.Is(file.err, errUnread) {

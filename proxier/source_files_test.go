@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/store"
 )
 
 const webManifest = `apiVersion: v1
@@ -46,7 +47,7 @@ func TestRunFiles(t *testing.T) {
 		}
 	}
 	write("a.yaml", manifest("web", "10.96.0.10"))
-	store := NewStore()
+	store := store.NewStore()
 	store.Expect(SourceFiles)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -100,7 +101,7 @@ func TestRunFiles(t *testing.T) {
 }
 
 func TestReadFilesMissing(t *testing.T) {
-	err := ReadFiles(filepath.Join(t.TempDir(), "nowhere"), NewStore())
+	err := ReadFiles(filepath.Join(t.TempDir(), "nowhere"), store.NewStore())
 	if err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("ReadFiles of a missing path: %v, want an error that names it", err)
 	}
@@ -126,7 +127,7 @@ func TestRunFilesWays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var store *Store
+	var store *store.Store
 	at := func(ip string) bool {
 		svc := store.Service(proxiertest.NameOf("web"))
 		return svc != nil && svc.ClusterIPs[0].String() == ip
@@ -262,7 +263,7 @@ func TestRunFilesWays(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.before()
-			store = NewStore()
+			store = store.NewStore()
 			store.Expect(SourceFiles)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)

@@ -16,6 +16,7 @@ import (
 
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/store"
 )
 
 // TestTopologyTold looks at what is logged, counted and reported when hints
@@ -49,7 +50,7 @@ func TestTopologyTold(t *testing.T) {
 		if step.zone != "" {
 			zone = strings.Trim(step.zone, "-")
 		}
-		w.store.Update(func(tx *Tx) {
+		w.store.Update(func(tx *store.Tx) {
 			tx.SetNode(&objects.Node{Name: "node-a", Zone: zone, Addresses: primaryTestAddrs()})
 			tx.SetNode(&objects.Node{Name: "node-b", Zone: "z2"})
 			tx.SetService(&objects.Service{Key: key, ClusterIPs: proxiertest.WebService().ClusterIPs, Ports: proxiertest.WebService().Ports})

@@ -12,13 +12,14 @@ import (
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/store"
 )
 
 // TestTunnelAddrs lets the guard know by which addresses this node sends, and that
 // nodes may send from any of their own.
 func TestTunnelAddrs(t *testing.T) {
-	store := NewStore()
-	store.Update(func(tx *Tx) {
+	store := store.NewStore()
+	store.Update(func(tx *store.Tx) {
 		tx.SetNode(&objects.Node{Name: "node-a", Addresses: proxiertest.MustAddrs("203.0.113.11"), Underlay: proxiertest.MustAddrs("203.0.113.11")})
 		tx.SetNode(&objects.Node{Name: "node-b", Addresses: proxiertest.MustAddrs("192.0.2.2", "203.0.113.12"), Underlay: proxiertest.MustAddrs("192.0.2.2")})
 	})

@@ -21,6 +21,7 @@ import (
 	"fairlead/nat/ruleset"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/store"
 )
 
 func TestMain(m *testing.M) { nstest.Main(m) }
@@ -61,7 +62,7 @@ func (r *recorder) Commit(ctx context.Context, b ruleset.Batch) error {
 type world struct {
 	ns    *netns.NS
 	table *recorder
-	store *Store
+	store *store.Store
 	cfg   Config
 	p     *Proxier
 }
@@ -85,7 +86,7 @@ func newWorld() (*world, error) {
 		return nil, errors.Join(err, ns.Close())
 	}
 	w := &world{ns: ns, table: &recorder{Table: table}, cfg: testConfig()}
-	w.store = NewStore()
+	w.store = store.NewStore()
 	w.restart()
 	return w, nil
 }
@@ -105,12 +106,12 @@ func newTestWorld(t *testing.T) *world {
 // restart is a new agent on the same kernel and the same objects.
 func (w *world) restart() {
 	old := w.store
-	w.store = NewStore()
+	w.store = store.NewStore()
 	var slices []*objects.Slice
 	for _, key := range old.Services() {
 		slices = append(slices, old.Slices(key)...)
 	}
-	w.store.Update(func(tx *Tx) {
+	w.store.Update(func(tx *store.Tx) {
 		for _, key := range old.Services() {
 			tx.SetService(old.Service(key))
 		}
@@ -145,9 +146,9 @@ func (w *world) apply(manifest string) error {
 	if err != nil {
 		return err
 	}
-	w.store.Update(func(tx *Tx) {
+	w.store.Update(func(tx *store.Tx) {
 		for i := range items {
-			tx.put(&items[i])
+			tx.Put(&items[i])
 		}
 	})
 	return nil
@@ -158,9 +159,9 @@ func (w *world) remove(manifest string) error {
 	if err != nil {
 		return err
 	}
-	w.store.Update(func(tx *Tx) {
+	w.store.Update(func(tx *store.Tx) {
 		for i := range items {
-			tx.drop(items[i].Key)
+			tx.Drop(items[i].Key)
 		}
 	})
 	return nil

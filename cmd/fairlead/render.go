@@ -11,6 +11,7 @@ import (
 
 	"fairlead/cmd/fairlead/options"
 	"fairlead/proxier"
+	"fairlead/proxier/store"
 )
 
 func newRenderCommand() *cobra.Command {
@@ -38,7 +39,7 @@ then.`,
 }
 
 func render(cmd *cobra.Command, cfg proxier.Config, path string) error {
-	store := proxier.NewStore()
+	store := store.NewStore()
 	unread := proxier.ReadFiles(path, store) // the objects that can be read are rendered
 	text, problems := proxier.Render(cfg, store)
 	for _, p := range problems {

@@ -23,6 +23,7 @@ import (
 	"fairlead/nat/kernel"
 	"fairlead/overlay/keeper"
 	"fairlead/proxier"
+	"fairlead/proxier/store"
 )
 
 // agent is everything that runs on a node. Sources write to the store, the proxier
@@ -32,7 +33,7 @@ import (
 type agent struct {
 	cfg      *options.Config
 	client   kubernetes.Interface // nil without an API server
-	store    *proxier.Store
+	store    *store.Store
 	metrics  *proxier.Metrics
 	table    *kernel.Table
 	cleaner  *conntrack.Cleaner
@@ -76,7 +77,7 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		return nil, err
 	}
 	a := &agent{
-		cfg: cfg, client: client, store: proxier.NewStore(), metrics: proxier.NewMetrics(legacyregistry.MustRegister),
+		cfg: cfg, client: client, store: store.NewStore(), metrics: proxier.NewMetrics(legacyregistry.MustRegister),
 		cleaner: conntrack.NewCleaner(conntrack.Config{EndEstablished: cfg.EndEstablished}), affinity: kernel.NewAffinityCleaner(nil),
 	}
 	var pods node.Overlay // nil without an overlay, and so is peers

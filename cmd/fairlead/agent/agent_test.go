@@ -14,13 +14,14 @@ import (
 	"fairlead/cmd/fairlead/options"
 	"fairlead/conntrack"
 	"fairlead/proxier"
+	"fairlead/proxier/store"
 )
 
 // TestConntrackProblem reports a full connection tracking table as a problem of the
 // node, and withdraws it.
 func TestConntrackProblem(t *testing.T) {
 	registry := metrics.NewKubeRegistry()
-	a := &agent{store: proxier.NewStore(), metrics: proxier.NewMetrics(registry.MustRegister), cfg: &options.Config{Proxier: proxier.Config{NodeName: "node-a"}}}
+	a := &agent{store: store.NewStore(), metrics: proxier.NewMetrics(registry.MustRegister), cfg: &options.Config{Proxier: proxier.Config{NodeName: "node-a"}}}
 	log, _ := ktesting.NewTestContext(t)
 	report := a.reportFill(log)
 	problems := func() string {

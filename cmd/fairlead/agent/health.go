@@ -8,14 +8,14 @@ import (
 	"net/http"
 	"time"
 
-	"fairlead/proxier"
+	"fairlead/proxier/store"
 )
 
 // health answers load balancers and the kubelet like kube-proxy.
 type health struct {
 	node      string
 	needsNode bool // without a Node object this node takes no traffic
-	store     *proxier.Store
+	store     *store.Store
 	// timeout is how long a change may wait for the kernel before the agent is
 	// unhealthy.
 	timeout time.Duration

@@ -15,6 +15,7 @@ import (
 	"fairlead/internal/httpd"
 	"fairlead/proxier"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/store"
 )
 
 // progress is a proxier that is so far behind.
@@ -46,12 +47,12 @@ func TestHealth(t *testing.T) {
 		{"starting", 0, nil, true, true, ok, ok},
 		{"files without a Node", 0, nil, false, false, ok, ok},
 	} {
-		store := proxier.NewStore()
+		store := store.NewStore()
 		if tc.starting {
 			store.Expect("api")
 		}
 		if tc.node != nil {
-			store.Update(func(tx *proxier.Tx) { tx.SetNode(tc.node) })
+			store.Update(func(tx *store.Tx) { tx.SetNode(tc.node) })
 		}
 		answers := map[string]int{}
 		handler := (&health{node: "node-a", answers: counted(answers), needsNode: tc.api, store: store, proxier: progress(tc.behind), timeout: time.Minute}).handler()
@@ -127,7 +128,7 @@ func TestServe(t *testing.T) {
 // TestReadyz has nothing to do with being behind: it is about the first sync.
 func TestReadyz(t *testing.T) {
 	ready := false
-	handler := (&health{store: proxier.NewStore(), answers: counted{}, proxier: progress(time.Hour), ready: func() bool { return ready }}).handler()
+	handler := (&health{store: store.NewStore(), answers: counted{}, proxier: progress(time.Hour), ready: func() bool { return ready }}).handler()
 	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
 		r := httptest.NewRecorder()
 		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/readyz", nil))

@@ -19,14 +19,15 @@ import (
 	"fairlead/overlay"
 	"fairlead/proxier"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/store"
 )
 
 // leaseNetwork is a node whose overlay is ready over IPv4 and IPv6.
 func leaseNetwork(have *flannel.Lease) *Network {
 	cfg := &proxier.Config{NodeName: "node-a", FlannelCompat: true, Overlay: &overlay.Config{Device4: "flannel.1", Device6: "flannel-v6.1"}}
-	n := &Network{proxy: cfg, store: proxier.NewStore()}
+	n := &Network{proxy: cfg, store: store.NewStore()}
 	n.report.Store(&overlay.Report{Ready: true, Devices: []string{"flannel.1", "flannel-v6.1"}})
-	n.store.Update(func(tx *proxier.Tx) {
+	n.store.Update(func(tx *store.Tx) {
 		tx.SetNode(&objects.Node{
 			Name: "node-a", PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.1.0/24")}, Flannel: have,
 			Underlay: []netip.Addr{netip.MustParseAddr("192.168.50.1"), netip.MustParseAddr("192.168.60.1"), netip.MustParseAddr("fd00:50::1")},

@@ -17,6 +17,7 @@ import (
 	"fairlead/internal/sysctl"
 	"fairlead/overlay"
 	"fairlead/proxier"
+	"fairlead/proxier/store"
 )
 
 // Overlay is the part of keeper.Keeper that a Network runs.
@@ -28,7 +29,7 @@ type Overlay interface {
 type Network struct {
 	cfg     Config
 	proxy   *proxier.Config
-	store   *proxier.Store
+	store   *store.Store
 	metrics *proxier.Metrics
 	overlay Overlay     // nil without an overlay
 	table   func() bool // whether the table was brought up to date once
@@ -40,7 +41,7 @@ type Network struct {
 // NewNetwork returns a Network that does nothing before Start. The overlay is nil
 // if proxy has none. The function table reports whether the table was brought up
 // to date once.
-func NewNetwork(cfg Config, proxy *proxier.Config, store *proxier.Store, metrics *proxier.Metrics, overlay Overlay, table func() bool) *Network {
+func NewNetwork(cfg Config, proxy *proxier.Config, store *store.Store, metrics *proxier.Metrics, overlay Overlay, table func() bool) *Network {
 	return &Network{
 		cfg: cfg, proxy: proxy, store: store, metrics: metrics, overlay: overlay, table: table,
 		settings: make(chan struct{}, 1),

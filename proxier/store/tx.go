@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package store
 
 import (
 	"net/netip"
@@ -21,9 +21,9 @@ type Tx struct {
 	changed bool
 }
 
-// put brings the store to what the item says; an item that says nothing any
+// Put brings the store to what the item says; an item that says nothing any
 // more takes the object out.
-func (tx *Tx) put(it *objects.Object) {
+func (tx *Tx) Put(it *objects.Object) {
 	tx.SetProblems(it.Key.Kind, it.Key.Name, it.Problems)
 	switch {
 	case it.Service != nil:
@@ -64,8 +64,8 @@ func (tx *Tx) delete(k objects.Key) {
 	}
 }
 
-// drop takes the object and what was wrong with it out of the store.
-func (tx *Tx) drop(k objects.Key) {
+// Drop takes the object and what was wrong with it out of the store.
+func (tx *Tx) Drop(k objects.Key) {
 	tx.SetProblems(k.Kind, k.Name, nil)
 	tx.delete(k)
 }
@@ -74,7 +74,7 @@ func (tx *Tx) drop(k objects.Key) {
 func (tx *Tx) SetService(svc *objects.Service) {
 	if old := tx.s.services[svc.Key]; !same(old, svc) {
 		tx.s.services[svc.Key] = svc
-		tx.s.changes.services++
+		tx.s.changes.Services++
 		tx.markService(svc.Key)
 	}
 }
@@ -83,7 +83,7 @@ func (tx *Tx) SetService(svc *objects.Service) {
 func (tx *Tx) DeleteService(key types.NamespacedName) {
 	if _, ok := tx.s.services[key]; ok {
 		delete(tx.s.services, key)
-		tx.s.changes.services++
+		tx.s.changes.Services++
 		tx.markService(key)
 	}
 }
@@ -102,7 +102,7 @@ func (tx *Tx) SetSlice(slice *objects.Slice) {
 		}
 		tx.deleteSlice(old)
 	}
-	tx.s.changes.slices++
+	tx.s.changes.Slices++
 	tx.trigger(old, slice)
 	tx.intern(slice)
 	tx.s.slices[slice.Key] = slice
@@ -116,7 +116,7 @@ func (tx *Tx) SetSlice(slice *objects.Slice) {
 // and not of an earlier one.
 func (tx *Tx) trigger(old, now *objects.Slice) {
 	s := tx.s
-	if now.Changed.After(s.since) && (old == nil || now.Changed.After(old.Changed)) && len(s.triggers) < maxTriggers {
+	if now.Changed.After(s.since) && (old == nil || now.Changed.After(old.Changed)) && len(s.triggers) < MaxTriggers {
 		s.triggers = append(s.triggers, now.Changed)
 	}
 }
@@ -125,7 +125,7 @@ func (tx *Tx) trigger(old, now *objects.Slice) {
 func (tx *Tx) DeleteSlice(key types.NamespacedName) {
 	if old, ok := tx.s.slices[key]; ok {
 		tx.deleteSlice(old)
-		tx.s.changes.slices++
+		tx.s.changes.Slices++
 	}
 }
 

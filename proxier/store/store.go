@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package store
 
 import (
 	"maps"
@@ -40,8 +40,8 @@ type Store struct {
 	dirtyPods    map[types.NamespacedName]struct{}
 	triggers     []time.Time // see Dirty.Triggers
 	since        time.Time
-	changes      changes                // all
-	taken, done  changes                // those that the loop has taken, and that the kernel has
+	changes      Changes                // all
+	taken, done  Changes                // those that the loop has taken, and that the kernel has
 	names        map[string]string      // see Tx.intern
 	inAPI        map[objects.Key]string // which source has it; see Tx.putAPI
 	inFiles      map[objects.Key]*objects.Object
@@ -58,8 +58,8 @@ type Dirty struct {
 	Triggers []time.Time
 }
 
-// maxTriggers bounds what is remembered while nobody takes it.
-const maxTriggers = 1 << 12
+// MaxTriggers bounds what is remembered while nobody takes it.
+const MaxTriggers = 1 << 12
 
 // NewStore returns an empty store that expects no source.
 func NewStore() *Store {
@@ -118,7 +118,7 @@ func (s *Store) Update(f func(*Tx)) {
 	f(&tx)
 	synced := len(s.expected) == 0
 	if tx.changed {
-		s.changes.last = time.Now()
+		s.changes.Last = time.Now()
 	}
 	s.mu.Unlock()
 	if tx.changed && synced {
@@ -207,13 +207,13 @@ func (s *Store) Pod(key types.NamespacedName) *objects.Pod {
 // Book is where the problems of objects are kept.
 func (s *Store) Book() *status.Book { return s.book }
 
-func (s *Store) nonMasquerade() []netip.Prefix {
+func (s *Store) NonMasquerade() []netip.Prefix {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keep
 }
 
-func (s *Store) ownTunnelAddrs() []netip.Addr {
+func (s *Store) OwnTunnelAddrs() []netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tunnelAddrs

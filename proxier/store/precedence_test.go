@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package store
 
 import (
 	"net/netip"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead/proxier"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
 )
@@ -24,7 +25,7 @@ func TestSourcesAgain(t *testing.T) {
 	}
 	store := NewStore()
 	file := says("a1/z1/na b2/z2/nb")
-	store.Update(func(tx *Tx) { tx.putFile(file) })
+	store.Update(func(tx *Tx) { tx.PutFile(file) })
 	readers := make(chan struct{})
 	stop := make(chan struct{})
 	list := store.Slices(proxiertest.NameOf("web"))
@@ -43,10 +44,10 @@ func TestSourcesAgain(t *testing.T) {
 		}
 	}()
 	for range 50 {
-		store.Update(func(tx *Tx) { tx.putAPI(sourceSlices, says("a1")) })
+		store.Update(func(tx *Tx) { tx.PutAPI(proxier.SourceSlices, says("a1")) })
 		store.Update(func(tx *Tx) {
 			clear(tx.s.names) // as when there are too many
-			tx.dropAPI(key)
+			tx.DropAPI(key)
 		})
 		if got := len(store.Slices(proxiertest.NameOf("web"))[0].Endpoints); got != 2 {
 			t.Fatalf("%d endpoints, want those of the file", got)
@@ -64,11 +65,11 @@ func TestSources(t *testing.T) {
 		return objects.Object{Key: key, Service: &objects.Service{Key: proxiertest.NameOf("web"), ClusterIPs: []netip.Addr{netip.MustParseAddr(ip)}},
 			Problems: []objects.Problem{key.Problem("is wrong in some way at %s", ip)}}
 	}
-	api := func(tx *Tx) { it := says("10.96.0.1"); tx.putAPI(sourceServices, &it) }
-	apiHeadless := func(tx *Tx) { tx.putAPI(sourceServices, &objects.Object{Key: key}) }
-	apiGone := func(tx *Tx) { tx.dropAPI(key) }
-	file := func(tx *Tx) { it := says("10.96.0.2"); tx.putFile(&it) }
-	fileGone := func(tx *Tx) { tx.dropFile(key) }
+	api := func(tx *Tx) { it := says("10.96.0.1"); tx.PutAPI(proxier.SourceServices, &it) }
+	apiHeadless := func(tx *Tx) { tx.PutAPI(proxier.SourceServices, &objects.Object{Key: key}) }
+	apiGone := func(tx *Tx) { tx.DropAPI(key) }
+	file := func(tx *Tx) { it := says("10.96.0.2"); tx.PutFile(&it) }
+	fileGone := func(tx *Tx) { tx.DropFile(key) }
 	const both = "Service default/web: is in a manifest, too, which is ignored in favour of the API server"
 	wrong := func(ip string) string { return "Service default/web: is wrong in some way at " + ip }
 	for _, tt := range []struct {

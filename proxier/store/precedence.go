@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package store
 
 import (
 	"fairlead/proxier/objects"
@@ -14,57 +14,57 @@ import (
 // a node begins with. So it does not matter which of the two spoke last, and
 // when one takes it away it is the other's again.
 
-// putAPI brings the store to what an API server says of an object.
-func (tx *Tx) putAPI(source string, it *objects.Object) {
+// PutAPI brings the store to what an API server says of an object.
+func (tx *Tx) PutAPI(source string, it *objects.Object) {
 	tx.s.inAPI[it.Key] = source
-	tx.put(it)
+	tx.Put(it)
 	if tx.s.inFiles[it.Key] != nil {
 		tx.settleSources(it.Key)
 	}
 }
 
-// replaceAPI makes a list all that a source of an API server has.
-func (tx *Tx) replaceAPI(source string, items []objects.Object) {
+// ReplaceAPI makes a list all that a source of an API server has.
+func (tx *Tx) ReplaceAPI(source string, items []objects.Object) {
 	now := make(map[objects.Key]struct{}, len(items))
 	for i := range items {
 		now[items[i].Key] = struct{}{}
 	}
 	for key, from := range tx.s.inAPI {
 		if _, still := now[key]; from == source && !still {
-			tx.dropAPI(key)
+			tx.DropAPI(key)
 		}
 	}
 	for i := range items {
-		tx.putAPI(source, &items[i])
+		tx.PutAPI(source, &items[i])
 	}
 }
 
-// dropAPI takes away what an API server said.
-func (tx *Tx) dropAPI(key objects.Key) {
+// DropAPI takes away what an API server said.
+func (tx *Tx) DropAPI(key objects.Key) {
 	delete(tx.s.inAPI, key)
 	if it := tx.s.inFiles[key]; it != nil {
-		tx.put(it)
+		tx.Put(it)
 		tx.settleSources(key)
 	} else {
-		tx.drop(key)
+		tx.Drop(key)
 	}
 }
 
-// putFile brings the store to what files say of an object; the item belongs to
+// PutFile brings the store to what files say of an object; the item belongs to
 // the store.
-func (tx *Tx) putFile(it *objects.Object) {
+func (tx *Tx) PutFile(it *objects.Object) {
 	tx.s.inFiles[it.Key] = it
 	if _, ok := tx.s.inAPI[it.Key]; !ok {
-		tx.put(it)
+		tx.Put(it)
 	}
 	tx.settleSources(it.Key)
 }
 
-// dropFile takes away what files said.
-func (tx *Tx) dropFile(key objects.Key) {
+// DropFile takes away what files said.
+func (tx *Tx) DropFile(key objects.Key) {
 	delete(tx.s.inFiles, key)
 	if _, ok := tx.s.inAPI[key]; !ok {
-		tx.drop(key)
+		tx.Drop(key)
 	}
 	tx.settleSources(key)
 }
