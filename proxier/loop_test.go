@@ -118,7 +118,7 @@ func inLoopWith(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
 func inWaitingLoop(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := &loop{table: &fakeTable{}, store: store.NewStore()}
+		l := &loop{table: &fakeTable{}, store: store.New()}
 		l.Proxier = New(testConfig(), l.store, Deps{Table: l.table, Metrics: m})
 		l.store.Expect("somebody")
 		l.store.Update(func(tx *store.Tx) {

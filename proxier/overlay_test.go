@@ -83,16 +83,16 @@ func TestTellOverlay(t *testing.T) {
 // TestOverlayReport shows problems of the overlay among all others, until they
 // are gone.
 func TestOverlayReport(t *testing.T) {
-	store := store.NewStore()
-	d := newDesired(&Config{NodeName: "node-a"}, store)
-	OverlayReport(store, "node-a", &overlay.Report{Problems: []overlay.Problem{
+	st := store.New()
+	d := newDesired(&Config{NodeName: "node-a"}, st)
+	OverlayReport(st, "node-a", &overlay.Report{Problems: []overlay.Problem{
 		{Node: "node-b", Field: "podCIDRs", Text: "overlap those of node-c"}, {Field: "MTU", Text: "is small"},
 	}})
 	want := []string{"Node node-a: MTU: is small", "Node node-b: podCIDRs: overlap those of node-c"}
 	if diff := cmp.Diff(want, proxiertest.ProblemTexts(d.book.Problems())); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
-	OverlayReport(store, "node-a", &overlay.Report{})
+	OverlayReport(st, "node-a", &overlay.Report{})
 	if ps := d.book.Problems(); len(ps) > 0 {
 		t.Errorf("problems stay: %v", ps)
 	}

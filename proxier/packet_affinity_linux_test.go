@@ -24,11 +24,11 @@ import (
 const crowd = 24
 
 // clients gives the host outside addresses and returns a client for each.
-func (b *bed) clients(t *testing.T) []source {
+func (b *bed) clients(t *testing.T) []origin {
 	t.Helper()
-	out := make([]source, crowd)
+	out := make([]origin, crowd)
 	for i := range out {
-		out[i] = source{b.Outside, both("198.51.100.%d", "2001:db8:100::%d", 100+i)}
+		out[i] = origin{b.Outside, both("198.51.100.%d", "2001:db8:100::%d", 100+i)}
 		for family, bits := range []int{24, 64} {
 			ip := out[i].addr[family]
 			check(t, b.Outside.AddAddr("eth0", netip.PrefixFrom(ip, bits)))
@@ -40,7 +40,7 @@ func (b *bed) clients(t *testing.T) []source {
 }
 
 // endpointsOfClients dials once from each client and returns who answered.
-func (b *bed) endpointsOfClients(t *testing.T, clients []source, to inet.Addr) []string {
+func (b *bed) endpointsOfClients(t *testing.T, clients []origin, to inet.Addr) []string {
 	t.Helper()
 	out := make([]string, len(clients))
 	var all sync.WaitGroup
@@ -62,7 +62,7 @@ func sticky(seconds int32) func(*corev1.Service) {
 }
 
 // stays dials a few times and expects every client to keep its endpoint.
-func (b *bed) stays(t *testing.T, clients []source, to inet.Addr, want []string) {
+func (b *bed) stays(t *testing.T, clients []origin, to inet.Addr, want []string) {
 	t.Helper()
 	for range 4 {
 		if got := b.endpointsOfClients(t, clients, to); !slices.Equal(got, want) {
@@ -73,7 +73,7 @@ func (b *bed) stays(t *testing.T, clients []source, to inet.Addr, want []string)
 }
 
 // changes dials again after each pause until some client has another endpoint.
-func (b *bed) changes(t *testing.T, pause time.Duration, clients []source, to inet.Addr, from []string) {
+func (b *bed) changes(t *testing.T, pause time.Duration, clients []origin, to inet.Addr, from []string) {
 	t.Helper()
 	waitFor(t, fmt.Sprintf("a client of %s changes its endpoint", to), func() bool {
 		time.Sleep(pause)

@@ -70,7 +70,7 @@ func TestPacketAffinityPolicy(t *testing.T) {
 
 // keepDialling has some clients dial until stop is called, so that what they are
 // remembered with is read and written while it changes.
-func (b *bed) keepDialling(t *testing.T, clients []source) (stop func()) {
+func (b *bed) keepDialling(t *testing.T, clients []origin) (stop func()) {
 	t.Helper()
 	end := make(chan struct{})
 	var all sync.WaitGroup

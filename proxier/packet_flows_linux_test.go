@@ -96,10 +96,10 @@ func (b *bed) ids(t *testing.T, flows ...flow) map[string]uint32 {
 	for _, f := range flows {
 		for i := range all {
 			o := &all[i].TupleOrig
-			source := netip.AddrPortFrom(o.IP.SourceAddress, o.Proto.SourcePort)
+			origin := netip.AddrPortFrom(o.IP.SourceAddress, o.Proto.SourcePort)
 			dialled := inet.Addr{IP: o.IP.DestinationAddress, Port: o.Proto.DestinationPort, Proto: inet.Proto(o.Proto.Protocol)}
-			if source == f.Source() && dialled == f.to {
-				out[fmt.Sprint(source, " to ", dialled)] = all[i].ID
+			if origin == f.Source() && dialled == f.to {
+				out[fmt.Sprint(origin, " to ", dialled)] = all[i].ID
 			}
 		}
 	}
@@ -267,9 +267,9 @@ func TestPacketOpeningTCP(t *testing.T) {
 	}
 	var silent, refused []client
 	for family := range ipFamilies {
-		source := b.Outside.Addrs()[family]
-		silent = append(silent, client{netip.AddrPortFrom(source, 40001), b.frontend("LB VIP", 1, family)})
-		refused = append(refused, client{netip.AddrPortFrom(source, 40002), b.frontend("NodePort", 1, family)})
+		origin := b.Outside.Addrs()[family]
+		silent = append(silent, client{netip.AddrPortFrom(origin, 40001), b.frontend("LB VIP", 1, family)})
+		refused = append(refused, client{netip.AddrPortFrom(origin, 40002), b.frontend("NodePort", 1, family)})
 	}
 	for _, c := range refused {
 		if _, _, err := tcpFrom(t.Context(), b.Outside, c.from, c.to); !errors.Is(err, unix.ECONNREFUSED) {

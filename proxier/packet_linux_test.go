@@ -99,7 +99,7 @@ func (b *bed) start(t *testing.T, cfg Config) {
 	check(t, err)
 	forgetter := kernel.NewAffinityCleaner(b.node.NS)
 	b.cleaner = conntrack.NewCleaner(conntrack.Config{Namespace: b.node.NS, EndEstablished: b.endEstablished})
-	b.store = store.NewStore()
+	b.store = store.New()
 	b.store.Update(func(tx *store.Tx) {
 		for _, it := range b.items {
 			tx.Put(&it)

@@ -81,8 +81,8 @@ func TestPacketSourceIsVIP(t *testing.T) {
 	}
 	for family := range ipFamilies {
 		b.expectAll(t,
-			try{source{b.node.Host, vip(1)}, b.frontend("LB VIP", 1, family), "here there m"},
-			try{source{b.node.Host, vip(2)}, b.frontend("LB VIP", 2, family), "timeout"},
+			try{origin{b.node.Host, vip(1)}, b.frontend("LB VIP", 1, family), "here there m"},
+			try{origin{b.node.Host, vip(2)}, b.frontend("LB VIP", 2, family), "timeout"},
 			try{b.external(), b.frontend("LB VIP", 1, family), "timeout"})
 	}
 }
@@ -152,7 +152,7 @@ func TestPacketExternalIP(t *testing.T) {
 	})
 	b.apply(t, svc)
 	for _, ip := range second {
-		for _, client := range []source{b.pod(), b.external(), b.itself()} {
+		for _, client := range []origin{b.pod(), b.external(), b.itself()} {
 			b.expect(t, client, tcp(ip, 80), "here there m")
 		}
 		b.expect(t, b.external(), tcp(ip, 81), "host -")

@@ -79,7 +79,7 @@ func TestPacketEstablished(t *testing.T) {
 	b := newBed(t, defaults(), lab.PTP)
 	b.apply(t, serviceObject(1))
 	b.apply(t, sliceObjects(1, ready(b.there))...)
-	clients := []source{b.pod(), b.external()}
+	clients := []origin{b.pod(), b.external()}
 	var conns []*lab.Conn
 	for _, client := range clients {
 		for family := range ipFamilies {

@@ -103,7 +103,7 @@ func (r row) with(overrides ...[]row) row {
 
 func (b *bed) row(t *testing.T, r row) {
 	t.Helper()
-	client := map[string]source{"pod": b.pod(), "node": b.itself(), "external": b.external()}[r.from]
+	client := map[string]origin{"pod": b.pod(), "node": b.itself(), "external": b.external()}[r.from]
 	for i, want := range r.svc {
 		want = strings.Replace(want, "both", "here there", 1)
 		for family := range ipFamilies {

@@ -27,19 +27,19 @@ func eachFamily(t *testing.T, f func(t *testing.T, family int)) {
 	}
 }
 
-// source is where a connection comes from.
-type source struct {
+// origin is where a connection comes from.
+type origin struct {
 	host *lab.Host
 	addr [2]netip.Addr
 }
 
-func from(h *lab.Host) source { return source{h, [2]netip.Addr{h.Addr4, h.Addr6}} }
+func from(h *lab.Host) origin { return origin{h, [2]netip.Addr{h.Addr4, h.Addr6}} }
 
 // The three kinds of clients. The node dials with its second address, so that
 // masquerade can be seen.
-func (b *bed) pod() source      { return from(b.client.Host) }
-func (b *bed) itself() source   { return source{b.node.Host, second} }
-func (b *bed) external() source { return from(b.Outside) }
+func (b *bed) pod() origin      { return from(b.client.Host) }
+func (b *bed) itself() origin   { return origin{b.node.Host, second} }
+func (b *bed) external() origin { return from(b.Outside) }
 
 func tcp(ip netip.Addr, port uint16) inet.Addr { return inet.Addr{IP: ip, Port: port, Proto: inet.TCP} }
 func udp(ip netip.Addr, port uint16) inet.Addr { return inet.Addr{IP: ip, Port: port, Proto: inet.UDP} }
@@ -49,7 +49,7 @@ func sctp(ip netip.Addr, port uint16) inet.Addr {
 
 // dial makes one connection and says what became of it: the endpoint that
 // answered with "m" for masqueraded or "-" for not, or the word of the error.
-func (b *bed) dial(ctx context.Context, client source, to inet.Addr) string {
+func (b *bed) dial(ctx context.Context, client origin, to inet.Addr) string {
 	family := 0
 	if to.IP.Is6() {
 		family = 1
@@ -90,7 +90,7 @@ const (
 // probe makes connections until each endpoint that want names has answered, and
 // none that it does not. want is "here -", "here there m" or one of the words of
 // lab.Outcome. It returns want, or what happened instead.
-func (b *bed) probe(ctx context.Context, client source, to inet.Addr, want string) string {
+func (b *bed) probe(ctx context.Context, client origin, to inet.Addr, want string) string {
 	words := strings.Fields(want)
 	if len(words) == 1 {
 		wait := answered
@@ -120,7 +120,7 @@ func (b *bed) probe(ctx context.Context, client source, to inet.Addr, want strin
 }
 
 // expect is probe that fails the test.
-func (b *bed) expect(t *testing.T, client source, to inet.Addr, want string) {
+func (b *bed) expect(t *testing.T, client origin, to inet.Addr, want string) {
 	t.Helper()
 	if got := b.probe(t.Context(), client, to, want); got != want {
 		t.Errorf("%s to %s: got %q, want %q", client.host.Name, to, got, want)
@@ -129,7 +129,7 @@ func (b *bed) expect(t *testing.T, client source, to inet.Addr, want string) {
 
 // try is one expectation.
 type try struct {
-	from source
+	from origin
 	to   inet.Addr
 	want string
 }

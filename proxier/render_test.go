@@ -7,11 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead/proxier/source"
 	"fairlead/proxier/store"
 )
 
 func TestRenderHostPorts(t *testing.T) {
-	items, err := parseManifest([]byte(`
+	items, err := source.ParseManifest([]byte(`
 apiVersion: v1
 kind: Pod
 metadata: {name: web}
@@ -27,13 +28,13 @@ status: {phase: Running, podIP: 10.244.1.3}
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := store.NewStore()
-	store.Update(func(tx *store.Tx) {
+	st := store.New()
+	st.Update(func(tx *store.Tx) {
 		for i := range items {
 			tx.Put(&items[i])
 		}
 	})
-	table, problems := Render(Config{NodeName: "node-a"}, store)
+	table, problems := Render(Config{NodeName: "node-a"}, st)
 	if len(problems) > 1 { // the Node is not known
 		t.Errorf("problems: %v", problems)
 	}

@@ -18,14 +18,14 @@ import (
 // TestTunnelAddrs lets the guard know by which addresses this node sends, and that
 // nodes may send from any of their own.
 func TestTunnelAddrs(t *testing.T) {
-	store := store.NewStore()
-	store.Update(func(tx *store.Tx) {
+	st := store.New()
+	st.Update(func(tx *store.Tx) {
 		tx.SetNode(&objects.Node{Name: "node-a", Addresses: proxiertest.MustAddrs("203.0.113.11"), Underlay: proxiertest.MustAddrs("203.0.113.11")})
 		tx.SetNode(&objects.Node{Name: "node-b", Addresses: proxiertest.MustAddrs("192.0.2.2", "203.0.113.12"), Underlay: proxiertest.MustAddrs("192.0.2.2")})
 	})
-	OverlayReport(store, "node-a", &overlay.Report{Tunnel: overlay.Tunnel{Own: proxiertest.MustAddrs("10.0.0.11")}})
+	OverlayReport(st, "node-a", &overlay.Report{Tunnel: overlay.Tunnel{Own: proxiertest.MustAddrs("10.0.0.11")}})
 	cfg := &Config{NodeName: "node-a", Overlay: &overlay.Config{}}
-	in := readCluster(store, "node-a")
+	in := readCluster(st, "node-a")
 	set, _ := settingsOf(cfg, &in)
 	if diff := cmp.Diff(proxiertest.MustAddrs("203.0.113.11", "10.0.0.11"), set.Tunnels.Addrs, proxiertest.Values); diff != "" {
 		t.Errorf("own addresses (-want +got):\n%s", diff)

@@ -21,6 +21,7 @@ import (
 	"fairlead/nat/ruleset"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/source"
 	"fairlead/proxier/store"
 )
 
@@ -86,7 +87,7 @@ func newWorld() (*world, error) {
 		return nil, errors.Join(err, ns.Close())
 	}
 	w := &world{ns: ns, table: &recorder{Table: table}, cfg: testConfig()}
-	w.store = store.NewStore()
+	w.store = store.New()
 	w.restart()
 	return w, nil
 }
@@ -106,7 +107,7 @@ func newTestWorld(t *testing.T) *world {
 // restart is a new agent on the same kernel and the same objects.
 func (w *world) restart() {
 	old := w.store
-	w.store = store.NewStore()
+	w.store = store.New()
 	var slices []*objects.Slice
 	for _, key := range old.Services() {
 		slices = append(slices, old.Slices(key)...)
@@ -142,7 +143,7 @@ func (w *world) sync() (string, error) {
 }
 
 func (w *world) apply(manifest string) error {
-	items, err := parseManifest([]byte(manifest))
+	items, err := source.ParseManifest([]byte(manifest))
 	if err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (w *world) apply(manifest string) error {
 }
 
 func (w *world) remove(manifest string) error {
-	items, err := parseManifest([]byte(manifest))
+	items, err := source.ParseManifest([]byte(manifest))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"fairlead/cmd/fairlead/options"
 	"fairlead/proxier"
+	"fairlead/proxier/source"
 	"fairlead/proxier/store"
 )
 
@@ -39,8 +40,8 @@ then.`,
 }
 
 func render(cmd *cobra.Command, cfg proxier.Config, path string) error {
-	store := store.NewStore()
-	unread := proxier.ReadFiles(path, store) // the objects that can be read are rendered
+	store := store.New()
+	unread := source.ReadFiles(path, store) // the objects that can be read are rendered
 	text, problems := proxier.Render(cfg, store)
 	for _, p := range problems {
 		fmt.Fprintln(cmd.ErrOrStderr(), "fairlead:", p)

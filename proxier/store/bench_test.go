@@ -12,7 +12,7 @@ import (
 
 // BenchmarkStoreSameSlice is an event that changes nothing, of a large slice.
 func BenchmarkStoreSameSlice(b *testing.B) {
-	s := NewStore()
+	s := New()
 	one, _ := convert.ConvertSlice(proxiertest.BenchSlice(0, 100))
 	other, _ := convert.ConvertSlice(proxiertest.BenchSlice(0, 100))
 	s.Update(func(tx *Tx) { tx.SetSlice(one) })

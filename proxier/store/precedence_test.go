@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fairlead/proxier"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
 )
@@ -23,7 +22,7 @@ func TestSourcesAgain(t *testing.T) {
 		s.Key, s.Service = proxiertest.NameOf("web"), proxiertest.NameOf("web")
 		return &objects.Object{Key: key, Slice: s}
 	}
-	store := NewStore()
+	store := New()
 	file := says("a1/z1/na b2/z2/nb")
 	store.Update(func(tx *Tx) { tx.PutFile(file) })
 	readers := make(chan struct{})
@@ -44,7 +43,7 @@ func TestSourcesAgain(t *testing.T) {
 		}
 	}()
 	for range 50 {
-		store.Update(func(tx *Tx) { tx.PutAPI(proxier.SourceSlices, says("a1")) })
+		store.Update(func(tx *Tx) { tx.PutAPI("api/endpointslices", says("a1")) })
 		store.Update(func(tx *Tx) {
 			clear(tx.s.names) // as when there are too many
 			tx.DropAPI(key)
@@ -65,8 +64,8 @@ func TestSources(t *testing.T) {
 		return objects.Object{Key: key, Service: &objects.Service{Key: proxiertest.NameOf("web"), ClusterIPs: []netip.Addr{netip.MustParseAddr(ip)}},
 			Problems: []objects.Problem{key.Problem("is wrong in some way at %s", ip)}}
 	}
-	api := func(tx *Tx) { it := says("10.96.0.1"); tx.PutAPI(proxier.SourceServices, &it) }
-	apiHeadless := func(tx *Tx) { tx.PutAPI(proxier.SourceServices, &objects.Object{Key: key}) }
+	api := func(tx *Tx) { it := says("10.96.0.1"); tx.PutAPI("api/services", &it) }
+	apiHeadless := func(tx *Tx) { tx.PutAPI("api/services", &objects.Object{Key: key}) }
 	apiGone := func(tx *Tx) { tx.DropAPI(key) }
 	file := func(tx *Tx) { it := says("10.96.0.2"); tx.PutFile(&it) }
 	fileGone := func(tx *Tx) { tx.DropFile(key) }
@@ -90,7 +89,7 @@ func TestSources(t *testing.T) {
 		{"gone from both", []func(*Tx){file, api, fileGone, apiGone}, "", nil},
 		{"gone from both, the other way round", []func(*Tx){file, api, apiGone, fileGone}, "", nil},
 	} {
-		store := NewStore()
+		store := New()
 		for _, f := range tt.events {
 			store.Update(f)
 		}

@@ -61,8 +61,8 @@ type Dirty struct {
 // MaxTriggers bounds what is remembered while nobody takes it.
 const MaxTriggers = 1 << 12
 
-// NewStore returns an empty store that expects no source.
-func NewStore() *Store {
+// New returns an empty store that expects no source.
+func New() *Store {
 	return &Store{
 		poked:        make(chan struct{}, 1),
 		book:         status.NewBook(),

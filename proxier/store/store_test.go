@@ -41,7 +41,7 @@ func TestStoreDirty(t *testing.T) {
 		}
 		return d
 	}
-	s := NewStore()
+	s := New()
 	for _, step := range []struct {
 		name   string
 		change func(*Tx)
@@ -100,7 +100,7 @@ func TestStoreDirty(t *testing.T) {
 
 // TestStoreSync: nothing is handed out before every source has delivered.
 func TestStoreSync(t *testing.T) {
-	s := NewStore()
+	s := New()
 	s.Expect("files")
 	s.Expect("api")
 	s.Update(func(tx *Tx) {
@@ -130,7 +130,7 @@ func TestStoreSync(t *testing.T) {
 }
 
 func TestStoreReads(t *testing.T) {
-	s := NewStore()
+	s := New()
 	s.Update(func(tx *Tx) {
 		for _, key := range []string{"a-3", "a-1", "b-1", "a-2"} {
 			tx.SetSlice(oneSlice(key, key[:1], "n"))
@@ -165,7 +165,7 @@ func TestStoreReads(t *testing.T) {
 
 // TestStoreIntern: endpoints of one node share its name.
 func TestStoreIntern(t *testing.T) {
-	s := NewStore()
+	s := New()
 	fresh := func() string { return strings.Clone("node-with-a-long-name") }
 	s.Update(func(tx *Tx) {
 		tx.SetSlice(oneSlice("a-1", "a", fresh()))
@@ -180,7 +180,7 @@ func TestStoreIntern(t *testing.T) {
 // TestStoreAtomic: a reader never sees half of an update. It is for the race
 // detector, too.
 func TestStoreAtomic(t *testing.T) {
-	s := NewStore()
+	s := New()
 	var writers sync.WaitGroup
 	for w := range 4 {
 		writers.Go(func() {

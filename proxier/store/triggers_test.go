@@ -20,7 +20,7 @@ func TestTriggers(t *testing.T) {
 	start := time.Now()
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Hour) }
 	web := types.NamespacedName{Namespace: "default", Name: "web"}
-	store := NewStore()
+	store := New()
 	set := func(name string, changed time.Time, eps string) func(*Tx) {
 		return func(tx *Tx) {
 			s := proxiertest.SlicesOf(t, eps)[0]

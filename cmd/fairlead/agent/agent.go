@@ -23,6 +23,7 @@ import (
 	"fairlead/nat/kernel"
 	"fairlead/overlay/keeper"
 	"fairlead/proxier"
+	"fairlead/proxier/source"
 	"fairlead/proxier/store"
 )
 
@@ -77,7 +78,7 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		return nil, err
 	}
 	a := &agent{
-		cfg: cfg, client: client, store: store.NewStore(), metrics: proxier.NewMetrics(legacyregistry.MustRegister),
+		cfg: cfg, client: client, store: store.New(), metrics: proxier.NewMetrics(legacyregistry.MustRegister),
 		cleaner: conntrack.NewCleaner(conntrack.Config{EndEstablished: cfg.EndEstablished}), affinity: kernel.NewAffinityCleaner(nil),
 	}
 	var pods node.Overlay // nil without an overlay, and so is peers
@@ -113,14 +114,14 @@ func (a *agent) follow(ctx context.Context, group *errgroup.Group) {
 	// The store must expect all sources before the first one delivers.
 	manifests := a.cfg.Manifests
 	if manifests != "" {
-		a.store.Expect(proxier.SourceFiles)
+		a.store.Expect(source.SourceFiles)
 	}
 	if a.client != nil {
-		proxier.ExpectAPI(a.store)
-		group.Go(func() error { return proxier.RunAPI(ctx, a.client, a.cfg.Proxier.NodeName, a.store) })
+		source.ExpectAPI(a.store)
+		group.Go(func() error { return source.RunAPI(ctx, a.client, a.cfg.Proxier.NodeName, a.store) })
 	}
 	if manifests != "" {
-		group.Go(func() error { return proxier.RunFiles(ctx, manifests, a.store) })
+		group.Go(func() error { return source.RunFiles(ctx, manifests, a.store) })
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // node, and withdraws it.
 func TestConntrackProblem(t *testing.T) {
 	registry := metrics.NewKubeRegistry()
-	a := &agent{store: store.NewStore(), metrics: proxier.NewMetrics(registry.MustRegister), cfg: &options.Config{Proxier: proxier.Config{NodeName: "node-a"}}}
+	a := &agent{store: store.New(), metrics: proxier.NewMetrics(registry.MustRegister), cfg: &options.Config{Proxier: proxier.Config{NodeName: "node-a"}}}
 	log, _ := ktesting.NewTestContext(t)
 	report := a.reportFill(log)
 	problems := func() string {

@@ -47,15 +47,15 @@ func TestHealth(t *testing.T) {
 		{"starting", 0, nil, true, true, ok, ok},
 		{"files without a Node", 0, nil, false, false, ok, ok},
 	} {
-		store := store.NewStore()
+		st := store.New()
 		if tc.starting {
-			store.Expect("api")
+			st.Expect("api")
 		}
 		if tc.node != nil {
-			store.Update(func(tx *store.Tx) { tx.SetNode(tc.node) })
+			st.Update(func(tx *store.Tx) { tx.SetNode(tc.node) })
 		}
 		answers := map[string]int{}
-		handler := (&health{node: "node-a", answers: counted(answers), needsNode: tc.api, store: store, proxier: progress(tc.behind), timeout: time.Minute}).handler()
+		handler := (&health{node: "node-a", answers: counted(answers), needsNode: tc.api, store: st, proxier: progress(tc.behind), timeout: time.Minute}).handler()
 		for path, want := range map[string]int{"/healthz": tc.healthz, "/livez": tc.livez, "/": http.StatusNotFound} {
 			r := httptest.NewRecorder()
 			handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))
@@ -128,7 +128,7 @@ func TestServe(t *testing.T) {
 // TestReadyz has nothing to do with being behind: it is about the first sync.
 func TestReadyz(t *testing.T) {
 	ready := false
-	handler := (&health{store: store.NewStore(), answers: counted{}, proxier: progress(time.Hour), ready: func() bool { return ready }}).handler()
+	handler := (&health{store: store.New(), answers: counted{}, proxier: progress(time.Hour), ready: func() bool { return ready }}).handler()
 	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
 		r := httptest.NewRecorder()
 		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/readyz", nil))

@@ -25,7 +25,7 @@ import (
 // leaseNetwork is a node whose overlay is ready over IPv4 and IPv6.
 func leaseNetwork(have *flannel.Lease) *Network {
 	cfg := &proxier.Config{NodeName: "node-a", FlannelCompat: true, Overlay: &overlay.Config{Device4: "flannel.1", Device6: "flannel-v6.1"}}
-	n := &Network{proxy: cfg, store: store.NewStore()}
+	n := &Network{proxy: cfg, store: store.New()}
 	n.report.Store(&overlay.Report{Ready: true, Devices: []string{"flannel.1", "flannel-v6.1"}})
 	n.store.Update(func(tx *store.Tx) {
 		tx.SetNode(&objects.Node{

@@ -17,6 +17,7 @@ import (
 	"fairlead/internal/sysctl"
 	"fairlead/overlay"
 	"fairlead/proxier"
+	"fairlead/proxier/source"
 	"fairlead/proxier/store"
 )
 
@@ -107,7 +108,7 @@ func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 // followMasqFile passes every version of ip-masq-agent's file on to the store.
 func (n *Network) followMasqFile(ctx context.Context) error {
 	return masqfile.Watch(ctx, n.cfg.MasqFile, func(s masqfile.State) {
-		proxier.MasqFile(n.store, n.cfg.MasqFile, s.Config.NonMasquerade(), s.Err)
+		source.MasqFile(n.store, n.cfg.MasqFile, s.Config.NonMasquerade(), s.Err)
 	})
 }
 

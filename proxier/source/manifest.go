@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package source
 
 import (
 	"bytes"
@@ -32,12 +32,12 @@ var separator = regexp.MustCompile(`(?m)^(?:---|\.\.\.)(?:[ \t\r]|$)`)
 // with no effect on manifests.
 var directives = regexp.MustCompile(`^\x{feff}?(?:(?:[%#][^\n]*|[ \t\r]*)(?:\n|$))+$`)
 
-// parseManifest reads a file of YAML or JSON documents: ordinary manifests,
+// ParseManifest reads a file of YAML or JSON documents: ordinary manifests,
 // lists of one kind, and v1 Lists as kubectl prints them. Kinds that do not
 // concern us are left out. A file that is no sequence of Kubernetes objects is
 // an error that names the line; an object with a field of the wrong type is an
 // item with a problem.
-func parseManifest(data []byte) ([]objects.Object, error) {
+func ParseManifest(data []byte) ([]objects.Object, error) {
 	if items, ok, err := parseJSON(data); ok {
 		return items, err
 	}

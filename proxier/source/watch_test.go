@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package source
 
 import (
 	"context"
@@ -47,29 +47,29 @@ func TestRunFiles(t *testing.T) {
 		}
 	}
 	write("a.yaml", manifest("web", "10.96.0.10"))
-	store := store.NewStore()
-	store.Expect(SourceFiles)
+	st := store.New()
+	st.Expect(SourceFiles)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- RunFiles(ctx, dir, store) }()
+	go func() { done <- RunFiles(ctx, dir, st) }()
 	web := types.NamespacedName{Namespace: "default", Name: "web"}
 	at := func(ip string) func() bool {
 		return func() bool {
-			svc := store.Service(web)
+			svc := st.Service(web)
 			return svc != nil && svc.ClusterIPs[0].String() == ip
 		}
 	}
 	problem := func(text string) func() bool {
 		return func() bool {
-			for _, p := range store.Book().Problems() {
+			for _, p := range st.Book().Problems() {
 				if strings.Contains(p.String(), text) {
 					return true
 				}
 			}
-			return text == "" && len(store.Book().Problems()) == 0
+			return text == "" && len(st.Book().Problems()) == 0
 		}
 	}
-	proxiertest.Eventually(t, "first read", func() bool { return store.Synced() && at("10.96.0.10")() })
+	proxiertest.Eventually(t, "first read", func() bool { return st.Synced() && at("10.96.0.10")() })
 
 	write("a.yaml", manifest("web", "10.96.0.11"))
 	proxiertest.Eventually(t, "replaced file", at("10.96.0.11"))
@@ -93,7 +93,7 @@ func TestRunFiles(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "b.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	proxiertest.Eventually(t, "object gone with its file", func() bool { return store.Service(web) == nil })
+	proxiertest.Eventually(t, "object gone with its file", func() bool { return st.Service(web) == nil })
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("RunFiles: %v", err)
@@ -101,7 +101,7 @@ func TestRunFiles(t *testing.T) {
 }
 
 func TestReadFilesMissing(t *testing.T) {
-	err := ReadFiles(filepath.Join(t.TempDir(), "nowhere"), store.NewStore())
+	err := ReadFiles(filepath.Join(t.TempDir(), "nowhere"), store.New())
 	if err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("ReadFiles of a missing path: %v, want an error that names it", err)
 	}
@@ -127,9 +127,9 @@ func TestRunFilesWays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var store *store.Store
+	var st *store.Store
 	at := func(ip string) bool {
-		svc := store.Service(proxiertest.NameOf("web"))
+		svc := st.Service(proxiertest.NameOf("web"))
 		return svc != nil && svc.ClusterIPs[0].String() == ip
 	}
 	now := func(ip string) {
@@ -139,7 +139,7 @@ func TestRunFilesWays(t *testing.T) {
 	gone := func(path string) {
 		t.Helper()
 		soon(t, "report of "+path, func() bool {
-			ps := store.Book().Problems()
+			ps := st.Book().Problems()
 			return len(ps) == 1 && strings.HasPrefix(ps[0].Name, inside(path)) && strings.Contains(ps[0].Text, "no such file or directory; what it said before stays in force")
 		})
 	}
@@ -263,17 +263,17 @@ func TestRunFilesWays(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.before()
-			store = store.NewStore()
-			store.Expect(SourceFiles)
+			st = store.New()
+			st.Expect(SourceFiles)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
-			go func() { done <- RunFiles(ctx, inside(tc.path), store) }()
-			proxiertest.Eventually(t, "first read", store.Synced)
+			go func() { done <- RunFiles(ctx, inside(tc.path), st) }()
+			proxiertest.Eventually(t, "first read", st.Synced)
 			if !at("10.96.0.10") {
-				t.Errorf("first read: %v, %v", store.Service(proxiertest.NameOf("web")), store.Book().Problems())
+				t.Errorf("first read: %v, %v", st.Service(proxiertest.NameOf("web")), st.Book().Problems())
 			}
 			tc.change()
-			soon(t, "change", func() bool { return at("10.96.0.11") && len(store.Book().Problems()) == 0 })
+			soon(t, "change", func() bool { return at("10.96.0.11") && len(st.Book().Problems()) == 0 })
 			cancel()
 			if err := <-done; err != nil {
 				t.Errorf("RunFiles: %v", err)

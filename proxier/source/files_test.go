@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package source
 
 import (
 	"fmt"
@@ -39,7 +39,7 @@ func TestFilesSequence(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store := store.NewStore()
+	store := store.New()
 	f := newFiles(dir, store)
 	for _, step := range []struct {
 		name     string
@@ -127,7 +127,7 @@ func TestFilesSequence(t *testing.T) {
 
 // TestReadFiles reads a directory with every form of manifest.
 func TestReadFiles(t *testing.T) {
-	store := store.NewStore()
+	store := store.New()
 	if err := ReadFiles("testdata/manifests", store); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestReadFilesError(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store := store.NewStore()
+	store := store.New()
 	err := ReadFiles(dir, store)
 	want := "read " + filepath.Join(dir, "b.yaml") + ": line 1: mapping values are not allowed in this context"
 	if proxiertest.ErrText(err) != want {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package source
 
 import (
 	"context"
@@ -25,8 +25,8 @@ import (
 
 // Names under which RunAPI delivers to a Store.
 const (
-	SourceServices     = "api/services"
-	SourceSlices       = "api/endpointslices"
+	sourceServices     = "api/services"
+	sourceSlices       = "api/endpointslices"
 	sourceNodes        = "api/nodes"
 	sourceServiceCIDRs = "api/servicecidrs"
 	sourcePods         = "api/pods"
@@ -34,7 +34,7 @@ const (
 
 // ExpectAPI makes the store wait for everything that RunAPI delivers.
 func ExpectAPI(store *store.Store) {
-	for _, name := range []string{SourceServices, SourceSlices, sourceNodes, sourceServiceCIDRs, sourcePods} {
+	for _, name := range []string{sourceServices, sourceSlices, sourceNodes, sourceServiceCIDRs, sourcePods} {
 		store.Expect(name)
 	}
 }
@@ -55,8 +55,8 @@ func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store
 	pods, here := client.CoreV1().Pods(""), selector{fields: "spec.nodeName=" + node}
 
 	var all sync.WaitGroup
-	all.Go(func() { runReflector(ctx, SourceServices, services, &corev1.Service{}, store) })
-	all.Go(func() { runReflector(ctx, SourceSlices, endpoints, &discoveryv1.EndpointSlice{}, store) })
+	all.Go(func() { runReflector(ctx, sourceServices, services, &corev1.Service{}, store) })
+	all.Go(func() { runReflector(ctx, sourceSlices, endpoints, &discoveryv1.EndpointSlice{}, store) })
 	all.Go(func() { runReflector(ctx, sourceNodes, nodes, &corev1.Node{}, store) })
 	all.Go(func() {
 		if await(ctx, cidrs, selector{}, "--service-cidr is used", func() { store.Delivered(sourceServiceCIDRs) }) {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package source
 
 import (
 	"bytes"
@@ -123,7 +123,7 @@ func (f *files) parse(name string) ([]objects.Object, error) {
 		}
 		return nil, errors.New("is empty; remove the file to take its objects away")
 	}
-	return parseManifest(data)
+	return ParseManifest(data)
 }
 
 // versionOf follows links. What cannot be read without waiting is refused.

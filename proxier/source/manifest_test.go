@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package source
 
 import (
 	"strings"
@@ -52,7 +52,7 @@ func TestParseManifest(t *testing.T) {
 		{"wrong type of a list", "apiVersion: v1\nkind: List\nitems: 5\n", "", "line 1: not a Kubernetes object: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			items, err := parseManifest([]byte(tt.text))
+			items, err := ParseManifest([]byte(tt.text))
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.err)) {
 				t.Fatalf("error %v, want %q", err, tt.err)
 			}
@@ -70,7 +70,7 @@ func TestParseManifest(t *testing.T) {
 // TestParseManifestStrict: a field that makes no sense costs its object, one
 // that does not exist costs nothing.
 func TestParseManifestStrict(t *testing.T) {
-	items, err := parseManifest([]byte(`
+	items, err := ParseManifest([]byte(`
 apiVersion: v1
 kind: List
 items:
@@ -110,11 +110,11 @@ func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte("--- x\n---\n- {\n"))
 	f.Add([]byte("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a/b}\nports: [{port: x}]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		items, err := parseManifest(data)
+		items, err := ParseManifest(data)
 		if err != nil {
 			return
 		}
-		s := store.NewStore()
+		s := store.New()
 		s.Update(func(tx *store.Tx) {
 			for i := range items {
 				tx.Put(&items[i])

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package source
 
 import (
 	"context"
@@ -46,21 +46,21 @@ func TestRunAPI(t *testing.T) {
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}},
 		&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/16"}}},
 	)
-	store := store.NewStore()
-	ExpectAPI(store)
+	st := store.New()
+	ExpectAPI(st)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- RunAPI(ctx, client, "node-a", store) }()
+	go func() { done <- RunAPI(ctx, client, "node-a", st) }()
 
 	web := types.NamespacedName{Namespace: "default", Name: "web"}
-	proxiertest.Eventually(t, "first lists", store.Synced)
-	if store.Service(web) == nil || len(store.Slices(web)) != 1 || store.Node("node-a") == nil || len(store.ServiceCIDRs()) != 1 {
+	proxiertest.Eventually(t, "first lists", st.Synced)
+	if st.Service(web) == nil || len(st.Slices(web)) != 1 || st.Node("node-a") == nil || len(st.ServiceCIDRs()) != 1 {
 		t.Fatal("an object is missing after the first lists")
 	}
-	if got := len(store.Slices(web)[0].Endpoints); got != 1 {
+	if got := len(st.Slices(web)[0].Endpoints); got != 1 {
 		t.Errorf("%d endpoints, want the valid one", got)
 	}
-	if ps := store.Book().Problems(); len(ps) != 1 || ps[0].Field != "endpoints[1].addresses[0]" {
+	if ps := st.Book().Problems(); len(ps) != 1 || ps[0].Field != "endpoints[1].addresses[0]" {
 		t.Errorf("problems %v, want one about endpoints[1]", ps)
 	}
 
@@ -72,11 +72,11 @@ func TestRunAPI(t *testing.T) {
 	if _, err := client.CoreV1().Services("default").Update(ctx, svc, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	proxiertest.Eventually(t, "updated Service", func() bool { return store.Service(web).Ports[0].Port == 81 })
+	proxiertest.Eventually(t, "updated Service", func() bool { return st.Service(web).Ports[0].Port == 81 })
 	if err := client.DiscoveryV1().EndpointSlices("default").Delete(ctx, "web-1", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	proxiertest.Eventually(t, "deleted slice", func() bool { return len(store.Slices(web)) == 0 && len(store.Book().Problems()) == 0 })
+	proxiertest.Eventually(t, "deleted slice", func() bool { return len(st.Slices(web)) == 0 && len(st.Book().Problems()) == 0 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("RunAPI: %v", err)
@@ -124,7 +124,7 @@ func TestRunAPIWithout(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			client := fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}})
 			client.PrependReactor("list", tt.kind, func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, tt.err })
-			if store := startAPI(t, client); store.Node("node-a") == nil {
+			if st := startAPI(t, client); st.Node("node-a") == nil {
 				t.Error("the Node is missing")
 			}
 		})
@@ -141,26 +141,26 @@ func TestRunAPIForbiddenAtFirst(t *testing.T) {
 		once.Do(func() { refuse, err = true, apierrors.NewForbidden(gr, "", errors.New("roles are not read yet")) })
 		return refuse, nil, err
 	})
-	store := startAPI(t, client)
-	proxiertest.Eventually(t, "the ServiceCIDR", func() bool { return len(store.ServiceCIDRs()) == 1 })
+	st := startAPI(t, client)
+	proxiertest.Eventually(t, "the ServiceCIDR", func() bool { return len(st.ServiceCIDRs()) == 1 })
 }
 
 // startAPI runs RunAPI until the test ends and waits for the first lists.
 func startAPI(t *testing.T, client kubernetes.Interface) *store.Store {
 	t.Helper()
-	store := store.NewStore()
-	ExpectAPI(store)
+	st := store.New()
+	ExpectAPI(st)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- RunAPI(ctx, client, "node-a", store) }()
+	go func() { done <- RunAPI(ctx, client, "node-a", st) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("RunAPI: %v", err)
 		}
 	})
-	proxiertest.Eventually(t, "first lists", store.Synced)
-	return store
+	proxiertest.Eventually(t, "first lists", st.Synced)
+	return st
 }
 
 // TestMirrorReplace: a list after a gap takes out what is not in it, at once.
@@ -168,12 +168,12 @@ func TestMirrorReplace(t *testing.T) {
 	node := func(name, zone string) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelTopologyZone: zone}}}
 	}
-	store := store.NewStore()
-	store.Update(func(tx *store.Tx) { tx.SetNode(&objects.Node{Name: "of-another-source"}) })
-	m := &mirror{source: sourceNodes, store: store}
+	st := store.New()
+	st.Update(func(tx *store.Tx) { tx.SetNode(&objects.Node{Name: "of-another-source"}) })
+	m := &mirror{source: sourceNodes, store: st}
 	zones := func() string {
 		var out []string
-		for _, n := range store.Nodes() {
+		for _, n := range st.Nodes() {
 			out = append(out, n.Name+"="+n.Zone)
 		}
 		return strings.Join(out, " ")

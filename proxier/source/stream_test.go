@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package source
 
 import (
 	"context"
@@ -133,14 +133,14 @@ func TestRunAPIStream(t *testing.T) {
 		"nodes":          {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}}},
 		"servicecidrs":   {&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "k"}}},
 	})
-	store := startAPI(t, s.client)
-	if got := len(store.Services()); got != 2 || len(store.Slices(proxiertest.NameOf("svc-0"))) != 1 || store.Node("node-a") == nil || len(store.ServiceCIDRs()) != 1 {
+	st := startAPI(t, s.client)
+	if got := len(st.Services()); got != 2 || len(st.Slices(proxiertest.NameOf("svc-0"))) != 1 || st.Node("node-a") == nil || len(st.ServiceCIDRs()) != 1 {
 		t.Errorf("%d Services, want 2, and one of each other kind", got)
 	}
 	s.events["endpointslices"] <- event(t, "MODIFIED", proxiertest.BenchSlice(0, 4))
-	proxiertest.Eventually(t, "changed slice", func() bool { return len(store.Slices(proxiertest.NameOf("svc-0"))[0].Endpoints) == 4 })
+	proxiertest.Eventually(t, "changed slice", func() bool { return len(st.Slices(proxiertest.NameOf("svc-0"))[0].Endpoints) == 4 })
 	s.events["services"] <- event(t, "DELETED", proxiertest.BenchService(1))
-	proxiertest.Eventually(t, "deleted Service", func() bool { return len(store.Services()) == 1 })
+	proxiertest.Eventually(t, "deleted Service", func() bool { return len(st.Services()) == 1 })
 }
 
 // TestRunAPIMemory: the store holds the only copy of each object. 100,000
@@ -157,17 +157,17 @@ func TestRunAPIMemory(t *testing.T) {
 	}
 	s := newStreamServer(t, lists)
 	before := heap()
-	store := startAPI(t, s.client)
-	if got := len(store.Services()); got != services {
+	st := startAPI(t, s.client)
+	if got := len(st.Services()); got != services {
 		t.Fatalf("%d Services, want %d", got, services)
 	}
 	// What the connection and the decoders hold goes when they come to rest.
 	var used int64
-	proxiertest.Eventually(t, "the store takes no more", func() bool {
+	proxiertest.Eventually(t, "the st takes no more", func() bool {
 		used = int64(heap()) - int64(before)
 		return used <= 50<<20/slowdown
 	})
-	t.Logf("the store takes %d KiB", used>>10)
+	t.Logf("the st takes %d KiB", used>>10)
 	runtime.KeepAlive(lists)
 }
 
