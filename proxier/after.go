@@ -10,6 +10,7 @@ import (
 
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
 	"fairlead/proxier/store"
 )
@@ -65,7 +66,7 @@ func (p *Proxier) tellOverlay() {
 	var peers []overlay.Node
 	for _, n := range p.store.Nodes() {
 		if n.Name != self.Name {
-			peers = append(peers, p.desired.cfg.peer(n))
+			peers = append(peers, p.desired.cfg.Peer(n))
 		}
 	}
 	p.overlay.Set(p.desired.cfg.OverlaySelf(self), peers)
@@ -101,14 +102,14 @@ func (p *Proxier) publishProblems(log klog.Logger) {
 
 // logHintChanges says of which Services topology hints are not followed, and why.
 func (p *Proxier) logHintChanges(log klog.Logger) {
-	for _, t := range p.desired.notes.takeHintChanges() {
+	for _, t := range p.desired.notes.TakeHintChanges() {
 		switch {
-		case t.why == (fallback{}):
-			log.V(2).Info("Topology hints are followed, or gone", "service", t.service)
-		case t.why.endpoint.IsValid():
-			log.V(2).Info("Topology hints are not followed", "service", t.service, "level", t.why.level, "reason", t.why.reason, "endpoint", t.why.endpoint)
+		case t.Why == (resolve.Fallback{}):
+			log.V(2).Info("Topology hints are followed, or gone", "service", t.Service)
+		case t.Why.Endpoint.IsValid():
+			log.V(2).Info("Topology hints are not followed", "service", t.Service, "level", t.Why.Level, "reason", t.Why.Reason, "endpoint", t.Why.Endpoint)
 		default:
-			log.V(2).Info("Topology hints are not followed", "service", t.service, "level", t.why.level, "reason", t.why.reason)
+			log.V(2).Info("Topology hints are not followed", "service", t.Service, "level", t.Why.Level, "reason", t.Why.Reason)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
 )
 
@@ -40,10 +41,10 @@ func BenchmarkResolve(b *testing.B) {
 	for _, endpoints := range []int{10, 100, 1000} {
 		b.Run(fmt.Sprintf("endpoints=%d", endpoints), func(b *testing.B) {
 			svc, slice := benchObjects(1, endpoints)
-			self := &Self{Name: "node-1"}
+			self := &resolve.Self{Name: "node-1"}
 			b.ReportAllocs()
 			for b.Loop() {
-				if got := resolve(svc, []*objects.Slice{slice}, self); len(got) != 1 {
+				if got := resolve.Resolve(svc, []*objects.Slice{slice}, self); len(got) != 1 {
 					b.Fatalf("%d frontends, want 1", len(got))
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat/apply"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
 )
 
@@ -61,10 +62,10 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 // refuse reports a frontend that the kernel refused.
 func (p *Proxier) refuse(key inet.Addr, err error) {
 	problem := objects.Problem{Kind: objects.KindService, Name: key.String(), Text: fmt.Sprintf("the kernel refuses to remove this frontend: %v", err)}
-	if c := p.desired.claims.owner(key); c != nil {
-		problem.Name, problem.UID = c.value.frontend.Owner, c.subject.UID
-		problem.Field = c.value.field
-		problem.Text = fmt.Sprintf("the kernel refuses %s: %v", describeAddr(key), err)
+	if c := p.desired.claims.Owner(key); c != nil {
+		problem.Name, problem.UID = c.Value.Frontend.Owner, c.Subject.UID
+		problem.Field = c.Value.Field
+		problem.Text = fmt.Sprintf("the kernel refuses %s: %v", resolve.DescribeAddr(key), err)
 	}
 	p.refused[key] = struct{}{}
 	p.book.Set(status.ByKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, []objects.Problem{problem})

@@ -16,6 +16,7 @@ import (
 	"fairlead/nat"
 	"fairlead/nat/plan"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
 	"fairlead/proxier/store"
 )
@@ -23,15 +24,15 @@ import (
 // desired keeps what is wanted up to date with the store: it takes what became
 // dirty, resolves it and passes it to the state. It costs what changed.
 type desired struct {
-	cfg       *Config
+	cfg       *resolve.Config
 	store     *store.Store
 	book      *status.Book
 	state     *plan.State
-	claims    claims
-	notes     *notes
+	claims    resolve.Claims
+	notes     *resolve.Notes
 	health    *healthPorts
-	hostPorts *contest[inet.Addr, podPort] // of this node's Pods
-	facts     clusterFacts
+	hostPorts *resolve.Contest[inet.Addr, resolve.PodPort] // of this node's Pods
+	facts     resolve.ClusterFacts
 	started   bool
 	nodes     bool        // nodes may have changed
 	triggers  []time.Time // of changes that the kernel does not have yet
@@ -39,10 +40,10 @@ type desired struct {
 	flows map[inet.Addr]struct{}
 }
 
-func newDesired(cfg *Config, store *store.Store) *desired {
+func newDesired(cfg *resolve.Config, store *store.Store) *desired {
 	return &desired{
-		cfg: cfg, store: store, book: store.Book(), state: plan.NewState(), claims: newClaims(), notes: newNotes(),
-		health: newHealthPorts(), hostPorts: newContest[inet.Addr, podPort](nil), flows: map[inet.Addr]struct{}{},
+		cfg: cfg, store: store, book: store.Book(), state: plan.NewState(), claims: resolve.NewClaims(), notes: resolve.NewNotes(),
+		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{},
 	}
 }
 
@@ -61,12 +62,12 @@ func (d *desired) update() {
 		d.resolve(key)
 	}
 	d.updateHostPorts(dirty.Pods)
-	for _, key := range d.claims.takeStale() {
-		d.book.Set(status.ByClaims, objects.Key{Kind: objects.KindService, Name: key.String()}, d.claims.problems(key))
+	for _, key := range d.claims.TakeStale() {
+		d.book.Set(status.ByClaims, objects.Key{Kind: objects.KindService, Name: key.String()}, d.claims.Problems(key))
 	}
 	d.health.settle(d.book)
-	for _, key := range d.hostPorts.takeStale() {
-		d.book.Set(status.ByHostPort, objects.Key{Kind: objects.KindPod, Name: key.String()}, lostHostPorts(key, d.hostPorts, d.claims))
+	for _, key := range d.hostPorts.TakeStale() {
+		d.book.Set(status.ByHostPort, objects.Key{Kind: objects.KindPod, Name: key.String()}, resolve.LostHostPorts(key, d.hostPorts, d.claims))
 	}
 }
 
@@ -74,18 +75,18 @@ func (d *desired) update() {
 // that this concerns to the dirty ones.
 func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedName {
 	in := readCluster(d.store, d.cfg.NodeName)
-	set, problems := settingsOf(d.cfg, &in)
+	set, problems := resolve.SettingsOf(d.cfg, &in)
 	d.state.Configure(set)
-	d.state.SetNodes(nodeAddrs(d.cfg, in.nodes, in.own))
-	d.health.on = healthAddrs(d.cfg, set.NodePortAddrs)
+	d.state.SetNodes(resolve.NodeAddrs(d.cfg, in.Nodes, in.Own))
+	d.health.on = resolve.HealthAddrs(d.cfg, set.NodePortAddrs)
 	d.book.Set(status.BySettings, objects.Key{Kind: objects.KindNode, Name: d.cfg.NodeName}, problems)
 	before := d.facts
-	d.facts = clusterFacts{self: selfOf(d.cfg, in.node), zones: zonesOf(in.nodes), others: otherNodeAddrs(in.nodes, d.cfg.NodeName)}
+	d.facts = resolve.ClusterFacts{Self: resolve.SelfOf(d.cfg, in.Node), Zones: resolve.ZonesOf(in.Nodes), Others: resolve.OtherNodeAddrs(in.Nodes, d.cfg.NodeName)}
 	switch {
-	case !reflect.DeepEqual(before.self, d.facts.self) || !maps.Equal(before.zones, d.facts.zones):
+	case !reflect.DeepEqual(before.Self, d.facts.Self) || !maps.Equal(before.Zones, d.facts.Zones):
 		keys = append(keys, d.store.Services()...)
-	case !maps.Equal(before.others, d.facts.others):
-		keys = append(keys, d.notes.usersOf(before.others, d.facts.others)...)
+	case !maps.Equal(before.Others, d.facts.Others):
+		keys = append(keys, d.notes.UsersOf(before.Others, d.facts.Others)...)
 	default:
 		return keys
 	}
@@ -94,31 +95,31 @@ func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedN
 }
 
 // readCluster takes from the store what does not belong to one Service.
-func readCluster(s *store.Store, name string) cluster {
-	return cluster{node: s.Node(name), nodes: s.Nodes(), cidrs: s.ServiceCIDRs(), keep: s.NonMasquerade(), own: s.OwnTunnelAddrs()}
+func readCluster(s *store.Store, name string) resolve.Cluster {
+	return resolve.Cluster{Node: s.Node(name), Nodes: s.Nodes(), Cidrs: s.ServiceCIDRs(), Keep: s.NonMasquerade(), Own: s.OwnTunnelAddrs()}
 }
 
 func (d *desired) resolve(key types.NamespacedName) {
 	svc := d.store.Service(key)
-	var list []claim
+	var list []resolve.Claim
 	var from []*objects.Slice
-	who := subject{NamespacedName: key}
+	who := resolve.Subject{NamespacedName: key}
 	if svc != nil {
 		from = d.store.Slices(key)
-		list = resolve(svc, from, &d.facts.self)
+		list = resolve.Resolve(svc, from, &d.facts.Self)
 		who.UID = svc.UID
 	}
-	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, d.notes.set(key, svc, list, from, &d.facts))
-	d.health.set(who, healthWish(svc, from, &d.facts.self))
-	for _, addr := range d.claims.set(key, svc, list) {
+	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, d.notes.Set(key, svc, list, from, &d.facts))
+	d.health.Set(who, resolve.HealthWish(svc, from, &d.facts.Self))
+	for _, addr := range d.claims.Set(key, svc, list) {
 		d.flowsOf(addr)
-		if c := d.claims.owner(addr); c != nil {
-			d.state.Set(addr, c.value.frontend)
+		if c := d.claims.Owner(addr); c != nil {
+			d.state.Set(addr, c.Value.Frontend)
 		} else {
 			d.state.Delete(addr)
 		}
-		if pod := d.hostPorts.owner(addr); pod != nil {
-			d.hostPorts.markStale(pod.subject.NamespacedName)
+		if pod := d.hostPorts.Owner(addr); pod != nil {
+			d.hostPorts.MarkStale(pod.Subject.NamespacedName)
 		}
 	}
 }
@@ -127,15 +128,15 @@ func (d *desired) resolve(key types.NamespacedName) {
 func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 	changed := false
 	for _, key := range keys {
-		who := subject{NamespacedName: key}
-		var wishes []wish[inet.Addr, podPort]
+		who := resolve.Subject{NamespacedName: key}
+		var wishes []resolve.Wish[inet.Addr, resolve.PodPort]
 		var problems []objects.Problem
 		if pod := d.store.Pod(key); pod != nil && pod.Node == d.cfg.NodeName {
 			who.UID = pod.UID
-			wishes, problems = hostPortWishes(pod, d.cfg.Loopback)
+			wishes, problems = resolve.HostPortWishes(pod, d.cfg.Loopback)
 		}
 		d.book.Set(status.ByPod, objects.Key{Kind: objects.KindPod, Name: key.String()}, problems)
-		for _, addr := range d.hostPorts.set(who, wishes) {
+		for _, addr := range d.hostPorts.Set(who, wishes) {
 			d.flowsOf(addr)
 			changed = true
 		}
@@ -143,9 +144,9 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 	if !changed {
 		return
 	}
-	ports := make([]nat.HostPort, 0, d.hostPorts.size())
-	for _, addr := range slices.SortedFunc(d.hostPorts.keys(), inet.Addr.Compare) {
-		ports = append(ports, d.hostPorts.owner(addr).value.HostPort)
+	ports := make([]nat.HostPort, 0, d.hostPorts.Size())
+	for _, addr := range slices.SortedFunc(d.hostPorts.Keys(), inet.Addr.Compare) {
+		ports = append(ports, d.hostPorts.Owner(addr).Value.HostPort)
 	}
 	d.state.SetHostPorts(ports)
 }
@@ -156,11 +157,11 @@ func (d *desired) flowsOf(a inet.Addr) { d.flows[a] = struct{}{} }
 // backends returns the backends at a that may answer flows and those that exist,
 // false if nothing is served there. A Service precedes a Pod, as in the table.
 func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok bool) {
-	if c := d.claims.owner(a); c != nil {
-		return c.value.serving, c.value.existing, true
+	if c := d.claims.Owner(a); c != nil {
+		return c.Value.Serving, c.Value.Existing, true
 	}
-	if hp := d.hostPorts.owner(a); hp != nil {
-		pod := []netip.AddrPort{hp.value.Pod}
+	if hp := d.hostPorts.Owner(a); hp != nil {
+		pod := []netip.AddrPort{hp.Value.Pod}
 		return pod, pod, true
 	}
 	return nil, nil, false
@@ -169,7 +170,7 @@ func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok 
 // wanted returns what Services ask for, in numbers.
 func (d *desired) wanted() *wanted {
 	return &wanted{
-		frontends: d.claims.size(), backends: d.claims.total,
-		internal: d.notes.internal, external: d.notes.external, fallbacks: d.notes.fallbacks,
+		frontends: d.claims.Size(), backends: d.claims.Total,
+		internal: d.notes.Internal, external: d.notes.External, fallbacks: d.notes.Fallbacks,
 	}
 }

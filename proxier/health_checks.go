@@ -10,6 +10,7 @@ import (
 
 	"fairlead/internal/healthcheck"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
 )
 
@@ -25,20 +26,20 @@ type Health interface {
 // healthPorts is the contest for healthCheckNodePorts. The API server gives each
 // port to one Service; files may not.
 type healthPorts struct {
-	*contest[uint16, int]                                   // the value is the number of endpoints on this node
-	waiting               map[types.NamespacedName]struct{} // to be published
-	on                    []netip.Prefix
+	*resolve.Contest[uint16, int]                                   // the value is the number of endpoints on this node
+	waiting                       map[types.NamespacedName]struct{} // to be published
+	on                            []netip.Prefix
 }
 
 func newHealthPorts() *healthPorts {
-	return &healthPorts{newContest[uint16, int](nil), map[types.NamespacedName]struct{}{}, nil}
+	return &healthPorts{resolve.NewContest[uint16, int](nil), map[types.NamespacedName]struct{}{}, nil}
 }
 
 // settle writes down who lost a port since the last call.
 func (h *healthPorts) settle(book *status.Book) {
-	for _, key := range h.takeStale() {
+	for _, key := range h.TakeStale() {
 		h.waiting[key] = struct{}{}
-		book.Set(status.ByHealthPort, objects.Key{Kind: objects.KindService, Name: key.String()}, lostHealthPorts(h.contest, key))
+		book.Set(status.ByHealthPort, objects.Key{Kind: objects.KindService, Name: key.String()}, resolve.LostHealthPorts(h.Contest, key))
 	}
 }
 
@@ -52,15 +53,15 @@ func (h *healthPorts) publish(to Health, programmed bool) {
 	to.Serve(h.on)
 	for key := range h.waiting {
 		name := healthcheck.Name(key)
-		mine := h.of(key)
-		if len(mine) == 0 || h.owner(mine[0].key) != mine[0] {
+		mine := h.Of(key)
+		if len(mine) == 0 || h.Owner(mine[0].Key) != mine[0] {
 			to.Delete(name)
 			delete(h.waiting, key)
 			continue
 		}
-		to.Set(name, mine[0].key)
+		to.Set(name, mine[0].Key)
 		if programmed {
-			to.SetLocal(name, mine[0].value)
+			to.SetLocal(name, mine[0].Value)
 			delete(h.waiting, key)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"fairlead/internal/healthcheck"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
 )
 
@@ -48,7 +49,7 @@ func (a *askedHealth) String() string {
 
 // TestHealthPorts changes Services step by step.
 func TestHealthPorts(t *testing.T) {
-	self := &Self{Name: "node-a"}
+	self := &resolve.Self{Name: "node-a"}
 	h, book := newHealthPorts(), status.NewBook()
 	told := &askedHealth{ports: map[healthcheck.Name]uint16{}, local: map[healthcheck.Name]int{}}
 	for _, step := range []struct {
@@ -77,7 +78,7 @@ func TestHealthPorts(t *testing.T) {
 	} {
 		key := types.NamespacedName{Namespace: "default", Name: step.svc}
 		svc := &objects.Service{Key: key, Created: time.Unix(step.age, 0), HealthCheckNodePort: step.port}
-		h.set(subject{key, ""}, healthWish(svc, proxiertest.SlicesOf(t, step.eps), self))
+		h.Set(resolve.Subject{NamespacedName: key}, resolve.HealthWish(svc, proxiertest.SlicesOf(t, step.eps), self))
 		h.settle(book)
 		h.publish(told, !step.unreachable)
 		if told.String() != step.want {
@@ -87,8 +88,8 @@ func TestHealthPorts(t *testing.T) {
 			t.Errorf("%s: problems (-want +got):\n%s", step.name, diff)
 		}
 	}
-	h.set(subject{types.NamespacedName{Namespace: "default", Name: "aaa"}, ""}, nil)
-	if h.size() > 0 {
+	h.Set(resolve.Subject{NamespacedName: types.NamespacedName{Namespace: "default", Name: "aaa"}}, nil)
+	if h.Size() > 0 {
 		t.Errorf("left over: %+v", h)
 	}
 }

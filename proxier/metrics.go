@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/component-base/metrics"
+
+	"fairlead/proxier/resolve"
 )
 
 // Metrics are the time series of a Proxier. Those called kubeproxy_ mean what
@@ -140,7 +142,7 @@ type wanted struct {
 	// internal and external count the Services with a Local traffic policy that have
 	// endpoints, but none on this node.
 	internal, external int
-	fallbacks          map[fallbackReason]int // Services
+	fallbacks          map[resolve.FallbackReason]int // Services
 }
 
 // setWanted replaces what Services ask for.
@@ -151,7 +153,7 @@ func (m *Metrics) setWanted(w *wanted) {
 	m.noLocal.WithLabelValues("external").Set(float64(w.external))
 	fallbacks := make([]sample, 0, len(w.fallbacks))
 	for why, n := range w.fallbacks {
-		fallbacks = append(fallbacks, sample{n, []string{why.level, why.reason}})
+		fallbacks = append(fallbacks, sample{n, []string{why.Level, why.Reason}})
 	}
 	m.fallbacks.set(fallbacks)
 }

@@ -12,6 +12,7 @@ import (
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
 )
 
@@ -84,7 +85,7 @@ func TestTellOverlay(t *testing.T) {
 // are gone.
 func TestOverlayReport(t *testing.T) {
 	st := store.New()
-	d := newDesired(&Config{NodeName: "node-a"}, st)
+	d := newDesired(&resolve.Config{NodeName: "node-a"}, st)
 	OverlayReport(st, "node-a", &overlay.Report{Problems: []overlay.Problem{
 		{Node: "node-b", Field: "podCIDRs", Text: "overlap those of node-c"}, {Field: "MTU", Text: "is small"},
 	}})

@@ -23,6 +23,7 @@ import (
 	"fairlead/proxier/convert"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
 )
 
@@ -64,7 +65,7 @@ var second = [2]netip.Addr{netip.MustParseAddr("192.168.60.1"), netip.MustParseA
 
 // newBed returns a cluster with a running agent whose ServiceCIDRs and node are
 // known, and no Service.
-func newBed(t *testing.T, cfg Config, link lab.PodLink) *bed {
+func newBed(t *testing.T, cfg resolve.Config, link lab.PodLink) *bed {
 	t.Helper()
 	b := &bed{Cluster: labtest.New(t, lab.Config{Nodes: 2, IPv6: true, PodLink: link}), items: map[objects.Key]objects.Object{}}
 	b.node, b.other = b.Nodes[0], b.Nodes[1]
@@ -87,13 +88,13 @@ func newBed(t *testing.T, cfg Config, link lab.PodLink) *bed {
 }
 
 // defaults are the settings of an agent that was told the cluster CIDRs only.
-func defaults() Config {
-	return Config{NodeName: "node-1", ClusterCIDRs: lab.Config{IPv6: true}.ClusterCIDRs(), NodePortAddresses: []string{NodePortPrimary}}
+func defaults() resolve.Config {
+	return resolve.Config{NodeName: "node-1", ClusterCIDRs: lab.Config{IPv6: true}.ClusterCIDRs(), NodePortAddresses: []string{resolve.NodePortPrimary}}
 }
 
 // start runs an agent on the objects that were put, and waits for its first
 // sync.
-func (b *bed) start(t *testing.T, cfg Config) {
+func (b *bed) start(t *testing.T, cfg resolve.Config) {
 	t.Helper()
 	table, err := kernel.Open(b.node.NS)
 	check(t, err)
@@ -127,7 +128,7 @@ func (b *bed) start(t *testing.T, cfg Config) {
 }
 
 // restart ends the agent and starts another on the same objects.
-func (b *bed) restart(t *testing.T, cfg Config) {
+func (b *bed) restart(t *testing.T, cfg resolve.Config) {
 	t.Helper()
 	b.stop()
 	b.start(t, cfg)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"fairlead/internal/lab"
+	"fairlead/proxier/resolve"
 )
 
 // TestPacketDetectors tells pods from others in each of the ways there are: a
@@ -17,14 +18,14 @@ func TestPacketDetectors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		link lab.PodLink
-		set  func(*Config)
+		set  func(*resolve.Config)
 		// far is what becomes of a pod of the other node that dials here.
 		far string
 	}{
-		{"cluster CIDR", lab.PTP, func(*Config) {}, "here -"},
-		{"node CIDR", lab.PTP, func(c *Config) { c.ClusterCIDRs, c.LocalMode = nil, LocalNodeCIDR }, "here m"},
-		{"bridge", lab.Bridge, func(c *Config) { c.LocalMode, c.BridgeInterface = LocalBridgeInterface, "cni0" }, "here m"},
-		{"interface prefix", lab.PTP, func(c *Config) { c.LocalMode, c.InterfaceNamePrefix = LocalInterfaceNamePrefix, "veth" }, "here m"},
+		{"cluster CIDR", lab.PTP, func(*resolve.Config) {}, "here -"},
+		{"node CIDR", lab.PTP, func(c *resolve.Config) { c.ClusterCIDRs, c.LocalMode = nil, resolve.LocalNodeCIDR }, "here m"},
+		{"bridge", lab.Bridge, func(c *resolve.Config) { c.LocalMode, c.BridgeInterface = resolve.LocalBridgeInterface, "cni0" }, "here m"},
+		{"interface prefix", lab.PTP, func(c *resolve.Config) { c.LocalMode, c.InterfaceNamePrefix = resolve.LocalInterfaceNamePrefix, "veth" }, "here m"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -53,7 +54,7 @@ func TestPacketDetectors(t *testing.T) {
 func TestPacketNodeCIDRChanges(t *testing.T) {
 	t.Parallel()
 	cfg := defaults()
-	cfg.ClusterCIDRs, cfg.LocalMode = nil, LocalNodeCIDR
+	cfg.ClusterCIDRs, cfg.LocalMode = nil, resolve.LocalNodeCIDR
 	b := newBed(t, cfg, lab.PTP)
 	b.apply(t, serviceObject(1))
 	b.apply(t, sliceObjects(1, ready(b.here))...)

@@ -10,6 +10,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/proxier/resolve"
 )
 
 // A row of the matrix: who dials what, and what svc1 to svc3 do about it. Empty
@@ -68,13 +69,13 @@ func testMatrix(t *testing.T, b *bed) {
 	}
 	for _, config := range []struct {
 		name     string
-		set      func(*Config)
+		set      func(*resolve.Config)
 		override [][]row
 	}{
-		{"default", func(*Config) {}, nil},
-		{"no local detector", func(c *Config) { c.ClusterCIDRs = nil }, [][]row{undetected, unmasqueraded}},
-		{"masqueradeAll", func(c *Config) { c.MasqueradeAll = true }, [][]row{all}},
-		{"both", func(c *Config) { c.ClusterCIDRs, c.MasqueradeAll = nil, true }, [][]row{undetected, all}},
+		{"default", func(*resolve.Config) {}, nil},
+		{"no local detector", func(c *resolve.Config) { c.ClusterCIDRs = nil }, [][]row{undetected, unmasqueraded}},
+		{"masqueradeAll", func(c *resolve.Config) { c.MasqueradeAll = true }, [][]row{all}},
+		{"both", func(c *resolve.Config) { c.ClusterCIDRs, c.MasqueradeAll = nil, true }, [][]row{undetected, all}},
 	} {
 		t.Run(config.name, func(t *testing.T) {
 			cfg := defaults()

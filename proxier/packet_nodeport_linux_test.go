@@ -11,6 +11,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/proxier/resolve"
 )
 
 // TestPacketNodePortAddresses tells by a server of the host which addresses are
@@ -31,13 +32,13 @@ func TestPacketNodePortAddresses(t *testing.T) {
 		addresses       []string
 		primary, second [2]string
 	}{
-		{"primary", []string{NodePortPrimary}, [2]string{served, served}, [2]string{left, left}},
+		{"primary", []string{resolve.NodePortPrimary}, [2]string{served, served}, [2]string{left, left}},
 		{"all", nil, [2]string{served, served}, [2]string{served, served}},
 		{"match-all", []string{"0.0.0.0/0", "::/0"}, [2]string{served, served}, [2]string{served, served}},
 		{"a CIDR of each family", []string{"192.168.60.0/24", "fd00:60::/64"}, [2]string{left, left}, [2]string{served, served}},
 		{"several", []string{"192.168.50.1/32", "192.168.60.0/24", "fd00:50::/64"}, [2]string{served, served}, [2]string{served, left}},
 		{"one family", []string{"192.168.60.0/24"}, [2]string{left, served}, [2]string{served, served}},
-		{"mixed", []string{NodePortPrimary, "192.168.60.0/24"}, [2]string{served, served}, [2]string{served, left}},
+		{"mixed", []string{resolve.NodePortPrimary, "192.168.60.0/24"}, [2]string{served, served}, [2]string{served, left}},
 		{"loopback", []string{"127.0.0.0/8", "::1/128"}, [2]string{left, left}, [2]string{left, left}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

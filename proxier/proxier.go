@@ -12,6 +12,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/apply"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
 	"fairlead/proxier/store"
 )
@@ -74,7 +75,7 @@ type Proxier struct {
 }
 
 // New returns a Proxier that does nothing until Run.
-func New(cfg Config, store *store.Store, deps Deps) *Proxier {
+func New(cfg resolve.Config, store *store.Store, deps Deps) *Proxier {
 	deps.Metrics.follow(store)
 	desired := newDesired(&cfg, store)
 	return &Proxier{

@@ -6,12 +6,13 @@ package proxier
 import (
 	"fairlead/proxier/objects"
 
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
 )
 
 // Render returns the table that the objects in the store ask for, in nft's
 // language, and what is wrong with the objects. It needs no kernel.
-func Render(cfg Config, store *store.Store) (string, []objects.Problem) {
+func Render(cfg resolve.Config, store *store.Store) (string, []objects.Problem) {
 	d := newDesired(&cfg, store)
 	d.update()
 	return d.state.Text(), store.Book().Problems()

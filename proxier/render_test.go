@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/source"
 	"fairlead/proxier/store"
 )
@@ -34,7 +35,7 @@ status: {phase: Running, podIP: 10.244.1.3}
 			tx.Put(&items[i])
 		}
 	})
-	table, problems := Render(Config{NodeName: "node-a"}, st)
+	table, problems := Render(resolve.Config{NodeName: "node-a"}, st)
 	if len(problems) > 1 { // the Node is not known
 		t.Errorf("problems: %v", problems)
 	}

@@ -12,6 +12,7 @@ import (
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
 )
 
@@ -24,14 +25,14 @@ func TestTunnelAddrs(t *testing.T) {
 		tx.SetNode(&objects.Node{Name: "node-b", Addresses: proxiertest.MustAddrs("192.0.2.2", "203.0.113.12"), Underlay: proxiertest.MustAddrs("192.0.2.2")})
 	})
 	OverlayReport(st, "node-a", &overlay.Report{Tunnel: overlay.Tunnel{Own: proxiertest.MustAddrs("10.0.0.11")}})
-	cfg := &Config{NodeName: "node-a", Overlay: &overlay.Config{}}
+	cfg := &resolve.Config{NodeName: "node-a", Overlay: &overlay.Config{}}
 	in := readCluster(st, "node-a")
-	set, _ := settingsOf(cfg, &in)
+	set, _ := resolve.SettingsOf(cfg, &in)
 	if diff := cmp.Diff(proxiertest.MustAddrs("203.0.113.11", "10.0.0.11"), set.Tunnels.Addrs, proxiertest.Values); diff != "" {
 		t.Errorf("own addresses (-want +got):\n%s", diff)
 	}
 	got := map[netip.Addr]bool{}
-	for _, a := range nodeAddrs(cfg, in.nodes, in.own) {
+	for _, a := range resolve.NodeAddrs(cfg, in.Nodes, in.Own) {
 		got[a] = true
 	}
 	for _, a := range proxiertest.MustAddrs("203.0.113.11", "10.0.0.11", "192.0.2.2", "203.0.113.12") {

@@ -21,6 +21,7 @@ import (
 	"fairlead/nat/ruleset"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/source"
 	"fairlead/proxier/store"
 )
@@ -64,15 +65,15 @@ type world struct {
 	ns    *netns.NS
 	table *recorder
 	store *store.Store
-	cfg   Config
+	cfg   resolve.Config
 	p     *Proxier
 }
 
-func testConfig() Config {
-	return Config{
+func testConfig() resolve.Config {
+	return resolve.Config{
 		NodeName:          "node-a",
 		ClusterCIDRs:      proxiertest.MustPrefixes("10.244.0.0/16", "fd00:10:244::/56"),
-		NodePortAddresses: []string{NodePortPrimary},
+		NodePortAddresses: []string{resolve.NodePortPrimary},
 		ServiceCIDRs:      proxiertest.MustPrefixes("10.96.0.0/16", "fd00:10:96::/112"),
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"fairlead/cmd/fairlead/options"
 	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/source"
 	"fairlead/proxier/store"
 )
@@ -39,7 +40,7 @@ then.`,
 	return cmd
 }
 
-func render(cmd *cobra.Command, cfg proxier.Config, path string) error {
+func render(cmd *cobra.Command, cfg resolve.Config, path string) error {
 	store := store.New()
 	unread := source.ReadFiles(path, store) // the objects that can be read are rendered
 	text, problems := proxier.Render(cfg, store)

@@ -23,6 +23,7 @@ import (
 	"fairlead/nat/kernel"
 	"fairlead/overlay/keeper"
 	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/source"
 	"fairlead/proxier/store"
 )
@@ -50,7 +51,7 @@ type agent struct {
 func Run(ctx context.Context, cfg *options.Config) error {
 	log := klog.FromContext(ctx)
 	log.Info("Starting", "version", options.Version(), "node", cfg.Proxier.NodeName)
-	if p := &cfg.Proxier; p.LocalMode == proxier.LocalClusterCIDR && len(p.ClusterCIDRs) == 0 {
+	if p := &cfg.Proxier; p.LocalMode == resolve.LocalClusterCIDR && len(p.ClusterCIDRs) == 0 {
 		log.Info("Masquerading no connections to ClusterIPs, because pods cannot be told from other clients without --cluster-cidr")
 	}
 	a, err := newAgent(ctx, cfg)

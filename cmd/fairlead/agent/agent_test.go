@@ -14,6 +14,7 @@ import (
 	"fairlead/cmd/fairlead/options"
 	"fairlead/conntrack"
 	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
 )
 
@@ -21,7 +22,7 @@ import (
 // node, and withdraws it.
 func TestConntrackProblem(t *testing.T) {
 	registry := metrics.NewKubeRegistry()
-	a := &agent{store: store.New(), metrics: proxier.NewMetrics(registry.MustRegister), cfg: &options.Config{Proxier: proxier.Config{NodeName: "node-a"}}}
+	a := &agent{store: store.New(), metrics: proxier.NewMetrics(registry.MustRegister), cfg: &options.Config{Proxier: resolve.Config{NodeName: "node-a"}}}
 	log, _ := ktesting.NewTestContext(t)
 	report := a.reportFill(log)
 	problems := func() string {

@@ -12,9 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"fairlead/internal/httpd"
-	"fairlead/proxier"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
 )
 
@@ -85,7 +84,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestMetricsHandler(t *testing.T) {
-	handler := metricsHandler(map[string]any{"fairlead": proxier.Config{NodeName: "node-a"}}, false)
+	handler := metricsHandler(map[string]any{"fairlead": resolve.Config{NodeName: "node-a"}}, false)
 	for path, want := range map[string]string{"/proxyMode": "nftables", "/healthz": "ok", "/metrics": "", "/configz": ""} {
 		r := httptest.NewRecorder()
 		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))
@@ -93,7 +92,7 @@ func TestMetricsHandler(t *testing.T) {
 			t.Errorf("%s answers %d %q, want %q", path, r.Code, r.Body, want)
 		}
 		if path == "/configz" {
-			var a struct{ Fairlead proxier.Config }
+			var a struct{ Fairlead resolve.Config }
 			if err := json.Unmarshal(r.Body.Bytes(), &a); err != nil || a.Fairlead.NodeName != "node-a" {
 				t.Errorf("/configz answers %q, %v", r.Body, err)
 			}

@@ -17,14 +17,14 @@ import (
 	"fairlead/internal/flannel"
 	"fairlead/internal/inet"
 	"fairlead/overlay"
-	"fairlead/proxier"
 	"fairlead/proxier/objects"
+	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
 )
 
 // leaseNetwork is a node whose overlay is ready over IPv4 and IPv6.
 func leaseNetwork(have *flannel.Lease) *Network {
-	cfg := &proxier.Config{NodeName: "node-a", FlannelCompat: true, Overlay: &overlay.Config{Device4: "flannel.1", Device6: "flannel-v6.1"}}
+	cfg := &resolve.Config{NodeName: "node-a", FlannelCompat: true, Overlay: &overlay.Config{Device4: "flannel.1", Device6: "flannel-v6.1"}}
 	n := &Network{proxy: cfg, store: store.New()}
 	n.report.Store(&overlay.Report{Ready: true, Devices: []string{"flannel.1", "flannel-v6.1"}})
 	n.store.Update(func(tx *store.Tx) {

@@ -13,12 +13,12 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/kube-proxy/config/v1alpha1"
 
-	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 )
 
 // configz returns the answer of /configz: the effective configuration as kube-proxy's
 // fields, as fairlead's, and as flags.
-func configz(cfg proxier.Config, fs *pflag.FlagSet) map[string]any {
+func configz(cfg resolve.Config, fs *pflag.FlagSet) map[string]any {
 	flags := map[string]any{}
 	fs.VisitAll(func(f *pflag.Flag) {
 		if _, skip := f.Value.(*ignored); !skip && !isAlias(f.Name) && f.Name != "help" {

@@ -17,7 +17,7 @@ import (
 	"fairlead/internal/flannel"
 	"fairlead/internal/leftovers"
 	"fairlead/overlay"
-	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 )
 
 // networkFlags say what the agent does for the pods' network. By default it does
@@ -102,7 +102,7 @@ func (f *networkFlags) adopt(c *flannel.NetConf, given func(flag string) bool) {
 }
 
 // apply completes cfg. It returns an error for each flag that is wrong.
-func (f *networkFlags) apply(cfg *proxier.Config) error {
+func (f *networkFlags) apply(cfg *resolve.Config) error {
 	var errs []error
 	if f.overlayMode != "" {
 		mode, err := overlay.ParseMode(f.overlayMode)
@@ -141,7 +141,7 @@ func (f *networkFlags) apply(cfg *proxier.Config) error {
 }
 
 // takeOver gives the overlay flannel's devices.
-func (f *networkFlags) takeOver(cfg *proxier.Config) error {
+func (f *networkFlags) takeOver(cfg *resolve.Config) error {
 	if !f.flannel {
 		return nil
 	}

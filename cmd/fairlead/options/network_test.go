@@ -14,11 +14,11 @@ import (
 	"fairlead/cmd/fairlead/node"
 	"fairlead/internal/flannel"
 	"fairlead/overlay"
-	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 )
 
 // networkOf returns what flags, and flannel's file, make of a configuration.
-func networkOf(t *testing.T, file string, args ...string) (proxier.Config, *networkFlags, error) {
+func networkOf(t *testing.T, file string, args ...string) (resolve.Config, *networkFlags, error) {
 	t.Helper()
 	var f networkFlags
 	fs := pflag.NewFlagSet("network", pflag.ContinueOnError)
@@ -33,7 +33,7 @@ func networkOf(t *testing.T, file string, args ...string) (proxier.Config, *netw
 		}
 		f.adopt(c, fs.Changed)
 	}
-	cfg := proxier.Config{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")}}
+	cfg := resolve.Config{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")}}
 	err := f.apply(&cfg)
 	return cfg, &f, err
 }
@@ -50,30 +50,29 @@ func TestNetworkFlags(t *testing.T) {
 	for _, tt := range []struct {
 		name, file string
 		args       []string
-		want       proxier.Config
+		want       resolve.Config
 		active     bool
 	}{
-		{name: "nothing unless asked for", want: proxier.Config{}},
-		{name: "overlay", args: []string{"--overlay=vxlan"}, want: proxier.Config{Overlay: with(same)}, active: true},
+		{name: "nothing unless asked for", want: resolve.Config{}},
+		{name: "overlay", args: []string{"--overlay=vxlan"}, want: resolve.Config{Overlay: with(same)}, active: true},
 		{name: "every flag of the overlay", args: []string{"--overlay=vxlan-direct", "--overlay-vni=7", "--overlay-port=4789", "--overlay-mtu=1400"},
-			want: proxier.Config{Overlay: with(func(c *overlay.Config) { c.Mode, c.VNI, c.Port, c.MTU = overlay.Direct, 7, 4789, 1400 })}, active: true},
+			want: resolve.Config{Overlay: with(func(c *overlay.Config) { c.Mode, c.VNI, c.Port, c.MTU = overlay.Direct, 7, 4789, 1400 })}, active: true},
 		{name: "overlay of an earlier mode is removed", args: []string{"--overlay=none"},
-			want: proxier.Config{Overlay: with(func(c *overlay.Config) { c.Mode = overlay.None })}},
-		{name: "egress", args: []string{"--ip-masq"}, want: proxier.Config{Masquerade: true}},
-		{name: "egress without nodes", args: []string{"--ip-masq", "--ip-masq-nodes=false"}, want: proxier.Config{Masquerade: true, KeepNodes: true}},
-		{name: "nodes alone are no egress", args: []string{"--ip-masq-nodes=false"}, want: proxier.Config{}},
-		{name: "ptp", args: []string{"--cni-conf-dir=/etc/cni/net.d"}, want: proxier.Config{PodInterfaces: []string{"veth*"}, Loopback: true, CheckedInterfaces: []string{"veth*"}}, active: true},
-		{name: "bridge", args: []string{"--cni-conf-dir=/etc/cni/net.d", "--cni-plugin=bridge"}, want: proxier.Config{PodInterfaces: []string{"cni0"}, Loopback: true, CheckedInterfaces: []string{"cni0"}}, active: true},
-		{name: "unchecked sources", args: []string{"--cni-conf-dir=/etc/cni/net.d", "--pod-source-check=false"}, want: proxier.Config{PodInterfaces: []string{"veth*"}, Loopback: true}, active: true},
+			want: resolve.Config{Overlay: with(func(c *overlay.Config) { c.Mode = overlay.None })}},
+		{name: "egress", args: []string{"--ip-masq"}, want: resolve.Config{Masquerade: true}},
+		{name: "egress without nodes", args: []string{"--ip-masq", "--ip-masq-nodes=false"}, want: resolve.Config{Masquerade: true, KeepNodes: true}},
+		{name: "nodes alone are no egress", args: []string{"--ip-masq-nodes=false"}, want: resolve.Config{}},
+		{name: "ptp", args: []string{"--cni-conf-dir=/etc/cni/net.d"}, want: resolve.Config{PodInterfaces: []string{"veth*"}}, active: true},
+		{name: "bridge", args: []string{"--cni-conf-dir=/etc/cni/net.d", "--cni-plugin=bridge"}, want: resolve.Config{PodInterfaces: []string{"cni0"}}, active: true},
 		{name: "flannel's VXLAN, whose MTU is that of the underlay", file: `{"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan", "VNI": 5, "Port": 4789, "MTU": 9000}}`,
-			want: proxier.Config{Overlay: with(func(c *overlay.Config) { c.VNI, c.Port, c.MTU = 5, 4789, 8950 })}, active: true},
+			want: resolve.Config{Overlay: with(func(c *overlay.Config) { c.VNI, c.Port, c.MTU = 5, 4789, 8950 })}, active: true},
 		{name: "flannel's direct routing", file: `{"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan", "DirectRouting": true}}`,
-			want: proxier.Config{Overlay: with(func(c *overlay.Config) { c.Mode = overlay.Direct })}, active: true},
+			want: resolve.Config{Overlay: with(func(c *overlay.Config) { c.Mode = overlay.Direct })}, active: true},
 		{name: "flannel's host-gw", file: `{"Network": "10.244.0.0/16", "Backend": {"Type": "host-gw"}}`,
-			want: proxier.Config{Overlay: with(func(c *overlay.Config) { c.Mode = overlay.HostGateway })}, active: true},
+			want: resolve.Config{Overlay: with(func(c *overlay.Config) { c.Mode = overlay.HostGateway })}, active: true},
 		{name: "flannel without overlay", file: `{"Network": "10.244.0.0/16", "Backend": {"Type": "alloc"}}`},
 		{name: "flags win over the file", file: `{"Network": "10.244.0.0/16", "Backend": {"Type": "host-gw", "VNI": 5}}`, args: []string{"--overlay=vxlan", "--overlay-vni=1"},
-			want: proxier.Config{Overlay: with(same)}, active: true},
+			want: resolve.Config{Overlay: with(same)}, active: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.ClusterCIDRs = cluster
@@ -148,7 +147,7 @@ func TestFlannelCompatFlag(t *testing.T) {
 		"vxlan":   "",
 	} {
 		f := networkFlags{overlayMode: mode, flannel: true, vni: 7, cni: node.CNI{Plugin: "ptp"}}
-		cfg := proxier.Config{}
+		cfg := resolve.Config{}
 		err := f.apply(&cfg)
 		if err == nil && want != "" || err != nil && err.Error() != want {
 			t.Errorf("--overlay=%s: %v, want %q", mode, err, want)

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 )
 
 // nodeFlags say what the table depends on beside objects. Flags with the meaning of
@@ -38,20 +38,20 @@ type nodeFlags struct {
 func (f *nodeFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.nodeName, "node-name", "", "name of this node's Node object; default is the host name in lower case")
 	fs.StringSliceVar(&f.clusterCIDRs, "cluster-cidr", nil, "ranges of all pods, one per family; connections from other addresses to a ClusterIP are masqueraded")
-	fs.StringSliceVar(&f.nodePortAddrs, "nodeport-addresses", []string{proxier.NodePortPrimary}, `addresses that serve NodePorts: CIDRs, or "primary" for the first address of the Node in each family, or "all"; empty is all`)
+	fs.StringSliceVar(&f.nodePortAddrs, "nodeport-addresses", []string{resolve.NodePortPrimary}, `addresses that serve NodePorts: CIDRs, or "primary" for the first address of the Node in each family, or "all"; empty is all`)
 	fs.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "ranges of ClusterIPs while the cluster has no ServiceCIDR objects; connections to unallocated addresses in them are dropped")
 	fs.IntVar(&f.masqueradeBit, "masquerade-bit", 14, "bit of the packet mark, 0 to 31, that requests masquerade")
 	fs.BoolVar(&f.masqueradeAll, "masquerade-all", false, "masquerade connections of pods to ClusterIPs, too")
 	fs.BoolVar(&f.counters, "backend-counters", false, "count connections to each endpoint in the table and in fairlead_backend_connections_total; needs memory for each endpoint of each Service")
-	fs.StringVar(&f.localMode, "detect-local-mode", proxier.LocalClusterCIDR, "how to recognise connections of this cluster's pods: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix")
+	fs.StringVar(&f.localMode, "detect-local-mode", resolve.LocalClusterCIDR, "how to recognise connections of this cluster's pods: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix")
 	fs.StringVar(&f.bridge, "pod-bridge-interface", "", "bridge of the pods, for --detect-local-mode=BridgeInterface")
 	fs.StringVar(&f.prefix, "pod-interface-name-prefix", "", "prefix of the names of pods' interfaces, for --detect-local-mode=InterfaceNamePrefix")
 }
 
 // config checks all flags. It returns an error for each one that is wrong.
-func (f *nodeFlags) config() (proxier.Config, error) {
+func (f *nodeFlags) config() (resolve.Config, error) {
 	var errs []error
-	cfg := proxier.Config{
+	cfg := resolve.Config{
 		NodeName:          strings.ToLower(strings.TrimSpace(f.nodeName)),
 		NodePortAddresses: nodePortKeywords(f.nodePortAddrs),
 		NodeAddress:       f.nodeAddress,

@@ -14,11 +14,11 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 )
 
 // parse returns what flags make of a configuration.
-func parse(t *testing.T, args ...string) (proxier.Config, error) {
+func parse(t *testing.T, args ...string) (resolve.Config, error) {
 	t.Helper()
 	var f nodeFlags
 	fs := pflag.NewFlagSet("node", pflag.ContinueOnError)
@@ -37,7 +37,7 @@ func TestNodeFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := proxier.Config{
+	want := resolve.Config{
 		NodeName:          "worker-1",
 		ClusterCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/56")},
 		ServiceCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")},
@@ -59,7 +59,7 @@ func TestNodeFlagsDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := proxier.Config{
+	want := resolve.Config{
 		NodeName: strings.ToLower(host), NodePortAddresses: []string{"primary"}, MasqueradeMark: 0x4000, LocalMode: "ClusterCIDR",
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {

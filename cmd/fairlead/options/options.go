@@ -19,12 +19,12 @@ import (
 	"fairlead/cmd/fairlead/node"
 	"fairlead/internal/flannel"
 	"fairlead/internal/leftovers"
-	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 )
 
 // Config is everything that flags and files of the agent say.
 type Config struct {
-	Proxier   proxier.Config
+	Proxier   resolve.Config
 	Node      node.Config
 	API       API
 	Manifests string // file or directory; "" is none
@@ -129,7 +129,7 @@ func (f *Run) Config(fs *pflag.FlagSet) (*Config, error) {
 	return f.complete(cfg, fs), nil
 }
 
-func (f *Run) complete(cfg proxier.Config, fs *pflag.FlagSet) *Config {
+func (f *Run) complete(cfg resolve.Config, fs *pflag.FlagSet) *Config {
 	n := f.network.node()
 	n.Conntrack, n.SysctlDir, n.Replace = f.conntrack.Conntrack, f.conntrack.dir, f.replaceOwners
 	return &Config{

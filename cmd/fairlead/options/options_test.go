@@ -19,7 +19,7 @@ import (
 	"k8s.io/kube-proxy/config/v1alpha1"
 	kjson "sigs.k8s.io/json"
 
-	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 )
 
 const configHead = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"
@@ -300,7 +300,7 @@ func TestConfigz(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := configz(proxier.Config{NodeName: "a"}, fs)
+	answer := configz(resolve.Config{NodeName: "a"}, fs)
 	flags, ok := answer["flags"].(map[string]any)
 	if !ok || flags["node-name"] != "a" || flags["ipvs-scheduler"] != nil || flags["hostname-override"] != nil || flags["profiling"] != false {
 		t.Errorf("flags: %v", flags)

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	cliflag "k8s.io/component-base/cli/flag"
 
-	"fairlead/proxier"
+	"fairlead/proxier/resolve"
 )
 
 // Render holds the flags of fairlead render. The zero value is ready for Register.
@@ -28,7 +28,7 @@ func (f *Render) Register(cmd *cobra.Command) {
 }
 
 // Config returns what the table depends on, and the path of the manifests.
-func (f *Render) Config() (cfg proxier.Config, manifests string, err error) {
+func (f *Render) Config() (cfg resolve.Config, manifests string, err error) {
 	cfg, err = f.node.config()
 	err = errors.Join(err, f.network.apply(&cfg))
 	if f.node.manifests == "" {

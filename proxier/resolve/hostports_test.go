@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"fmt"
@@ -94,18 +94,18 @@ func TestHostPorts(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			pods, told := manifestPods(t, tt.pods)
-			contest := newContest[inet.Addr, podPort](nil)
+			contest := NewContest[inet.Addr, PodPort](nil)
 			for _, p := range pods {
-				wishes, problems := hostPortWishes(p, tt.loopback)
+				wishes, problems := HostPortWishes(p, tt.loopback)
 				told = append(told, proxiertest.ProblemTexts(problems)...)
-				contest.set(subject{p.Key, p.UID}, wishes)
+				contest.Set(Subject{p.Key, p.UID}, wishes)
 			}
 			var got []string
 			for _, p := range pods {
-				told = append(told, proxiertest.ProblemTexts(lostHostPorts(p.Key, contest, newClaims()))...)
+				told = append(told, proxiertest.ProblemTexts(LostHostPorts(p.Key, contest, NewClaims()))...)
 				for _, c := range contest.bySubject[p.Key] {
-					if contest.owner(c.key) == c {
-						got = append(got, fmt.Sprintf("%s -> %s %s", c.key, c.value.Pod, c.value.Owner))
+					if contest.Owner(c.Key) == c {
+						got = append(got, fmt.Sprintf("%s -> %s %s", c.Key, c.Value.Pod, c.Value.Owner))
 					}
 				}
 			}

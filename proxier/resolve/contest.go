@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"cmp"
@@ -20,16 +20,16 @@ import (
 // the ranks of the claims and not on the order in which they arrived. A change
 // costs the claims of one object, and the rivals of those keys whose owner
 // changes.
-type contest[K comparable, V any] struct {
+type Contest[K comparable, V any] struct {
 	byKey     map[K][]*contender[K, V] // sorted by rank, the owner first
 	bySubject map[types.NamespacedName][]*contender[K, V]
 	stale     map[types.NamespacedName]struct{} // see takeStale
 	weigh     func(V) int                       // nil for a contest without total
-	total     int                               // the weight of all owners
+	Total     int                               // the weight of all owners
 }
 
-// subject is the object that makes a claim.
-type subject struct {
+// Subject is the object that makes a claim.
+type Subject struct {
 	types.NamespacedName
 	UID types.UID
 }
@@ -41,34 +41,34 @@ type rank struct {
 	since time.Time
 }
 
-// wish is what an object asks for.
-type wish[K comparable, V any] struct {
+// Wish is what an object asks for.
+type Wish[K comparable, V any] struct {
 	rank
-	key   K
-	value V
+	Key   K
+	Value V
 }
 
 // contender is a wish in a contest.
 type contender[K comparable, V any] struct {
-	wish[K, V]
-	subject subject
+	Wish[K, V]
+	Subject Subject
 	kept    bool // during set: the subject still asks for the key
 }
 
-func newContest[K comparable, V any](weigh func(V) int) *contest[K, V] {
-	return &contest[K, V]{
+func NewContest[K comparable, V any](weigh func(V) int) *Contest[K, V] {
+	return &Contest[K, V]{
 		byKey: map[K][]*contender[K, V]{}, bySubject: map[types.NamespacedName][]*contender[K, V]{},
 		stale: map[types.NamespacedName]struct{}{}, weigh: weigh,
 	}
 }
 
 func (c *contender[K, V]) compare(o *contender[K, V]) int {
-	return cmp.Or(cmp.Compare(c.class, o.class), c.since.Compare(o.since), objects.CompareNames(c.subject.NamespacedName, o.subject.NamespacedName))
+	return cmp.Or(cmp.Compare(c.class, o.class), c.since.Compare(o.since), objects.CompareNames(c.Subject.NamespacedName, o.Subject.NamespacedName))
 }
 
-// set replaces the claims of an object, each key at most once, and returns the
+// Set replaces the claims of an object, each key at most once, and returns the
 // keys whose owner, or whose owner's value, may have changed.
-func (c *contest[K, V]) set(who subject, list []wish[K, V]) []K {
+func (c *Contest[K, V]) Set(who Subject, list []Wish[K, V]) []K {
 	old := c.bySubject[who.NamespacedName]
 	if len(old)+len(list) == 0 {
 		return nil
@@ -78,27 +78,27 @@ func (c *contest[K, V]) set(who subject, list []wish[K, V]) []K {
 	now := make([]*contender[K, V], 0, len(list))
 	for i := range list {
 		w := &list[i]
-		have := find(i, w.key)
+		have := find(i, w.Key)
 		if have != nil {
 			have.kept = true
 		}
 		if have == nil || have.class != w.class || !have.since.Equal(w.since) {
-			now = append(now, &contender[K, V]{wish: *w, subject: who})
-			changed = c.replace(changed, w.key, have, now[len(now)-1])
+			now = append(now, &contender[K, V]{Wish: *w, Subject: who})
+			changed = c.replace(changed, w.Key, have, now[len(now)-1])
 			continue
 		}
-		if c.byKey[w.key][0] == have {
+		if c.byKey[w.Key][0] == have {
 			c.count(have, -1)
-			have.value = w.value
+			have.Value = w.Value
 			c.count(have, +1)
-			changed = append(changed, w.key)
+			changed = append(changed, w.Key)
 		}
-		have.value, have.subject.UID = w.value, who.UID
+		have.Value, have.Subject.UID = w.Value, who.UID
 		now = append(now, have)
 	}
 	for _, have := range old {
 		if !have.kept {
-			changed = c.replace(changed, have.key, have, nil)
+			changed = c.replace(changed, have.Key, have, nil)
 		}
 		have.kept = false
 	}
@@ -116,13 +116,13 @@ func (c *contest[K, V]) set(who subject, list []wish[K, V]) []K {
 func finder[K comparable, V any](list []*contender[K, V]) func(i int, key K) *contender[K, V] {
 	var index map[K]*contender[K, V]
 	return func(i int, key K) *contender[K, V] {
-		if i < len(list) && list[i].key == key {
+		if i < len(list) && list[i].Key == key {
 			return list[i]
 		}
 		if index == nil {
 			index = make(map[K]*contender[K, V], len(list))
 			for _, c := range list {
-				index[c.key] = c
+				index[c.Key] = c
 			}
 		}
 		return index[key]
@@ -131,7 +131,7 @@ func finder[K comparable, V any](list []*contender[K, V]) func(i int, key K) *co
 
 // replace takes one contender for a key out and puts another in; nil is none. It
 // appends the key to changed if that concerns the owner.
-func (c *contest[K, V]) replace(changed []K, key K, out, in *contender[K, V]) []K {
+func (c *Contest[K, V]) replace(changed []K, key K, out, in *contender[K, V]) []K {
 	all := c.byKey[key]
 	var before, after *contender[K, V]
 	if len(all) > 0 {
@@ -157,49 +157,49 @@ func (c *contest[K, V]) replace(changed []K, key K, out, in *contender[K, V]) []
 	c.count(before, -1)
 	c.count(after, +1)
 	for _, rival := range all {
-		c.stale[rival.subject.NamespacedName] = struct{}{}
+		c.stale[rival.Subject.NamespacedName] = struct{}{}
 	}
 	return append(changed, key)
 }
 
-func (c *contest[K, V]) count(owner *contender[K, V], n int) {
+func (c *Contest[K, V]) count(owner *contender[K, V], n int) {
 	if owner != nil && c.weigh != nil {
-		c.total += n * c.weigh(owner.value)
+		c.Total += n * c.weigh(owner.Value)
 	}
 }
 
-// owner returns who has a key, or nil.
-func (c *contest[K, V]) owner(key K) *contender[K, V] {
+// Owner returns who has a key, or nil.
+func (c *Contest[K, V]) Owner(key K) *contender[K, V] {
 	if all := c.byKey[key]; len(all) > 0 {
 		return all[0]
 	}
 	return nil
 }
 
-// of returns what an object asks for.
-func (c *contest[K, V]) of(name types.NamespacedName) []*contender[K, V] { return c.bySubject[name] }
+// Of returns what an object asks for.
+func (c *Contest[K, V]) Of(name types.NamespacedName) []*contender[K, V] { return c.bySubject[name] }
 
-// keys returns all keys that somebody asks for, in any order.
-func (c *contest[K, V]) keys() iter.Seq[K] { return maps.Keys(c.byKey) }
+// Keys returns all keys that somebody asks for, in any order.
+func (c *Contest[K, V]) Keys() iter.Seq[K] { return maps.Keys(c.byKey) }
 
-// size returns the number of keys that somebody asks for.
-func (c *contest[K, V]) size() int { return len(c.byKey) }
+// Size returns the number of keys that somebody asks for.
+func (c *Contest[K, V]) Size() int { return len(c.byKey) }
 
-// markStale makes takeStale return an object.
-func (c *contest[K, V]) markStale(name types.NamespacedName) { c.stale[name] = struct{}{} }
+// MarkStale makes takeStale return an object.
+func (c *Contest[K, V]) MarkStale(name types.NamespacedName) { c.stale[name] = struct{}{} }
 
 // lost calls f for each key that an object asks for and does not get.
-func (c *contest[K, V]) lost(name types.NamespacedName, f func(mine, owner *contender[K, V])) {
+func (c *Contest[K, V]) lost(name types.NamespacedName, f func(mine, owner *contender[K, V])) {
 	for _, mine := range c.bySubject[name] {
-		if owner := c.byKey[mine.key][0]; owner != mine {
+		if owner := c.byKey[mine.Key][0]; owner != mine {
 			f(mine, owner)
 		}
 	}
 }
 
-// takeStale returns the objects that may have won or lost a key since it was
+// TakeStale returns the objects that may have won or lost a key since it was
 // last called, sorted.
-func (c *contest[K, V]) takeStale() []types.NamespacedName {
+func (c *Contest[K, V]) TakeStale() []types.NamespacedName {
 	if len(c.stale) == 0 {
 		return nil
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"net/netip"
@@ -24,8 +24,8 @@ func (c *Config) OverlaySelf(n *objects.Node) overlay.Node {
 	return out
 }
 
-// peer returns another node as peers reach it.
-func (c *Config) peer(n *objects.Node) overlay.Node {
+// Peer returns another node as peers reach it.
+func (c *Config) Peer(n *objects.Node) overlay.Node {
 	out := c.OverlaySelf(n)
 	out.Underlay = c.underlay(n)
 	return out
@@ -80,10 +80,10 @@ func tunnelGuard(cfg *Config, node *objects.Node, own []netip.Addr) nat.Tunnels 
 	return out
 }
 
-// nodeAddrs returns the addresses of all nodes, where the table needs them. Tunnel
+// NodeAddrs returns the addresses of all nodes, where the table needs them. Tunnel
 // packets may come from any address of a node: a NAT in front of it may translate
 // what it sends to its ExternalIP.
-func nodeAddrs(cfg *Config, nodes []*objects.Node, own []netip.Addr) []netip.Addr {
+func NodeAddrs(cfg *Config, nodes []*objects.Node, own []netip.Addr) []netip.Addr {
 	var out []netip.Addr
 	if cfg.tunnels() {
 		out = append(out, own...)

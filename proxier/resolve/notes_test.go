@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ func TestRemarks(t *testing.T) {
 	svc := proxiertest.WebService()
 	svc.InternalLocal, svc.ExternalLocal = true, true
 	self := &Self{Name: "node-a", Zone: "z1", Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
-	r := newNotes()
+	r := NewNotes()
 	for _, step := range []struct {
 		name   string
 		change func()
@@ -36,13 +36,13 @@ func TestRemarks(t *testing.T) {
 			step.change()
 		}
 		list := proxiertest.SlicesOf(t, step.eps)
-		problems := r.set(svc.Key, svc, resolve(svc, list, self), list, &clusterFacts{self: *self})
-		got := fmt.Sprintf("internal %d external %d %v %v", r.internal, r.external, r.fallbacks, problems)
+		problems := r.Set(svc.Key, svc, Resolve(svc, list, self), list, &ClusterFacts{Self: *self})
+		got := fmt.Sprintf("internal %d external %d %v %v", r.Internal, r.External, r.Fallbacks, problems)
 		if got != step.want {
 			t.Errorf("%s: %s, want %s", step.name, got, step.want)
 		}
 	}
-	problems := r.set(svc.Key, nil, nil, nil, &clusterFacts{self: *self})
+	problems := r.Set(svc.Key, nil, nil, nil, &ClusterFacts{Self: *self})
 	if len(r.byService)+len(r.users) != 0 || len(problems) != 0 {
 		t.Errorf("a Service that is gone left %+v", r.byService)
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"fmt"
@@ -15,23 +15,23 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// notes keeps what people want to know of Services beyond their frontends:
+// Notes keeps what people want to know of Services beyond their frontends:
 // for logs and metrics only. Most Services have none.
-type notes struct {
+type Notes struct {
 	byService   map[types.NamespacedName]note
-	internal    int                    // Services with note.internal
-	external    int                    // Services with note.external
-	fallbacks   map[fallbackReason]int // Services
+	Internal    int                    // Services with note.internal
+	External    int                    // Services with note.external
+	Fallbacks   map[FallbackReason]int // Services
 	hintChanges []hintChange           // of topology, not logged yet
 	// users are the Services that have an address from a load balancer or a user.
 	users map[netip.Addr]map[types.NamespacedName]struct{}
 }
 
-// clusterFacts is what the notes on a Service depend on, besides the Service.
-type clusterFacts struct {
-	self   Self
-	zones  map[string]struct{}   // that nodes are in
-	others map[netip.Addr]string // addresses of other nodes, and their names
+// ClusterFacts is what the notes on a Service depend on, besides the Service.
+type ClusterFacts struct {
+	Self   Self
+	Zones  map[string]struct{}   // that nodes are in
+	Others map[netip.Addr]string // addresses of other nodes, and their names
 }
 
 // note is about one Service.
@@ -39,32 +39,32 @@ type note struct {
 	// internal and external are set when there are endpoints, but none on this
 	// node as the policy Local would have it.
 	internal, external bool
-	fallback           fallback     // why topology hints were not followed
+	fallback           Fallback     // why topology hints were not followed
 	addrs              []netip.Addr // that a load balancer or a user gave it
 }
 
 // turn is a Service whose hints are followed no more, again, or for another
 // reason.
 type hintChange struct {
-	service types.NamespacedName
-	why     fallback
+	Service types.NamespacedName
+	Why     Fallback
 }
 
-func newNotes() *notes {
-	return &notes{byService: map[types.NamespacedName]note{}, fallbacks: map[fallbackReason]int{}, users: map[netip.Addr]map[types.NamespacedName]struct{}{}}
+func NewNotes() *Notes {
+	return &Notes{byService: map[types.NamespacedName]note{}, Fallbacks: map[FallbackReason]int{}, users: map[netip.Addr]map[types.NamespacedName]struct{}{}}
 }
 
 // maxHintChanges bounds what waits to be logged.
 const maxHintChanges = 1 << 12
 
-// set replaces the note on a Service, nil for one that is gone, and returns
+// Set replaces the note on a Service, nil for one that is gone, and returns
 // what is wrong with its addresses and the hints of its slices.
-func (r *notes) set(key types.NamespacedName, svc *objects.Service, list []claim, from []*objects.Slice, facts *clusterFacts) []objects.Problem {
+func (r *Notes) Set(key types.NamespacedName, svc *objects.Service, list []Claim, from []*objects.Slice, facts *ClusterFacts) []objects.Problem {
 	old := r.byService[key]
 	now := noteOn(list)
 	r.count(&old, -1)
 	r.count(&now, +1)
-	if old.fallback.fallbackReason != now.fallback.fallbackReason && len(list) > 0 && len(r.hintChanges) < maxHintChanges {
+	if old.fallback.FallbackReason != now.fallback.FallbackReason && len(list) > 0 && len(r.hintChanges) < maxHintChanges {
 		r.hintChanges = append(r.hintChanges, hintChange{key, now.fallback})
 	}
 	for _, ip := range old.addrs {
@@ -87,12 +87,12 @@ func (r *notes) set(key types.NamespacedName, svc *objects.Service, list []claim
 	if len(list) == 0 {
 		return nil
 	}
-	return append(onNodes(svc, list, facts), strangeHints(from, facts.zones)...)
+	return append(onNodes(svc, list, facts), strangeHints(from, facts.Zones)...)
 }
 
-// usersOf returns the Services that have an address from a load balancer or a
+// UsersOf returns the Services that have an address from a load balancer or a
 // user for which nodes differ.
-func (r *notes) usersOf(was, is map[netip.Addr]string) []types.NamespacedName {
+func (r *Notes) UsersOf(was, is map[netip.Addr]string) []types.NamespacedName {
 	var out []types.NamespacedName
 	for ip, users := range r.users {
 		if was[ip] != is[ip] {
@@ -103,7 +103,7 @@ func (r *notes) usersOf(was, is map[netip.Addr]string) []types.NamespacedName {
 }
 
 // onNodes reports addresses that belong to nodes.
-func onNodes(svc *objects.Service, list []claim, facts *clusterFacts) []objects.Problem {
+func onNodes(svc *objects.Service, list []Claim, facts *ClusterFacts) []objects.Problem {
 	var out []objects.Problem
 	put := func(field, format string, args ...any) {
 		out = objects.AppendNew(out, objects.Problem{Kind: objects.KindService, Name: svc.Key.String(), UID: svc.UID, Field: field, Text: fmt.Sprintf(format, args...)})
@@ -113,44 +113,44 @@ func onNodes(svc *objects.Service, list []claim, facts *clusterFacts) []objects.
 		if c.use != useLoadBalancer && c.use != useExternalIP {
 			continue
 		}
-		if slices.Contains(facts.self.Addrs, c.key.IP) {
-			put(c.field, "%s is an address of this node: the port of the node itself is out of reach", c.key)
+		if slices.Contains(facts.Self.Addrs, c.key.IP) {
+			put(c.Field, "%s is an address of this node: the port of the node itself is out of reach", c.key)
 		}
-		if node, ok := facts.others[c.key.IP]; ok {
-			put(c.field, "%s is an address of Node %s, whose own ports of these numbers are out of reach", c.key.IP, node)
+		if node, ok := facts.Others[c.key.IP]; ok {
+			put(c.Field, "%s is an address of Node %s, whose own ports of these numbers are out of reach", c.key.IP, node)
 		}
 	}
 	return out
 }
 
 func (m *note) empty() bool {
-	return !m.internal && !m.external && m.fallback == (fallback{}) && len(m.addrs) == 0
+	return !m.internal && !m.external && m.fallback == (Fallback{}) && len(m.addrs) == 0
 }
 
-func (r *notes) count(m *note, n int) {
+func (r *Notes) count(m *note, n int) {
 	if m.internal {
-		r.internal += n
+		r.Internal += n
 	}
 	if m.external {
-		r.external += n
+		r.External += n
 	}
-	why := m.fallback.fallbackReason
-	if why == (fallbackReason{}) {
+	why := m.fallback.FallbackReason
+	if why == (FallbackReason{}) {
 		return
 	}
-	if r.fallbacks[why] += n; r.fallbacks[why] == 0 {
-		delete(r.fallbacks, why)
+	if r.Fallbacks[why] += n; r.Fallbacks[why] == 0 {
+		delete(r.Fallbacks, why)
 	}
 }
 
 // noteOn looks at the frontends of a Service.
-func noteOn(list []claim) note {
+func noteOn(list []Claim) note {
 	var m note
 	for i := range list {
 		c := &list[i]
-		m.internal = m.internal || c.frontend.Policy == nat.Drop
-		m.external = m.external || c.frontend.Policy == nat.Local && len(c.frontend.LocalBackends) == 0
-		if m.fallback == (fallback{}) {
+		m.internal = m.internal || c.Frontend.Policy == nat.Drop
+		m.external = m.external || c.Frontend.Policy == nat.Local && len(c.Frontend.LocalBackends) == 0
+		if m.fallback == (Fallback{}) {
 			m.fallback = c.fallback
 		}
 		if c.use == useLoadBalancer || c.use == useExternalIP {
@@ -162,8 +162,8 @@ func noteOn(list []claim) note {
 	return m
 }
 
-// takeHintChanges returns what is to be logged about topology.
-func (r *notes) takeHintChanges() []hintChange {
+// TakeHintChanges returns what is to be logged about topology.
+func (r *Notes) TakeHintChanges() []hintChange {
 	out := r.hintChanges
 	r.hintChanges = nil
 	return out

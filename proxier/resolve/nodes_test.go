@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"testing"
@@ -43,11 +43,11 @@ func TestFlannelCompat(t *testing.T) {
 		if diff := cmp.Diff(tt.self, cfg.OverlaySelf(tt.node), proxiertest.Values); diff != "" {
 			t.Errorf("%s: this node (-want +got):\n%s", tt.name, diff)
 		}
-		if diff := cmp.Diff(tt.peer, cfg.peer(tt.node), proxiertest.Values); diff != "" {
+		if diff := cmp.Diff(tt.peer, cfg.Peer(tt.node), proxiertest.Values); diff != "" {
 			t.Errorf("%s: peer (-want +got):\n%s", tt.name, diff)
 		}
 		// The guard lets them in.
-		if diff := cmp.Diff(tt.peer.Underlay, nodeAddrs(&cfg, []*objects.Node{tt.node}, nil), proxiertest.Values); diff != "" {
+		if diff := cmp.Diff(tt.peer.Underlay, NodeAddrs(&cfg, []*objects.Node{tt.node}, nil), proxiertest.Values); diff != "" {
 			t.Errorf("%s: addresses of nodes (-want +got):\n%s", tt.name, diff)
 		}
 	}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"fmt"
@@ -24,10 +24,10 @@ var policyNames = map[nat.TrafficPolicy]string{
 
 // describe prints claims, one a line. A backend on this node has a star; those
 // that clients from outside reach under a Local policy stand behind "outside".
-func describe(list []claim) []string {
+func describe(list []Claim) []string {
 	var out []string
 	for _, c := range list {
-		f := c.frontend
+		f := c.Frontend
 		s := fmt.Sprint(c.key, " ", policyNames[f.Policy])
 		for _, b := range f.Backends {
 			s += " " + b.String()
@@ -87,7 +87,7 @@ func TestResolvePolicies(t *testing.T) {
 				"10.96.0.10:80/tcp " + tt.cluster + " exclusive", "0.0.0.0:30080/tcp " + tt.outside,
 				"203.0.113.1:80/tcp " + tt.outside, "198.51.100.1:80/tcp " + tt.outside,
 			}
-			got := describe(resolve(svc, proxiertest.SlicesOf(t, tt.eps), &Self{Name: "node-a"}))
+			got := describe(Resolve(svc, proxiertest.SlicesOf(t, tt.eps), &Self{Name: "node-a"}))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -121,7 +121,7 @@ func TestResolveSources(t *testing.T) {
 				self.Addrs = []netip.Addr{netip.MustParseAddr(tt.self)}
 			}
 			var got []string
-			for _, line := range describe(resolve(svc, proxiertest.SlicesOf(t, "a1"), self)) {
+			for _, line := range describe(Resolve(svc, proxiertest.SlicesOf(t, "a1"), self)) {
 				if addr, from, ok := strings.Cut(line, " from "); ok {
 					got = append(got, strings.Fields(addr)[0]+" "+from)
 				}
@@ -154,7 +154,7 @@ func TestResolveFamilies(t *testing.T) {
 		"203.0.113.1:53/udp reject sticky 3h0m0s",
 		"198.51.100.1:53/udp reject sticky 3h0m0s",
 	}
-	if diff := cmp.Diff(single, describe(resolve(svc, list, &Self{Name: "node-a"}))); diff != "" {
+	if diff := cmp.Diff(single, describe(Resolve(svc, list, &Self{Name: "node-a"}))); diff != "" {
 		t.Errorf("IPv4 (-want +got):\n%s", diff)
 	}
 	svc.ClusterIPs = []netip.Addr{netip.MustParseAddr("fd00:10:96::a")}
@@ -165,7 +165,7 @@ func TestResolveFamilies(t *testing.T) {
 		"[fd00:10:96::a]:53/udp internal [fd00:10:244::1]:5353 exclusive sticky 3h0m0s",
 		"[2001:db8::1]:53/udp external [fd00:10:244::1]:5353 sticky 3h0m0s",
 	}
-	if diff := cmp.Diff(want, describe(resolve(svc, list, &Self{Name: "node-a"}))); diff != "" {
+	if diff := cmp.Diff(want, describe(Resolve(svc, list, &Self{Name: "node-a"}))); diff != "" {
 		t.Errorf("IPv6 (-want +got):\n%s", diff)
 	}
 }
@@ -177,7 +177,7 @@ func TestResolveNothing(t *testing.T) {
 	portless := proxiertest.WebService()
 	portless.Ports = nil
 	for name, svc := range map[string]*objects.Service{"no Service": nil, "headless": headless, "no ports": portless} {
-		if got := resolve(svc, proxiertest.SlicesOf(t, "a1"), &Self{}); len(got) != 0 {
+		if got := Resolve(svc, proxiertest.SlicesOf(t, "a1"), &Self{}); len(got) != 0 {
 			t.Errorf("%s: %v, want nothing", name, describe(got))
 		}
 	}
@@ -190,7 +190,7 @@ func TestResolveOnce(t *testing.T) {
 	want := []string{
 		"10.96.0.10:80/tcp reject exclusive", "0.0.0.0:30080/tcp reject", "203.0.113.1:80/tcp reject",
 	}
-	if diff := cmp.Diff(want, describe(resolve(svc, nil, &Self{}))); diff != "" {
+	if diff := cmp.Diff(want, describe(Resolve(svc, nil, &Self{}))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -201,8 +201,8 @@ func TestResolveIsPure(t *testing.T) {
 	svc.ExternalLocal, svc.Restricted = true, true
 	svc.SourceRanges = proxiertest.MustPrefixes("192.0.2.0/24")
 	self.Addrs = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
-	first := describe(resolve(svc, list, self))
-	if diff := cmp.Diff(first, describe(resolve(svc, list, self))); diff != "" {
+	first := describe(Resolve(svc, list, self))
+	if diff := cmp.Diff(first, describe(Resolve(svc, list, self))); diff != "" {
 		t.Errorf("second call differs (-first +second):\n%s", diff)
 	}
 }
@@ -210,11 +210,11 @@ func TestResolveIsPure(t *testing.T) {
 func TestOwner(t *testing.T) {
 	svc := proxiertest.WebService()
 	svc.Ports = []objects.ServicePort{{Proto: inet.TCP, Port: 80}}
-	if got := resolve(svc, nil, &Self{})[0].frontend.Owner; got != "default/web" {
+	if got := Resolve(svc, nil, &Self{})[0].Frontend.Owner; got != "default/web" {
 		t.Errorf("owner of an unnamed port: %q, want default/web", got)
 	}
 	svc.Ports[0].Name = "http"
-	if got := resolve(svc, nil, &Self{})[0].frontend.Owner; got != "default/web:http" {
+	if got := Resolve(svc, nil, &Self{})[0].Frontend.Owner; got != "default/web:http" {
 		t.Errorf("owner: %q, want default/web:http", got)
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"fmt"
@@ -12,34 +12,34 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// cluster is what the settings depend on, besides the configuration.
-type cluster struct {
-	node  *objects.Node   // this one; nil while it is not known
-	nodes []*objects.Node // all
-	cidrs []*objects.ServiceCIDR
-	keep  []netip.Prefix // see Tx.SetNonMasquerade
-	own   []netip.Addr   // see Tx.SetTunnelAddrs
+// Cluster is what the settings depend on, besides the configuration.
+type Cluster struct {
+	Node  *objects.Node   // this one; nil while it is not known
+	Nodes []*objects.Node // all
+	Cidrs []*objects.ServiceCIDR
+	Keep  []netip.Prefix // see Tx.SetNonMasquerade
+	Own   []netip.Addr   // see Tx.SetTunnelAddrs
 }
 
-// settingsOf returns what does not belong to one Service: a pure function.
-func settingsOf(cfg *Config, in *cluster) (nat.Settings, []objects.Problem) {
+// SettingsOf returns what does not belong to one Service: a pure function.
+func SettingsOf(cfg *Config, in *Cluster) (nat.Settings, []objects.Problem) {
 	s := nat.Settings{
 		MasqueradeMark: cfg.MasqueradeMark, MasqueradeAll: cfg.MasqueradeAll, KeepInvalid: cfg.KeepInvalid,
 		Cluster: clusterOf(cfg, in), BackendCounters: cfg.BackendCounters,
 		Loopback: cfg.Loopback, CheckedInterfaces: cfg.CheckedInterfaces,
 	}
 	unknown := objects.NewReport(objects.KindNode, cfg.NodeName)
-	s.Pods = detector(cfg, in.node, unknown)
-	s.NodePortAddrs = nodePortAddrs(cfg, in.node, unknown)
+	s.Pods = detector(cfg, in.Node, unknown)
+	s.NodePortAddrs = nodePortAddrs(cfg, in.Node, unknown)
 	s.Egress = egress(cfg, in, unknown)
-	s.Tunnels = tunnelGuard(cfg, in.node, in.own)
-	for _, c := range in.cidrs {
+	s.Tunnels = tunnelGuard(cfg, in.Node, in.Own)
+	for _, c := range in.Cidrs {
 		s.ServiceCIDRs = append(s.ServiceCIDRs, c.CIDRs...)
 	}
-	if len(in.cidrs) == 0 {
+	if len(in.Cidrs) == 0 {
 		s.ServiceCIDRs = cfg.ServiceCIDRs
 	}
-	return s, append(unknown.Problems, overlaps(s.Cluster, in.cidrs)...)
+	return s, append(unknown.Problems, overlaps(s.Cluster, in.Cidrs)...)
 }
 
 // overlaps reports ServiceCIDRs in which there are pods, too: nobody can tell a
@@ -59,26 +59,26 @@ func overlaps(cluster []netip.Prefix, cidrs []*objects.ServiceCIDR) []objects.Pr
 
 // clusterOf returns where all pods are: what the configuration says, or the pod
 // CIDRs of all nodes where it says nothing and somebody asks.
-func clusterOf(cfg *Config, in *cluster) []netip.Prefix {
+func clusterOf(cfg *Config, in *Cluster) []netip.Prefix {
 	if len(cfg.ClusterCIDRs) > 0 || !cfg.Masquerade && !cfg.tunnels() {
 		return cfg.ClusterCIDRs
 	}
 	var out []netip.Prefix
-	for _, n := range in.nodes {
+	for _, n := range in.Nodes {
 		out = append(out, n.PodCIDRs...)
 	}
 	return out
 }
 
-func egress(cfg *Config, in *cluster, r *objects.Report) nat.Egress {
+func egress(cfg *Config, in *Cluster, r *objects.Report) nat.Egress {
 	switch {
 	case !cfg.Masquerade:
 		return nat.Egress{}
-	case in.node == nil || len(in.node.PodCIDRs) == 0:
+	case in.Node == nil || len(in.Node.PodCIDRs) == 0:
 		r.Add("spec.podCIDRs", "are not known, so nothing that pods send out of the cluster is masqueraded (--ip-masq)")
 		return nat.Egress{}
 	}
-	return nat.Egress{Sources: in.node.PodCIDRs, Keep: in.keep, KeepNodes: cfg.KeepNodes}
+	return nat.Egress{Sources: in.Node.PodCIDRs, Keep: in.Keep, KeepNodes: cfg.KeepNodes}
 }
 
 func detector(cfg *Config, node *objects.Node, r *objects.Report) nat.PodMatch {
@@ -160,7 +160,7 @@ func primaryAddrs(configured netip.Addr, node *objects.Node) []netip.Addr {
 	return out
 }
 
-func selfOf(cfg *Config, node *objects.Node) Self {
+func SelfOf(cfg *Config, node *objects.Node) Self {
 	self := Self{Name: cfg.NodeName}
 	if node != nil {
 		self.Zone, self.Addrs = node.Zone, node.Addresses
@@ -170,7 +170,7 @@ func selfOf(cfg *Config, node *objects.Node) Self {
 
 // addrsOf returns the addresses of nodes but for one; of two that claim the same
 // the first has it.
-func otherNodeAddrs(nodes []*objects.Node, except string) map[netip.Addr]string {
+func OtherNodeAddrs(nodes []*objects.Node, except string) map[netip.Addr]string {
 	out := map[netip.Addr]string{}
 	for _, n := range nodes {
 		for _, ip := range n.Addresses {

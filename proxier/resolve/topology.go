@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"fmt"
@@ -13,15 +13,15 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// fallback is why topology hints were not followed; the zero value is that they
+// Fallback is why topology hints were not followed; the zero value is that they
 // were, or that there are none.
-type fallback struct {
-	fallbackReason
-	endpoint netip.AddrPort // the first that has no hint, where that is the reason
+type Fallback struct {
+	FallbackReason
+	Endpoint netip.AddrPort // the first that has no hint, where that is the reason
 }
 
-// fallbackReason is what fallbacks are counted by.
-type fallbackReason struct{ level, reason string }
+// FallbackReason is what fallbacks are counted by.
+type FallbackReason struct{ Level, Reason string }
 
 // Levels of hints.
 const (
@@ -36,13 +36,13 @@ const (
 	reasonNoZone  = "this node has no zone label"
 )
 
-func (f fallback) String() string {
-	if f == (fallback{}) {
+func (f Fallback) String() string {
+	if f == (Fallback{}) {
 		return ""
 	}
-	s := f.level + ": " + f.reason
-	if f.endpoint.IsValid() {
-		s += ": " + f.endpoint.String()
+	s := f.Level + ": " + f.Reason
+	if f.Endpoint.IsValid() {
+		s += ": " + f.Endpoint.String()
 	}
 	return s
 }
@@ -52,7 +52,7 @@ func (f fallback) String() string {
 // when every endpoint has them, so that they can be introduced gradually. The
 // fallback is about the last level that has hints but was of no use: with it
 // the endpoints returned are those of a wider level.
-func byTopology(ready []target, self *Self) (out []target, why fallback) {
+func byTopology(ready []target, self *Self) (out []target, why Fallback) {
 	levels := []struct {
 		name  string
 		hints func(*target) []string
@@ -81,11 +81,11 @@ func byTopology(ready []target, self *Self) (out []target, why fallback) {
 		switch {
 		case hinted == 0:
 		case bare.IsValid():
-			why = fallback{fallbackReason{l.name, reasonNoHint}, bare}
+			why = Fallback{FallbackReason{l.name, reasonNoHint}, bare}
 		case l.self == "":
-			why = fallback{fallbackReason: fallbackReason{l.name, reasonNoZone}}
+			why = Fallback{FallbackReason: FallbackReason{l.name, reasonNoZone}}
 		case len(ours) == 0:
-			why = fallback{fallbackReason: fallbackReason{l.name, reasonNotHere}}
+			why = Fallback{FallbackReason: FallbackReason{l.name, reasonNotHere}}
 		default:
 			return ours, why
 		}
@@ -120,8 +120,8 @@ func strangeHints(from []*objects.Slice, zones map[string]struct{}) []objects.Pr
 	return out
 }
 
-// zonesOf returns the zones of all nodes.
-func zonesOf(nodes []*objects.Node) map[string]struct{} {
+// ZonesOf returns the zones of all nodes.
+func ZonesOf(nodes []*objects.Node) map[string]struct{} {
 	out := map[string]struct{}{}
 	for _, n := range nodes {
 		if n.Zone != "" {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"fmt"
@@ -13,22 +13,22 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// healthWish is what a Service asks for; nil and one without a port ask for
+// HealthWish is what a Service asks for; nil and one without a port ask for
 // nothing.
-func healthWish(svc *objects.Service, from []*objects.Slice, self *Self) []wish[uint16, int] {
+func HealthWish(svc *objects.Service, from []*objects.Slice, self *Self) []Wish[uint16, int] {
 	if svc == nil || svc.HealthCheckNodePort == 0 {
 		return nil
 	}
-	return []wish[uint16, int]{{rank{since: svc.Created}, svc.HealthCheckNodePort, localReady(from, self)}}
+	return []Wish[uint16, int]{{rank{since: svc.Created}, svc.HealthCheckNodePort, localReady(from, self)}}
 }
 
-// lostHealthPorts reports that a Service does not have its port.
-func lostHealthPorts(h *contest[uint16, int], svc types.NamespacedName) []objects.Problem {
+// LostHealthPorts reports that a Service does not have its port.
+func LostHealthPorts(h *Contest[uint16, int], svc types.NamespacedName) []objects.Problem {
 	var out []objects.Problem
 	h.lost(svc, func(mine, owner *contender[uint16, int]) {
 		out = append(out, objects.Problem{
-			Kind: objects.KindService, Name: svc.String(), UID: mine.subject.UID, Field: objects.FieldHealthPort,
-			Text: fmt.Sprintf("port %d belongs to Service %s, %s", mine.key, owner.subject, why(owner.rank, mine.rank)),
+			Kind: objects.KindService, Name: svc.String(), UID: mine.Subject.UID, Field: objects.FieldHealthPort,
+			Text: fmt.Sprintf("port %d belongs to Service %s, %s", mine.Key, owner.Subject, why(owner.rank, mine.rank)),
 		})
 	})
 	return out
@@ -61,9 +61,9 @@ func localReady(list []*objects.Slice, self *Self) int {
 	return max(n[0], n[1])
 }
 
-// healthAddrs returns where health is asked for: where NodePorts are served,
+// HealthAddrs returns where health is asked for: where NodePorts are served,
 // and with "primary" on loopback addresses, too, as by kube-proxy.
-func healthAddrs(cfg *Config, nodePorts []netip.Prefix) []netip.Prefix {
+func HealthAddrs(cfg *Config, nodePorts []netip.Prefix) []netip.Prefix {
 	out := slices.Clone(nodePorts)
 	if slices.Contains(cfg.NodePortAddresses, NodePortPrimary) {
 		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 32), netip.PrefixFrom(netip.IPv6Loopback(), 128))

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"net/netip"
@@ -44,7 +44,7 @@ func TestHealthAddrs(t *testing.T) {
 		{[]string{"192.0.2.0/24"}, nodePorts},
 		{[]string{"192.0.2.0/24", NodePortPrimary}, proxiertest.MustPrefixes("192.0.2.1/32", "::/0", "127.0.0.1/32", "::1/128")},
 	} {
-		got := healthAddrs(&Config{NodePortAddresses: tt.cfg}, nodePorts)
+		got := HealthAddrs(&Config{NodePortAddresses: tt.cfg}, nodePorts)
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("healthAddrs(%v) = %v, want %v", tt.cfg, got, tt.want)
 		}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"net/netip"
@@ -21,16 +21,16 @@ type Self struct {
 	Addrs []netip.Addr // addresses of the Node object
 }
 
-// claim is a Service's wish for one frontend.
-type claim struct {
+// Claim is a Service's wish for one frontend.
+type Claim struct {
 	key      inet.Addr
-	frontend nat.Frontend
-	field    string // where the Service says so
+	Frontend nat.Frontend
+	Field    string // where the Service says so
 	use      use
-	fallback fallback // why topology hints were not followed, where there are any
-	// serving are the endpoints that may answer flows, existing all endpoints,
+	fallback Fallback // why topology hints were not followed, where there are any
+	// Serving are the endpoints that may answer flows, existing all endpoints,
 	// whatever their conditions. Both are sorted.
-	serving, existing []netip.AddrPort
+	Serving, Existing []netip.AddrPort
 }
 
 // use orders claims to one address by what it is to the Service: an address
@@ -44,13 +44,13 @@ const (
 	useExternalIP
 )
 
-// resolve returns all frontends of a Service on this node: a pure function of
+// Resolve returns all frontends of a Service on this node: a pure function of
 // the Service, its slices and the node. No frontend is claimed twice.
-func resolve(svc *objects.Service, slices []*objects.Slice, self *Self) []claim {
+func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self) []Claim {
 	if svc == nil {
 		return nil
 	}
-	var out []claim
+	var out []Claim
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
 		for _, v6 := range []bool{false, true} {
@@ -63,9 +63,9 @@ func resolve(svc *objects.Service, slices []*objects.Slice, self *Self) []claim 
 }
 
 // dedup keeps the first of several claims of one Service to one address.
-func dedup(in []claim) []claim {
+func dedup(in []Claim) []Claim {
 	seen := make(map[inet.Addr]struct{}, len(in))
-	return slices.DeleteFunc(in, func(c claim) bool {
+	return slices.DeleteFunc(in, func(c Claim) bool {
 		_, twice := seen[c.key]
 		seen[c.key] = struct{}{}
 		return twice
@@ -81,8 +81,8 @@ type builder struct {
 	choice choice
 }
 
-func (b *builder) claims() []claim {
-	var out []claim
+func (b *builder) claims() []Claim {
+	var out []Claim
 	ours := func(ip netip.Addr) bool { return ip.Is6() == b.v6 }
 	i := slices.IndexFunc(b.svc.ClusterIPs, ours)
 	if i < 0 {
@@ -90,7 +90,7 @@ func (b *builder) claims() []claim {
 	}
 	serving, existing := b.flows()
 	put := func(ip netip.Addr, port uint16, f nat.Frontend, field string, u use) {
-		c := claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, frontend: f, field: field, use: u, serving: serving, existing: existing}
+		c := Claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, Frontend: f, Field: field, use: u, Serving: serving, Existing: existing}
 		if u != useClusterIP || !b.svc.InternalLocal {
 			c.fallback = b.choice.fallback
 		}

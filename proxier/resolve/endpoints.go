@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"net/netip"
@@ -82,7 +82,7 @@ type choice struct {
 	// any is set when some node has an endpoint that could take a connection.
 	any bool
 	// fallback says why hints, which some endpoint has, were not followed.
-	fallback fallback
+	fallback Fallback
 }
 
 // choose applies kube-proxy's rules: local and cluster fall back independently.

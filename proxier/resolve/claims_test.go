@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"fmt"
@@ -29,16 +29,16 @@ type rival struct {
 	use  use
 }
 
-func (r rival) claim(c claims) []inet.Addr {
+func (r rival) claim(c Claims) []inet.Addr {
 	fields := map[use]string{useClusterIP: "spec.clusterIPs", useNodePort: "spec.ports.nodePort", useLoadBalancer: "status.loadBalancer.ingress", useExternalIP: "spec.externalIPs"}
 	f := nat.Frontend{Owner: "default/" + r.name, Backends: make([]nat.Backend, 2)}
 	key := types.NamespacedName{Namespace: "default", Name: r.name}
-	return c.set(key, &objects.Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
-		[]claim{{key: contestedKey, frontend: f, field: fields[r.use], use: r.use}})
+	return c.Set(key, &objects.Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
+		[]Claim{{key: contestedKey, Frontend: f, Field: fields[r.use], use: r.use}})
 }
 
-func (r rival) drop(c claims) []inet.Addr {
-	return c.set(types.NamespacedName{Namespace: "default", Name: r.name}, nil, nil)
+func (r rival) drop(c Claims) []inet.Addr {
+	return c.Set(types.NamespacedName{Namespace: "default", Name: r.name}, nil, nil)
 }
 
 // TestClaims has Services come in every order and looks at who wins and what
@@ -74,7 +74,7 @@ func TestClaims(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 2))
 			for range 20 {
-				c := newClaims()
+				c := NewClaims()
 				for _, i := range random.Perm(len(tt.rivals)) {
 					tt.rivals[i].claim(c)
 				}
@@ -83,17 +83,17 @@ func TestClaims(t *testing.T) {
 					t.Fatalf("problems (-want +got):\n%s", diff)
 				}
 				for i, r := range tt.rivals {
-					if got := c.owner(contestedKey).value.frontend.Owner; got != "default/"+r.name {
+					if got := c.Owner(contestedKey).Value.Frontend.Owner; got != "default/"+r.name {
 						t.Fatalf("owner %d is %s, want %s", i, got, r.name)
 					}
-					if c.total != 2 {
-						t.Fatalf("%d backends are served, want the owner's 2", c.total)
+					if c.Total != 2 {
+						t.Fatalf("%d backends are served, want the owner's 2", c.Total)
 					}
 					if got := r.drop(c); !slices.Equal(got, []inet.Addr{contestedKey}) {
 						t.Fatalf("affected: %v", got)
 					}
 				}
-				if c.owner(contestedKey) != nil || c.total != 0 || len(c.byKey)+len(c.bySubject) > 0 {
+				if c.Owner(contestedKey) != nil || c.Total != 0 || len(c.byKey)+len(c.bySubject) > 0 {
 					t.Fatalf("something is left: %+v", c)
 				}
 			}
@@ -103,24 +103,24 @@ func TestClaims(t *testing.T) {
 
 // TestClaimsMove is a Service that gives one address up for another.
 func TestClaimsMove(t *testing.T) {
-	c := newClaims()
+	c := NewClaims()
 	svc := types.NamespacedName{Namespace: "default", Name: "web"}
-	at := func(n byte) []claim {
-		return []claim{{key: inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}), Port: 80, Proto: inet.TCP}}}
+	at := func(n byte) []Claim {
+		return []Claim{{key: inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}), Port: 80, Proto: inet.TCP}}}
 	}
-	c.set(svc, &objects.Service{Key: svc}, at(1))
-	got := fmt.Sprint(c.set(svc, &objects.Service{Key: svc}, at(2)))
+	c.Set(svc, &objects.Service{Key: svc}, at(1))
+	got := fmt.Sprint(c.Set(svc, &objects.Service{Key: svc}, at(2)))
 	if want := "[10.96.0.1:80/tcp 10.96.0.2:80/tcp]"; got != want {
 		t.Errorf("affected: %s, want %s", got, want)
 	}
-	if c.owner(at(1)[0].key) != nil {
+	if c.Owner(at(1)[0].key) != nil {
 		t.Error("the old address is still claimed")
 	}
 }
 
 // TestClaimsStale checks that a change concerns only those who win or lose by it.
 func TestClaimsStale(t *testing.T) {
-	c := newClaims()
+	c := NewClaims()
 	for i, tt := range []struct {
 		step func()
 		want string
@@ -134,16 +134,16 @@ func TestClaimsStale(t *testing.T) {
 		{func() { rival{"z", 4, useExternalIP}.drop(c) }, "[default/a default/c default/z]"},
 	} {
 		tt.step()
-		if got := fmt.Sprint(c.takeStale()); got != tt.want {
+		if got := fmt.Sprint(c.TakeStale()); got != tt.want {
 			t.Errorf("step %d: %s, want %s", i, got, tt.want)
 		}
 	}
 }
 
-func allProblems(c claims) []objects.Problem {
+func allProblems(c Claims) []objects.Problem {
 	var out []objects.Problem
 	for svc := range c.bySubject {
-		out = append(out, c.problems(svc)...)
+		out = append(out, c.Problems(svc)...)
 	}
 	return out
 }

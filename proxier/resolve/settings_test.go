@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"net/netip"
@@ -115,7 +115,7 @@ func TestSettings(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.cfg.NodeName = "node-a"
-			got, problems := settingsOf(&tt.cfg, &cluster{node: tt.node, nodes: tt.nodes, cidrs: tt.objs, keep: tt.keep})
+			got, problems := SettingsOf(&tt.cfg, &Cluster{Node: tt.node, Nodes: tt.nodes, Cidrs: tt.objs, Keep: tt.keep})
 			if diff := cmp.Diff(tt.want, got, proxiertest.Values); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)
 			}

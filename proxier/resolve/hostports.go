@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package resolve
 
 import (
 	"fmt"
@@ -14,10 +14,10 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// hostPortWishes returns the ports of the node that a Pod asks for, each once,
+// HostPortWishes returns the ports of the node that a Pod asks for, each once,
 // and what is wrong with them: a pure function of the Pod.
-func hostPortWishes(p *objects.Pod, loopback bool) ([]wish[inet.Addr, podPort], []objects.Problem) {
-	var out []wish[inet.Addr, podPort]
+func HostPortWishes(p *objects.Pod, loopback bool) ([]Wish[inet.Addr, PodPort], []objects.Problem) {
+	var out []Wish[inet.Addr, PodPort]
 	var problems []objects.Problem
 	seen := map[inet.Addr]struct{}{}
 	for i := range p.Ports {
@@ -33,7 +33,7 @@ func hostPortWishes(p *objects.Pod, loopback bool) ([]wish[inet.Addr, podPort], 
 				continue
 			}
 			seen[hp.Addr] = struct{}{}
-			out = append(out, wish[inet.Addr, podPort]{rank{since: p.Created}, hp.Addr, podPort{hp, port.Field}})
+			out = append(out, Wish[inet.Addr, PodPort]{rank{since: p.Created}, hp.Addr, PodPort{hp, port.Field}})
 		}
 		if len(served) == 0 {
 			problems = append(problems, podProblem(p, port.Field, "the Pod has no address of the family of %s", port.HostIP))
@@ -42,22 +42,8 @@ func hostPortWishes(p *objects.Pod, loopback bool) ([]wish[inet.Addr, podPort], 
 	return out, problems
 }
 
-// notServed returns why the address of a host port cannot be served, or "". Addresses
-// of other hosts are not known here; the table leaves connections to them alone.
-func notServed(ip netip.Addr, loopback bool) string {
-	switch {
-	case !ip.IsLoopback():
-		return ""
-	case ip.Is6():
-		return "is not served: Linux sends no packets from ::1 to pods"
-	case !loopback:
-		return "is not served: loopback addresses need --cni-conf-dir"
-	}
-	return ""
-}
-
-// podPort is a port of the node and where the Pod asks for it.
-type podPort struct {
+// PodPort is a port of the node and where the Pod asks for it.
+type PodPort struct {
 	nat.HostPort
 	field string
 }
@@ -96,21 +82,21 @@ func describeHostPort(a inet.Addr) string {
 	return "host port " + a.String()
 }
 
-// lostHostPorts reports the ports that a Pod asks for and does not get: another
+// LostHostPorts reports the ports that a Pod asks for and does not get: another
 // Pod has them, or a Service.
-func lostHostPorts(pod types.NamespacedName, pods *contest[inet.Addr, podPort], services claims) []objects.Problem {
+func LostHostPorts(pod types.NamespacedName, pods *Contest[inet.Addr, PodPort], services Claims) []objects.Problem {
 	var out []objects.Problem
-	pods.lost(pod, func(mine, owner *contender[inet.Addr, podPort]) {
+	pods.lost(pod, func(mine, owner *contender[inet.Addr, PodPort]) {
 		out = append(out, objects.Problem{
-			Kind: objects.KindPod, Name: pod.String(), UID: mine.subject.UID, Field: mine.value.field,
-			Text: fmt.Sprintf("%s belongs to Pod %s, %s", describeHostPort(mine.key), owner.subject, why(owner.rank, mine.rank)),
+			Kind: objects.KindPod, Name: pod.String(), UID: mine.Subject.UID, Field: mine.Value.field,
+			Text: fmt.Sprintf("%s belongs to Pod %s, %s", describeHostPort(mine.Key), owner.Subject, why(owner.rank, mine.rank)),
 		})
 	})
 	for _, mine := range pods.bySubject[pod] {
-		if svc := services.owner(mine.key); svc != nil && pods.owner(mine.key) == mine {
+		if svc := services.Owner(mine.Key); svc != nil && pods.Owner(mine.Key) == mine {
 			out = append(out, objects.Problem{
-				Kind: objects.KindPod, Name: pod.String(), UID: mine.subject.UID, Field: mine.value.field,
-				Text: fmt.Sprintf("%s is not served: Service port %s has it", describeHostPort(mine.key), svc.value.frontend.Owner),
+				Kind: objects.KindPod, Name: pod.String(), UID: mine.Subject.UID, Field: mine.Value.field,
+				Text: fmt.Sprintf("%s is not served: Service port %s has it", describeHostPort(mine.Key), svc.Value.Frontend.Owner),
 			})
 		}
 	}
