@@ -97,7 +97,7 @@ func (p *Proxier) publishProblems(log klog.Logger) {
 		log.Info("Problem is gone", "kind", problem.Kind, "name", problem.Name, "field", problem.Field)
 	}
 	p.events.Problems(fresh)
-	p.metrics.report(p.book.Counts())
+	p.metrics.Report(p.book.Counts())
 }
 
 // logHintChanges says of which Services topology hints are not followed, and why.

@@ -33,12 +33,12 @@ func (p *Proxier) commitAll(ctx context.Context) error {
 // applied records what a round did.
 func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	for _, b := range r.Batches {
-		p.metrics.committed(b.Counts())
+		p.metrics.Committed(b.Counts())
 	}
-	p.metrics.loads.Add(float64(r.Loads))
+	p.metrics.Loads.Add(float64(r.Loads))
 	p.loaded = p.loaded || r.Loads > 0
 	if r.Repaired {
-		p.metrics.repairs.Inc()
+		p.metrics.Repairs.Inc()
 		p.events.Repaired()
 	}
 	if p.clients != nil {
@@ -51,7 +51,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 		}
 	}
 	for _, c := range r.Chains {
-		p.metrics.refusals.Inc()
+		p.metrics.Refusals.Inc()
 		klog.FromContext(ctx).Error(c.Err, "Kernel refused a chain, retrying later", "chain", c.Chain)
 	}
 	for _, f := range r.Refused {
@@ -69,5 +69,5 @@ func (p *Proxier) refuse(key inet.Addr, err error) {
 	}
 	p.refused[key] = struct{}{}
 	p.book.Set(status.ByKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, []objects.Problem{problem})
-	p.metrics.refusals.Inc()
+	p.metrics.Refusals.Inc()
 }

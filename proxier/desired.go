@@ -15,6 +15,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/plan"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
@@ -168,9 +169,9 @@ func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok 
 }
 
 // wanted returns what Services ask for, in numbers.
-func (d *desired) wanted() *wanted {
-	return &wanted{
-		frontends: d.claims.Size(), backends: d.claims.Total,
-		internal: d.notes.Internal, external: d.notes.External, fallbacks: d.notes.Fallbacks,
+func (d *desired) wanted() *metrics.Wanted {
+	return &metrics.Wanted{
+		Frontends: d.claims.Size(), Backends: d.claims.Total,
+		Internal: d.notes.Internal, External: d.notes.External, Fallbacks: d.notes.Fallbacks,
 	}
 }

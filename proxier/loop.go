@@ -90,13 +90,13 @@ func (p *Proxier) sync(ctx context.Context) error {
 	err := p.commitAll(ctx)
 	p.publishProblems(klog.FromContext(ctx))
 	p.logHintChanges(klog.FromContext(ctx))
-	p.metrics.synced(start, err)
-	p.metrics.setWanted(p.desired.wanted())
+	p.metrics.Synced(start, err)
+	p.metrics.SetWanted(p.desired.wanted())
 	p.desired.health.publish(p.health, err == nil)
 	if err == nil {
 		p.tellFlows()
 		p.tellClients()
-		p.metrics.programmed(p.desired.triggers)
+		p.metrics.Programmed(p.desired.triggers)
 		p.desired.triggers = nil
 		p.store.Programmed()
 		p.behind.Store(0)

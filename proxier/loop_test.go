@@ -17,12 +17,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/component-base/metrics"
+	kmetrics "k8s.io/component-base/metrics"
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/store"
 )
@@ -103,10 +104,10 @@ type loop struct {
 
 func inLoop(t *testing.T, f func(t *testing.T, l *loop)) {
 	t.Helper()
-	inLoopWith(t, NewMetrics(func(...metrics.Registerable) {}), f)
+	inLoopWith(t, metrics.NewMetrics(func(...kmetrics.Registerable) {}), f)
 }
 
-func inLoopWith(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
+func inLoopWith(t *testing.T, m *metrics.Metrics, f func(t *testing.T, l *loop)) {
 	t.Helper()
 	inWaitingLoop(t, m, func(t *testing.T, l *loop) {
 		l.store.Delivered("somebody")
@@ -115,7 +116,7 @@ func inLoopWith(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
 }
 
 // inWaitingLoop starts a loop whose store expects somebody.
-func inWaitingLoop(t *testing.T, m *Metrics, f func(t *testing.T, l *loop)) {
+func inWaitingLoop(t *testing.T, m *metrics.Metrics, f func(t *testing.T, l *loop)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := &loop{table: &fakeTable{}, store: store.New()}
@@ -168,7 +169,7 @@ func putService(tx *store.Tx, n, endpoint byte) {
 }
 
 func TestRunWaitsForSources(t *testing.T) {
-	inWaitingLoop(t, NewMetrics(func(...metrics.Registerable) {}), func(t *testing.T, l *loop) {
+	inWaitingLoop(t, metrics.NewMetrics(func(...kmetrics.Registerable) {}), func(t *testing.T, l *loop) {
 		l.put(1, 1)
 		l.after(time.Minute)
 		if l.table.loads > 0 || len(l.table.asked) > 0 || l.Ready() {

@@ -9,15 +9,16 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/component-base/metrics"
+	kmetrics "k8s.io/component-base/metrics"
 
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/proxiertest"
 )
 
 // TestMetrics runs a Proxier on a fake kernel and scrapes it.
 func TestMetrics(t *testing.T) {
-	registry := metrics.NewKubeRegistry()
-	series := NewMetrics(registry.MustRegister)
+	registry := kmetrics.NewKubeRegistry()
+	series := metrics.NewMetrics(registry.MustRegister)
 	inLoopWith(t, series, func(t *testing.T, l *loop) {
 		l.table.say(refusing("10.96.0.9 ."))
 		l.putMany(10)

@@ -10,18 +10,19 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/component-base/metrics"
+	kmetrics "k8s.io/component-base/metrics"
 
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/proxiertest"
 )
 
 // TestChangeMetrics: what the kernel does not take stays pending, and can be
 // seen while it does.
 func TestChangeMetrics(t *testing.T) {
-	registry := metrics.NewKubeRegistry()
-	series := NewMetrics(registry.MustRegister)
+	registry := kmetrics.NewKubeRegistry()
+	series := metrics.NewMetrics(registry.MustRegister)
 	values := func(t *testing.T) string {
 		t.Helper()
 		var out []string

@@ -9,9 +9,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/component-base/metrics"
+	kmetrics "k8s.io/component-base/metrics"
 
 	"fairlead/internal/lab"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/proxiertest"
 )
 
@@ -42,8 +43,8 @@ func TestPacketBackendCounters(t *testing.T) {
 		}
 	}
 	scrape := func() map[string]float64 {
-		registry := metrics.NewKubeRegistry()
-		CountConnections(t.Context(), registry.MustRegister, b.agent.table.(Counters))
+		registry := kmetrics.NewKubeRegistry()
+		metrics.CountConnections(t.Context(), registry.MustRegister, b.agent.table.(metrics.Counters))
 		return proxiertest.Connections(t, registry)
 	}
 	if diff := cmp.Diff(want, scrape()); diff != "" {

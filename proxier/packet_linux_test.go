@@ -12,7 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/component-base/metrics"
+	kmetrics "k8s.io/component-base/metrics"
 	"k8s.io/klog/v2"
 
 	"fairlead/conntrack"
@@ -21,6 +21,7 @@ import (
 	"fairlead/internal/lab/labtest"
 	"fairlead/nat/kernel"
 	"fairlead/proxier/convert"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
 	"fairlead/proxier/resolve"
@@ -106,7 +107,7 @@ func (b *bed) start(t *testing.T, cfg resolve.Config) {
 			tx.Put(&it)
 		}
 	})
-	b.agent = New(cfg, b.store, Deps{Table: table, Flows: b.cleaner, Clients: forgetter, Metrics: NewMetrics(func(...metrics.Registerable) {})})
+	b.agent = New(cfg, b.store, Deps{Table: table, Flows: b.cleaner, Clients: forgetter, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
 	ctx, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(t.Context()), klog.Logger{}))
 	ended := make(chan error, 3)
 	go func() { ended <- b.agent.Run(ctx) }()

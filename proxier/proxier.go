@@ -12,6 +12,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/apply"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
 	"fairlead/proxier/store"
@@ -46,7 +47,7 @@ type Deps struct {
 	Overlay Overlay        // nil leaves routes alone
 	Health  Health         // nil answers no load balancer
 	Events  *status.Events // nil writes none
-	Metrics *Metrics
+	Metrics *metrics.Metrics
 }
 
 // Proxier keeps the table equal to what the objects in a Store say.
@@ -61,7 +62,7 @@ type Proxier struct {
 	overlay Overlay
 	health  Health
 	events  *status.Events
-	metrics *Metrics
+	metrics *metrics.Metrics
 
 	drifted chan struct{} // poked when somebody else changed the table
 	// loaded is set when the table was read since clients were last checked.
@@ -76,7 +77,7 @@ type Proxier struct {
 
 // New returns a Proxier that does nothing until Run.
 func New(cfg resolve.Config, store *store.Store, deps Deps) *Proxier {
-	deps.Metrics.follow(store)
+	deps.Metrics.Follow(store)
 	desired := newDesired(&cfg, store)
 	return &Proxier{
 		desired: desired, apply: apply.New(deps.Table, desired.state), store: store, book: store.Book(), table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,

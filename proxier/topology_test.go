@@ -10,10 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/component-base/metrics"
+	kmetrics "k8s.io/component-base/metrics"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
 
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
 	"fairlead/proxier/store"
@@ -22,9 +23,9 @@ import (
 // TestTopologyTold looks at what is logged, counted and reported when hints
 // come, change and go: each change once, and only for those who ask for -v=2.
 func TestTopologyTold(t *testing.T) {
-	registry := metrics.NewKubeRegistry()
+	registry := kmetrics.NewKubeRegistry()
 	w := newTestWorld(t)
-	w.p.metrics = NewMetrics(registry.MustRegister)
+	w.p.metrics = metrics.NewMetrics(registry.MustRegister)
 	key := types.NamespacedName{Namespace: "default", Name: "web"}
 	zone := "z1"
 	for _, step := range []struct {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/component-base/metrics"
+	kmetrics "k8s.io/component-base/metrics"
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/netns"
@@ -19,6 +19,7 @@ import (
 	"fairlead/nat"
 	"fairlead/nat/kernel"
 	"fairlead/nat/ruleset"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
 	"fairlead/proxier/resolve"
@@ -127,7 +128,7 @@ func (w *world) restart() {
 			tx.SetServiceCIDR(c)
 		}
 	})
-	w.p = New(w.cfg, w.store, Deps{Table: w.table, Metrics: NewMetrics(func(...metrics.Registerable) {})})
+	w.p = New(w.cfg, w.store, Deps{Table: w.table, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
 }
 
 func (w *world) close() {

@@ -23,6 +23,7 @@ import (
 	"fairlead/nat/kernel"
 	"fairlead/overlay/keeper"
 	"fairlead/proxier"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/source"
 	"fairlead/proxier/store"
@@ -36,7 +37,7 @@ type agent struct {
 	cfg      *options.Config
 	client   kubernetes.Interface // nil without an API server
 	store    *store.Store
-	metrics  *proxier.Metrics
+	metrics  *metrics.Metrics
 	table    *kernel.Table
 	cleaner  *conntrack.Cleaner
 	affinity *kernel.AffinityCleaner
@@ -79,7 +80,7 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		return nil, err
 	}
 	a := &agent{
-		cfg: cfg, client: client, store: store.New(), metrics: proxier.NewMetrics(legacyregistry.MustRegister),
+		cfg: cfg, client: client, store: store.New(), metrics: metrics.NewMetrics(legacyregistry.MustRegister),
 		cleaner: conntrack.NewCleaner(conntrack.Config{EndEstablished: cfg.EndEstablished}), affinity: kernel.NewAffinityCleaner(nil),
 	}
 	var pods node.Overlay // nil without an overlay, and so is peers
@@ -95,7 +96,7 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
 	if cfg.Proxier.BackendCounters {
-		proxier.CountConnections(ctx, legacyregistry.MustRegister, a.table)
+		metrics.CountConnections(ctx, legacyregistry.MustRegister, a.table)
 	}
 	a.health = &health{node: name, needsNode: client != nil, store: a.store, answers: a.metrics, timeout: cfg.SyncTimeout}
 	a.checks = healthcheck.New(healthcheck.Options{Healthy: a.health.keepsUp, Report: func(n healthcheck.Name, err error) { proxier.HealthCheck(a.store.Book(), n, err) }})

@@ -8,12 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/component-base/metrics"
+	kmetrics "k8s.io/component-base/metrics"
 	"k8s.io/klog/v2/ktesting"
 
 	"fairlead/cmd/fairlead/options"
 	"fairlead/conntrack"
-	"fairlead/proxier"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
 )
@@ -21,8 +21,8 @@ import (
 // TestConntrackProblem reports a full connection tracking table as a problem of the
 // node, and withdraws it.
 func TestConntrackProblem(t *testing.T) {
-	registry := metrics.NewKubeRegistry()
-	a := &agent{store: store.New(), metrics: proxier.NewMetrics(registry.MustRegister), cfg: &options.Config{Proxier: resolve.Config{NodeName: "node-a"}}}
+	registry := kmetrics.NewKubeRegistry()
+	a := &agent{store: store.New(), metrics: metrics.NewMetrics(registry.MustRegister), cfg: &options.Config{Proxier: resolve.Config{NodeName: "node-a"}}}
 	log, _ := ktesting.NewTestContext(t)
 	report := a.reportFill(log)
 	problems := func() string {

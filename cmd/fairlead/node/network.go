@@ -17,6 +17,7 @@ import (
 	"fairlead/internal/sysctl"
 	"fairlead/overlay"
 	"fairlead/proxier"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/source"
 	"fairlead/proxier/store"
@@ -32,7 +33,7 @@ type Network struct {
 	cfg     Config
 	proxy   *resolve.Config
 	store   *store.Store
-	metrics *proxier.Metrics
+	metrics *metrics.Metrics
 	overlay Overlay     // nil without an overlay
 	table   func() bool // whether the table was brought up to date once
 
@@ -43,7 +44,7 @@ type Network struct {
 // NewNetwork returns a Network that does nothing before Start. The overlay is nil
 // if proxy has none. The function table reports whether the table was brought up
 // to date once.
-func NewNetwork(cfg Config, proxy *resolve.Config, store *store.Store, metrics *proxier.Metrics, overlay Overlay, table func() bool) *Network {
+func NewNetwork(cfg Config, proxy *resolve.Config, store *store.Store, metrics *metrics.Metrics, overlay Overlay, table func() bool) *Network {
 	return &Network{
 		cfg: cfg, proxy: proxy, store: store, metrics: metrics, overlay: overlay, table: table,
 		settings: make(chan struct{}, 1),

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package metrics
 
 import (
 	"strconv"
@@ -49,8 +49,8 @@ func newChangeMetrics(register func(...metrics.Registerable)) *changeMetrics {
 	return m
 }
 
-// follow reads the series about changes from a store.
-func (m *Metrics) follow(s *store.Store) { m.changes.store.Store(s) }
+// Follow reads the series about changes from a store.
+func (m *Metrics) Follow(s *store.Store) { m.changes.store.Store(s) }
 
 // reading is a series that is read when it is asked for. It is a
 // metrics.Registerable.

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package metrics
 
 import (
 	"slices"
@@ -21,7 +21,7 @@ func TestTallyIsWhole(t *testing.T) {
 	registry := metrics.NewKubeRegistry()
 	m := NewMetrics(registry.MustRegister)
 	problems := map[string]int{objects.KindService: 500, objects.KindSlice: 500}
-	m.report(problems)
+	m.Report(problems)
 	stop := make(chan struct{})
 	var writer sync.WaitGroup
 	writer.Go(func() {
@@ -30,7 +30,7 @@ func TestTallyIsWhole(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				m.report(problems)
+				m.Report(problems)
 			}
 		}
 	})

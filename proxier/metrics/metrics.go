@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package proxier
+package metrics
 
 import (
 	"time"
@@ -20,9 +20,9 @@ type Metrics struct {
 	failures *metrics.Counter
 	ops      *metrics.CounterVec
 	commits  *metrics.Counter
-	loads    *metrics.Counter
-	refusals *metrics.Counter
-	repairs  *metrics.Counter
+	Loads    *metrics.Counter
+	Refusals *metrics.Counter
+	Repairs  *metrics.Counter
 	problems *tally
 
 	programming *metrics.Histogram
@@ -72,21 +72,21 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 			Subsystem: "fairlead", Name: "nat_commits_total",
 			Help: "Batches that the kernel committed.", StabilityLevel: metrics.ALPHA,
 		}),
-		loads: metrics.NewCounter(&metrics.CounterOpts{
+		Loads: metrics.NewCounter(&metrics.CounterOpts{
 			Subsystem: "fairlead", Name: "nat_loads_total",
 			Help: "Times the table was read back: at start, and when somebody else had changed it.", StabilityLevel: metrics.ALPHA,
 		}),
-		refusals: metrics.NewCounter(&metrics.CounterOpts{
+		Refusals: metrics.NewCounter(&metrics.CounterOpts{
 			Subsystem: "fairlead", Name: "nat_refusals_total",
 			Help: "Frontends that the kernel refused.", StabilityLevel: metrics.ALPHA,
 		}),
 		problems: newTally("fairlead_problems", "What is wrong with objects at present, by their kind.", "kind"),
-		repairs: metrics.NewCounter(&metrics.CounterOpts{
+		Repairs: metrics.NewCounter(&metrics.CounterOpts{
 			Subsystem: "fairlead", Name: "nat_repairs_total",
 			Help: "Times that what somebody else did to the table was undone.", StabilityLevel: metrics.ALPHA,
 		}),
 	}
-	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.loads, m.refusals, m.problems, m.repairs)
+	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.Loads, m.Refusals, m.problems, m.Repairs)
 	m.registerServices(register)
 	m.registerFlows(register)
 	m.registerHealth(register)
@@ -120,7 +120,7 @@ func (m *Metrics) registerServices(register func(...metrics.Registerable)) {
 	register(m.programming, m.noLocal, m.frontends, m.backends, m.fallbacks)
 }
 
-func (m *Metrics) synced(start time.Time, err error) {
+func (m *Metrics) Synced(start time.Time, err error) {
 	m.sync.Observe(time.Since(start).Seconds())
 	if err != nil {
 		m.failures.Inc()
@@ -129,43 +129,43 @@ func (m *Metrics) synced(start time.Time, err error) {
 	m.lastSync.SetToCurrentTime()
 }
 
-// committed counts a batch that the kernel took.
-func (m *Metrics) committed(adds, deletes int) {
+// Committed counts a batch that the kernel took.
+func (m *Metrics) Committed(adds, deletes int) {
 	m.commits.Inc()
 	m.ops.WithLabelValues("add").Add(float64(adds))
 	m.ops.WithLabelValues("delete").Add(float64(deletes))
 }
 
-// wanted is what Services ask for at present.
-type wanted struct {
-	frontends, backends int
-	// internal and external count the Services with a Local traffic policy that have
+// Wanted is what Services ask for at present.
+type Wanted struct {
+	Frontends, Backends int
+	// Internal and external count the Services with a Local traffic policy that have
 	// endpoints, but none on this node.
-	internal, external int
-	fallbacks          map[resolve.FallbackReason]int // Services
+	Internal, External int
+	Fallbacks          map[resolve.FallbackReason]int // Services
 }
 
-// setWanted replaces what Services ask for.
-func (m *Metrics) setWanted(w *wanted) {
-	m.frontends.Set(float64(w.frontends))
-	m.backends.Set(float64(w.backends))
-	m.noLocal.WithLabelValues("internal").Set(float64(w.internal))
-	m.noLocal.WithLabelValues("external").Set(float64(w.external))
-	fallbacks := make([]sample, 0, len(w.fallbacks))
-	for why, n := range w.fallbacks {
+// SetWanted replaces what Services ask for.
+func (m *Metrics) SetWanted(w *Wanted) {
+	m.frontends.Set(float64(w.Frontends))
+	m.backends.Set(float64(w.Backends))
+	m.noLocal.WithLabelValues("internal").Set(float64(w.Internal))
+	m.noLocal.WithLabelValues("external").Set(float64(w.External))
+	fallbacks := make([]sample, 0, len(w.Fallbacks))
+	for why, n := range w.Fallbacks {
 		fallbacks = append(fallbacks, sample{n, []string{why.Level, why.Reason}})
 	}
 	m.fallbacks.set(fallbacks)
 }
 
-// programmed measures changes that the kernel now has.
-func (m *Metrics) programmed(triggers []time.Time) {
+// Programmed measures changes that the kernel now has.
+func (m *Metrics) Programmed(triggers []time.Time) {
 	for _, at := range triggers {
 		m.programming.Observe(time.Since(at).Seconds())
 	}
 }
 
-func (m *Metrics) report(byKind map[string]int) {
+func (m *Metrics) Report(byKind map[string]int) {
 	samples := make([]sample, 0, len(byKind))
 	for kind, n := range byKind {
 		samples = append(samples, sample{n, []string{kind}})
