@@ -91,14 +91,52 @@ func rules() []rule {
 		from: []string{"proxier/..."}, tests: true, deny: []string{"fairlead/cmd/...", "fairlead/bench/..."},
 		why: "imports go from cmd to proxier",
 	}, {
+		from:  []string{"proxier/objects"},
+		deny:  []string{"fairlead/...", "k8s.io/client-go/...", "k8s.io/api/...", "os", "net"},
+		allow: []string{"fairlead/internal/flannel", "fairlead/internal/inet"},
+		why:   "proxier/objects holds the words of the proxier",
+	}, {
+		from:  []string{"proxier/convert"},
+		deny:  []string{"fairlead/...", "k8s.io/client-go/...", "os", "net"},
+		allow: []string{"fairlead/internal/flannel", "fairlead/internal/inet", "fairlead/proxier/objects"},
+		why:   "proxier/convert reads API objects and does no I/O",
+	}, {
+		from:  []string{"proxier/status"},
+		deny:  []string{"fairlead/..."},
+		allow: []string{"fairlead/proxier/objects"},
+		why:   "proxier/status keeps problems, whoever reports them",
+	}, {
+		from:  []string{"proxier/store"},
+		deny:  []string{"fairlead/...", "k8s.io/client-go/...", "os", "net"},
+		allow: []string{"fairlead/proxier/objects", "fairlead/proxier/status"},
+		why:   "proxier/store knows objects and neither the table nor the overlay",
+	}, {
+		from:  []string{"proxier/source"},
+		deny:  []string{"fairlead/..."},
+		allow: []string{"fairlead/proxier/objects", "fairlead/proxier/convert", "fairlead/proxier/status", "fairlead/proxier/store"},
+		why:   "sources fill the store and know nothing of its use",
+	}, {
+		from:  []string{"proxier/resolve"},
+		deny:  []string{"fairlead/...", "k8s.io/client-go/...", "k8s.io/api/...", "k8s.io/klog/...", "os", "net", "sync", "context"},
+		allow: []string{"fairlead/proxier/objects", "fairlead/nat", "fairlead/overlay", "fairlead/internal/flannel", "fairlead/internal/inet"},
+		why:   "proxier/resolve is pure: objects in, frontends out",
+	}, {
+		from:  []string{"proxier/metrics"},
+		deny:  []string{"fairlead/...", "k8s.io/client-go/..."},
+		allow: []string{"fairlead/proxier/objects", "fairlead/proxier/store", "fairlead/proxier/resolve", "fairlead/nat", "fairlead/overlay", "fairlead/conntrack", "fairlead/internal/inet"},
+		why:   "metrics are handed numbers and do not know the loop",
+	}, {
+		from: []string{"proxier"}, deny: []string{"fairlead/nat/kernel", "golang.org/x/sys/...", "fairlead/proxier/convert", "fairlead/proxier/source"},
+		why: "the loop reaches the kernel by nat/apply, and objects by the store",
+	}, {
 		from:   everything,
 		except: []string{"cmd/...", "deploy/...", "bench/...", "internal/lab/...", "internal/nstest", "internal/tools/..."},
 		deny:   []string{"os/exec"},
 		why:    "the agent runs no other program",
 	}, {
 		from:   everything,
-		except: []string{"cmd/...", "bench/...", "internal/lab/...", "internal/nstest"},
-		deny:   []string{"fairlead/internal/lab/...", "fairlead/internal/nstest", "testing/..."},
+		except: []string{"cmd/...", "bench/...", "internal/lab/...", "internal/nstest", "proxier/proxiertest"},
+		deny:   []string{"fairlead/internal/lab/...", "fairlead/internal/nstest", "fairlead/proxier/proxiertest", "testing/..."},
 		why:    "what serves tests stays in tests",
 	}, {
 		from: []string{"nat"}, deny: []string{"fairlead/nat/...", "github.com/...", "golang.org/x/..."},

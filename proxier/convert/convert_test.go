@@ -175,7 +175,7 @@ func TestConvertNodeUnderlay(t *testing.T) {
 			proxiertest.MustAddrs("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.0.8", "192.0.2.1", "2001:db8::1"),
 			[]string{"metadata.annotations: fairlead/underlay-addresses has 9 addresses, of which the first 8 count"}},
 	} {
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Annotations: map[string]string{AnnotationUnderlay: tt.annotation}}}
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Annotations: map[string]string{objects.AnnotationUnderlay: tt.annotation}}}
 		node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}, {Type: corev1.NodeInternalIP, Address: "2001:db8::1"}}
 		got, problems := convertNode(node)
 		if diff := cmp.Diff(tt.want, got.Underlay, proxiertest.Values); diff != "" {

@@ -51,7 +51,7 @@ func convertNode(in *corev1.Node) (*objects.Node, []objects.Problem) {
 	} else if in.Spec.PodCIDR != "" {
 		out.PodCIDRs = r.prefixes("spec.podCIDR", []string{in.Spec.PodCIDR})
 	}
-	out.Underlay = r.underlay(in.Annotations[AnnotationUnderlay], out.Underlay)
+	out.Underlay = r.underlay(in.Annotations[objects.AnnotationUnderlay], out.Underlay)
 	var err error
 	if out.Flannel, err = flannel.ParseLease(in.Annotations); err != nil {
 		r.Add("metadata.annotations", "%v", err)
@@ -60,12 +60,7 @@ func convertNode(in *corev1.Node) (*objects.Node, []objects.Problem) {
 	return out, r.Problems
 }
 
-// AnnotationUnderlay lists addresses by which a node is reached and sends, before
-// those of its status and separated by commas. Peers send to the first of each family
-// and accept tunnel packets from all.
-const AnnotationUnderlay = "fairlead/underlay-addresses"
-
-// maxUnderlay bounds the addresses of AnnotationUnderlay.
+// maxUnderlay bounds the addresses of objects.AnnotationUnderlay.
 const maxUnderlay = 8
 
 // underlay returns the addresses of an annotation and then those of the status.
@@ -76,13 +71,13 @@ func (r *checker) underlay(text string, status []netip.Addr) []netip.Addr {
 	var out []netip.Addr
 	words := strings.Split(text, ",")
 	if len(words) > maxUnderlay {
-		r.Add("metadata.annotations", "%s has %d addresses, of which the first %d count", AnnotationUnderlay, len(words), maxUnderlay)
+		r.Add("metadata.annotations", "%s has %d addresses, of which the first %d count", objects.AnnotationUnderlay, len(words), maxUnderlay)
 		words = words[:maxUnderlay]
 	}
 	for _, w := range words {
 		ip, err := parseAddr(strings.TrimSpace(w))
 		if err != nil {
-			r.Add("metadata.annotations", "%s: %v", AnnotationUnderlay, err)
+			r.Add("metadata.annotations", "%s: %v", objects.AnnotationUnderlay, err)
 			continue
 		}
 		out = objects.AppendNew(out, ip)

@@ -109,6 +109,11 @@ type Node struct {
 	Leaving bool
 }
 
+// AnnotationUnderlay lists addresses by which a node is reached and sends, before
+// those of its status and separated by commas. Peers send to the first of each family
+// and accept tunnel packets from all.
+const AnnotationUnderlay = "fairlead/underlay-addresses"
+
 // ServiceCIDR is the slim form of a networking.k8s.io/v1 ServiceCIDR.
 type ServiceCIDR struct {
 	Name  string

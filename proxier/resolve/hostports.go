@@ -52,6 +52,20 @@ func podProblem(p *objects.Pod, field, format string, args ...any) objects.Probl
 	return objects.Problem{Kind: objects.KindPod, Name: p.Key.String(), UID: p.UID, Field: field, Text: fmt.Sprintf(format, args...)}
 }
 
+// notServed returns why the address of a host port cannot be served, or "". Addresses
+// of other hosts are not known here; the table leaves connections to them alone.
+func notServed(ip netip.Addr, loopback bool) string {
+	switch {
+	case !ip.IsLoopback():
+		return ""
+	case ip.Is6():
+		return "is not served: Linux sends no packets from ::1 to pods"
+	case !loopback:
+		return "is not served: loopback addresses need --cni-conf-dir"
+	}
+	return ""
+}
+
 // hostPort returns one host port for each family that the Pod and the port have.
 func hostPort(p *objects.Pod, port *objects.PodPort) []nat.HostPort {
 	var out []nat.HostPort

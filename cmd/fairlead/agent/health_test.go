@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead/internal/httpd"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"

@@ -10,7 +10,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/overlay"
-	"fairlead/proxier"
+	"fairlead/proxier/objects"
 )
 
 // underlayAnnotation returns the annotation by which other nodes learn the addresses
@@ -30,12 +30,12 @@ func (n *Network) underlayAnnotation() (want map[string]string, missing bool) {
 		words[i] = a.String()
 	}
 	have := self.Underlay[:min(len(list), len(self.Underlay))]
-	return map[string]string{proxier.AnnotationUnderlay: strings.Join(words, ",")}, !slices.Equal(have, list)
+	return map[string]string{objects.AnnotationUnderlay: strings.Join(words, ",")}, !slices.Equal(have, list)
 }
 
 // underlay returns the addresses that peers send to, then those by which this node
 // sends, and whether they differ from what the Node's status says.
-func (n *Network) underlay(self *proxier.Node, r *overlay.Report) (list []netip.Addr, needed bool) {
+func (n *Network) underlay(self *objects.Node, r *overlay.Report) (list []netip.Addr, needed bool) {
 	for _, f := range inet.Families() {
 		status := first(self.Addresses, f)
 		a := n.reached(self, r, f)
@@ -55,7 +55,7 @@ func (n *Network) underlay(self *proxier.Node, r *overlay.Report) (list []netip.
 
 // reached returns the address of a family by which peers reach this node: the one that
 // a flag names, that of the selected interface, or that of the status.
-func (n *Network) reached(self *proxier.Node, r *overlay.Report, f inet.Family) netip.Addr {
+func (n *Network) reached(self *objects.Node, r *overlay.Report, f inet.Family) netip.Addr {
 	u := &n.proxy.Overlay.Uplink
 	if a := u.Addresses[f]; a.IsValid() {
 		return a

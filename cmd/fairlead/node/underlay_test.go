@@ -10,7 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead/overlay"
-	"fairlead/proxier"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/resolve"
+	"fairlead/proxier/store"
 )
 
 func addrs(list ...string) []netip.Addr {
@@ -41,13 +43,13 @@ func TestUnderlayAnnotation(t *testing.T) {
 		{"an interface", overlay.Uplink{Interfaces: []string{"eth1"}}, addrs("192.0.2.1", "fd00::1"), nil, addrs("10.0.0.1", "fd00::1"), "10.0.0.1,fd00::1", true},
 		{"an address in front of a NAT", overlay.Uplink{Addresses: [2]netip.Addr{netip.MustParseAddr("203.0.113.1")}}, addrs("192.0.2.1"), nil, addrs("192.0.2.1"), "203.0.113.1,192.0.2.1", true},
 	} {
-		n := &Network{proxy: &proxier.Config{NodeName: "node-a", Overlay: &overlay.Config{Uplink: tt.uplink}}, store: proxier.NewStore()}
+		n := &Network{proxy: &resolve.Config{NodeName: "node-a", Overlay: &overlay.Config{Uplink: tt.uplink}}, store: store.New()}
 		n.report.Store(&overlay.Report{Ready: true, Tunnel: overlay.Tunnel{Own: tt.own}})
-		n.store.Update(func(tx *proxier.Tx) {
-			tx.SetNode(&proxier.Node{Name: "node-a", Addresses: tt.status, Underlay: append(tt.known, tt.status...)})
+		n.store.Update(func(tx *store.Tx) {
+			tx.SetNode(&objects.Node{Name: "node-a", Addresses: tt.status, Underlay: append(tt.known, tt.status...)})
 		})
 		got, missing := n.underlayAnnotation()
-		if diff := cmp.Diff(tt.want, got[proxier.AnnotationUnderlay]); diff != "" || missing != tt.missing {
+		if diff := cmp.Diff(tt.want, got[objects.AnnotationUnderlay]); diff != "" || missing != tt.missing {
 			t.Errorf("%s: missing %v, want %v (-want +got):\n%s", tt.name, missing, tt.missing, diff)
 		}
 	}

@@ -3,7 +3,7 @@
 
 //go:build race
 
-package proxier
+package source
 
 // slowdown is by how much less tests of size do with the race detector.
 const slowdown = 10
