@@ -7,8 +7,8 @@ import "errors"
 
 var (
 	// ErrDrift means that the kernel's table is not what the State believes:
-	// somebody else changed it. Load it, Adopt it and go on.
-	ErrDrift = errors.New("table was changed by somebody else")
+	// another program changed it. Load it, Adopt it and go on.
+	ErrDrift = errors.New("another program changed the table")
 	// ErrLost means that the kernel's answer to a commit is missing, so that its outcome
 	// is not known. Load the table.
 	ErrLost = errors.New("the outcome of a commit is not known")

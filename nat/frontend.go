@@ -85,9 +85,10 @@ func Comment(s string) string {
 type TrafficPolicy uint8
 
 const (
-	// Reject answers new connections with an ICMP error: nobody can take them.
+	// Reject answers new connections with an ICMP error, because no backend can take
+	// them.
 	Reject TrafficPolicy = iota
-	// Drop ignores new connections: nobody on this node can take them.
+	// Drop ignores new connections, because no backend on this node can take them.
 	Drop
 	// Internal is for ClusterIPs: any backend; masqueraded unless the client is
 	// a pod of this cluster (see Settings.Pods).

@@ -36,7 +36,8 @@ func stickyRules() []rule {
 	return rules
 }
 
-// gotoSticky has stickyRules look at the packets that they are for.
+// gotoSticky sends the packets that open translated connections to the chain of
+// stickyRules, so that all other packets cost one rule.
 func gotoSticky() rule {
 	return newRule("ct state new ct status dnat goto "+chainRememberNew, ctState(stateNew), ctStatusDNAT(), gotoChain(chainRememberNew))
 }

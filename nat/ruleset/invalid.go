@@ -27,7 +27,8 @@ func invalidRules() []rule {
 	return rules
 }
 
-// gotoInvalid has invalidRules look at the packets that they are for.
+// gotoInvalid sends invalid TCP packets to the chain of invalidRules, so that all other
+// packets cost one rule.
 func gotoInvalid() rule {
 	return newRule("ct state invalid meta l4proto tcp goto "+chainInvalidSource,
 		ctState(stateInvalid), protocol(unix.IPPROTO_TCP), gotoChain(chainInvalidSource))
