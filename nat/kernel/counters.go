@@ -95,14 +95,3 @@ func readCounters(ctx context.Context, socket *nl.Socket, s ruleset.Set, found m
 	}
 	return nil
 }
-
-// generation returns the number of the last commit to any table.
-func generation(socket *nl.Socket) (uint32, error) {
-	var m nl.Messages
-	self.Begin(&m, unix.NFT_MSG_GETGEN, 0)
-	var id uint32
-	if err := socket.Get(&m, func(r nl.Reply) { id = nft.ReadGeneration(r) }); err != nil {
-		return 0, fmt.Errorf("get generation: %w", err)
-	}
-	return id, nil
-}

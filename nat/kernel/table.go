@@ -7,6 +7,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -38,11 +39,16 @@ var self = nft.Table{Family: unix.NFPROTO_INET, Name: ruleset.TableName}
 const bufferSize = 4 << 20
 
 // Open opens the table in a network namespace, nil for that of the process. It
-// makes nothing yet. It needs CAP_NET_ADMIN in the user namespace that owns ns.
+// makes nothing yet. It needs CAP_NET_ADMIN in the user namespace that owns ns, and
+// returns nat.ErrPermission without it.
 func Open(ns *netns.NS) (*Table, error) {
 	socket, err := dial(ns)
 	if err != nil {
 		return nil, fmt.Errorf("open nftables socket: %w", err)
+	}
+	if _, err := generation(socket); errors.Is(err, unix.EPERM) {
+		_ = socket.Close()
+		return nil, fmt.Errorf("read nftables: %w", classify(err))
 	}
 	t := &Table{ns: ns, socket: socket}
 	t.port.Store(socket.Port())
@@ -58,3 +64,14 @@ func dial(ns *netns.NS, groups ...uint32) (*nl.Socket, error) {
 
 // Close closes the socket and leaves the table in place.
 func (t *Table) Close() error { return t.socket.Close() }
+
+// generation returns the number of the last commit to any table.
+func generation(socket *nl.Socket) (uint32, error) {
+	var m nl.Messages
+	self.Begin(&m, unix.NFT_MSG_GETGEN, 0)
+	var id uint32
+	if err := socket.Get(&m, func(r nl.Reply) { id = nft.ReadGeneration(r) }); err != nil {
+		return 0, fmt.Errorf("get generation: %w", err)
+	}
+	return id, nil
+}

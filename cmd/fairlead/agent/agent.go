@@ -7,6 +7,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"fairlead/conntrack"
 	"fairlead/internal/healthcheck"
 	"fairlead/internal/httpd"
+	"fairlead/nat"
 	"fairlead/nat/kernel"
 	"fairlead/overlay/keeper"
 	"fairlead/proxier"
@@ -35,7 +37,8 @@ import (
 // table, and of keeper.Keeper.Run, which watches the links.
 type agent struct {
 	cfg      *options.Config
-	client   kubernetes.Interface // nil without an API server
+	client   kubernetes.Interface // nil without an API server, and so is api
+	api      *apiServer
 	store    *store.Store
 	metrics  *metrics.Metrics
 	table    *kernel.Table
@@ -51,7 +54,8 @@ type agent struct {
 // place.
 func Run(ctx context.Context, cfg *options.Config) error {
 	log := klog.FromContext(ctx)
-	log.Info("Starting", "version", options.Version(), "node", cfg.Proxier.NodeName)
+	log.Info("Starting", startFacts(cfg)...)
+	start := time.Now()
 	if p := &cfg.Proxier; p.LocalMode == resolve.LocalClusterCIDR && len(p.ClusterCIDRs) == 0 {
 		log.Info("Masquerading no connections to ClusterIPs, because pods cannot be told from other clients without --cluster-cidr")
 	}
@@ -60,45 +64,79 @@ func Run(ctx context.Context, cfg *options.Config) error {
 		return err
 	}
 	defer a.close()
-	group, ctx := errgroup.WithContext(ctx)
-	a.follow(ctx, group)
-	a.work(ctx, group)
-	a.serve(ctx, group)
-	err = group.Wait()
+	group, inner := errgroup.WithContext(withoutUnreachable(ctx))
+	a.follow(inner, group)
+	a.work(inner, group)
+	a.serve(inner, group)
+	group.Go(func() error { return a.logProgrammed(inner, start) })
+	err = wait(ctx, inner, group)
 	log.Info("Ending, the data path stays in place")
 	return err
 }
 
+// endTime is how long goroutines may take to end. Code of libraries sleeps in places
+// without looking at its context, and must not delay the next agent.
+const endTime = 700 * time.Millisecond
+
+// wait waits for the group, and no longer than endTime after its context inner is done.
+// It returns nil if ctx is done, else the error of the goroutine that failed.
+func wait(ctx, inner context.Context, group *errgroup.Group) error {
+	done := make(chan error, 1)
+	go func() { done <- group.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-inner.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(endTime):
+	}
+	klog.FromContext(ctx).V(2).Info("Ending before all goroutines did")
+	if ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(inner)
+}
+
 func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
-	client, err := newClient(cfg)
+	if err := useClientGates(); err != nil {
+		return nil, err
+	}
+	client, api, err := newClient(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	name := cfg.Proxier.NodeName
+	ctx = withoutUnreachable(ctx)
 	events, err := newEvents(ctx, client, name)
 	if err != nil {
 		return nil, err
 	}
 	a := &agent{
-		cfg: cfg, client: client, store: store.New(), metrics: metrics.NewMetrics(legacyregistry.MustRegister),
+		cfg: cfg, client: client, api: api, store: store.New(), metrics: metrics.NewMetrics(legacyregistry.MustRegister),
 		cleaner: conntrack.NewCleaner(conntrack.Config{EndEstablished: cfg.EndEstablished}), affinity: kernel.NewAffinityCleaner(nil),
+	}
+	if a.table, err = kernel.Open(nil); errors.Is(err, nat.ErrPermission) {
+		return nil, fmt.Errorf("open table: %w: run as root, or add the capability to the pod", nat.ErrPermission)
+	} else if err != nil {
+		return nil, fmt.Errorf("open table: %w", err)
 	}
 	var pods node.Overlay // nil without an overlay, and so is peers
 	var peers proxier.Overlay
 	if cfg.Proxier.Overlay != nil {
 		k, err := keeper.New(nil, keeper.Options{Config: *cfg.Proxier.Overlay})
 		if err != nil {
+			a.close()
 			return nil, fmt.Errorf("set up overlay: %w", err)
 		}
 		pods, peers = k, k
 	}
-	if a.table, err = kernel.Open(nil); err != nil {
-		return nil, fmt.Errorf("open table: %w", err)
-	}
 	if cfg.Proxier.BackendCounters {
 		metrics.CountConnections(ctx, legacyregistry.MustRegister, a.table)
 	}
-	a.health = &health{node: name, needsNode: client != nil, store: a.store, answers: a.metrics, timeout: cfg.SyncTimeout}
+	a.health = &health{node: name, needsNode: client != nil, api: api, store: a.store, answers: a.metrics, timeout: cfg.SyncTimeout}
 	a.checks = healthcheck.New(healthcheck.Options{Healthy: a.health.keepsUp, Report: func(n healthcheck.Name, err error) { proxier.HealthCheck(a.store.Book(), n, err) }})
 	a.proxier = proxier.New(cfg.Proxier, a.store, proxier.Deps{
 		Table: a.table, Flows: a.cleaner, Clients: a.affinity, Overlay: peers,
@@ -120,7 +158,10 @@ func (a *agent) follow(ctx context.Context, group *errgroup.Group) {
 	}
 	if a.client != nil {
 		source.ExpectAPI(a.store)
-		group.Go(func() error { return source.RunAPI(ctx, a.client, a.cfg.Proxier.NodeName, a.store) })
+		group.Go(func() error { return a.api.watch(ctx) })
+		group.Go(func() error {
+			return source.RunAPI(ctx, a.client, a.cfg.Proxier.NodeName, a.store)
+		})
 	}
 	if manifests != "" {
 		group.Go(func() error { return source.RunFiles(ctx, manifests, a.store) })

@@ -18,8 +18,24 @@ import (
 	"fairlead/proxier/status"
 )
 
-// newClient returns nil if the API server is no source.
-func newClient(c *options.Config) (kubernetes.Interface, error) {
+// newClient returns a client and the observer of its requests. Both are nil if the API
+// server is no source.
+func newClient(ctx context.Context, c *options.Config) (kubernetes.Interface, *apiServer, error) {
+	cfg, err := clientConfig(c)
+	if cfg == nil || err != nil {
+		return nil, nil, err
+	}
+	server := newAPIServer(ctx, cfg.Host)
+	cfg.Wrap(server.wrap)
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reach the API server: %w", err)
+	}
+	return client, server, nil
+}
+
+// clientConfig returns nil if the API server is no source.
+func clientConfig(c *options.Config) (*rest.Config, error) {
 	f := &c.API
 	var cfg *rest.Config
 	var err error
@@ -44,11 +60,7 @@ func newClient(c *options.Config) (kubernetes.Interface, error) {
 	cfg.AcceptContentTypes = cmp.Or(f.AcceptTypes, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON)
 	cfg.QPS, cfg.Burst = f.QPS, f.Burst
 	cfg.UserAgent = "fairlead/" + options.Version()
-	client, err := kubernetes.NewForConfig(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("reach the API server: %w", err)
-	}
-	return client, nil
+	return cfg, nil
 }
 
 // newEvents returns nil without an API server.

@@ -14,7 +14,8 @@ import (
 // health answers load balancers and the kubelet like kube-proxy.
 type health struct {
 	node      string
-	needsNode bool // without a Node object this node takes no traffic
+	needsNode bool       // without a Node object this node takes no traffic
+	api       *apiServer // nil without an API server
 	store     *store.Store
 	// timeout is how long a change may wait for the kernel before the agent is
 	// unhealthy.
@@ -40,6 +41,14 @@ type healthAnswer struct {
 	Healthy      bool      `json:"healthy"`
 }
 
+// readyAnswer is the answer of /readyz. APIServer says since when and why the API
+// server is unreachable. A node that was ready once keeps its data path, and stays
+// ready.
+type readyAnswer struct {
+	Ready     bool   `json:"ready"`
+	APIServer string `json:"apiServer,omitempty"`
+}
+
 // handler serves three paths. /healthz reports whether load balancers should send
 // traffic. /livez reports whether the kubelet should leave the agent running. /readyz
 // reports whether Services, and the pods' network if the agent provides it, were in
@@ -56,7 +65,7 @@ func (h *health) handler() http.Handler {
 		if !h.ready() {
 			code = http.StatusServiceUnavailable
 		}
-		writeJSON(w, code, map[string]bool{"ready": code == http.StatusOK})
+		writeJSON(w, code, readyAnswer{Ready: code == http.StatusOK, APIServer: h.api.problem()})
 	})
 	return mux
 }

@@ -1,0 +1,197 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"fairlead/internal/nstest"
+)
+
+// process is an agent whose log is kept.
+type process struct {
+	*exec.Cmd
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(b)
+}
+
+func (p *process) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// startAgent runs this test binary as the agent.
+func startAgent(t *testing.T, attr *syscall.SysProcAttr, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command("/proc/self/exe", append([]string{"run", "--node-name", "node-a", "--cluster-cidr", "10.244.0.0/16"}, args...)...)}
+	p.Stdout, p.Stderr, p.SysProcAttr = p, p, attr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+		if t.Failed() {
+			t.Logf("the agent's log:\n%s", p.text())
+		}
+	})
+	return p
+}
+
+// logs waits for a line, and returns how long that took.
+func (p *process) logs(t *testing.T, text string) time.Duration {
+	t.Helper()
+	start := time.Now()
+	eventually(t, "the agent logs "+text, func() error {
+		if !strings.Contains(p.text(), text) {
+			return fmt.Errorf("its log is %s", p.text())
+		}
+		return nil
+	})
+	return time.Since(start)
+}
+
+// kubeconfig names an API server that speaks plain HTTP.
+func kubeconfig(t *testing.T, addr string) string {
+	t.Helper()
+	path := t.TempDir() + "/kubeconfig"
+	text := fmt.Sprintf(`apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "http://%s"}}]
+users: [{name: u, user: {}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`, addr)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestAPIServerAwayAtStart says within 5 s that the API server refuses connections or
+// does not answer, says so in /readyz, notices its return, and ends within a second.
+func TestAPIServerAwayAtStart(t *testing.T) {
+	nstest.Need(t)
+	for _, silent := range []bool{false, true} {
+		t.Run(fmt.Sprintf("silent=%v", silent), func(t *testing.T) { testAPIServerAway(t, silent) })
+	}
+}
+
+func testAPIServerAway(t *testing.T, silent bool) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	want := "no answer for" // of a server that accepts connections in the kernel only
+	if !silent {
+		want = "connection refused"
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := startAgent(t, nil, "--kubeconfig", kubeconfig(t, addr), "--healthz-bind-address", "127.0.0.1:20256", "--metrics-bind-address", "", "-v", "1")
+	if took := p.logs(t, want); took > 5*time.Second {
+		t.Errorf("it took %s until the log says %q", took, want)
+	}
+	for _, part := range []string{`"The API server is unreachable, retrying"`, `server="http://` + addr + `"`, `since="20`} {
+		if !strings.Contains(p.text(), part) {
+			t.Errorf("the log has no %s", part)
+		}
+	}
+	if answer := ask(t, "http://127.0.0.1:20256/readyz"); !strings.Contains(answer, "503") || !strings.Contains(answer, "http://"+addr+" is unreachable since") {
+		t.Errorf("/readyz answers %s", answer)
+	}
+	if n := strings.Count(p.text(), "\n"); n > 8 {
+		t.Errorf("%d lines are logged", n)
+	}
+	if strings.Contains(p.text(), "Feature gate") {
+		t.Error("feature gates of client-go are logged at -v=1")
+	}
+	if !silent {
+		returns(t, p, addr)
+	}
+	start := time.Now()
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err != nil || time.Since(start) > time.Second {
+		t.Errorf("ended with %v after %s", err, time.Since(start))
+	}
+	if silent {
+		_ = l.Close()
+	}
+}
+
+// returns starts an API server that has no objects.
+func returns(t *testing.T, p *process, addr string) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
+	go func() { _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	p.logs(t, `"Reached the API server"`)
+}
+
+func ask(t *testing.T, url string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return resp.Status + " " + string(text)
+}
+
+// TestWithoutPrivileges ends with one error.
+func TestWithoutPrivileges(t *testing.T) {
+	nstest.Need(t)
+	// A process in a new user namespace has no capability in the network namespace.
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+	for _, overlay := range []string{"", "vxlan"} {
+		p := startAgent(t, attr, "--manifests", t.TempDir(), "--metrics-bind-address", "", "--healthz-bind-address", "", "--overlay", overlay)
+		err := p.Wait()
+		if p.ProcessState.ExitCode() != 1 {
+			t.Errorf("ended with %v", err)
+		}
+		lines := strings.Split(strings.TrimSpace(p.text()), "\n")
+		if n := len(lines); n != 2 || lines[1] != "fairlead: open table: CAP_NET_ADMIN is missing: run as root, or add the capability to the pod" {
+			t.Errorf("%d lines: %s", n, p.text())
+		}
+	}
+}
