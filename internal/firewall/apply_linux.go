@@ -4,14 +4,17 @@
 package firewall
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
+	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,6 +66,15 @@ func apply(ns int, c Config, f Finding) error {
 			}
 		}
 	}
+	if f.hook != forwardHook {
+		for _, p := range c.ports() {
+			l.conn.InsertRule(&nftables.Rule{
+				Table: t, Chain: chain, Exprs: acceptPort(p, f.table.xtables()),
+				UserData: userdata.Append(nil, userdata.TypeComment, append([]byte(Comment), 0)),
+			})
+		}
+		return l.conn.Flush()
+	}
 	for _, p := range c.allPods() {
 		if f.table.family == "inet" || (f.table.family == "ip") == p.Addr().Is4() {
 			for _, source := range []bool{true, false} {
@@ -105,6 +117,24 @@ func acceptRule(p netip.Prefix, source, both bool) []expr.Any {
 		&expr.Counter{},
 		&expr.Verdict{Kind: expr.VerdictAccept},
 	)
+}
+
+// acceptPort is "udp dport PORT counter accept". In tables of iptables it is the match
+// that iptables of any release reads.
+func acceptPort(p Port, xtables bool) []expr.Any {
+	out := []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Register: 1, Data: []byte{p.Proto}}}
+	all, one := [2]uint16{0, math.MaxUint16}, [2]uint16{p.Number, p.Number}
+	switch {
+	case xtables && p.Proto == protoTCP:
+		out = append(out, &expr.Match{Name: "tcp", Info: &xt.Tcp{SrcPorts: all, DstPorts: one}})
+	case xtables && p.Proto == protoUDP:
+		out = append(out, &expr.Match{Name: "udp", Info: &xt.Udp{SrcPorts: all, DstPorts: one}})
+	default:
+		out = append(out,
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			&expr.Cmp{Register: 1, Data: binary.BigEndian.AppendUint16(nil, p.Number)})
+	}
+	return append(out, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictAccept})
 }
 
 // Remove takes back what Apply did in any table, and returns how many rules that

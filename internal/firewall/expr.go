@@ -83,8 +83,11 @@ func (m *machine) compute(e any, p packet) {
 		}
 	case *expr.Fib:
 		d := unknown(16)
-		if e.ResultADDRTYPE { // neither end is an address of this node
-			d = native(rtnUnicast)
+		if e.ResultADDRTYPE {
+			d = native(rtnUnicast) // neither end is an address of this node
+			if e.FlagDADDR && p.local {
+				d = native(rtnLocal)
+			}
 		}
 		m.store(e.Register, d)
 	case *expr.Immediate:
@@ -101,7 +104,11 @@ func (m *machine) compute(e any, p packet) {
 	}
 }
 
-const rtnUnicast = 1 // rtnetlink(7)
+// Types of routes (rtnetlink(7)).
+const (
+	rtnUnicast = 1
+	rtnLocal   = 2
+)
 
 // bitwise is the operation with mask and xor; the others are not known to the
 // library and leave their result unknown.

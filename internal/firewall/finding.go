@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Finding is a base chain that drops pod traffic.
+// Finding is a base chain that drops pod traffic or packets to ports of the node.
 type Finding struct {
 	Table    string // "ip filter", "inet firewalld", "iptables-legacy filter"
 	Chain    string // the base chain
@@ -24,6 +24,8 @@ type Finding struct {
 
 	table *table
 	entry string // the chain whose first rules Apply makes
+	hook  hook
+	ports []Port // that it drops packets to
 }
 
 // String says what is the matter and what to type.
@@ -31,20 +33,19 @@ func (f Finding) String() string {
 	if f.Err != nil {
 		return fmt.Sprintf("whether table %s drops pod traffic is not known: %v", f.Table, f.Err)
 	}
-	verb := "drops"
+	verb, what := "drops", "pod traffic"
 	if !f.Certain {
 		verb = "may drop"
+	}
+	if f.hook != forwardHook {
+		what = "packets to this node"
 	}
 	owner := ""
 	if f.Owner != "" {
 		owner = " of " + f.Owner
 	}
-	var flows []string
-	for _, flow := range f.Flows {
-		flows = append(flows, string(flow))
-	}
-	return fmt.Sprintf("chain %s in table %s%s %s pod traffic (%s; %s) at %s; on the node: %s",
-		f.Chain, f.Table, owner, verb, strings.Join(f.Families, ", "), strings.Join(flows, ", "),
+	return fmt.Sprintf("chain %s in table %s%s %s %s (%s; %s) at %s; on the node: %s",
+		f.Chain, f.Table, owner, verb, what, strings.Join(f.Families, ", "), f.flows(),
 		strings.Join(f.Where, ", "), strings.Join(f.Remedy, "; "))
 }
 
@@ -75,15 +76,19 @@ func sortedBases(t *table) []string {
 
 // check sends all packets through one base chain.
 func (t *table) check(c *chain, config Config, packets []packet) (f Finding, bad bool) {
-	f = Finding{Table: t.String(), Chain: c.name, table: t}
+	f = Finding{Table: t.String(), Chain: c.name, table: t, hook: c.hook}
 	var first packet
 	for _, p := range packets {
-		if !t.sees(p) {
+		p, seen := c.sees(p)
+		if !seen || !t.sees(p) {
 			continue
 		}
 		w := walk{table: t, packet: p}
 		if w.run(c) != drop {
 			continue
+		}
+		if w.unsure && p.anySrc {
+			continue // it may accept those that have to get through
 		}
 		if !bad {
 			first = p
@@ -92,11 +97,16 @@ func (t *table) check(c *chain, config Config, packets []packet) (f Finding, bad
 		f.Certain = f.Certain || !w.unsure
 		f.Where = with(f.Where, w.where)
 		f.Flows = with(f.Flows, p.flow)
+		if p.port != (Port{}) {
+			f.ports = with(f.ports, p.port)
+		}
 		f.Families = with(f.Families, family(p.src.Is4()))
 	}
 	if bad {
 		f.Owner, f.entry = t.owner(c, first)
-		f.Remedy = f.remedy(config.allPods())
+		if f.Remedy = f.remedy(config.allPods()); f.hook != forwardHook {
+			f.Remedy = f.openPorts()
+		}
 	}
 	return f, bad
 }
@@ -125,6 +135,7 @@ func (t *table) owner(c *chain, p packet) (who, entry string) {
 		return "firewalld", c.name
 	case t.has("ufw-") || t.has("ufw6-"):
 		return "ufw", c.name
+	case c.hook != forwardHook:
 	case t.chains[dockerUser] != nil && t.jumpsFirst(c, dockerUser, p):
 		return "Docker", dockerUser // which Docker leaves to the administrator
 	case t.has("DOCKER"):

@@ -17,6 +17,8 @@ type Config struct {
 	Overlay      string         // "fairlead.1"
 	Uplink       string         // "eth0"
 	Own          string         // table that is not asked: "inet fairlead"
+	Ports        []Port         // of this node that others have to reach
+	Self, Peers  []netip.Addr   // addresses of this node and of other nodes
 }
 
 // Flow is a kind of pod traffic that a node forwards.
@@ -36,23 +38,56 @@ const (
 // sensibly ask: ports that no rule names, marks of zero.
 type packet struct {
 	flow        Flow
+	hook        hook // forward if empty
 	src, dst    netip.Addr
+	anySrc      bool // the source is not known
 	iif, oif    device
+	proto       byte // TCP if 0
+	dport       uint16
 	established bool
 	dnat        bool
+	untracked   bool
+	early       bool // before connection tracking
+	local       bool // dst is an address of this node
+	port        Port // of this node, in packets to one
+}
+
+func (p packet) at() hook {
+	if p.hook == "" {
+		return forwardHook
+	}
+	return p.hook
+}
+
+func (p packet) l4() byte {
+	if p.proto == 0 {
+		return protoTCP
+	}
+	return p.proto
+}
+
+func (p packet) toPort() uint16 {
+	if p.dport == 0 {
+		return dstPort
+	}
+	return p.dport
 }
 
 // device is a network device as rules name it.
 type device struct {
-	name  string
-	index uint32
+	name    string
+	index   uint32
+	unknown bool
 }
 
 const (
-	protoTCP = 6
-	srcPort  = 54321
-	dstPort  = 43210
-	nowhere  = 1 << 30 // an index that no device has
+	protoTCP  = 6
+	protoUDP  = 17
+	protoSCTP = 132
+
+	srcPort = 54321
+	dstPort = 43210
+	nowhere = 1 << 30 // an index that no device has
 )
 
 // outside are addresses for documentation (RFC 5737, RFC 3849).
@@ -68,9 +103,9 @@ func outside(is4 bool) netip.Addr {
 func (c Config) packets(indexes map[string]uint32) []packet {
 	dev := func(name string) device {
 		if i, ok := indexes[name]; ok {
-			return device{name, i}
+			return device{name: name, index: i}
 		}
-		return device{name, nowhere}
+		return device{name: name, index: nowhere}
 	}
 	pods, overlay, uplink := dev(c.PodDevice), dev(c.Overlay), dev(c.Uplink)
 	var out []packet
@@ -92,7 +127,7 @@ func (c Config) packets(indexes map[string]uint32) []packet {
 			)
 		}
 	}
-	return out
+	return append(out, c.toNode(dev)...)
 }
 
 // remote returns an address of a pod on another node: in the cluster CIDR, just

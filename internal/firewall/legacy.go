@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
@@ -37,10 +38,22 @@ const (
 )
 
 const (
-	xtHead     = 32 // of struct xt_entry_match and xt_entry_target: size, name, revision
-	forwardAt  = 2  // NF_INET_FORWARD
-	forwardFor = "FORWARD"
+	xtHead    = 32 // of struct xt_entry_match and xt_entry_target: size, name, revision
+	inputAt   = 1  // NF_INET_LOCAL_IN
+	forwardAt = 2  // NF_INET_FORWARD
 )
+
+// builtin returns the chain of a hook. One of no interest gets a name that nothing
+// jumps to.
+func builtin(at int) *chain {
+	switch at {
+	case inputAt:
+		return &chain{name: "INPUT", base: true, hook: inputHook, policy: accept}
+	case forwardAt:
+		return &chain{name: "FORWARD", base: true, hook: forwardHook, policy: accept}
+	}
+	return &chain{name: fmt.Sprintf("hook %d", at)}
+}
 
 var errBlob = errors.New("rules are not laid out as expected")
 
@@ -67,14 +80,11 @@ func (t *table) parse(i info, blob []byte) error {
 		}
 	}
 	var c *chain
+	underflow := -1
 	for _, e := range entries {
-		for hook := range hooks {
-			// Built-in chains of no interest get names that nothing jumps to.
-			if hook >= hookInput && hook <= 3 && int(i.hooks[hook]) == e.start {
-				c = &chain{name: fmt.Sprintf("hook %d", hook)}
-				if hook == forwardAt {
-					c = &chain{name: forwardFor, base: true, policy: accept}
-				}
+		for at := range hooks {
+			if at >= hookInput && at <= 3 && int(i.hooks[at]) == e.start {
+				c, underflow = builtin(at), int(i.underflow[at])
 				t.chains[c.name] = c
 			}
 		}
@@ -86,7 +96,7 @@ func (t *table) parse(i info, blob []byte) error {
 		if c == nil {
 			return errBlob
 		}
-		if c.base && int(i.underflow[forwardAt]) == e.start {
+		if c.base && underflow == e.start {
 			c.policy = e.verdict(names).kind
 			continue
 		}
@@ -187,15 +197,22 @@ func (e entry) header(p packet) answer {
 		}
 		return sure(!inverted)
 	}
+	source := field(0, p.src.AsSlice(), 2*n, inv&invSrc != 0)
+	if p.anySrc && slices.ContainsFunc(e.raw[2*n:3*n], func(b byte) bool { return b != 0 }) {
+		source = maybe
+	}
+	in := field(4*n, p.iif.padded(), 4*n+32, inv&invIn != 0)
+	if p.iif.unknown && slices.ContainsFunc(e.raw[4*n+32:4*n+48], func(b byte) bool { return b != 0 }) {
+		in = maybe
+	}
 	out := min(
-		field(0, p.src.AsSlice(), 2*n, inv&invSrc != 0),
+		source, in,
 		field(n, p.dst.AsSlice(), 3*n, inv&invDst != 0),
-		field(4*n, p.iif.padded(), 4*n+32, inv&invIn != 0),
 		field(4*n+16, p.oif.padded(), 4*n+48, inv&invOut != 0),
 	)
 	proto := e.raw[e.proto]
 	if proto != 0 && (e.protoFlag == 0 || e.raw[e.flags]&e.protoFlag != 0) {
-		out = min(out, unless(sure(proto == protoTCP), inv&invProto != 0))
+		out = min(out, unless(sure(proto == p.l4()), inv&invProto != 0))
 	}
 	return out
 }

@@ -19,7 +19,7 @@ import (
 	"fairlead/internal/netns"
 )
 
-// Ruleset is what the forward hook consists of, without the table Own.
+// Ruleset is what the hooks consist of, without the table Own.
 type Ruleset struct {
 	tables  []*table
 	unknown []Finding // tables that could not be read
@@ -29,7 +29,7 @@ type Ruleset struct {
 // loadTries bounds how often a dump is repeated that changes while it is read.
 const loadTries = 5
 
-// Load reads all tables with a chain at the forward hook, in the namespace with
+// Load reads all tables with a filter chain at the hooks forward, input or prerouting, in the namespace with
 // that descriptor, 0 for the current one. Its cost grows with other people's
 // rules: call it at the start and when a table changed, not per Service.
 func Load(ns int, own string) (*Ruleset, error) {
@@ -113,11 +113,14 @@ func loadNFT(ns int, own string) (*Ruleset, error) {
 	tables := map[string]*table{}
 	kernel := map[string]*nftables.Table{}
 	for _, c := range chains {
-		if t := forwards(c); t != nil && t.String() != own {
+		if t, at := baseOf(c); t != nil && t.String() != own {
 			if tables[t.String()] == nil {
 				tables[t.String()], kernel[t.String()] = t, c.Table
 			}
-			base := &chain{name: c.Name, base: true, policy: accept}
+			base := &chain{name: c.Name, base: true, hook: at, policy: accept}
+			if c.Priority != nil {
+				base.priority = int32(*c.Priority)
+			}
 			if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
 				base.policy = drop
 			}
@@ -134,18 +137,24 @@ func loadNFT(ns int, own string) (*Ruleset, error) {
 	return r, nil
 }
 
-// forwards returns the empty table of a base chain at the forward hook.
-func forwards(c *nftables.Chain) *table {
-	if c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward || c.Type != nftables.ChainTypeFilter {
-		return nil
+// baseOf returns the empty table of a filter chain at one of the hooks.
+func baseOf(c *nftables.Chain) (*table, hook) {
+	if c.Hooknum == nil || c.Type != nftables.ChainTypeFilter {
+		return nil, ""
+	}
+	at, ok := map[nftables.ChainHook]hook{
+		*nftables.ChainHookForward: forwardHook, *nftables.ChainHookInput: inputHook, *nftables.ChainHookPrerouting: preroutingHook,
+	}[*c.Hooknum]
+	if !ok {
+		return nil, ""
 	}
 	family := map[nftables.TableFamily]string{
 		nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
 	}[c.Table.Family]
 	if family == "" {
-		return nil // a bridge's forward hook sees what is switched
+		return nil, "" // a bridge's hooks see what is switched
 	}
-	return &table{family: family, name: c.Table.Name, chains: map[string]*chain{}}
+	return &table{family: family, name: c.Table.Name, chains: map[string]*chain{}}, at
 }
 
 // table reads the rules of a table, and those sets that they use.

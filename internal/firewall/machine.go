@@ -83,17 +83,21 @@ func (p packet) payload(base expr.PayloadBase, offset, n int) datum {
 	}
 	switch {
 	case base == expr.PayloadBaseTransportHeader:
-		put(0, srcPort>>8, srcPort&0xff, dstPort>>8, dstPort&0xff)
+		put(0, srcPort>>8, srcPort&0xff, byte(p.toPort()>>8), byte(p.toPort()))
 	case base == expr.PayloadBaseNetworkHeader && p.src.Is4():
 		put(0, 0x45, 0)
 		put(6, 0, 0) // not a fragment
-		put(9, protoTCP)
-		put(12, p.src.AsSlice()...)
+		put(9, p.l4())
+		if !p.anySrc {
+			put(12, p.src.AsSlice()...)
+		}
 		put(16, p.dst.AsSlice()...)
 	case base == expr.PayloadBaseNetworkHeader:
 		put(0, 0x60)
-		put(6, protoTCP)
-		put(8, p.src.AsSlice()...)
+		put(6, p.l4())
+		if !p.anySrc {
+			put(8, p.src.AsSlice()...)
+		}
 		put(24, p.dst.AsSlice()...)
 	}
 	if offset < 0 || n < 0 || offset+n > len(header.value) {
@@ -123,8 +127,14 @@ func (p packet) meta(key expr.MetaKey) datum {
 		}
 		return known([]byte{0x86, 0xdd})
 	case expr.MetaKeyL4PROTO:
-		return known([]byte{protoTCP})
-	case expr.MetaKeyIIFNAME:
+		return known([]byte{p.l4()})
+	case expr.MetaKeyIIFNAME, expr.MetaKeyIIF:
+		if p.iif.unknown {
+			return unknown(unix.IFNAMSIZ)
+		}
+		if key == expr.MetaKeyIIF {
+			return native(p.iif.index)
+		}
 		return known(p.iif.padded())
 	case expr.MetaKeyOIFNAME:
 		return known(p.oif.padded())
@@ -134,8 +144,6 @@ func (p packet) meta(key expr.MetaKey) datum {
 		return native(0)
 	case expr.MetaKeyPKTTYPE:
 		return known([]byte{unix.PACKET_HOST})
-	case expr.MetaKeyIIF:
-		return native(p.iif.index)
 	case expr.MetaKeyOIF:
 		return native(p.oif.index)
 	}
@@ -149,6 +157,9 @@ const (
 )
 
 func (p packet) state() uint32 {
+	if p.untracked {
+		return expr.CtStateBitUNTRACKED
+	}
 	if p.established {
 		return expr.CtStateBitESTABLISHED
 	}
@@ -168,6 +179,9 @@ func (p packet) status() uint32 {
 
 // conntrack returns what connection tracking knows of the packet's flow.
 func (p packet) conntrack(key expr.CtKey) datum {
+	if p.early {
+		return unknown(16)
+	}
 	switch key {
 	case expr.CtKeySTATE:
 		return native(p.state())
@@ -181,7 +195,7 @@ func (p packet) conntrack(key expr.CtKey) datum {
 		}
 		return known([]byte{0})
 	case expr.CtKeyPROTOCOL:
-		return known([]byte{protoTCP})
+		return known([]byte{p.l4()})
 	}
 	return unknown(16)
 }

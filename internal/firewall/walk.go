@@ -41,12 +41,39 @@ type rule struct {
 	eval   func(packet) (answer, verdict)
 }
 
-// chain is a base chain of the forward hook, or what one may jump to.
+// chain is a base chain of one of the hooks, or what one may jump to.
 type chain struct {
-	name   string
-	rules  []rule
-	base   bool
-	policy verdictKind
+	name     string
+	rules    []rule
+	base     bool
+	hook     hook
+	priority int32
+	policy   verdictKind
+}
+
+// Priorities of connection tracking and of translation (NF_IP_PRI_CONNTRACK, ..._RAW,
+// ..._NAT_DST).
+const (
+	priorityRaw       = -300
+	priorityConntrack = -200
+	priorityNAT       = -100
+)
+
+// sees returns the packet as the base chain gets it, and false if it does not.
+func (c *chain) sees(p packet) (packet, bool) {
+	if c.hook != p.at() {
+		return p, false
+	}
+	if c.hook == preroutingHook {
+		p.early = c.priority <= priorityConntrack
+		if p.untracked && c.priority > priorityRaw {
+			p.early = false // notrack is set at raw
+		}
+		if p.port.Use == NodePort && c.priority >= priorityNAT {
+			return p, false // translated
+		}
+	}
+	return p, true
 }
 
 // table is the chains that can jump to each other.

@@ -4,6 +4,8 @@
 package firewall
 
 import (
+	"encoding/binary"
+
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
 )
@@ -31,45 +33,104 @@ func match(e *expr.Match, p packet) answer {
 	case *xt.ConntrackMtinfo3:
 		return conntrackMatch(&i.ConntrackMtinfoBase, i.StateMask, i.StatusMask, p)
 	case *xt.AddrType:
-		return min(addrType(i.Source, i.InvertSource), addrType(i.Dest, i.InvertDest))
+		return min(addrType(i.Source, i.InvertSource, false), addrType(i.Dest, i.InvertDest, p.local))
 	case *xt.AddrTypeV1:
-		return min(addrType(i.Source, i.Flags&1 != 0), addrType(i.Dest, i.Flags&2 != 0))
+		return min(addrType(i.Source, i.Flags&1 != 0, false), addrType(i.Dest, i.Flags&2 != 0, p.local))
+	case *xt.Udp:
+		if p.l4() != protoUDP {
+			return no
+		}
+		return min(ports(i.SrcPorts, srcPort, i.InvFlags&xt.UdpInvSrcPorts != 0), ports(i.DstPorts, p.toPort(), i.InvFlags&xt.UdpInvDestPorts != 0))
 	case *xt.Tcp:
+		if p.l4() != protoTCP {
+			return no
+		}
 		if i.Option != 0 || i.FlagsMask != 0 {
 			return maybe
 		}
-		return min(ports(i.SrcPorts, srcPort, i.InvFlags&xt.TcpInvSrcPorts != 0), ports(i.DstPorts, dstPort, i.InvFlags&xt.TcpInvDestPorts != 0))
+		return min(ports(i.SrcPorts, srcPort, i.InvFlags&xt.TcpInvSrcPorts != 0), ports(i.DstPorts, p.toPort(), i.InvFlags&xt.TcpInvDestPorts != 0))
 	}
 	switch e.Name {
 	case "comment":
 		return yes
-	case "udp", "icmp", "icmp6", "sctp", "dccp", "esp", "ah":
-		return no // packets are of TCP
+	case "icmp", "icmp6", "dccp", "esp", "ah":
+		return no // packets are of TCP or UDP
+	case "tcp", "udp", "sctp":
+		if e.Name != protoName(p.l4()) {
+			return no
+		}
+	case "multiport":
+		if info, ok := e.Info.(*xt.Unknown); ok && e.Rev == 1 {
+			return multiport(*info, p)
+		}
 	}
 	return maybe
 }
 
 // addrType looks at xt_addrtype's mask of types, 0 for any. All addresses are
-// unicast, and none is the node's.
-func addrType(mask uint16, invert bool) answer {
+// unicast, those of the node itself local.
+func addrType(mask uint16, invert, local bool) answer {
 	if mask == 0 {
 		return yes
 	}
-	return unless(sure(mask&uint16(xt.AddrTypeUnicast) != 0), invert)
+	have := xt.AddrTypeUnicast
+	if local {
+		have = xt.AddrTypeLocal
+	}
+	return unless(sure(mask&uint16(have) != 0), invert)
+}
+
+// multiport reads struct xt_multiport_v1: which ports of the packet count, how many
+// of the 15 follow, the ports, whether each begins a range, and an inversion.
+func multiport(info []byte, p packet) answer {
+	const most, size = 15, 2 + 2*15 + 15 + 1
+	if len(info) < size || info[1] > most {
+		return maybe
+	}
+	match := func(port uint16) bool {
+		for i := 0; i < int(info[1]); i++ {
+			low := binary.NativeEndian.Uint16(info[2+2*i:])
+			high := low
+			if info[2+2*most+i] != 0 && i+1 < int(info[1]) {
+				i++
+				high = binary.NativeEndian.Uint16(info[2+2*i:])
+			}
+			if low <= port && port <= high {
+				return true
+			}
+		}
+		return false
+	}
+	var found bool
+	switch info[0] { // enum xt_multiport_flags
+	case 0:
+		found = match(srcPort)
+	case 1:
+		found = match(p.toPort())
+	default:
+		found = match(srcPort) || match(p.toPort())
+	}
+	return unless(sure(found), info[size-1] != 0)
 }
 
 func ports(r [2]uint16, port uint16, invert bool) answer {
 	return unless(sure(r[0] <= port && port <= r[1]), invert)
 }
 
-// stateDNAT is a bit of xt_conntrack's state that nftables' does not have.
-const stateDNAT = 1 << 7
+// Bits of xt_conntrack's state that nftables does not have, or has elsewhere.
+const (
+	stateDNAT      = 1 << 7
+	stateUntracked = 1 << 8
+)
 
 func conntrackMatch(i *xt.ConntrackMtinfoBase, states, statuses uint16, p packet) answer {
 	flags, inverted := xt.ConntrackFlags(i.MatchFlags), xt.ConntrackFlags(i.InvertFlags)
 	out := yes
 	if flags&xt.ConntrackState != 0 {
 		have := uint16(p.state())
+		if p.untracked {
+			have = stateUntracked
+		}
 		if p.dnat {
 			have |= stateDNAT
 		}

@@ -6,14 +6,20 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/firewall"
 	"fairlead/internal/netns"
+	"fairlead/internal/sysctl"
 	"fairlead/internal/worker"
 	"fairlead/nat/ruleset"
+	"fairlead/proxier"
 )
 
 // firewallInterval is the time between two checks of other firewalls. They reload
@@ -91,7 +97,41 @@ func (n *Network) traffic() (firewall.Config, bool) {
 	if len(n.proxy.PodInterfaces) > 0 {
 		cfg.PodDevice = sample(n.proxy.PodInterfaces[0])
 	}
+	n.addInput(&cfg, self)
 	return cfg, true
+}
+
+// addInput describes the packets that others send to this node itself.
+func (n *Network) addInput(cfg *firewall.Config, self *proxier.Node) {
+	cfg.Self = self.Underlay
+	if r := n.report.Load(); r != nil && r.Tunnel.Port != 0 {
+		cfg.Self = r.Tunnel.Own
+		cfg.Ports = append(cfg.Ports, firewall.Port{Proto: unix.IPPROTO_UDP, Number: r.Tunnel.Port, Use: firewall.Tunnel})
+	}
+	for _, o := range n.store.Nodes() {
+		if o.Name != self.Name && len(o.Underlay) > 0 {
+			cfg.Peers = append(cfg.Peers, o.Underlay...)
+		}
+	}
+	if uplinks, err := sysctl.Uplinks(cfg.Self); err == nil && len(uplinks) > 0 {
+		cfg.Uplink = uplinks[0]
+	}
+	keys := n.store.Services()
+	slices.SortFunc(keys, func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
+	for _, key := range keys {
+		svc := n.store.Service(key)
+		if svc == nil {
+			continue
+		}
+		if svc.HealthCheckNodePort != 0 {
+			cfg.Ports = append(cfg.Ports, firewall.Port{Proto: unix.IPPROTO_TCP, Number: svc.HealthCheckNodePort, Use: firewall.HealthCheck})
+		}
+		for _, p := range svc.Ports {
+			if p.NodePort != 0 {
+				cfg.Ports = append(cfg.Ports, firewall.Port{Proto: byte(p.Proto), Number: p.NodePort, Use: firewall.NodePort})
+			}
+		}
+	}
 }
 
 // sample returns an interface name that matches a pattern.

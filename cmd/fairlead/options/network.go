@@ -46,7 +46,7 @@ func (f *networkFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.mtu, "overlay-mtu", 0, "MTU of pods; 0 derives it from the interface to other nodes, minus the overhead of the tunnel")
 	fs.StringVar(&f.masqFile, "ip-masq-config", "", "configuration file of ip-masq-agent; the agent follows its changes")
 	fs.BoolVar(&f.setSysctls, "set-sysctls", true, "with --overlay or --cni-conf-dir, set the kernel settings that pods need; false only reports them")
-	fs.BoolVar(&f.openFirewall, "open-firewall", false, "with --overlay or --cni-conf-dir, add accept rules to other firewalls of the node that drop pod traffic (Docker, firewalld, ufw); false only reports them")
+	fs.BoolVar(&f.openFirewall, "open-firewall", false, "with --overlay or --cni-conf-dir, add accept rules to other firewalls of the node that drop pod traffic, tunnel packets, health checks or NodePorts (Docker, firewalld, ufw); false only reports them")
 	fs.BoolVar(&f.setCondition, "set-node-network-available", false, "with --overlay or --cni-conf-dir, set the Node's condition NetworkUnavailable to False once the network is ready; needs the verb patch on nodes/status")
 	fs.StringVar(&f.cni.BinDir, "cni-bin-dir", cni.DefaultBinDir, "directory where the container runtime looks for CNI plugins")
 	fs.StringVar(&f.cni.DataDir, "cni-data-dir", cni.DefaultDataDir, "directory where the host-local plugin stores the addresses of pods; after a change it may assign addresses that are in use")
