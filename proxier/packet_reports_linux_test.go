@@ -27,6 +27,7 @@ import (
 	"fairlead/internal/lab"
 	"fairlead/internal/nl"
 	"fairlead/internal/nstest"
+	"fairlead/proxier/resolve"
 )
 
 // The tests here repeat situations of docs/field-reports.md that no other test has.
@@ -78,7 +79,7 @@ func TestPacketLocalElsewhere(t *testing.T) {
 func TestPacketPrefixWithoutInterface(t *testing.T) {
 	t.Parallel()
 	cfg := defaults()
-	cfg.LocalMode, cfg.InterfaceNamePrefix = LocalInterfaceNamePrefix, "azv"
+	cfg.LocalMode, cfg.InterfaceNamePrefix = resolve.LocalInterfaceNamePrefix, "azv"
 	b := newBed(t, cfg, lab.PTP)
 	b.apply(t, serviceObject(1))
 	b.apply(t, sliceObjects(1, ready(b.there))...)
@@ -149,7 +150,7 @@ func TestPacketIPv6Disabled(t *testing.T) {
 }
 
 // itself4 is the node by IPv4 alone.
-func (b *bed) itself4() source { return source{b.node.Host, [2]netip.Addr{second[0]}} }
+func (b *bed) itself4() origin { return origin{b.node.Host, [2]netip.Addr{second[0]}} }
 
 // TestPacketUDPSockets replaces the endpoint behind UDP sockets of two further
 // kinds: one of IPv6 that dials a mapped IPv4 address, and one that is not
