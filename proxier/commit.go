@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/inet"
@@ -70,4 +71,18 @@ func (p *Proxier) refuse(key inet.Addr, err error) {
 	p.refused[key] = struct{}{}
 	p.book.Set(status.ByKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, []objects.Problem{problem})
 	p.metrics.Refusals.Inc()
+}
+
+// refusedServices returns the Services that have a frontend which the kernel refused.
+func (p *Proxier) refusedServices() map[types.NamespacedName]struct{} {
+	if len(p.refused) == 0 {
+		return nil
+	}
+	out := map[types.NamespacedName]struct{}{}
+	for key := range p.refused {
+		if c := p.desired.claims.Owner(key); c != nil {
+			out[c.Subject.NamespacedName] = struct{}{}
+		}
+	}
+	return out
 }

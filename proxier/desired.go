@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -35,8 +34,8 @@ type desired struct {
 	hostPorts *resolve.Contest[inet.Addr, resolve.PodPort] // of this node's Pods
 	facts     resolve.ClusterFacts
 	started   bool
-	nodes     bool        // nodes may have changed
-	triggers  []time.Time // of changes that the kernel does not have yet
+	nodes     bool            // nodes may have changed
+	triggers  []store.Trigger // of changes that the kernel does not have yet
 	// flows holds frontends whose flows may be stale after the commit.
 	flows map[inet.Addr]struct{}
 }

@@ -23,7 +23,7 @@ func TestServicesTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	var tests strings.Builder
-	for _, dir := range []string{"proxier", "nat", "conntrack", "cmd/fairlead", "cmd/fairlead/*", "internal/*"} {
+	for _, dir := range []string{"proxier", "proxier/*", "nat", "nat/*", "conntrack", "cmd/fairlead", "cmd/fairlead/*", "internal/*"} {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -80,7 +80,7 @@ func TestHealthPorts(t *testing.T) {
 		svc := &objects.Service{Key: key, Created: time.Unix(step.age, 0), HealthCheckNodePort: step.port}
 		h.Set(resolve.Subject{NamespacedName: key}, resolve.HealthWish(svc, proxiertest.SlicesOf(t, step.eps), self))
 		h.settle(book)
-		h.publish(told, !step.unreachable)
+		h.publish(told, func(types.NamespacedName) bool { return !step.unreachable })
 		if told.String() != step.want {
 			t.Errorf("%s: %s, want %s", step.name, told, step.want)
 		}

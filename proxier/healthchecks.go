@@ -44,8 +44,8 @@ func (h *healthPorts) settle(book *status.Book) {
 }
 
 // publish passes on what changed. Ports do not wait for the kernel; the number of
-// endpoints is passed on once connections reach them, when programmed is set.
-func (h *healthPorts) publish(to Health, programmed bool) {
+// endpoints is passed on once connections reach them, as programmed says.
+func (h *healthPorts) publish(to Health, programmed func(svc types.NamespacedName) bool) {
 	if to == nil {
 		clear(h.waiting)
 		return
@@ -60,7 +60,7 @@ func (h *healthPorts) publish(to Health, programmed bool) {
 			continue
 		}
 		to.Set(name, mine[0].Key)
-		if programmed {
+		if programmed(key) {
 			to.SetLocal(name, mine[0].Value)
 			delete(h.waiting, key)
 		}

@@ -5,8 +5,12 @@ package proxier
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"fairlead/proxier/store"
+
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 )
 
@@ -92,12 +96,21 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.logHintChanges(klog.FromContext(ctx))
 	p.metrics.Synced(start, err)
 	p.metrics.SetWanted(p.desired.wanted())
-	p.desired.health.publish(p.health, err == nil)
+	refused := p.refusedServices()
+	p.desired.health.publish(p.health, func(svc types.NamespacedName) bool {
+		_, not := refused[svc]
+		return err == nil && !not
+	})
 	if err == nil {
 		p.tellFlows()
 		p.tellClients()
-		p.metrics.Programmed(p.desired.triggers)
-		p.desired.triggers = nil
+		p.desired.triggers = slices.DeleteFunc(p.desired.triggers, func(t store.Trigger) bool {
+			_, not := refused[t.Service]
+			if !not {
+				p.metrics.Programmed(t.At)
+			}
+			return !not
+		})
 		p.store.Programmed()
 		p.behind.Store(0)
 		p.synced.Store(time.Now().UnixNano())

@@ -20,6 +20,7 @@ import (
 	kmetrics "k8s.io/component-base/metrics"
 	"k8s.io/klog/v2"
 
+	"fairlead/internal/healthcheck"
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
@@ -336,4 +337,63 @@ func TestRunDoesNothing(t *testing.T) {
 			t.Errorf("%d commits and %d loads, want none", len(l.table.asked)-n, l.table.loads-loads)
 		}
 	})
+}
+
+// TestRunTellsOfCommittedOnly has the kernel refuse one of two Services: nobody is
+// told that its endpoints can be reached, and the metric does not count its change,
+// until the kernel takes it.
+func TestRunTellsOfCommittedOnly(t *testing.T) {
+	registry := kmetrics.NewKubeRegistry()
+	inLoopWith(t, metrics.NewMetrics(registry.MustRegister), func(t *testing.T, l *loop) {
+		asked := &askedHealth{ports: map[healthcheck.Name]uint16{}, local: map[healthcheck.Name]int{}}
+		l.after(0)
+		l.health = asked
+		l.table.say(refusing("10.96.0.1 ."))
+		change := func(endpoint byte) {
+			l.store.Update(func(tx *store.Tx) {
+				for n := byte(1); n <= 2; n++ {
+					key := types.NamespacedName{Namespace: "default", Name: fmt.Sprint("s", n)}
+					tx.SetService(&objects.Service{
+						Key: key, ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, n})},
+						Ports: []objects.ServicePort{{Proto: inet.TCP, Port: 80}}, HealthCheckNodePort: 1000 + uint16(n),
+					})
+					tx.SetSlice(&objects.Slice{
+						Key: key, Service: key, Ports: []objects.SlicePort{{Proto: inet.TCP, Port: 8080}}, Changed: time.Now().Add(time.Nanosecond),
+						Endpoints: []objects.Endpoint{{Addr: netip.AddrFrom4([4]byte{10, 244, n, endpoint}), Ready: true, Node: "node-a"}},
+					})
+				}
+			})
+		}
+		check := func(when, health string, programmed uint64) {
+			t.Helper()
+			if got := asked.String(); got != health {
+				t.Errorf("%s: health %s, want %s", when, got, health)
+			}
+			if got := observations(t, registry, "kubeproxy_network_programming_duration_seconds"); got != programmed {
+				t.Errorf("%s: %d changes are programmed, want %d", when, got, programmed)
+			}
+		}
+		l.after(time.Second)
+		change(1)
+		l.after(0)
+		check("while the kernel refuses one", "s1:1001=0 s2:1002=1", 1)
+		l.table.say(nil)
+		l.after(time.Minute)
+		check("once it takes both", "s1:1001=1 s2:1002=1", 2)
+	})
+}
+
+// observations returns how often a histogram was observed.
+func observations(t *testing.T, registry kmetrics.Gatherer, name string) uint64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	return 0
 }

@@ -158,12 +158,8 @@ func (m *Metrics) SetWanted(w *Wanted) {
 	m.fallbacks.set(fallbacks)
 }
 
-// Programmed measures changes that the kernel now has.
-func (m *Metrics) Programmed(triggers []time.Time) {
-	for _, at := range triggers {
-		m.programming.Observe(time.Since(at).Seconds())
-	}
-}
+// Programmed measures a change that the kernel now has, by the time it was made.
+func (m *Metrics) Programmed(at time.Time) { m.programming.Observe(time.Since(at).Seconds()) }
 
 func (m *Metrics) Report(byKind map[string]int) {
 	samples := make([]sample, 0, len(byKind))

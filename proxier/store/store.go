@@ -38,7 +38,7 @@ type Store struct {
 	dirtyNodes   bool
 	dirtyCIDRs   bool
 	dirtyPods    map[types.NamespacedName]struct{}
-	triggers     []time.Time // see Dirty.Triggers
+	triggers     []Trigger // see Dirty.Triggers
 	since        time.Time
 	changes      Changes                // all
 	taken, done  Changes                // those that the loop has taken, and that the kernel has
@@ -55,7 +55,13 @@ type Dirty struct {
 	Pods         []types.NamespacedName // sorted
 	// Triggers are when slices were changed in the API, for each change that the
 	// store has seen since it was made.
-	Triggers []time.Time
+	Triggers []Trigger
+}
+
+// Trigger is when the endpoints of a Service were changed in the API.
+type Trigger struct {
+	Service types.NamespacedName
+	At      time.Time
 }
 
 // MaxTriggers bounds what is remembered while nobody takes it.

@@ -117,7 +117,7 @@ func (tx *Tx) SetSlice(slice *objects.Slice) {
 func (tx *Tx) trigger(old, now *objects.Slice) {
 	s := tx.s
 	if now.Changed.After(s.since) && (old == nil || now.Changed.After(old.Changed)) && len(s.triggers) < MaxTriggers {
-		s.triggers = append(s.triggers, now.Changed)
+		s.triggers = append(s.triggers, Trigger{now.Service, now.Changed})
 	}
 }
 
