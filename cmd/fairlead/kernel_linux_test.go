@@ -19,9 +19,10 @@ import (
 	"fairlead/internal/nstest"
 )
 
-// TestMain lets the test binary be the agent as well: see worldOf.
+// TestMain lets the test binary be the agent and a command as well: see worldOf and
+// onNode.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "run" {
+	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Getenv("FAIRLEAD_COMMAND") != "") {
 		main()
 		return
 	}

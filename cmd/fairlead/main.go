@@ -34,9 +34,9 @@ func newRootCommand() *cobra.Command {
 		Use:   "fairlead",
 		Short: "A Kubernetes node agent in place of kube-proxy and flannel",
 		Long: `fairlead programs the Services of a Kubernetes cluster on a node, in one
-nftables table, "inet fairlead". List that table with
+nftables table, "inet fairlead". Print that table with
 
-    nft list table inet fairlead`,
+    fairlead table`,
 		Example: `  fairlead run --kubeconfig /etc/kubernetes/proxy.conf --cluster-cidr 10.244.0.0/16
   fairlead render --manifests cluster.yaml --node-name worker-1`,
 		Version:           options.Version(),
@@ -46,6 +46,7 @@ nftables table, "inet fairlead". List that table with
 	root.AddCommand(
 		newRunCommand(),
 		newRenderCommand(),
+		newTableCommand(),
 		newCleanupCommand(),
 		newInstallCommand(),
 		newVersionCommand(),

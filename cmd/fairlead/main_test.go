@@ -15,7 +15,7 @@ import (
 
 // TestHelp: each command has an example, and its help prints it.
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"render", "--help"}, {"cleanup", "--help"}, {"version", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"render", "--help"}, {"table", "--help"}, {"cleanup", "--help"}, {"version", "--help"}} {
 		out, err := execute(t, args...)
 		if err != nil {
 			t.Errorf("%v: %v", args, err)
@@ -60,7 +60,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestUnknown(t *testing.T) {
-	for _, args := range [][]string{{"frobnicate"}, {"run", "--frobnicate"}, {"render", "x"}, {"version", "x"}} {
+	for _, args := range [][]string{{"frobnicate"}, {"run", "--frobnicate"}, {"render", "x"}, {"table", "x"}, {"version", "x"}} {
 		if _, err := execute(t, args...); err == nil {
 			t.Errorf("%v is accepted", args)
 		}

@@ -157,6 +157,10 @@ func rules() []rule {
 		deny: []string{"fairlead/nat/kernel", "fairlead/internal/nl", "fairlead/internal/nft", "fairlead/internal/netns", "github.com/...", "golang.org/x/..."},
 		why:  "nat/apply knows the kernel by an interface of two methods",
 	}, {
+		from: []string{"nat/listing"},
+		deny: []string{"fairlead/nat/plan", "fairlead/nat/kernel", "fairlead/nat/apply", "fairlead/internal/nl", "fairlead/internal/netns", "os", "net"},
+		why:  "nat/listing prints what was read and does no I/O",
+	}, {
 		from: []string{"internal/nft"}, deny: []string{"fairlead/internal/netns", "github.com/mdlayher/...", "os", "net"},
 		why: "internal/nft writes and reads bytes and does no I/O",
 	}, {
@@ -178,7 +182,13 @@ func rules() []rule {
 		from: []string{"cmd/fairlead"}, deny: []string{
 			"fairlead/nat/kernel", "fairlead/overlay/kernel", "fairlead/overlay/keeper", "fairlead/conntrack", "k8s.io/client-go/...",
 		},
-		why: "a command parses flags and calls one package; agent alone opens the kernel",
+		why: "a command parses flags and calls one package; agent and inspect open the kernel",
+	}, {
+		from: []string{"cmd/fairlead/inspect"}, deny: []string{
+			"fairlead/cmd/fairlead/agent", "fairlead/cmd/fairlead/node", "fairlead/nat/apply", "fairlead/overlay/keeper", "fairlead/conntrack",
+			"github.com/spf13/...",
+		},
+		why: "inspect reads the kernel for commands, and writes nothing",
 	}, {
 		from: []string{"cmd/fairlead/agent"}, tests: true, deny: []string{"github.com/spf13/..."},
 		why: "agent takes an options.Config and knows no flags",

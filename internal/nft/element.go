@@ -24,9 +24,12 @@ type Element struct {
 	Verdict    int32
 	Chain      string
 	Comment    string
-	// Counter says that the element counts packets, and Packets how many.
-	Counter bool
-	Packets uint64
+	// Counter says that the element counts packets, and Packets and Bytes how many.
+	Counter        bool
+	Packets, Bytes uint64
+	// Timeout is the lifetime of the element, and Expires what is left of it, both
+	// in milliseconds and 0 for none.
+	Timeout, Expires uint64
 	// Odd is set by Elements for an element with anything that this type cannot
 	// say: a timeout, another expression, other user data.
 	Odd bool
@@ -137,8 +140,12 @@ func (e *Element) read(kind uint16, v []byte) {
 		e.Odd = e.Odd || !ok
 	case unix.NFTA_SET_ELEM_EXPR:
 		e.readCounter(v)
+	case unix.NFTA_SET_ELEM_TIMEOUT:
+		e.Timeout, e.Odd = nl.BE64(v), true
+	case unix.NFTA_SET_ELEM_EXPIRATION:
+		e.Expires, e.Odd = nl.BE64(v), true
 	case unix.NFTA_SET_ELEM_PAD:
-	default: // a timeout, an object, several expressions
+	default: // an object, several expressions
 		e.Odd = true
 	}
 }
@@ -162,7 +169,9 @@ func (e *Element) readCounter(v []byte) {
 		return
 	}
 	e.Counter = true
-	e.Packets = nl.BE64(nl.Attr(nl.Attr(v, unix.NFTA_EXPR_DATA), unix.NFTA_COUNTER_PACKETS))
+	data := nl.Attr(v, unix.NFTA_EXPR_DATA)
+	e.Packets = nl.BE64(nl.Attr(data, unix.NFTA_COUNTER_PACKETS))
+	e.Bytes = nl.BE64(nl.Attr(data, unix.NFTA_COUNTER_BYTES))
 }
 
 // Verdicts of elements.

@@ -97,7 +97,7 @@ func TestAdopt(t *testing.T) {
 			s.Configure(nattest.Settings())
 			nattest.Variety(s)
 			settle(t, s, table)
-			want, handle := sorted(list(t, ns)), tableHandle(t, ns)
+			want, handle := nattest.Blocks(list(t, ns)), tableHandle(t, ns)
 			s.Set(ghost, nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: "default/ghost", Backends: nattest.Pods(3)})
 			settle(t, s, table)
 			for _, command := range tt.damage {
@@ -113,7 +113,7 @@ func TestAdopt(t *testing.T) {
 			}
 			again.Adopt(found)
 			settle(t, again, table)
-			if diff := cmp.Diff(want, sorted(list(t, ns))); diff != "" {
+			if diff := cmp.Diff(want, nattest.Blocks(list(t, ns))); diff != "" {
 				t.Errorf("after the repair (-before +after):\n%s", diff)
 			}
 			if got := tableHandle(t, ns); got != handle {
@@ -167,7 +167,7 @@ func TestAdoptRename(t *testing.T) {
 	if n < 2 {
 		t.Errorf("%d batches, want several", n)
 	}
-	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
+	if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(list(t, ns))); diff != "" {
 		t.Errorf("(-text +nft):\n%s", diff)
 	}
 }
@@ -204,7 +204,7 @@ func TestAdoptOwned(t *testing.T) {
 	nattest.Variety(s)
 	s.Adopt(found)
 	settle(t, s, table)
-	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
+	if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(list(t, ns))); diff != "" {
 		t.Errorf("(-text +nft):\n%s", diff)
 	}
 	restartWithNothing(t, table, s)

@@ -31,7 +31,7 @@ func TestCountersListing(t *testing.T) {
 	nattest.Variety(s)
 	settle(t, s, table)
 	listing := list(t, ns)
-	if diff := cmp.Diff(sorted(s.Text()), sorted(listing)); diff != "" {
+	if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(listing)); diff != "" {
 		t.Errorf("nft lists the table differently (-text +nft):\n%s", diff)
 	}
 	// That of dropped packets is followed by a verdict.
@@ -96,7 +96,7 @@ func TestCountersSwitch(t *testing.T) {
 		s.Configure(step.set)
 		step.then(s)
 		settle(t, s, table)
-		if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
+		if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(list(t, ns))); diff != "" {
 			t.Errorf("%s (-text +nft):\n%s", step.name, diff)
 		}
 		restart(t, table, step.set)
@@ -118,7 +118,7 @@ func TestCountersBatches(t *testing.T) {
 	}
 	s.Set(key, f)
 	settle(t, s, table)
-	whole := sorted(list(t, ns))
+	whole := nattest.Blocks(list(t, ns))
 
 	step := func(limit int) bool {
 		t.Helper()
@@ -146,7 +146,7 @@ func TestCountersBatches(t *testing.T) {
 		if n := strings.Count(list(t, ns), "counter packets 0 bytes 0 comment"); n != 0 {
 			t.Errorf("after %d batches and back there are %d counters", turns, n)
 		}
-		if diff := cmp.Diff(whole, sorted(list(t, ns))); diff != "" {
+		if diff := cmp.Diff(whole, nattest.Blocks(list(t, ns))); diff != "" {
 			t.Errorf("backends have other slots (-before +after):\n%s", diff)
 		}
 	}
@@ -166,7 +166,7 @@ func TestCountersBatches(t *testing.T) {
 	if n := strings.Count(list(t, ns), "counter packets 0 bytes 0 comment"); n != 120 {
 		t.Errorf("%d counters, want 120", n)
 	}
-	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
+	if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(list(t, ns))); diff != "" {
 		t.Errorf("(-text +nft):\n%s", diff)
 	}
 }

@@ -76,7 +76,7 @@ func TestRepair(t *testing.T) {
 			s.Configure(nattest.Settings())
 			nattest.Variety(s)
 			settle(t, s, table)
-			before := sorted(list(t, ns))
+			before := nattest.Blocks(list(t, ns))
 
 			for _, command := range tt.damage {
 				nftCommand(t, ns, command)
@@ -91,7 +91,7 @@ func TestRepair(t *testing.T) {
 				t.Errorf("the repair takes more than %d operations:\n%v", tt.ops, b)
 			}
 			settle(t, s, table)
-			if diff := cmp.Diff(before, sorted(list(t, ns))); diff != "" {
+			if diff := cmp.Diff(before, nattest.Blocks(list(t, ns))); diff != "" {
 				t.Errorf("after the repair (-before +after):\n%s", diff)
 			}
 		})
@@ -124,7 +124,7 @@ func TestCommitDrift(t *testing.T) {
 	}
 	s.Adopt(found)
 	settle(t, s, table)
-	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
+	if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(list(t, ns))); diff != "" {
 		t.Errorf("after the repair (-text +nft):\n%s", diff)
 	}
 }
@@ -203,7 +203,7 @@ func TestReadable(t *testing.T) {
 	settle(t, s, table)
 	counters := regexp.MustCompile(` counter packets [0-9]* bytes [0-9]* comment`) // as docs/dataplane.md says
 	texts["listing without counters"] = counters.ReplaceAllString(readable(list(t, ns)), " comment")
-	if diff := cmp.Diff(sorted(texts["listing"]), sorted(texts["listing without counters"])); diff != "" {
+	if diff := cmp.Diff(nattest.Blocks(texts["listing"]), nattest.Blocks(texts["listing without counters"])); diff != "" {
 		t.Errorf("they differ in more than counters (-off +on):\n%s", diff)
 	}
 	for name, text := range texts {

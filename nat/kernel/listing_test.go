@@ -5,8 +5,6 @@ package kernel_test
 
 import (
 	"bytes"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,43 +30,10 @@ func TestListing(t *testing.T) {
 	nattest.Variety(s)
 	settle(t, s, table)
 
-	want, got := sorted(s.Text()), sorted(list(t, ns))
+	want, got := nattest.Blocks(s.Text()), nattest.Blocks(list(t, ns))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("nft lists the table differently (-text +nft):\n%s", diff)
 	}
-}
-
-var elementBreak = regexp.MustCompile(`,\n\s*`)
-
-// sorted puts the elements of each set on lines of their own, sorted, as nft
-// lists hash tables in the order of their hashes, and sorts the blocks.
-func sorted(text string) []string {
-	var blocks []string
-	for _, block := range strings.Split(strings.TrimSuffix(text, "}\n"), "\n\n") {
-		_, rest, ok := strings.Cut(block, "table inet fairlead {\n") // before the first set
-		if ok {
-			block = rest
-		}
-		block = strings.TrimSpace(block)
-		lines := strings.Split(elementBreak.ReplaceAllString(block, ",\n"), "\n")
-		for i, line := range lines {
-			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "elements = { "); ok {
-				els := append([]string{rest}, lines[i+1:len(lines)-1]...)
-				var all []string
-				for _, el := range els {
-					for _, one := range strings.Split(el, ", ") {
-						all = append(all, strings.TrimSuffix(strings.TrimSuffix(one, ","), " }"))
-					}
-				}
-				slices.Sort(all)
-				lines = append(append(lines[:i:i], all...), lines[len(lines)-1])
-				break
-			}
-		}
-		blocks = append(blocks, strings.Join(lines, "\n"))
-	}
-	slices.Sort(blocks)
-	return blocks
 }
 
 // TestRestart reads the table back into a new State, which finds nothing to do.
@@ -119,7 +84,7 @@ func TestLargeFrontend(t *testing.T) {
 	settle(t, s, table)
 	s.Delete(key)
 	settle(t, s, table)
-	if diff := cmp.Diff(sorted(s.Text()), sorted(list(t, ns))); diff != "" {
+	if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(list(t, ns))); diff != "" {
 		t.Errorf("after it is gone (-text +nft):\n%s", diff)
 	}
 }
@@ -142,7 +107,7 @@ func TestRememberOnDemand(t *testing.T) {
 		if got := strings.Contains(listing, "chain remember"); got != want {
 			t.Errorf("%s: chains that remember: %v, want %v", what, got, want)
 		}
-		if diff := cmp.Diff(sorted(s.Text()), sorted(listing)); diff != "" {
+		if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(listing)); diff != "" {
 			t.Errorf("%s (-text +nft):\n%s", what, diff)
 		}
 	}

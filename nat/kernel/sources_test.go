@@ -34,7 +34,7 @@ func TestSourcesOnDemand(t *testing.T) {
 		t.Helper()
 		settle(t, s, table)
 		listing := list(t, ns)
-		if diff := cmp.Diff(sorted(s.Text()), sorted(listing)); diff != "" {
+		if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(listing)); diff != "" {
 			t.Fatalf("%s (-text +nft):\n%s", what, diff)
 		}
 		if got := strings.Count(listing, "set sources"); got != sets {

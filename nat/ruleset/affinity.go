@@ -85,7 +85,7 @@ func (r AffinityChain) update() rule {
 	data := next(reg, AddrLen(r.Family))
 	port := next(data, AddrLen(r.Family))
 	text := fmt.Sprintf("update @%s { %s . ct original %s saddr timeout %s : %s daddr . th dport }",
-		set, originalText(r.Family, r.NodePort), ipWord(r.Family), timeText(r.Timeout), ipWord(r.Family))
+		set, originalText(r.Family, r.NodePort), ipWord(r.Family), TimeText(r.Timeout), ipWord(r.Family))
 	return newRule(text,
 		onlyFamily(r.Family), key, ctOriginal(client, reg), daddr(r.Family, data), dport(port),
 		one(&expr.Dynset{
@@ -94,8 +94,8 @@ func (r AffinityChain) update() rule {
 		}))
 }
 
-// timeText writes a duration as nft does: 1d2h3m4s.
-func timeText(d time.Duration) string {
+// TimeText writes a duration as nft does: 1d2h3m4s.
+func TimeText(d time.Duration) string {
 	n := int64(d / time.Second)
 	var s string
 	for _, u := range []struct {

@@ -23,6 +23,23 @@ func ChainsOf(verdict string, set *nat.Settings) []Chain {
 	return nil
 }
 
+// IsChainName reports whether a chain of this name may be part of the table.
+func IsChainName(name string) bool {
+	switch name {
+	case chainRememberNew, chainServices, chainInvalidSource, chainTunnelIn, chainTunnelDrop, chainTunnelOut, chainMasquerade, chainReject:
+		return true
+	case allowedChain(inet.IPv4), allowedChain(inet.IPv6):
+		return true
+	}
+	if _, ok := parseShape(name); ok {
+		return true
+	}
+	if _, ok := ParseAffinityChain(name); ok {
+		return true
+	}
+	return Hooks[name] != nil || isPick(name)
+}
+
 // RangesOf returns the content of the sets that settings fill.
 func RangesOf(s *nat.Settings) map[Set][]netip.Prefix {
 	out := map[Set][]netip.Prefix{}

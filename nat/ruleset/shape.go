@@ -198,6 +198,24 @@ func (p Pick) String() string {
 	return fmt.Sprintf("%s%c-%d", name, p.fam.Digit(), 1<<p.class)
 }
 
+// isPick reports whether Pick.String returns name for some Pick.
+func isPick(name string) bool {
+	n, err := strconv.Atoi(name[strings.LastIndexByte(name, '-')+1:])
+	if err != nil || n < 1 || n > MaxSlots {
+		return false
+	}
+	for _, set := range []Kind{Backends, Locals, NodeBackends, NodeLocals} {
+		for _, f := range inet.Families() {
+			for _, sticky := range []bool{false, true} {
+				if (Pick{set: set, fam: f, sticky: sticky, class: classOf(n)}).String() == name {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // picksOf returns the pick chains that the shape's chain goes to, in the order
 // backends, locals; the second is the zero pick when there is none.
 func (s Shape) picksOf() (all, locals Pick) {

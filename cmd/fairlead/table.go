@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fairlead/cmd/fairlead/inspect"
+	"fairlead/internal/inet"
+	"fairlead/nat/listing"
+)
+
+func newTableCommand() *cobra.Command {
+	var opts listing.Options
+	var family string
+	cmd := &cobra.Command{
+		Use:   "table",
+		Short: "Print the table in the kernel as nft would list it",
+		Long: `Print the table "inet fairlead" in the current network namespace as nft would list
+it. The command needs CAP_NET_ADMIN, and neither nft nor a running agent. Chains come
+in the order in which packets meet them. Lines that begin with "#" name objects of
+other programs, and objects that are left out without --full.`,
+		Example: `  fairlead table
+  fairlead table --service kube-system/kube-dns --family 4`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if opts.Families, err = parseFamily(family); err != nil {
+				return err
+			}
+			if err := checkServiceName(opts.Service); err != nil {
+				return err
+			}
+			table, err := inspect.LoadTable(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if opts.Service != "" && !table.HasService(opts.Service) {
+				return fmt.Errorf("--service: the table has no frontend of Service %s", opts.Service)
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), table.Text(opts))
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&family, "family", "", "IP version to print, 4 or 6; default is both")
+	cmd.Flags().StringVar(&opts.Service, "service", "", "print only the chains and elements that packets to this Service meet, given as NAMESPACE/NAME")
+	cmd.Flags().BoolVar(&opts.Full, "full", false, "print empty sets and each repetition of a rule, as nft does")
+	return cmd
+}
+
+// parseFamily reads --family.
+func parseFamily(s string) ([]inet.Family, error) {
+	switch s {
+	case "":
+		return nil, nil
+	case "4":
+		return []inet.Family{inet.IPv4}, nil
+	case "6":
+		return []inet.Family{inet.IPv6}, nil
+	}
+	return nil, fmt.Errorf("--family: %q is not 4 or 6", s)
+}
+
+// checkServiceName checks that a name has a namespace. The empty name is valid.
+func checkServiceName(s string) error {
+	namespace, name, ok := strings.Cut(s, "/")
+	if s != "" && (!ok || namespace == "" || name == "" || strings.Contains(name, "/")) {
+		return fmt.Errorf("--service: %q is not NAMESPACE/NAME", s)
+	}
+	return nil
+}
