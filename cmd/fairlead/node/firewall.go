@@ -19,7 +19,7 @@ import (
 	"fairlead/internal/sysctl"
 	"fairlead/internal/worker"
 	"fairlead/nat/ruleset"
-	"fairlead/proxier"
+	"fairlead/proxier/objects"
 )
 
 // firewallInterval is the time between two checks of other firewalls. They reload
@@ -102,7 +102,7 @@ func (n *Network) traffic() (firewall.Config, bool) {
 }
 
 // addInput describes the packets that others send to this node itself.
-func (n *Network) addInput(cfg *firewall.Config, self *proxier.Node) {
+func (n *Network) addInput(cfg *firewall.Config, self *objects.Node) {
 	cfg.Self = self.Underlay
 	if r := n.report.Load(); r != nil && r.Tunnel.Port != 0 {
 		cfg.Self = r.Tunnel.Own

@@ -32,7 +32,7 @@ type nodeFlags struct {
 	localMode     string
 	bridge        string
 	prefix        string
-	nodeAddress   netip.Addr // see proxier.Config
+	nodeAddress   netip.Addr // see resolve.Config
 }
 
 func (f *nodeFlags) register(fs *pflag.FlagSet) {
