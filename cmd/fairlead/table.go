@@ -8,8 +8,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	cliflag "k8s.io/component-base/cli/flag"
 
 	"fairlead/cmd/fairlead/inspect"
+	"fairlead/cmd/fairlead/options"
 	"fairlead/internal/inet"
 	"fairlead/nat/listing"
 )
@@ -46,9 +48,12 @@ other programs, and objects that are left out without --full.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&family, "family", "", "IP version to print, 4 or 6; default is both")
-	cmd.Flags().StringVar(&opts.Service, "service", "", "print only the chains and elements that packets to this Service meet, given as NAMESPACE/NAME")
-	cmd.Flags().BoolVar(&opts.Full, "full", false, "print empty sets and each repetition of a rule, as nft does")
+	var groups cliflag.NamedFlagSets
+	fs := groups.FlagSet("Output")
+	fs.StringVar(&family, "family", "", "IP version to print, 4 or 6; default is both")
+	fs.StringVar(&opts.Service, "service", "", "print only the chains and elements that packets to this Service meet, given as NAMESPACE/NAME")
+	fs.BoolVar(&opts.Full, "full", false, "print empty sets and each repetition of a rule, as nft does")
+	options.Sections(cmd, &groups)
 	return cmd
 }
 
