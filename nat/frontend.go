@@ -62,7 +62,7 @@ func (b Backend) compare(c Backend) int {
 
 // Equal compares canonical frontends.
 func (f *Frontend) Equal(g *Frontend) bool {
-	return f.Policy == g.Policy && f.Affinity == g.Affinity && f.Restricted == g.Restricted &&
+	return f.Policy == g.Policy && f.Affinity == g.Affinity && f.Share == g.Share && f.Restricted == g.Restricted &&
 		f.Exclusive == g.Exclusive && f.Owner == g.Owner &&
 		slices.Equal(f.Backends, g.Backends) &&
 		slices.Equal(f.LocalBackends, g.LocalBackends) &&
@@ -117,6 +117,9 @@ type Frontend struct {
 	// Affinity keeps a client with its backend until that long after its last
 	// new connection; 0 is off.
 	Affinity time.Duration
+	// Share numbers the affinity maps that belong to the frontend's Service; 0 is for
+	// the maps that all Services use. Package plan assigns it.
+	Share uint8
 	// Restricted drops every client whose address is outside Sources.
 	Restricted bool
 	Sources    []netip.Prefix

@@ -122,11 +122,14 @@ func (c *cleaning) isStale(e *ruleset.Element) bool {
 func (c *cleaning) sets() []ruleset.Set {
 	seen := map[ruleset.Set]bool{}
 	for p := range c.gone {
-		seen[ruleset.AffinityOf(p.Frontend, p.Local)] = true
+		seen[ruleset.AffinityOf(p.Frontend, p.Local, 0)] = true
 	}
 	var out []ruleset.Set
 	ruleset.AllSets(func(s ruleset.Set) {
-		if s.Spec().Learnt && (seen[s] || c.keep != nil) {
+		if !s.Spec().Learnt || !seen[s] && c.keep == nil {
+			return
+		}
+		for s.Number = 0; s.Number <= ruleset.MaxShares; s.Number++ { // those that do not exist cost a question
 			out = append(out, s)
 		}
 	})
@@ -173,7 +176,7 @@ func (c *cleaning) clean(ctx context.Context, t *Table, set ruleset.Set) (int, e
 		})
 		switch {
 		case errors.Is(err, unix.ENOENT):
-			return total, nil // no table, no entries
+			return total, nil // no map, no entries
 		case err != nil:
 			return total, err
 		case len(stale) == 0:

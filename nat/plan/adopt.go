@@ -27,6 +27,7 @@ import (
 func (s *State) Adopt(found *ruleset.Snapshot) bool {
 	was := s.have
 	s.have = adopted(found)
+	s.adoptShares()
 	s.dirty, s.dirtyBefore, s.dirtyAfter = newQueue[inet.Addr](), newQueue[ruleset.Element](), newQueue[ruleset.Element]()
 	s.large = newQueue[inet.Addr]()
 	s.idle, s.program = true, true

@@ -27,7 +27,7 @@ func affinityVerdict(key inet.Addr, f *nat.Frontend) string {
 		return ""
 	}
 	return ruleset.AffinityChain{
-		Family: inet.FamilyOf(key.IP), NodePort: key.IsNodePort(), Local: f.Policy == nat.Local, Timeout: f.Affinity,
+		Family: inet.FamilyOf(key.IP), NodePort: key.IsNodePort(), Local: f.Policy == nat.Local, Timeout: f.Affinity, Share: f.Share,
 	}.String()
 }
 

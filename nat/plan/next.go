@@ -103,16 +103,16 @@ func (s *State) nextIdle(step *Step) {
 			idle = append(idle, name)
 		}
 	}
-	if len(idle) > 1 {
+	if len(idle) > 1 || len(s.have.straySets) > 0 || len(s.idleSets()) > 0 {
 		for _, name := range idle {
 			step.add(ruleset.Op{Verb: ruleset.FlushChain, Name: name})
 		}
 	}
-	sets := s.idleSources()
+	sets := s.idleSets()
 	if s.idle = len(idle)+len(s.have.straySets)+len(sets) > 0; !s.idle {
 		return // only saves the search next time
 	}
-	s.dropSources(step, sets)
+	s.dropSets(step, sets)
 	for _, name := range s.have.straySets {
 		step.add(ruleset.Op{Verb: ruleset.DeleteSet, Name: name})
 	}

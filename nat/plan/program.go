@@ -58,7 +58,7 @@ func (s *State) nextTable(step *Step) {
 // wantedChains returns the chains of the program and those that frontends in the
 // kernel use, each after those that it goes to.
 func (s *State) wantedChains() []ruleset.Chain {
-	chains := ruleset.Program(&s.settings, s.hasSticky(), s.sourceSets())
+	chains := ruleset.Program(&s.settings, s.hasSticky(), s.setsOnDemand())
 	seen := map[string]struct{}{}
 	for _, verdict := range slices.Sorted(maps.Keys(s.have.verdicts)) {
 		for _, c := range ruleset.ChainsOf(verdict, &s.settings) {
@@ -98,7 +98,7 @@ func (s *State) nextSets(step *Step, chains []ruleset.Chain) {
 		}
 	}
 	ruleset.AllSets(declare)
-	for _, set := range s.sourceSets() {
+	for _, set := range s.setsOnDemand() {
 		declare(set)
 	}
 	for _, name := range odd {

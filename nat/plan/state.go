@@ -28,8 +28,10 @@ type State struct {
 
 	have holding
 
-	sticky  int                 // wanted frontends with Affinity
-	sources map[ruleset.Set]int // how many source ranges are wanted in each set
+	sticky int // wanted frontends with Affinity
+	shares shares
+	// onDemand counts the wanted uses of each set that exists on demand.
+	onDemand map[ruleset.Set]int
 
 	// dirty holds the frontends whose want and have may differ. dirtyBefore and
 	// dirtyAfter hold such elements of shared sets, by when they are written.
@@ -53,7 +55,8 @@ func NewState() *State {
 	return &State{
 		want:          map[inet.Addr]nat.Frontend{},
 		members:       map[ruleset.Element]int{},
-		sources:       map[ruleset.Set]int{},
+		shares:        newShares(),
+		onDemand:      map[ruleset.Set]int{},
 		have:          newHolding(),
 		dirty:         newQueue[inet.Addr](),
 		dirtyBefore:   newQueue[ruleset.Element](),

@@ -24,7 +24,7 @@ func (s *State) Text() string {
 	for b := scratch.Next(0); b != nil; b = scratch.Next(0) {
 		scratch.Acked(b)
 	}
-	return ruleset.WriteTable(scratch.sourceSets(), scratch.have.elements(), scratch.wantedChains())
+	return ruleset.WriteTable(scratch.setsOnDemand(), scratch.have.elements(), scratch.wantedChains())
 }
 
 // elements returns every element as text, by set and sorted.

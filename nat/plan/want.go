@@ -43,15 +43,17 @@ func (s *State) recount(n int) {
 func (s *State) Set(key inet.Addr, f nat.Frontend) {
 	f = f.Canonical(key)
 	old, exists := s.want[key]
-	if exists && old.Equal(&f) {
+	if f.Share = old.Share; exists && old.Equal(&f) {
 		return
 	}
+	f.Share = s.takeShare(key, &f)
+	s.releaseShare(&old)
 	s.countMembers(key, &old, -1)
 	s.countMembers(key, &f, +1)
 	s.countSticky(&old, -1)
 	s.countSticky(&f, +1)
-	s.countSources(&f, +1)
-	s.countSources(&old, -1)
+	s.countSets(key, &f, +1)
+	s.countSets(key, &old, -1)
 	s.want[key] = f
 	s.touch(key)
 }
@@ -64,7 +66,8 @@ func (s *State) Delete(key inet.Addr) {
 	}
 	s.countMembers(key, &old, -1)
 	s.countSticky(&old, -1)
-	s.countSources(&old, -1)
+	s.releaseShare(&old)
+	s.countSets(key, &old, -1)
 	delete(s.want, key)
 	s.touch(key)
 }

@@ -46,11 +46,11 @@ func gotoSticky() rule {
 // affinity map, or renews the entry, and before it the chains that it refers to.
 func (r AffinityChain) chains(set *nat.Settings) []Chain {
 	if !r.Local {
-		return []Chain{{Name: r.String(), Rules: []rule{r.update()}}}
+		return []Chain{{Name: r.String(), Rules: r.updates()}}
 	}
 	other := r
 	other.Local = false
-	return append(other.chains(set), Chain{Name: r.String(), Rules: append(r.unconfined(set, other.String()), r.update())})
+	return append(other.chains(set), Chain{Name: r.String(), Rules: append(r.unconfined(set, other.String()), r.updates()...)})
 }
 
 // unconfined sends the clients to the other chain that policy Local sends to any
@@ -64,7 +64,7 @@ func (r AffinityChain) unconfined(set *nat.Settings, other string) []rule {
 }
 
 // affinitySet returns the map that remembers clients of one kind.
-func affinitySet(f inet.Family, node, local bool) Set {
+func affinitySet(f inet.Family, node, local bool, share uint8) Set {
 	kinds := [2][2]Kind{{Affinity, LocalAffinity}, {NodeAffinity, NodeLocalAffinity}}
 	at := func(on bool) int {
 		if on {
@@ -72,11 +72,24 @@ func affinitySet(f inet.Family, node, local bool) Set {
 		}
 		return 0
 	}
-	return Set{Kind: kinds[at(node)][at(local)], Family: f}
+	return Set{Kind: kinds[at(node)][at(local)], Family: f, Number: share}
 }
 
-func (r AffinityChain) update() rule {
-	set := affinitySet(r.Family, r.NodePort, r.Local)
+// updates write a client into the Service's own map, and into the map that all Services
+// use while that is full: an update of a full map ends its rule. So other Services can
+// take the room in the common map only.
+func (r AffinityChain) updates() []rule {
+	if r.Share == 0 {
+		return []rule{r.update(0)}
+	}
+	own := r.update(r.Share)
+	own.Text += " return"
+	own.Exprs = append(own.Exprs, returns()...)
+	return []rule{own, r.update(0)}
+}
+
+func (r AffinityChain) update(share uint8) rule {
+	set := affinitySet(r.Family, r.NodePort, r.Local, share)
 	client := nft.CtKeySrcIP
 	if r.Family == inet.IPv6 {
 		client = nft.CtKeySrcIP6
@@ -117,11 +130,16 @@ type AffinityChain struct {
 	NodePort bool
 	Local    bool          // the frontend has policy Local
 	Timeout  time.Duration // whole seconds
+	Share    uint8         // see nat.Frontend.Share
 }
 
-// String returns, for example, "remember4-10800s" or "node-local-remember6-60s".
+// String returns, for example, "remember4-10800s" or "node-local-remember6-60s-7" with
+// share 7.
 func (r AffinityChain) String() string {
 	name := fmt.Sprintf("remember%c-%ds", r.Family.Digit(), r.Timeout/time.Second)
+	if r.Share > 0 {
+		name += fmt.Sprintf("-%d", r.Share)
+	}
 	if r.Local {
 		name = "local-" + name
 	}
@@ -139,7 +157,24 @@ func ParseAffinityChain(name string) (AffinityChain, bool) {
 	if !ok || len(rest) < 4 {
 		return AffinityChain{}, false
 	}
-	n, err := strconv.Atoi(strings.TrimSuffix(rest[2:], "s"))
-	r := AffinityChain{Family: inet.FamilyOfDigit(rest[0]), NodePort: node, Local: local, Timeout: time.Duration(n) * time.Second}
-	return r, err == nil && r.String() == name
+	seconds, share, _ := strings.Cut(rest[2:], "s")
+	n, err := strconv.Atoi(seconds)
+	number, _ := strconv.ParseUint(strings.TrimPrefix(share, "-"), 10, 8)
+	r := AffinityChain{
+		Family: inet.FamilyOfDigit(rest[0]), NodePort: node, Local: local,
+		Timeout: time.Duration(n) * time.Second, Share: uint8(number),
+	}
+	return r, err == nil && r.Share <= MaxShares && r.String() == name
+}
+
+// Sets returns the maps of one Service that the chain writes.
+func (r AffinityChain) Sets() []Set {
+	if r.Share == 0 {
+		return nil
+	}
+	out := []Set{affinitySet(r.Family, r.NodePort, false, r.Share)}
+	if r.Local {
+		out = append(out, affinitySet(r.Family, r.NodePort, true, r.Share))
+	}
+	return out
 }

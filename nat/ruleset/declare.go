@@ -21,9 +21,25 @@ const (
 	typeBits = 6 // each part of a concatenated type takes that many bits
 )
 
-// affinitySize bounds an affinity map, as nft does for a dynamic map whose
-// declaration gives no size; packets must not be able to fill the memory.
-const affinitySize = 65535
+// affinitySize bounds the affinity maps that all Services use, as nft does for a
+// dynamic map whose declaration gives no size, and shareSize those of one Service.
+// Packets write these maps and must not be able to fill the memory: an entry takes 100
+// to 200 bytes, and all maps together hold at most 1.6 million.
+const (
+	affinitySize = 65535
+	shareSize    = 2048
+)
+
+// size returns how many entries a map holds that packets write, 0 for other sets.
+func (s Set) size() uint32 {
+	switch {
+	case !s.Spec().Learnt:
+		return 0
+	case s.Number > 0:
+		return shareSize
+	}
+	return affinitySize
+}
 
 func (c Part) datatype(f inet.Family) uint32 {
 	switch c {
@@ -95,7 +111,7 @@ func (s Set) Declaration() nft.Set {
 		d.DataType, d.DataLen = datatypeOf(row.Data, s.Family), uint32(KeyLen(row.Data, s.Family))
 	}
 	if row.Learnt {
-		d.Size = affinitySize
+		d.Size = s.size()
 	}
 	if d.Flags&nft.SetConcat != 0 {
 		for _, c := range row.Key {

@@ -88,17 +88,22 @@ func (p Pick) chains() []Chain {
 		return []Chain{{Name: p.String(), Rules: p.drawRules()}}
 	}
 	plain := p
-	plain.sticky = false
+	plain.sticky, plain.share = false, 0
 	node := p.set == NodeBackends || p.set == NodeLocals
-	affinity := affinitySet(p.fam, node, p.set == Locals || p.set == NodeLocals)
+	local := p.set == Locals || p.set == NodeLocals
 	load, client := dialled(p.fam, node)
-	had := newRule(
-		fmt.Sprintf("dnat %s to %s . %s saddr map @%s", ipWord(p.fam), dialledText(p.fam, node), ipWord(p.fam), affinity),
-		onlyFamily(p.fam), load, saddr(p.fam, client), dnatTo(affinity))
-	return append(plain.chains(), Chain{
-		Name:  p.String(),
-		Rules: []rule{had, newRule("goto "+plain.String(), gotoChain(plain.String()))},
-	})
+	had := func(share uint8) rule {
+		affinity := affinitySet(p.fam, node, local, share)
+		return newRule(
+			fmt.Sprintf("dnat %s to %s . %s saddr map @%s", ipWord(p.fam), dialledText(p.fam, node), ipWord(p.fam), affinity),
+			onlyFamily(p.fam), load, saddr(p.fam, client), dnatTo(affinity))
+	}
+	var rules []rule
+	if p.share > 0 {
+		rules = append(rules, had(p.share))
+	}
+	rules = append(rules, had(0), newRule("goto "+plain.String(), gotoChain(plain.String())))
+	return append(plain.chains(), Chain{Name: p.String(), Rules: rules})
 }
 
 // drawRules draw a slot of the class, again and again while the slot is empty,

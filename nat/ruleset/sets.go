@@ -134,7 +134,9 @@ var layout = [numKinds]SetSpec{
 type Set struct {
 	Kind   Kind
 	Family inet.Family
-	Number uint8 // of Sources: the prefix length
+	// Number is the prefix length of Sources, and for affinity maps the number of the
+	// Service that they belong to, or 0 for the map that all Services use.
+	Number uint8
 }
 
 // SourcesOf returns the set of source ranges of one prefix length.
@@ -144,7 +146,21 @@ func SourcesOf(p netip.Prefix) Set {
 
 // OnDemand tells the sets that exist while a frontend needs them from those that
 // always exist.
-func (s Set) OnDemand() bool { return s.Kind == Sources }
+func (s Set) OnDemand() bool { return s.Kind == Sources || s.Number > 0 }
+
+// MaxShares is the number of Services that have affinity maps of their own.
+const MaxShares = 64
+
+// numbers returns the numbers that sets of the kind on demand may have.
+func (s Set) numbers() (first, last int) {
+	switch {
+	case s.Kind == Sources:
+		return 1, s.Family.Unspecified().BitLen()
+	case s.Spec().Learnt:
+		return 1, MaxShares
+	}
+	return 1, 0
+}
 
 func (s Set) Spec() *SetSpec { return &layout[s.Kind] }
 
@@ -191,22 +207,20 @@ func AllSets(f func(Set)) {
 
 // SetNamed finds a set by its name in the kernel.
 func SetNamed(name string) (Set, bool) {
+	base, number := name, 0
 	if i := strings.LastIndexByte(name, '-'); i >= 0 {
 		if n, err := strconv.ParseUint(name[i+1:], 10, 8); err == nil {
-			for _, fam := range inet.Families() {
-				s := Set{Kind: Sources, Family: fam, Number: uint8(n)}
-				if s.String() == name && int(n) <= fam.Unspecified().BitLen() {
-					return s, true
-				}
-			}
+			base, number = name[:i], int(n)
 		}
 	}
 	for k := range numKinds {
 		for _, fam := range inet.Families() {
-			if base, ok := strings.CutSuffix(name, string(fam.Digit())); ok && base == layout[k].name {
-				s := Set{Kind: k, Family: fam}
-				return s, !s.OnDemand()
+			s := Set{Kind: k, Family: fam, Number: uint8(number)}
+			if layout[k].name+string(fam.Digit()) != base || s.String() != name {
+				continue
 			}
+			first, last := s.numbers()
+			return s, !s.OnDemand() || first <= number && number <= last
 		}
 	}
 	return Set{}, false
@@ -219,12 +233,15 @@ func BackendsOf(key inet.Addr) Set { return pickSet(key, Backends, NodeBackends)
 func LocalsOf(key inet.Addr) Set { return pickSet(key, Locals, NodeLocals) }
 
 // AffinityOf returns the map that remembers clients of a frontend: those that policy
-// Local confines to backends on this node, or all others.
-func AffinityOf(key inet.Addr, local bool) Set {
+// Local confines to backends on this node, or all others. It is the map that all
+// Services use, or with a share that of one Service.
+func AffinityOf(key inet.Addr, local bool, share uint8) Set {
+	s := pickSet(key, Affinity, NodeAffinity)
 	if local {
-		return pickSet(key, LocalAffinity, NodeLocalAffinity)
+		s = pickSet(key, LocalAffinity, NodeLocalAffinity)
 	}
-	return pickSet(key, Affinity, NodeAffinity)
+	s.Number = share
+	return s
 }
 
 // IsLocalAffinity tells the maps of clients that policy Local confines.

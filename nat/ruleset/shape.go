@@ -17,7 +17,7 @@ import (
 func ShapeOf(f *nat.Frontend, key inet.Addr, have Shape) Shape {
 	s := Shape{
 		policy: f.Policy, Family: inet.FamilyOf(key.IP), NodePort: key.IsNodePort(),
-		guarded: f.Restricted, sticky: f.Affinity > 0,
+		guarded: f.Restricted, sticky: f.Affinity > 0, share: f.Share,
 	}
 	if !f.Policy.Picks() {
 		return s
@@ -76,6 +76,7 @@ type Shape struct {
 	NodePort bool // NodePort
 	guarded  bool // restricted to Sources
 	sticky   bool
+	share    uint8 // see nat.Frontend.Share
 	class    int8
 	locals   int8 // class of the local backends under policy Local, or noLocals
 }
@@ -94,6 +95,9 @@ func (s Shape) String() string {
 		if w.on {
 			b.WriteString(w.word)
 		}
+	}
+	if s.share > 0 {
+		fmt.Fprintf(&b, "%d-", s.share)
 	}
 	b.WriteString(policyWords[s.policy])
 	b.WriteByte(s.Family.Digit())
@@ -122,6 +126,11 @@ func parseShape(name string) (Shape, bool) {
 	rest, s.NodePort = strings.CutPrefix(rest, "node-")
 	rest, s.guarded = strings.CutPrefix(rest, "guarded-")
 	rest, s.sticky = strings.CutPrefix(rest, "sticky-")
+	if text, tail, ok := strings.Cut(rest, "-"); ok && s.sticky {
+		if n, err := strconv.ParseUint(text, 10, 8); err == nil && n <= MaxShares {
+			s.share, rest = uint8(n), tail
+		}
+	}
 	for p, word := range policyWords {
 		if tail, ok := strings.CutPrefix(rest, word); ok && tail != "" {
 			s.policy, s.Family = nat.TrafficPolicy(p), inet.FamilyOfDigit(tail[0])
@@ -177,6 +186,7 @@ type Pick struct {
 	set    Kind
 	fam    inet.Family
 	sticky bool
+	share  uint8 // see nat.Frontend.Share
 	class  int8
 }
 
@@ -191,6 +201,9 @@ func (p Pick) String() string {
 		name = "node-pick"
 	case NodeLocals:
 		name = "node-pick-locals"
+	}
+	if p.share > 0 {
+		name = fmt.Sprintf("%d-%s", p.share, name)
 	}
 	if p.sticky {
 		name = "sticky-" + name
@@ -219,8 +232,8 @@ func isPick(name string) bool {
 // picksOf returns the pick chains that the shape's chain goes to, in the order
 // backends, locals; the second is the zero pick when there is none.
 func (s Shape) picksOf() (all, locals Pick) {
-	all = Pick{set: Backends, fam: s.Family, sticky: s.sticky, class: s.class}
-	locals = Pick{set: Locals, fam: s.Family, sticky: s.sticky, class: max(s.locals, 0)}
+	all = Pick{set: Backends, fam: s.Family, sticky: s.sticky, share: s.share, class: s.class}
+	locals = Pick{set: Locals, fam: s.Family, sticky: s.sticky, share: s.share, class: max(s.locals, 0)}
 	if s.NodePort {
 		all.set, locals.set = NodeBackends, NodeLocals
 	}

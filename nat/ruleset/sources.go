@@ -52,7 +52,7 @@ func allowedChains(sources []Set) []Chain {
 	for _, f := range inet.Families() {
 		var rules []rule
 		for _, set := range slices.Backward(slices.SortedFunc(slices.Values(sources), CompareSets)) {
-			if set.Family == f {
+			if set.Kind == Sources && set.Family == f {
 				rules = append(rules, allowedRule(set))
 			}
 		}

@@ -39,7 +39,7 @@ func WriteSet(w *strings.Builder, s Set, elements []string) {
 	}
 	fmt.Fprintf(w, "\t%s %s {\n\t\t%s\n", word, s, s.typeText())
 	if s.Spec().Learnt {
-		fmt.Fprintf(w, "\t\tsize %d\n\t\tflags dynamic,timeout\n", affinitySize)
+		fmt.Fprintf(w, "\t\tsize %d\n\t\tflags dynamic,timeout\n", s.size())
 	}
 	if s.Spec().Ranges {
 		w.WriteString("\t\tflags interval\n")

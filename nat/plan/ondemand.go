@@ -1,0 +1,142 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	"fairlead/internal/inet"
+	"fairlead/nat"
+	"fairlead/nat/ruleset"
+)
+
+// countSets adds n to the number of uses of each set that f needs on demand: sets of
+// source ranges, and affinity maps of its Service. The first use makes a set and its
+// rules, and after the last both can go.
+func (s *State) countSets(key inet.Addr, f *nat.Frontend, n int) {
+	for _, src := range f.Sources {
+		s.countSet(ruleset.SourcesOf(src), n)
+	}
+	if c, ok := ruleset.ParseAffinityChain(affinityVerdict(key, f)); ok {
+		for _, set := range c.Sets() {
+			s.countSet(set, n)
+		}
+	}
+}
+
+func (s *State) countSet(set ruleset.Set, n int) {
+	was := s.onDemand[set]
+	s.onDemand[set] += n
+	switch {
+	case was == 0:
+		s.program = true
+	case s.onDemand[set] == 0:
+		delete(s.onDemand, set)
+		s.idle = true
+	}
+}
+
+// setsOnDemand returns the sets on demand that are wanted or in the kernel.
+func (s *State) setsOnDemand() []ruleset.Set {
+	sets := maps.Clone(s.onDemand)
+	for set := range s.have.sets {
+		if set.OnDemand() {
+			sets[set] = 0
+		}
+	}
+	return slices.SortedFunc(maps.Keys(sets), ruleset.CompareSets)
+}
+
+// idleSets returns the sets on demand that are in the kernel and that no frontend wants
+// or has.
+func (s *State) idleSets() []ruleset.Set {
+	idle := map[ruleset.Set]struct{}{}
+	for set := range s.have.sets {
+		if set.OnDemand() && s.onDemand[set] == 0 {
+			idle[set] = struct{}{}
+		}
+	}
+	if len(idle) > 0 {
+		for _, f := range s.have.frontends {
+			for _, src := range slices.Concat(f.sources, f.oldSources) {
+				delete(idle, ruleset.SourcesOf(src))
+			}
+			c, _ := ruleset.ParseAffinityChain(f.remember)
+			for _, set := range c.Sets() {
+				delete(idle, set)
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(idle), ruleset.CompareSets)
+}
+
+// dropSets deletes sets on demand, after the rules that look them up.
+func (s *State) dropSets(step *Step, sets []ruleset.Set) {
+	if len(sets) == 0 {
+		return
+	}
+	left := slices.DeleteFunc(s.setsOnDemand(), func(set ruleset.Set) bool { return slices.Contains(sets, set) })
+	for _, c := range ruleset.Program(&s.settings, s.hasSticky(), left) {
+		if s.have.chains[c.Name] != c.Fingerprint() {
+			step.addChain(&c)
+		}
+	}
+	for _, set := range sets {
+		step.add(ruleset.Op{Verb: ruleset.DeleteSet, Name: set.String()})
+	}
+}
+
+// takeShare adds f to its Service and returns the number of the Service's maps. A
+// Service keeps the number that its frontends have in the kernel, so that its clients
+// are remembered over a restart.
+func (s *State) takeShare(key inet.Addr, f *nat.Frontend) uint8 {
+	if f.Affinity == 0 {
+		return 0
+	}
+	var prefer uint8
+	if have := s.have.frontends[key]; have != nil {
+		prefer = shareOf(have)
+	}
+	return s.shares.take(serviceOf(f.Owner), prefer, func(n uint8) bool {
+		for verdict := range s.have.verdicts {
+			if c, ok := ruleset.ParseAffinityChain(verdict); ok && c.Share == n {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (s *State) releaseShare(f *nat.Frontend) {
+	if f.Affinity > 0 {
+		s.shares.release(serviceOf(f.Owner))
+	}
+}
+
+// shareOf returns the number of the maps that the frontend has in the kernel, or 0.
+func shareOf(f *installed) uint8 {
+	c, _ := ruleset.ParseAffinityChain(f.remember)
+	return c.Share
+}
+
+// adoptShares assigns all numbers anew, after the kernel was read: first to Services
+// that have one there.
+func (s *State) adoptShares() {
+	keys := slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare)
+	s.shares = newShares()
+	for _, installed := range []bool{true, false} {
+		for _, key := range keys {
+			f := s.want[key]
+			have := s.have.frontends[key]
+			if f.Affinity == 0 || (have != nil && shareOf(have) > 0) != installed {
+				continue
+			}
+			s.countSets(key, &f, -1)
+			f.Share = s.takeShare(key, &f)
+			s.countSets(key, &f, +1)
+			s.want[key] = f
+		}
+	}
+}

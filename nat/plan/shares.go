@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"strings"
+
+	"fairlead/nat/ruleset"
+)
+
+// mostOfNamespace is how many Services of one namespace may have affinity maps of their
+// own, so that one tenant cannot take all.
+const mostOfNamespace = ruleset.MaxShares / 4
+
+// shares gives sticky Services affinity maps of their own. Services beyond the limits
+// get number 0, which stands for the maps that all Services use.
+type shares struct {
+	of   map[string]*share // by Service
+	used [ruleset.MaxShares + 1]bool
+}
+
+type share struct {
+	number    uint8
+	frontends int
+}
+
+// serviceOf returns the Service of a frontend: the owner without the port.
+func serviceOf(owner string) string {
+	service, _, _ := strings.Cut(owner, ":")
+	return service
+}
+
+// take adds a frontend to its Service. A new Service gets the preferred number if that
+// is free, else the lowest one that is neither in use nor reserved.
+func (s *shares) take(service string, prefer uint8, reserved func(uint8) bool) uint8 {
+	sh := s.of[service]
+	if sh == nil {
+		sh = &share{}
+		s.of[service] = sh
+		if s.ofNamespace(service) < mostOfNamespace {
+			sh.number = s.free(prefer, reserved)
+			s.used[sh.number] = true
+		}
+	}
+	sh.frontends++
+	return sh.number
+}
+
+func (s *shares) free(prefer uint8, reserved func(uint8) bool) uint8 {
+	if prefer > 0 && !s.used[prefer] {
+		return prefer
+	}
+	for n := uint8(1); n <= ruleset.MaxShares; n++ {
+		if !s.used[n] && !reserved(n) {
+			return n
+		}
+	}
+	return 0
+}
+
+// ofNamespace counts the Services with maps of their own in the namespace of service.
+func (s *shares) ofNamespace(service string) int {
+	namespace, _, _ := strings.Cut(service, "/")
+	n := 0
+	for name, sh := range s.of {
+		if of, _, _ := strings.Cut(name, "/"); of == namespace && sh.number > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// release takes a frontend away from its Service.
+func (s *shares) release(service string) {
+	sh := s.of[service]
+	if sh == nil {
+		return
+	}
+	if sh.frontends--; sh.frontends == 0 {
+		s.used[sh.number] = false
+		delete(s.of, service)
+	}
+}
+
+func newShares() shares { return shares{of: map[string]*share{}} }
