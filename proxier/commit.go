@@ -11,7 +11,9 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/inet"
+	"fairlead/nat"
 	"fairlead/nat/apply"
+	"fairlead/nat/plan"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
@@ -38,9 +40,8 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	}
 	p.metrics.Loads.Add(float64(r.Loads))
 	p.loaded = p.loaded || r.Loads > 0
-	if r.Repaired {
-		p.metrics.Repairs.Inc()
-		p.events.Repaired()
+	if len(r.Repaired) > 0 {
+		p.repaired(ctx, r.Repaired)
 	}
 	if p.clients != nil {
 		p.clients.Remove(r.Unstick)
@@ -58,6 +59,20 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	for _, f := range r.Refused {
 		p.refuse(f.Frontend, f.Err)
 	}
+}
+
+// repaired reports what another program had changed.
+func (p *Proxier) repaired(ctx context.Context, found plan.Drift) {
+	var by nat.Writer
+	if w := p.writer.Swap(nil); w != nil {
+		by = *w
+	}
+	for _, d := range found {
+		p.metrics.Repaired(d.Kind, d.Count)
+	}
+	p.metrics.Repairs.Inc()
+	klog.FromContext(ctx).Info("Repaired the table after another program changed it", "found", found.String(), "by", by.String())
+	p.events.Repaired(found.String(), by.String())
 }
 
 // refuse reports a frontend that the kernel refused.

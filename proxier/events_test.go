@@ -119,6 +119,6 @@ func TestEventsOfRepair(t *testing.T) {
 		}
 		w.p.apply.Distrust()
 	}
-	const want = "Warning TableRepaired in default: v1 Node /node-a uid=node-a field=: somebody else changed the nftables table of fairlead; it was put right"
+	const want = "Warning TableRepaired in default: v1 Node /node-a uid=node-a field=: repaired the nftables table of fairlead after an unknown program changed it: 1 table (missing)"
 	proxiertest.Eventually(t, want, func() bool { return slices.Contains(eventsOf(t, client), want) })
 }

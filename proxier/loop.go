@@ -12,6 +12,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
+
+	"fairlead/nat"
 )
 
 // Retries after a failed sync, or of what the kernel refused; doubled from the
@@ -62,10 +64,13 @@ func (p *Proxier) Run(ctx context.Context) error {
 	}
 }
 
-// watch pokes the loop when somebody else changes the table. Should watching
-// itself fail it starts again, and what was missed is looked up.
+// watch pokes the loop when another program changes the table. If watching fails, it
+// starts again and pokes for what it missed.
 func (p *Proxier) watch(ctx context.Context) {
-	poke := func() {
+	poke := func(w nat.Writer) {
+		if w != (nat.Writer{}) {
+			p.writer.Store(&w)
+		}
 		select {
 		case p.drifted <- struct{}{}:
 		default:
@@ -78,7 +83,7 @@ func (p *Proxier) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(firstRetry):
-			poke()
+			poke(nat.Writer{})
 		}
 	}
 }

@@ -32,12 +32,12 @@ import (
 // fakeTable is a kernel that says yes, unless told otherwise. Safe for
 // concurrent use.
 type fakeTable struct {
-	mu      sync.Mutex
-	answer  func(ruleset.Batch) error
-	asked   []time.Time // commits, taken or not
-	taken   strings.Builder
-	loads   int
-	watcher func()
+	mu     sync.Mutex
+	answer func(ruleset.Batch) error
+	asked  []time.Time // commits, taken or not
+	taken  strings.Builder
+	loads  int
+	poke   func(nat.Writer)
 }
 
 func (f *fakeTable) Load(context.Context) (*ruleset.Snapshot, error) {
@@ -63,13 +63,16 @@ func (f *fakeTable) Commit(_ context.Context, b ruleset.Batch) error {
 	return nil
 }
 
-func (f *fakeTable) Watch(ctx context.Context, poke func()) error {
+func (f *fakeTable) Watch(ctx context.Context, poke func(nat.Writer)) error {
 	f.mu.Lock()
-	f.watcher = poke
+	f.poke = poke
 	f.mu.Unlock()
 	<-ctx.Done()
 	return nil
 }
+
+// watcher reports a change by another program.
+func (f *fakeTable) watcher() { f.poke(nat.Writer{Name: "nft", PID: 7}) }
 
 // say replaces the answer to commits and returns how many there were.
 func (f *fakeTable) say(answer func(ruleset.Batch) error) int {

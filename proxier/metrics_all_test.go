@@ -32,6 +32,7 @@ func TestMetrics(t *testing.T) {
 		"fairlead_conntrack_dropped_packets_total 0", "fairlead_conntrack_entries 0", "fairlead_conntrack_entries_limit 0",
 		"fairlead_conntrack_scanned_flows_total 0",
 		"fairlead_conntrack_sweep_failures_total 0",
+		"fairlead_drift_repairs_total kind=table 1",
 		"fairlead_frontends 10",
 		"fairlead_nat_loads_total 2",
 		"fairlead_nat_refusals_total 2",

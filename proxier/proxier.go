@@ -21,7 +21,7 @@ import (
 // Table is the kernel's side of package nat; see kernel.Table for the contract.
 type Table interface {
 	apply.Table
-	Watch(ctx context.Context, poke func()) error
+	Watch(ctx context.Context, poke func(nat.Writer)) error
 }
 
 // Flows learns which backends may answer the flows of a frontend, after the commit
@@ -64,7 +64,9 @@ type Proxier struct {
 	events  *status.Events
 	metrics *metrics.Metrics
 
-	drifted chan struct{} // poked when somebody else changed the table
+	drifted chan struct{} // poked when another program changed the table
+	// writer is the program that changed it last, until a repair is reported.
+	writer atomic.Pointer[nat.Writer]
 	// loaded is set when the table was read since clients were last checked.
 	loaded bool
 

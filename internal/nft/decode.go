@@ -34,6 +34,13 @@ func ReadTable(r nl.Reply) (flags, owner uint32) {
 // ReadGeneration returns the number of the last transaction of any table.
 func ReadGeneration(r nl.Reply) uint32 { return nl.BE32(nl.Attr(body(r), unix.NFTA_GEN_ID)) }
 
+// ReadWriter returns which program made the transaction that a notification about a
+// generation announces: the name of the thread, and its process in the initial PID
+// namespace.
+func ReadWriter(r nl.Reply) (name string, pid uint32) {
+	return nl.String(nl.Attr(body(r), unix.NFTA_GEN_PROC_NAME)), nl.BE32(nl.Attr(body(r), unix.NFTA_GEN_PROC_PID))
+}
+
 // ReadSet returns the declaration of a set. Two declarations are equal if the
 // kernel treats their sets in the same way and nft lists them alike.
 func ReadSet(r nl.Reply) Set {

@@ -34,9 +34,8 @@ type Applier struct {
 	// mustLoad is set while the state may be wrong about the kernel.
 	mustLoad bool
 	loaded   bool // at least once
-	// repairing is set from a load that found a difference until the commit that
-	// mends it.
-	repairing bool
+	// drift is what loads found changed since the last commit, which repairs it.
+	drift plan.Drift
 	// reloads counts the loads since the last commit.
 	reloads int
 	// single is set while batches have one frontend or chain each, to find the one
@@ -66,8 +65,9 @@ type Result struct {
 	// the chain.
 	Chains []RefusedChain
 	Loads  int
-	// Repaired says that the kernel differed from what was known, and was mended.
-	Repaired bool
+	// Repaired is what another program had changed and a commit of this round
+	// repaired.
+	Repaired plan.Drift
 	// More says that there is more to do: call Round again, after looking for newer
 	// changes.
 	More bool
@@ -105,7 +105,7 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 	for {
 		step := a.next()
 		if step == nil {
-			a.repairing, a.reloads = false, 0
+			a.drift, a.reloads = nil, 0
 			return r, nil
 		}
 		for _, b := range step.Blocked {
@@ -139,8 +139,9 @@ func (a *Applier) load(ctx context.Context, r *Result) error {
 	if err != nil {
 		return fmt.Errorf("read what the kernel has: %w", err)
 	}
-	changed := a.state.Adopt(found)
-	a.repairing = a.repairing || changed && a.loaded // the first difference is what happened meanwhile
+	if drift := a.state.Adopt(found); a.loaded { // the first one is what happened before this process
+		a.drift.Merge(drift)
+	}
 	a.mustLoad, a.loaded = false, true
 	r.Loads++
 	return nil
@@ -154,8 +155,8 @@ func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error 
 			return err
 		}
 		r.Batches = append(r.Batches, step.Batch)
-		r.Repaired = r.Repaired || a.repairing
-		a.repairing, a.single, a.reloads = false, false, 0
+		r.Repaired.Merge(a.drift)
+		a.drift, a.single, a.reloads = nil, false, 0
 	}
 	a.state.Acked(step)
 	r.Changed = append(r.Changed, step.Keys()...)

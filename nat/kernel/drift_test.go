@@ -37,36 +37,37 @@ func TestRepair(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		damage []string
-		ops    int // at most; 0 for any number
+		ops    int    // at most; 0 for any number
+		drift  string // what is reported
 	}{
-		{"flush ruleset", []string{"flush ruleset"}, 0},
-		{"element of a data map", []string{"delete element inet fairlead backends4 { 203.0.113.5 . tcp . 443 . 1 }"}, 1},
-		{"verdict", []string{"delete element inet fairlead vips4 { 10.96.0.10 . udp . 53 }"}, 1},
+		{"flush ruleset", []string{"flush ruleset"}, 0, "1 table (missing)"},
+		{"element of a data map", []string{"delete element inet fairlead backends4 { 203.0.113.5 . tcp . 443 . 1 }"}, 1, "1 element (default/web:https 203.0.113.5:443/tcp)"},
+		{"verdict", []string{"delete element inet fairlead vips4 { 10.96.0.10 . udp . 53 }"}, 1, "1 element (kube-system/kube-dns:dns 10.96.0.10:53/udp)"},
 		{"other backend", []string{
 			"delete element inet fairlead node-backends4 { tcp . 30080 . 0 }",
-			"add element inet fairlead node-backends4 { tcp . 30080 . 0 : 192.0.2.1 . 1 }"}, 2},
-		{"backend of nobody", []string{"add element inet fairlead backends4 { 192.0.2.7 . tcp . 1 . 0 : 192.0.2.1 . 1 }"}, 1},
-		{"slot far away", []string{"add element inet fairlead backends4 { 192.0.2.7 . tcp . 1 . 4000000000 : 192.0.2.1 . 1 }"}, 1},
-		{"frontend of nobody", []string{"add element inet fairlead vips4 { 192.0.2.7 . tcp . 1 : goto refuse }"}, 1},
-		{"hairpin", []string{"delete element inet fairlead hairpin4 { 10.244.0.3 . 10.244.0.3 }"}, 1},
-		{"node", []string{"delete element inet fairlead nodes4 { 192.168.0.2 }"}, 1},
-		{"node of nobody", []string{"add element inet fairlead nodes4 { 192.0.2.66 }"}, 1},
+			"add element inet fairlead node-backends4 { tcp . 30080 . 0 : 192.0.2.1 . 1 }"}, 2, "1 element (default/web:http 0.0.0.0:30080/tcp)"},
+		{"backend of nobody", []string{"add element inet fairlead backends4 { 192.0.2.7 . tcp . 1 . 0 : 192.0.2.1 . 1 }"}, 1, "1 element (192.0.2.7:1/tcp)"},
+		{"slot far away", []string{"add element inet fairlead backends4 { 192.0.2.7 . tcp . 1 . 4000000000 : 192.0.2.1 . 1 }"}, 1, "1 element (192.0.2.7:1/tcp)"},
+		{"frontend of nobody", []string{"add element inet fairlead vips4 { 192.0.2.7 . tcp . 1 : goto refuse }"}, 1, "1 element (192.0.2.7:1/tcp)"},
+		{"hairpin", []string{"delete element inet fairlead hairpin4 { 10.244.0.3 . 10.244.0.3 }"}, 1, "1 element (hairpin4 10.244.0.3 . 10.244.0.3)"},
+		{"node", []string{"delete element inet fairlead nodes4 { 192.168.0.2 }"}, 1, "1 element (nodes4 192.168.0.2)"},
+		{"node of nobody", []string{"add element inet fairlead nodes4 { 192.0.2.66 }"}, 1, "1 element (nodes4 192.0.2.66)"},
 		{"host port", []string{
 			"delete element inet fairlead hostports4 { tcp . 8080 }",
-			"add element inet fairlead hostports4 { tcp . 8080 : 192.0.2.1 . 1 }"}, 2},
-		{"host port of nobody", []string{"add element inet fairlead hostip-ports4 { 192.0.2.7 . tcp . 1 : 192.0.2.1 . 1 }"}, 1},
-		{"guard of the tunnels", []string{"flush chain inet fairlead tunnels"}, 1},
-		{"hairpin of two", []string{"add element inet fairlead hairpin4 { 10.244.0.3 . 10.244.0.4 }"}, 0},
-		{"pod CIDR", []string{"flush set inet fairlead pods4"}, 2},
-		{"source range", []string{"flush set inet fairlead sources6-64"}, 1},
-		{"rules of a chain", []string{"flush chain inet fairlead postrouting"}, 1},
-		{"rule in front", []string{"insert rule inet fairlead services accept"}, 1},
-		{"rule of a pick chain", []string{"insert rule inet fairlead pick4-2 drop"}, 1},
-		{"chain of nobody", []string{"add chain inet fairlead mine"}, 1},
-		{"set of nobody", []string{"add set inet fairlead mine { type ipv4_addr; }"}, 0},
+			"add element inet fairlead hostports4 { tcp . 8080 : 192.0.2.1 . 1 }"}, 2, "2 elements (hostports4 tcp . 8080 : 192.0.2.1 . 1)"},
+		{"host port of nobody", []string{"add element inet fairlead hostip-ports4 { 192.0.2.7 . tcp . 1 : 192.0.2.1 . 1 }"}, 1, "1 element (hostip-ports4 192.0.2.7 . tcp . 1 : 192.0.2.1 . 1)"},
+		{"guard of the tunnels", []string{"flush chain inet fairlead tunnels"}, 1, "1 chain (tunnels)"},
+		{"hairpin of two", []string{"add element inet fairlead hairpin4 { 10.244.0.3 . 10.244.0.4 }"}, 0, "1 element (hairpin4 0x0af400030af40004)"},
+		{"pod CIDR", []string{"flush set inet fairlead pods4"}, 2, "1 element (ranges of pods4)"},
+		{"source range", []string{"flush set inet fairlead sources6-64"}, 1, "1 element (default/web:https [2001:db8::5]:443/tcp)"},
+		{"rules of a chain", []string{"flush chain inet fairlead postrouting"}, 1, "1 chain (postrouting)"},
+		{"rule in front", []string{"insert rule inet fairlead services accept"}, 1, "1 chain (services)"},
+		{"rule of a pick chain", []string{"insert rule inet fairlead pick4-2 drop"}, 1, "1 chain (pick4-2)"},
+		{"chain of nobody", []string{"add chain inet fairlead mine"}, 1, "1 chain (mine)"},
+		{"set of nobody", []string{"add set inet fairlead mine { type ipv4_addr; }"}, 0, "1 set (mine)"},
 		{"base chain elsewhere", []string{
 			"delete chain inet fairlead output",
-			"add chain inet fairlead output { type nat hook output priority 0; }"}, 0},
+			"add chain inet fairlead output { type nat hook output priority 0; }"}, 0, "1 chain (output)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -85,7 +86,9 @@ func TestRepair(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Adopt(found)
+			if drift := s.Adopt(found).String(); drift != tt.drift {
+				t.Errorf("found %q, want %q", drift, tt.drift)
+			}
 			b := s.Next(0)
 			if b == nil || tt.ops > 0 && len(b.Batch) > tt.ops {
 				t.Errorf("the repair takes more than %d operations:\n%v", tt.ops, b)
@@ -139,9 +142,9 @@ func TestWatch(t *testing.T) {
 	settle(t, s, table)
 
 	ctx, cancel := context.WithCancel(t.Context())
-	pokes, done := make(chan struct{}, 100), make(chan error)
+	pokes, done := make(chan nat.Writer, 100), make(chan error)
 	go func() {
-		done <- table.Watch(ctx, func() { pokes <- struct{}{} })
+		done <- table.Watch(ctx, func(w nat.Writer) { pokes <- w })
 	}()
 	// Watch is up when it notices.
 	deadline := time.After(10 * time.Second)
@@ -176,8 +179,16 @@ func TestWatch(t *testing.T) {
 	if n := drain(); n != 0 {
 		t.Errorf("%d pokes for our own commits and for other tables, want none", n)
 	}
-	nftCommand(t, ns, "flush ruleset")
-	if drain() == 0 {
+	nft := nstest.Command(t, ns, "nft", "flush ruleset")
+	if out, err := nft.CombinedOutput(); err != nil {
+		t.Fatalf("nft flush ruleset: %v\n%s", err, out)
+	}
+	select {
+	case w := <-pokes:
+		if w.Name != "nft" || w.PID == 0 {
+			t.Errorf("the table was changed by %v, want nft", w)
+		}
+	case <-time.After(5 * time.Second):
 		t.Error("no poke for a flushed ruleset")
 	}
 	cancel()

@@ -11,32 +11,52 @@ import (
 
 	"fairlead/internal/nft"
 	"fairlead/internal/nl"
+	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
 // Watch calls poke when another program has changed the table, or may have: once
 // as soon as it listens, for everything before, and when the kernel dropped
-// notifications that were not read in time. It returns nil when ctx is done. poke
-// must not block.
-func (t *Table) Watch(ctx context.Context, poke func()) error {
+// notifications that were not read in time. The writer is zero where it is not known.
+// Watch returns nil when ctx is done. poke must not block.
+func (t *Table) Watch(ctx context.Context, poke func(nat.Writer)) error {
 	socket, err := dial(t.ns, unix.NFNLGRP_NFTABLES)
 	if err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
 	}
 	defer func() { _ = socket.Close() }()
-	changed := false
-	err = socket.Listen(ctx,
-		func(r nl.Reply) { changed = changed || t.concerns(r) },
-		func() {
-			if changed {
-				poke()
-			}
-			changed = false
-		}, poke)
-	if err != nil {
+	w := watcher{table: t, poke: poke}
+	if err := socket.Listen(ctx, w.notified, nil, w.lost); err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
 	}
 	return nil
+}
+
+// watcher follows the notifications of one Watch.
+type watcher struct {
+	table *Table
+	poke  func(nat.Writer)
+	// changed is set from a change of our table by another program until the
+	// notification about the generation, which ends its transaction and names it.
+	changed bool
+}
+
+func (w *watcher) notified(r nl.Reply) {
+	if nft.Kind(r) != unix.NFT_MSG_NEWGEN {
+		w.changed = w.changed || w.table.concerns(r)
+		return
+	}
+	if w.changed {
+		name, pid := nft.ReadWriter(r)
+		w.poke(nat.Writer{Name: name, PID: pid})
+	}
+	w.changed = false
+}
+
+// lost handles notifications that are missing.
+func (w *watcher) lost() {
+	w.changed = false
+	w.poke(nat.Writer{})
 }
 
 // concerns reports whether a notification is about a change of our table by

@@ -23,8 +23,8 @@ import (
 //   - A table with other flags is made anew in one transaction. A dormant one is
 //     woken.
 //
-// It reports whether the kernel differs from what it was believed to have.
-func (s *State) Adopt(found *ruleset.Snapshot) bool {
+// It returns how the kernel differs from what it was believed to have.
+func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	was := s.have
 	s.have = adopted(found)
 	s.adoptShares()
@@ -46,7 +46,7 @@ func (s *State) Adopt(found *ruleset.Snapshot) bool {
 	s.dirty.sort(inet.Addr.Compare)
 	s.dirtyBefore.sort(compareMembers)
 	s.dirtyAfter.sort(compareMembers)
-	return s.have.differs(&was)
+	return s.have.drift(&was)
 }
 
 // adopted groups what was found by frontend. Nothing of a table that is made anew

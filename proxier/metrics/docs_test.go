@@ -28,6 +28,7 @@ func TestMetricsDocumented(t *testing.T) {
 	m.problems.set([]sample{{1, []string{"Service"}}})
 	m.noLocal.WithLabelValues("internal").Inc()
 	m.fallbacks.set([]sample{{1, []string{"zone", "reason"}}})
+	m.Repaired("chain", 1)
 	m.Healthz(200)
 	m.Livez(200)
 	CountConnections(t.Context(), registry.MustRegister, countersFunc(func() ([]nat.BackendCounter, error) {

@@ -23,6 +23,7 @@ type Metrics struct {
 	Loads    *metrics.Counter
 	Refusals *metrics.Counter
 	Repairs  *metrics.Counter
+	drift    *metrics.CounterVec
 	problems *tally
 
 	programming *metrics.Histogram
@@ -83,10 +84,14 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 		problems: newTally("fairlead_problems", "What is wrong with objects at present, by their kind.", "kind"),
 		Repairs: metrics.NewCounter(&metrics.CounterOpts{
 			Subsystem: "fairlead", Name: "nat_repairs_total",
-			Help: "Times that what somebody else did to the table was undone.", StabilityLevel: metrics.ALPHA,
+			Help: "Number of times the table was repaired after another program changed it.", StabilityLevel: metrics.ALPHA,
 		}),
+		drift: metrics.NewCounterVec(&metrics.CounterOpts{
+			Subsystem: "fairlead", Name: "drift_repairs_total",
+			Help: "Number of objects of the table that were repaired after another program changed them, by kind.", StabilityLevel: metrics.ALPHA,
+		}, []string{"kind"}),
 	}
-	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.Loads, m.Refusals, m.problems, m.Repairs)
+	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.Loads, m.Refusals, m.problems, m.Repairs, m.drift)
 	m.registerServices(register)
 	m.registerFlows(register)
 	m.registerHealth(register)
@@ -134,6 +139,11 @@ func (m *Metrics) Committed(adds, deletes int) {
 	m.commits.Inc()
 	m.ops.WithLabelValues("add").Add(float64(adds))
 	m.ops.WithLabelValues("delete").Add(float64(deletes))
+}
+
+// Repaired counts objects of a kind that were repaired.
+func (m *Metrics) Repaired(kind string, objects int) {
+	m.drift.WithLabelValues(kind).Add(float64(objects))
 }
 
 // Wanted is what Services ask for at present.

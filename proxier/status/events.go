@@ -101,13 +101,14 @@ func (e *Events) Problems(list []objects.Problem) {
 	}
 }
 
-// Repaired writes an Event of the node, whose table somebody else has changed.
-func (e *Events) Repaired() {
+// Repaired writes an Event of the node, whose table the program by had changed. found
+// lists the differences that were repaired.
+func (e *Events) Repaired(found, by string) {
 	if e == nil {
 		return
 	}
 	ref := &corev1.ObjectReference{APIVersion: "v1", Kind: objects.KindNode, Name: e.node, UID: types.UID(e.node)}
-	e.write(ref, reasonRepaired, "Repair", "somebody else changed the nftables table of fairlead; it was put right")
+	e.write(ref, reasonRepaired, "Repair", fmt.Sprintf("repaired the nftables table of fairlead after %s changed it: %s", by, found))
 }
 
 func (e *Events) write(ref *corev1.ObjectReference, reason, action, note string) {

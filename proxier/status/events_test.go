@@ -30,7 +30,7 @@ func TestEventsLimit(t *testing.T) {
 		t.Errorf("%d events, want about %d", n, eventBurst)
 	}
 	(*Events)(nil).Problems(flood)
-	(*Events)(nil).Repaired()
+	(*Events)(nil).Repaired("", "")
 }
 
 func newLimitedEvents(t *testing.T) (*Events, kubernetes.Interface) {
