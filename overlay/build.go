@@ -11,15 +11,15 @@ import (
 	"fairlead/internal/inet"
 )
 
-// NewPlan returns what the kernel of node self shall hold so that its pods and
-// those of peers reach each other, and what stands in the way. It is a pure
+// NewPlan returns what the kernel of node self has to hold so that its pods and those
+// of peers reach each other, and the problems that prevent it in part. It is a pure
 // function, and the order of peers does not matter.
 func NewPlan(cfg Config, net Underlay, self Node, peers []Node) (Plan, []Problem) {
 	p := NewPlanner(cfg, net, self, peers)
 	return p.Plan, p.problems
 }
 
-// NewPlanner is NewPlan for callers that go on with Update.
+// NewPlanner makes a plan like NewPlan, for callers that go on with Update.
 func NewPlanner(cfg Config, net Underlay, self Node, peers []Node) *Planner {
 	p := &Planner{cfg: cfg.WithDefaults(), net: net, self: &self}
 	p.Entries = make(Entries, 4*len(peers)+2)
@@ -52,9 +52,9 @@ func (p *Planner) build(nodes []*Node) {
 	p.finish()
 }
 
-// inOrder returns self and then the peers from the newest to the oldest, the
-// order in which they may claim addresses. A node never gives up its own, or
-// its pods would lose each other.
+// inOrder returns self, then the peers from the newest to the oldest: the order in
+// which nodes claim addresses. This node comes first, because its pods would lose each
+// other if it gave up its own range.
 func inOrder(self *Node, peers []Node) []*Node {
 	nodes := make([]*Node, 0, len(peers)+1)
 	for i := range peers {
@@ -68,21 +68,22 @@ func inOrder(self *Node, peers []Node) []*Node {
 	return slices.Insert(nodes, 0, self)
 }
 
-// ready notes what the node itself lacks.
+// ready reports whether the node itself has what the overlay needs, and notes what it
+// lacks.
 func (p *Planner) ready() bool {
 	if len(p.self.PodCIDRs) == 0 {
-		p.add(p.self.Name, fieldPodCIDRs, "this node has none yet, so that its overlay waits")
+		p.add(p.self.Name, fieldPodCIDRs, "this node has none yet, so its overlay waits")
 		p.Waits = true
 	}
 	p.setLocal()
 	if !p.own[inet.IPv4].IsValid() && !p.own[inet.IPv6].IsValid() {
-		p.add(p.self.Name, fieldUnderlay, "this node has no address yet, so that its overlay waits")
+		p.add(p.self.Name, fieldUnderlay, "this node has no address yet, so its overlay waits")
 		p.Waits = true
 	}
 	return !p.Waits
 }
 
-// finish lists the devices that turned out to be needed.
+// finish lists the devices that carry anything.
 func (p *Planner) finish() {
 	for _, f := range inet.Families() {
 		if p.carries[f] == [2]bool{} {

@@ -9,7 +9,7 @@ import (
 	"fairlead/internal/inet"
 )
 
-// checkConfig notes what is wrong with ranges of the whole cluster.
+// checkConfig notes conflicts between ranges of the whole cluster.
 func (p *Planner) checkConfig() {
 	for _, cluster := range p.cfg.ClusterCIDRs {
 		for _, services := range p.cfg.ServiceCIDRs {
@@ -20,8 +20,8 @@ func (p *Planner) checkConfig() {
 	}
 }
 
-// podCIDRs returns those pod CIDRs of a node that are its own to have, one per
-// family, and notes what is wrong with the others.
+// podCIDRs returns the pod CIDRs that a node may use, at most one per family, and notes
+// the problems of the others.
 func (p *Planner) podCIDRs(n *Node) []netip.Prefix {
 	if len(n.PodCIDRs) == 0 {
 		p.add(n.Name, fieldPodCIDRs, "the node has none yet")
@@ -44,7 +44,7 @@ func (p *Planner) podCIDRs(n *Node) []netip.Prefix {
 			p.add(n.Name, fieldPodCIDRs, "%s is outside of the cluster CIDR", cidr)
 			continue
 		}
-		// A route to it would lead the tunnel's own packets back into the tunnel.
+		// A route to it would lead tunnel packets back into the tunnel.
 		if a, bad := p.book.within(cidr); bad {
 			p.add(n.Name, fieldPodCIDRs, "%s contains node address %s", cidr, a)
 			continue

@@ -10,13 +10,13 @@ import (
 	"fairlead/internal/inet"
 )
 
-// claims says which pod CIDR is whose, so that no two overlap. Looking one up
-// costs a few map accesses, whatever the number of nodes.
+// claims assigns pod CIDRs to nodes without overlaps. A lookup costs a few map
+// accesses, independent of the number of nodes.
 type claims struct {
 	lengths [2][]int // prefix lengths in use, by family
 	owner   map[netip.Prefix]string
-	// around holds, for each claimed prefix, all shorter ones that contain it and
-	// have a length in use.
+	// around has, for each claimed prefix, all shorter prefixes of a length in use that
+	// contain it.
 	around map[netip.Prefix]string
 }
 
@@ -32,7 +32,7 @@ func newClaims(nodes []*Node) *claims {
 	return c
 }
 
-// claim gives p to a node, or returns who has it or a part of it.
+// claim gives p to a node, or returns the node that has it or a part of it.
 func (c *claims) claim(p netip.Prefix, node string) (owner string, ok bool) {
 	if owner, taken := c.around[p]; taken {
 		return owner, false
@@ -55,8 +55,8 @@ func (c *claims) claim(p netip.Prefix, node string) (owner string, ok bool) {
 	return node, true
 }
 
-// addressBook holds the underlay addresses of all nodes in order, those that
-// several nodes have several times.
+// addressBook has the underlay addresses of all nodes in order. An address of several
+// nodes is in it several times.
 type addressBook []netip.Addr
 
 func newAddressBook(nodes []*Node) addressBook {

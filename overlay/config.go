@@ -15,14 +15,14 @@ import (
 type Mode uint8
 
 const (
-	// VXLAN sends them through a tunnel, whatever lies between the nodes.
+	// VXLAN sends them through a tunnel, on any network between the nodes.
 	VXLAN Mode = iota
-	// Direct sends them to the node itself where it is in the same subnet, and
-	// through the tunnel else.
+	// Direct sends them to the node itself if it is in the same subnet, and through the
+	// tunnel otherwise.
 	Direct
 	// HostGateway sends them to the node itself, which must be in the same subnet.
 	HostGateway
-	// None leaves them to others, and removes what another mode left behind.
+	// None leaves them to another program, and removes what another mode created.
 	None
 )
 
@@ -51,8 +51,8 @@ func ParseMode(s string) (Mode, error) {
 	return 0, fmt.Errorf("parse overlay mode %q: want vxlan, vxlan-direct, host-gw or none", s)
 }
 
-// Defaults. VNI and port are those of flannel, so that nodes can be moved one by
-// one. The protocol number is free in rt_protos and in /etc/iproute2.
+// Defaults. VNI and port are those of flannel, so that nodes can be migrated one by
+// one. The protocol number is unassigned in the kernel and in /etc/iproute2.
 const (
 	DefaultVNI      = 1
 	DefaultPort     = 8472
@@ -73,24 +73,24 @@ type Config struct {
 	Mode Mode
 	VNI  uint32 // 1
 	Port uint16 // 8472
-	// Device4 and Device6 name the devices whose tunnels run over IPv4 and inet.IPv6:
+	// Device4 and Device6 name the devices whose tunnels run over IPv4 and IPv6:
 	// fairlead.1 and fairlead-v6.1. Both carry pods of both families.
 	Device4, Device6 string
-	// TakeOver keeps a device that somebody else made, if it does the same as
-	// ours would: with a lower link, or with routes through it that have another
-	// protocol. They are replaced in place, so that no packet is lost. It is for
-	// nodes that come from flannel, with its names of devices.
+	// TakeOver keeps a compatible device that another program made, even with a lower
+	// link, and replaces its routes in place, so that no packet is lost. It serves nodes
+	// that come from flannel, together with flannel's device names.
 	TakeOver bool
-	// MTU is what pods get, instead of that of the egress interface less what
-	// the tunnel needs.
+	// MTU is that of pods. 0 derives it from the egress interface, minus the overhead of
+	// the tunnel.
 	MTU int
-	// Protocol is the number that marks our routes: 102.
+	// Protocol is the number that marks the overlay's routes and rules: 102.
 	Protocol uint8
 	// ReplyMark is the bit that a packet filter sets in the mark of packets that answer
 	// connections which came through the tunnel from nodes' own addresses: 0x2000. They
 	// take the routes of ReplyTable.
 	ReplyMark uint32
-	// ClusterCIDRs, if there are any of a family, contain all pod CIDRs of it.
+	// ClusterCIDRs contain all pod CIDRs of their families. A family without any is not
+	// checked.
 	ClusterCIDRs []netip.Prefix
 	// ServiceCIDRs must not overlap them.
 	ServiceCIDRs []netip.Prefix
@@ -98,7 +98,7 @@ type Config struct {
 	Uplink Uplink
 }
 
-// WithDefaults fills in what is not set.
+// WithDefaults returns c with defaults for zero fields.
 func (c Config) WithDefaults() Config {
 	if c.VNI == 0 {
 		c.VNI = DefaultVNI
@@ -131,7 +131,7 @@ const (
 	rtprotBoot = 3 // up to RTPROT_BOOT, numbers are the kernel's own; 4 is RTPROT_STATIC
 )
 
-// Validate reports everything that is wrong with c, by field.
+// Validate returns an error for each field that is wrong.
 func (c Config) Validate() error {
 	c = c.WithDefaults()
 	var errs []error
@@ -144,7 +144,7 @@ func (c Config) Validate() error {
 	}
 	for _, name := range []string{c.Device4, c.Device6} {
 		if !validName(name) {
-			bad("overlay device name %q is not one that Linux takes", name)
+			bad("overlay device name %q is not a valid Linux device name", name)
 		}
 	}
 	if c.Device4 == c.Device6 {
@@ -162,7 +162,7 @@ func (c Config) Validate() error {
 	return errors.Join(append(errs, c.Uplink.Validate())...)
 }
 
-// validName is dev_valid_name of the kernel.
+// validName reports whether the kernel accepts a device name (dev_valid_name).
 func validName(name string) bool {
 	if name == "" || len(name) > maxName || name == "." || name == ".." {
 		return false

@@ -20,9 +20,9 @@ type Step struct {
 	Entry
 }
 
-// Diff returns the steps that lead from have to want. Additions come first, in
-// the order of kinds, so that a route leads nowhere at no time and a peer that
-// changes its MAC or its address is not cut off; then removals in reverse.
+// Diff returns the steps that lead from have to want. Additions come first, in the
+// order of kinds, so that every route leads somewhere at any time and a peer that
+// changes its MAC or address stays connected. Removals follow in reverse order.
 func Diff(have, want Entries) []Step {
 	var d differ
 	for k := range want {

@@ -9,8 +9,8 @@ import (
 	"net/netip"
 )
 
-// Kind is what an Entry is. The order is that of adding: a packet that meets an
-// entry finds those behind it. Removal goes the other way.
+// Kind is the kind of an Entry. Entries are added in this order, so that a packet that
+// meets an entry finds those it leads to, and removed in reverse order.
 type Kind uint8
 
 const (
@@ -21,25 +21,24 @@ const (
 	Rule                  // replies of pods to nodes, to the table of their routes
 )
 
-// Entry is one object on a device. Entries are comparable: what is equal in the
-// kernel is equal here.
+// Entry is one object in the kernel. Entries are comparable: two entries are equal if
+// the kernel's objects are.
 type Entry struct {
 	Kind   Kind
 	Device string
 	Dst    netip.Prefix // address, neighbour, destination of the route, or source of the rule; none for an FDB entry
 	MAC    MAC          // of a neighbour or FDB entry
 	Via    netip.Addr   // gateway of a route, underlay address of an FDB entry
-	OnLink bool         // the gateway of the route is in no subnet of the device
+	OnLink bool         // the gateway of the route need not be in a subnet of the device
 	Metric uint32       // of a route, as the kernel reports it; priority of a rule
 	Table  uint32       // of a route or rule; 0 is the main table
 	Mark   uint32       // of packets that a rule is for
-	// Odd is set on what was found in the kernel with something that we never
-	// write: it equals nothing that is wanted.
+	// Odd means that the kernel's object has a property that fairlead never writes, so
+	// it equals no planned entry.
 	Odd bool
 }
 
-// Key tells entries of a kind apart: of those with the same key the kernel holds
-// one.
+// Key identifies an entry: the kernel holds at most one of those with the same key.
 type Key struct {
 	kind   Kind
 	device string

@@ -5,8 +5,8 @@ package overlay
 
 import "fairlead/internal/inet"
 
-// overhead is what a tunnel adds to the packet of a pod: the inner Ethernet
-// header and VXLAN, UDP and IP headers.
+// overhead is the number of bytes that a tunnel adds to a pod's packet: the inner
+// Ethernet header and the VXLAN, UDP and IP headers.
 func overhead(underlay inet.Family) int {
 	if underlay == inet.IPv4 {
 		return 14 + 8 + 8 + 20
@@ -14,10 +14,10 @@ func overhead(underlay inet.Family) int {
 	return 14 + 8 + 8 + 40
 }
 
-// guessedMTU is for a node whose egress interface is not known.
+// guessedMTU is assumed if the egress interface is not known.
 const guessedMTU = 1500
 
-// room returns what fits into packets from the node's address of a family.
+// room returns how large a pod's packet may be on the underlay of a family.
 func (p *Planner) room(f inet.Family) int {
 	mtu := guessedMTU
 	if l := p.net.Egress(p.own[f]); l != nil {
@@ -31,7 +31,7 @@ func (p *Planner) room(f inet.Family) int {
 	return mtu
 }
 
-// measure decides on the MTU of the devices.
+// measure sets the MTU of the devices.
 func (p *Planner) measure() {
 	for _, f := range inet.Families() {
 		if !p.own[f].IsValid() {
@@ -52,7 +52,7 @@ func (p *Planner) measure() {
 		default:
 			p.add(p.self.Name, fieldMTU, "%d on packets from %s is less than %d", p.mtu[f], p.own[f], needed)
 		}
-		// Below it the kernel would refuse inet.IPv4, too.
+		// Below that the kernel refuses IPv4 on the device.
 		p.mtu[f] = max(p.mtu[f], minMTU4)
 	}
 }
@@ -66,7 +66,7 @@ func (p *Planner) neededMTU() int {
 	return minMTU4
 }
 
-// setMTU lets pods send what fits on every way they may take.
+// setMTU sets the MTU of pods to the smallest of the ways in use.
 func (p *Planner) setMTU() {
 	for _, f := range inet.Families() {
 		used := p.carries[f] != [2]bool{} || p.cfg.Mode == HostGateway && p.own[f].IsValid()

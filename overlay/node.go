@@ -22,18 +22,18 @@ func (m MAC) String() string {
 
 func (m MAC) unicast() bool { return m[0]&1 == 0 && m != MAC{} }
 
-// Node is a node of the cluster, as far as its peers care.
+// Node is what peers know of a node of the cluster.
 type Node struct {
 	Name string
-	// Created decides between nodes that claim the same addresses: the newer one
-	// gets them, as the older is most likely a machine that is gone.
+	// Created decides between nodes that claim the same addresses. The newer one gets
+	// them, because the older one is most likely a machine that no longer exists.
 	Created time.Time
-	// PodCIDRs are one per family at most; without any the node waits.
+	// PodCIDRs are at most one per family. A node without any waits.
 	PodCIDRs []netip.Prefix
 	// Underlay holds the addresses by which peers reach the node. The first of
 	// each family counts.
 	Underlay []netip.Addr
-	// VTEPs override the derived MACs of the devices over IPv4 and inet.IPv6, for
+	// VTEPs override the derived MACs of the devices over IPv4 and IPv6, for
 	// peers that chose theirs themselves, as flannel does.
 	VTEPs [2]MAC
 }
@@ -51,9 +51,9 @@ func (n *Node) Address(f inet.Family) netip.Addr {
 // VTEP returns the MAC of the node's device of a family.
 func (n *Node) VTEP(f inet.Family) MAC { return n.mac(f) }
 
-// mac returns the MAC of the node's device of a family. It is a function of the
-// name alone, so every node knows it without being told, and a node that is made
-// anew under its old name keeps it.
+// mac returns the MAC of the node's device of a family. It depends on the name alone,
+// so every node can compute it, and a node that is created again under its name keeps
+// it.
 func (n *Node) mac(f inet.Family) MAC {
 	if n.VTEPs[f] != (MAC{}) {
 		return n.VTEPs[f]

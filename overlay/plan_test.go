@@ -126,14 +126,14 @@ func TestProblems(t *testing.T) {
 			"node node-2: podCIDRs: the node has none yet",
 		}, routes: 2},
 		{name: "no pod CIDR here", change: func(n []Node) { n[0].PodCIDRs = nil }, want: []string{
-			"node node-1: podCIDRs: this node has none yet, so that its overlay waits",
+			"node node-1: podCIDRs: this node has none yet, so its overlay waits",
 		}, waits: true},
 		{name: "no address", change: func(n []Node) { n[1].Underlay = nil }, want: []string{
 			"node node-2: underlay: 10.128.2.0/24 is not reached: no address of a family that this node has, too",
 			"node node-2: underlay: fd00:10:244:2::/64 is not reached: no address of a family that this node has, too",
 		}, routes: 2},
 		{name: "no address here", change: func(n []Node) { n[0].Underlay = nil }, want: []string{
-			"node node-1: underlay: this node has no address yet, so that its overlay waits",
+			"node node-1: underlay: this node has no address yet, so its overlay waits",
 		}, waits: true},
 		{name: "no address of a family", cfg: Config{Mode: HostGateway}, change: func(n []Node) { n[1].Underlay = n[1].Underlay[1:] }, want: []string{
 			"node node-2: underlay: 10.128.2.0/24 is not reached: host-gw needs an IPv4 address in a subnet of this node",

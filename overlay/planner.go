@@ -20,22 +20,22 @@ type Planner struct {
 	mtu  [2]int          // of the devices
 	vtep [2]netip.Addr   // own VTEP addresses, by family of pods
 	pods [2]netip.Prefix // own pod CIDRs
-	// carries says for each device which families of pods it carries.
+	// carries tells for each device which families of pods it carries.
 	carries [2][2]bool
 
-	// What Update needs to go on from here.
+	// Update needs the rest.
 	owners   *claims
 	book     addressBook
 	known    map[string]*knownNode // peers
 	pass     uint64
-	attached [2][2]bool // what is carried whatever the peers
+	attached [2][2]bool // carried without any peer
 	touched  map[Key]struct{}
 }
 
-// knownNode is a peer that is part of a plan.
+// knownNode is a peer of the plan.
 type knownNode struct {
 	Node
-	pass uint64 // of the last update that saw it
+	pass uint64 // of the last update that listed it
 }
 
 // Underlay returns what the plan was made for.
@@ -44,7 +44,7 @@ func (p *Planner) Underlay() Underlay { return p.net }
 // Problems returns what stands in the way.
 func (p *Planner) Problems() []Problem { return p.problems }
 
-// put notes what Update has to compare.
+// put plans an entry, and notes its key for Update.
 func (p *Planner) put(e Entry) {
 	p.Entries.Put(e)
 	if p.touched != nil {
@@ -52,12 +52,12 @@ func (p *Planner) put(e Entry) {
 	}
 }
 
-// carry makes a device carry the family of a pod address, for which it has the
-// VTEP address of that family.
+// carry plans a device for the family of a pod address, with the VTEP address of that
+// family. It returns false if the device cannot carry the family.
 func (p *Planner) carry(device inet.Family, pod netip.Addr) bool {
 	pods := inet.FamilyOf(pod)
 	if pods == inet.IPv6 && p.mtu[device] < minMTU6 {
-		return false // said so by measure
+		return false // measure reported it
 	}
 	if !p.carries[device][pods] {
 		p.carries[device][pods] = true

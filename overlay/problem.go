@@ -9,10 +9,9 @@ import (
 	"slices"
 )
 
-// Problem is something that keeps a part of the overlay from working. All other
-// parts go on.
+// Problem prevents a part of the overlay from working. It affects no other part.
 type Problem struct {
-	Node  string // whose it is; "" where it is nobody's in particular
+	Node  string // the node with the problem; "" is the whole cluster
 	Field string // of Node or Config, or the object in the kernel
 	Text  string
 }

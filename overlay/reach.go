@@ -10,17 +10,17 @@ import (
 	"fairlead/internal/inet"
 )
 
-// join makes ways to all pods of a peer that belong to it.
+// join plans the ways to the pods of a peer, without ranges that another node owns.
 func (p *Planner) join(n *Node) {
 	for _, cidr := range p.podCIDRs(n) {
-		if p.vtep[inet.FamilyOf(cidr.Addr())].IsValid() { // else nobody here could answer
+		if p.vtep[inet.FamilyOf(cidr.Addr())].IsValid() { // else no pod here could answer
 			p.reach(n, cidr)
 		}
 	}
 }
 
-// attach gives the node a VTEP address: the first one of its pod CIDR, which no
-// pod gets.
+// attach gives the node the VTEP address of a family: the first one of its pod CIDR,
+// which no pod gets.
 func (p *Planner) attach(cidr netip.Prefix) {
 	f := inet.FamilyOf(cidr.Addr())
 	p.vtep[f], p.pods[f] = cidr.Addr(), cidr
@@ -34,7 +34,7 @@ func (p *Planner) attach(cidr netip.Prefix) {
 	p.carry(f, cidr.Addr())
 }
 
-// reach makes a way to the pods of a peer.
+// reach plans the way to a pod CIDR of a peer.
 func (p *Planner) reach(n *Node, cidr netip.Prefix) {
 	if p.cfg.Mode != VXLAN {
 		f := inet.FamilyOf(cidr.Addr())
@@ -51,7 +51,8 @@ func (p *Planner) reach(n *Node, cidr netip.Prefix) {
 	p.tunnel(n, cidr)
 }
 
-// tunnel prefers the underlay of the pods' own family, as flannel does.
+// tunnel plans a way through a tunnel. It prefers the underlay of the pods' own family,
+// as flannel does.
 func (p *Planner) tunnel(n *Node, cidr netip.Prefix) {
 	pods := inet.FamilyOf(cidr.Addr())
 	for _, f := range [2]inet.Family{pods, pods.Other()} {
@@ -103,10 +104,10 @@ func (p *Planner) reply(n *Node, way Entry) {
 	}
 }
 
-// gateway returns the address by which routes name a peer. It stays on this node.
-// In IPv4 it is the peer's VTEP address. In IPv6 it is a link-local address made
-// of the MAC (RFC 4291, appendix A): one with global scope is refused where any
-// other route, but the default route, covers it (ip6_route_check_nh_onlink).
+// gateway returns the address by which this node's routes name a peer. In IPv4 it is
+// the peer's VTEP address. In IPv6 it is a link-local address made of the MAC (RFC 4291,
+// appendix A), because the kernel refuses one with global scope if any route other than
+// the default route covers it (ip6_route_check_nh_onlink).
 func gateway(cidr netip.Prefix, mac MAC) netip.Addr {
 	if cidr.Addr().Is4() {
 		return cidr.Addr()
@@ -114,7 +115,7 @@ func gateway(cidr netip.Prefix, mac MAC) netip.Addr {
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
 }
 
-// metric returns what the kernel gives to routes that are added without one.
+// metric returns the metric that the kernel gives to routes without one.
 func metric(f inet.Family) uint32 {
 	if f == inet.IPv4 {
 		return 0

@@ -5,38 +5,37 @@ package overlay
 
 import "net/netip"
 
-// Report is what a pass of the Keeper did, and how things stand after it.
+// Report is what a pass of the Keeper did, and the state after it.
 type Report struct {
-	// Written counts devices and entries that were added, changed or removed, and
-	// Repaired those among them that somebody else had changed, or the kernel had
-	// dropped, since they were written.
+	// Written is the number of devices and entries that the pass added, changed or
+	// removed. Repaired is the number of those that another program or the kernel had
+	// changed after the Keeper wrote them.
 	Written, Repaired int
-	// Resynced says that the kernel's state was read anew.
+	// Resynced means that the pass read the kernel's state.
 	Resynced bool
-	// Problems are what keeps parts of the overlay from working, what the kernel
-	// refuses included. They stand in each report until they are gone.
+	// Problems prevent parts of the overlay from working. They include what the kernel
+	// refused, and are in each report until they are solved.
 	Problems []Problem
-	// Err is what failed, and will be tried again.
+	// Err is the error after which the Keeper retries.
 	Err error
-	// Ready says that pods can be started: the devices are in place, and all that
-	// is wanted was written once, but for what the kernel refuses for reasons of
-	// its own. It does not go back to false.
+	// Ready means that pods can start: the devices are in place, and the whole plan was
+	// written once, except for what the kernel refused. It stays true.
 	Ready bool
-	// MTU is what pods are to be given; 0 while it is not known.
+	// MTU is that of new pods; 0 while it is not known.
 	MTU int
 	// Devices are the names of the tunnels' devices.
 	Devices []string
-	// VTEPs are the node's own addresses on them, the first of its pod CIDRs: the
-	// source of what the node itself sends to pods on other nodes.
+	// VTEPs are the node's own addresses on them, the first of its pod CIDRs. The kernel
+	// chooses them as the source of packets from the node to pods on other nodes.
 	VTEPs []netip.Addr
-	// Tunnel is what a packet filter has to know.
+	// Tunnel describes tunnel packets for a packet filter.
 	Tunnel Tunnel
 
 	// Version is the number of calls of Keeper.Set before the pass.
 	Version uint64
 }
 
-// Describe copies from a plan what others have to know.
+// Describe copies the parts of a plan that other packages use.
 func (r *Report) Describe(p *Plan) {
 	r.MTU, r.Tunnel = p.MTU, p.Tunnel
 	for _, d := range p.Devices {

@@ -11,7 +11,7 @@ import (
 	"fairlead/internal/inet"
 )
 
-// String returns the plan as the commands that would carry it out, in order.
+// String returns the commands that carry out the plan, in order.
 func (p Plan) String() string {
 	var b strings.Builder
 	for _, d := range p.Devices {
@@ -34,8 +34,8 @@ func (d Device) String() string {
 		"ip link set %s alias %s up", d.Name, d.MAC, d.MTU, d.VNI, d.Port, d.Local, d.Name, d.Name, Alias)
 }
 
-// Alias marks devices that we made. It shows in ip link, and finds a device that
-// an earlier Config named otherwise.
+// Alias marks the overlay's devices. ip link shows it, and it identifies a device that an
+// earlier Config gave another name.
 const Alias = "fairlead"
 
 // String returns the step as a command.

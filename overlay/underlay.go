@@ -10,8 +10,7 @@ import (
 	"fairlead/internal/inet"
 )
 
-// Underlay is what the kernel says about the node's own network. Devices of
-// the overlay are not part of it.
+// Underlay describes the node's own network without the overlay's devices.
 type Underlay struct {
 	Links []Link
 	// Toward names the link by which the kernel sends to Uplink.CanReach; empty
@@ -26,7 +25,7 @@ type Link struct {
 	Up       bool
 	Loopback bool
 	Addrs    []netip.Prefix
-	// Default says for which families a default route leaves by this device.
+	// Default tells for which families a default route uses this device.
 	Default [2]bool
 }
 
@@ -53,9 +52,9 @@ func (u Underlay) Bearing(a netip.Addr) (*Link, netip.Prefix) {
 	return nil, netip.Prefix{}
 }
 
-// Egress returns the device by which packets from an underlay address leave:
-// the one that has the address, or that of the default route where none has, as
-// behind a NAT, or where loopback has, as with routed hosts.
+// Egress returns the device by which packets from an underlay address leave: the one
+// that has the address, or that of the default route if no device has it, as behind a
+// NAT, or loopback has it, as on routed hosts.
 func (u Underlay) Egress(a netip.Addr) *Link {
 	if !a.IsValid() {
 		return nil
@@ -71,8 +70,8 @@ func (u Underlay) Egress(a netip.Addr) *Link {
 	return nil
 }
 
-// onLink returns the device whose subnet both a node's own underlay address and
-// a peer's are in, or nil.
+// onLink returns the device with a subnet that contains the node's own underlay address
+// and that of a peer, or nil.
 func (u Underlay) onLink(own, peer netip.Addr) *Link {
 	l, p := u.Bearing(own)
 	if l == nil || l.Loopback || !l.Up || !p.Masked().Contains(peer) {

@@ -10,17 +10,17 @@ import (
 	"fairlead/internal/inet"
 )
 
-// maxUpdate is how many changes at once are worth more than a plan from scratch.
+// maxUpdate is the number of changes above which a new plan is cheaper.
 const maxUpdate = 256
 
-// Update makes p the plan for a list of nodes that differs from the last one in
-// a few peers, at a cost that depends on these alone, but for a glance at each
-// node. touched then holds the keys of all entries that may have changed.
+// Update changes p into the plan for a list of nodes that differs from the last one in
+// a few peers. Besides one comparison per node, its cost depends on these peers alone.
+// touched then has the keys of all entries that may have changed.
 //
-// It does so only while peers do not depend on each other: none contested, no
-// problem, no device that only some of them need. Else it returns false, and p
-// must not be used any more. So Update needs no rules of its own, and agrees
-// with a plan from scratch (FuzzEvents).
+// Update works only while peers do not depend on each other: no contested address, no
+// problem of a peer, and no device that only some peers need. Otherwise it returns
+// false, and p must not be used again. Update therefore has no rules of its own and
+// agrees with a new plan (FuzzEvents).
 func (p *Planner) Update(self *Node, peers []Node) bool {
 	if !p.independent() || !p.self.equal(self) {
 		return false
@@ -52,7 +52,7 @@ func (p *Planner) Update(self *Node, peers []Node) bool {
 	return len(p.problems) == problems && p.carries == carries
 }
 
-// independent reports whether each peer's entries follow from that peer alone.
+// independent reports whether each peer's entries depend on that peer alone.
 func (p *Planner) independent() bool {
 	if p.Waits || p.owners == nil || len(p.owners.lengths[inet.IPv4]) > 1 || len(p.owners.lengths[inet.IPv6]) > 1 || p.carries != p.attached {
 		return false
@@ -60,7 +60,7 @@ func (p *Planner) independent() bool {
 	return !slices.ContainsFunc(p.problems, func(q Problem) bool { return q.Node != "" && q.Node != p.self.Name })
 }
 
-// Remember notes the peers of a plan from scratch, for Update.
+// Remember notes the peers of a new plan for Update.
 func (p *Planner) Remember(peers []Node) {
 	p.known = make(map[string]*knownNode, len(peers))
 	for i := range peers {
@@ -70,8 +70,8 @@ func (p *Planner) Remember(peers []Node) {
 	}
 }
 
-// changes returns the peers that are no more and those that are new; one that
-// changed is both.
+// changes returns the peers that were removed and those that are new. A peer that
+// changed is in both lists.
 func (p *Planner) changes(self *Node, peers []Node) (gone, came []*Node, ok bool) {
 	p.pass++
 	seen := 0
@@ -109,7 +109,7 @@ func (n *Node) equal(o *Node) bool {
 		slices.Equal(n.PodCIDRs, o.PodCIDRs) && slices.Equal(n.Underlay, o.Underlay)
 }
 
-// leave takes a peer out, by planning it once more.
+// leave removes a peer's entries, which it finds by planning the peer alone.
 func (p *Planner) leave(n *Node) bool {
 	if n.VTEPs != [2]MAC{} {
 		return false // two nodes may have the same one, and the same entry
@@ -142,8 +142,8 @@ func (p *Planner) leave(n *Node) bool {
 	return true
 }
 
-// fits adds a peer's addresses to the book, unless that, or the length of its
-// pod CIDRs, is of consequence to others.
+// fits adds a peer's addresses to the book. It returns false if they, or the length of
+// its pod CIDRs, affect other peers.
 func (p *Planner) fits(n *Node) bool {
 	if n.VTEPs != [2]MAC{} {
 		return false

@@ -40,7 +40,7 @@ func TestChange(t *testing.T) {
 		{"two join", func() { peers = append(peers, node(8), node(9)) }, 1430, 16},
 		{"a peer moves", func() { peers = changed(0, func(n *overlay.Node) { n.Underlay = node(70).Underlay }) }, 1430, 6},
 		{"a peer has IPv6 only", func() { peers = changed(0, func(n *overlay.Node) { n.Underlay = n.Underlay[1:] }) }, 1430, 6},
-		{"a peer has another overlay.MAC", func() { peers = changed(0, func(n *overlay.Node) { n.VTEPs[inet.IPv6] = overlay.MAC{2, 9} }) }, 1430, -1},
+		{"a peer has another MAC", func() { peers = changed(0, func(n *overlay.Node) { n.VTEPs[inet.IPv6] = overlay.MAC{2, 9} }) }, 1430, -1},
 		{"a peer has other pods", func() { peers = changed(1, func(n *overlay.Node) { n.PodCIDRs = node(71).PodCIDRs }) }, 1430, 7},
 		{"a newer peer takes them over", func() { peers = append(peers, node(72)); peers[len(peers)-1].PodCIDRs = node(71).PodCIDRs }, 1430, -1},
 		{"this node has other pods", func() { self.PodCIDRs = node(73).PodCIDRs }, 1430, -1},

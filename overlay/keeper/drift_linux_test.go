@@ -39,10 +39,10 @@ func TestDrift(t *testing.T) {
 		{"neighbour no longer permanent", "ip neigh replace 10.128.2.0 lladdr " + mac2 + " dev fairlead.1 nud stale"},
 		{"neighbour added", "ip neigh add 10.128.77.0 lladdr 02:00:00:00:00:01 dev fairlead.1 nud permanent"},
 		{"neighbours flushed", "ip neigh flush dev fairlead.1 nud permanent"},
-		{"overlay.FDB entry deleted", "bridge fdb del " + mac2 + " dev fairlead.1"},
-		{"overlay.FDB entry changed", "bridge fdb replace " + mac3 + " dev fairlead-v6.1 dst fd00:50::77 self permanent"},
-		{"overlay.FDB entry for another port", "bridge fdb replace " + mac2 + " dev fairlead.1 dst 192.168.50.2 port 1234 self permanent"},
-		{"overlay.FDB entry added", "bridge fdb add 02:00:00:00:00:01 dev fairlead.1 dst 192.168.50.77 self permanent"},
+		{"FDB entry deleted", "bridge fdb del " + mac2 + " dev fairlead.1"},
+		{"FDB entry changed", "bridge fdb replace " + mac3 + " dev fairlead-v6.1 dst fd00:50::77 self permanent"},
+		{"FDB entry for another port", "bridge fdb replace " + mac2 + " dev fairlead.1 dst 192.168.50.2 port 1234 self permanent"},
+		{"FDB entry added", "bridge fdb add 02:00:00:00:00:01 dev fairlead.1 dst 192.168.50.77 self permanent"},
 		{"flooding", "bridge fdb append 00:00:00:00:00:00 dev fairlead.1 dst 192.168.50.77 self permanent\nbridge fdb append 00:00:00:00:00:00 dev fairlead.1 dst 192.168.50.78 self permanent"},
 		{"address deleted", "ip addr del 10.128.1.0/32 dev fairlead.1"},
 		{"IPv6 address deleted", "ip addr del fd00:10:244:1::/128 dev fairlead-v6.1"},
@@ -65,7 +65,7 @@ func TestDrift(t *testing.T) {
 		{"IPv6 device down", "ip link set fairlead-v6.1 down"},
 		{"device MTU", "ip link set fairlead.1 mtu 1200"},
 		{"IPv6 device MTU", "ip link set fairlead-v6.1 mtu 1200"},
-		{"device overlay.MAC", "ip link set fairlead.1 address 02:00:00:00:00:01"},
+		{"device MAC", "ip link set fairlead.1 address 02:00:00:00:00:01"},
 		{"device local address", "ip link set fairlead.1 type vxlan local 192.168.50.77"},
 		{"device learning", "ip link set fairlead.1 type vxlan learning"},
 		{"device alias", "ip link set fairlead.1 alias whatever"},
@@ -149,7 +149,7 @@ func TestOthers(t *testing.T) {
 		return err
 	})
 	// The one route that cannot be had is named, everything else is done.
-	want := "route 10.128.3.0/24 via 10.128.3.0 dev fairlead.1 onlink: add: there is another route to it, which is not ours: file exists"
+	want := "route 10.128.3.0/24 via 10.128.3.0 dev fairlead.1 onlink: add: another program has a route to it: file exists"
 	if len(r.Problems) != 1 || r.Problems[0].String() != want || r.Err == nil || !r.Ready {
 		t.Errorf("ready %v, problems %v, want %q", r.Ready, r.Problems, want)
 	}
@@ -196,7 +196,7 @@ func TestForeignDevice(t *testing.T) {
 		}
 		return nil
 	})
-	want := "device fairlead.1: keep device fairlead.1: it is of kind \"bridge\": device is not overlay.VXLAN, and somebody else's"
+	want := "device fairlead.1: keep device fairlead.1: it is of kind \"bridge\": the device belongs to another program"
 	if len(r.Problems) != 1 || r.Problems[0].String() != want || r.Ready {
 		t.Errorf("ready %v, problems %v, want %q", r.Ready, r.Problems, want)
 	}

@@ -10,7 +10,8 @@ import (
 	"fairlead/overlay/kernel"
 )
 
-// surprising reports whether an event is news: not what was written anyway.
+// surprising reports whether an event tells of something that the Keeper did not
+// write.
 func (k *Keeper) surprising(e *kernel.Event) bool {
 	switch {
 	case e.Link != nil:
@@ -27,8 +28,8 @@ func (k *Keeper) surprising(e *kernel.Event) bool {
 	if kernel.Ignored(&f.Entry) {
 		return false
 	}
-	// Older kernels tell of an FDB entry twice: the driver, and the core, which
-	// knows no destination. Seen on 6.1, not on 6.18.
+	// Kernel 6.1 notifies twice of an FDB entry: once by the driver, and once by the
+	// core without the destination. Kernel 6.18 notifies once.
 	if f.Kind == overlay.FDB && !f.Via.IsValid() && !e.Gone {
 		return false
 	}
@@ -39,6 +40,7 @@ func (k *Keeper) surprising(e *kernel.Event) bool {
 	return !exists || have != f.Entry
 }
 
+// surprisingLink reports whether a device differs from what was read or made.
 func (k *Keeper) surprisingLink(e *kernel.Event) bool {
 	if d := k.device(e.Link.Name); d != nil {
 		return e.Gone || !kernel.Same(*d, e.Link)

@@ -106,7 +106,7 @@ func FuzzEvents(f *testing.F) {
 			w.pass(t)
 		}
 		w.failing = 0
-		w.k.distrust = true
+		w.k.mustLoad = true
 		for range 2 {
 			if err := w.pass(t); err != nil {
 				t.Fatal(err)
@@ -146,7 +146,7 @@ func (w *world) pass(t *testing.T) error {
 		return nil
 	}
 	w.version++
-	r := w.k.pass(t.Context(), w.input(), w.k.distrust)
+	r := w.k.pass(t.Context(), w.input(), w.k.mustLoad)
 	switch {
 	case r.Err == nil:
 		want, _ := overlay.NewPlan(overlay.Config{}, w.k.seen.Net, w.self, w.input().peers)
@@ -154,7 +154,7 @@ func (w *world) pass(t *testing.T) error {
 			t.Errorf("after a pass without error (-plan +have):\n%s", diff)
 		}
 	case w.version%2 == 0:
-		w.k.distrust = true // as the loop does when it tries again
+		w.k.mustLoad = true // as the loop does when it tries again
 	}
 	return r.Err
 }
@@ -177,7 +177,7 @@ func (w *world) play(t *testing.T, event byte, arg int) {
 		return
 	case 7:
 		w.k = passes(t, w.host)
-		w.k.distrust = true
+		w.k.mustLoad = true
 		return
 	case 8:
 		for _, k := range slices.Collect(maps.Keys(w.k.have)) { // any one
@@ -185,7 +185,7 @@ func (w *world) play(t *testing.T, event byte, arg int) {
 			w.interfere(t, s)
 			break
 		}
-		w.k.distrust = true
+		w.k.mustLoad = true
 		return
 	case 9:
 		n.VTEPs[arg%2] = overlay.MAC{2, byte(arg)}

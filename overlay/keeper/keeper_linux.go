@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fairlead/internal/netns"
+	"fairlead/internal/worker"
 	"fairlead/overlay"
 	"fairlead/overlay/kernel"
 )
@@ -20,40 +21,44 @@ import (
 // Options are what a Keeper is made with.
 type Options struct {
 	overlay.Config
-	// Resync is how often the kernel's state is read although no event says so; a
-	// minute by default.
+	// Resync is the time between two reads of the kernel's state that no event asked
+	// for; one minute by default.
 	Resync time.Duration
 }
 
-// Keeper keeps the kernel of one network namespace as planned. Set is safe for
-// concurrent use and never waits; Run is called once, and all other state is its
-// own.
+// Keeper keeps the kernel of one network namespace as planned. Set and Plan are safe
+// for concurrent use and never wait for the kernel. Call Run once; all other state
+// belongs to its goroutine.
 type Keeper struct {
 	ns     *netns.NS
 	cfg    overlay.Config
 	resync time.Duration
-	poked  chan struct{}
+	inbox  *worker.Inbox[news]
 
-	mu     sync.Mutex
-	input  input
-	events []kernel.Event
-	lost   bool // events were lost: the kernel has to be read
-	net    *overlay.Underlay
+	mu    sync.Mutex
+	input input
+	net   *overlay.Underlay
 
 	interest atomic.Pointer[kernel.Interest]
 
 	state
 }
 
-// input is what Set was told.
+// news is what happened in the kernel since the last round.
+type news struct {
+	events []kernel.Event
+	load   bool // events were lost, or it is time: the kernel has to be read
+}
+
+// input is what the last Set said.
 type input struct {
 	self    overlay.Node
 	peers   []overlay.Node
 	version uint64 // 0 before the first Set
 }
 
-// New returns a Keeper for a network namespace, nil for that of the process. It
-// does nothing until Run.
+// New returns a Keeper for a network namespace; nil is that of the process. The Keeper
+// does nothing before Run. The error names each field that is wrong.
 func New(ns *netns.NS, o Options) (*Keeper, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -61,24 +66,24 @@ func New(ns *netns.NS, o Options) (*Keeper, error) {
 	if o.Resync <= 0 {
 		o.Resync = time.Minute
 	}
-	k := &Keeper{ns: ns, cfg: o.Config.WithDefaults(), resync: o.Resync, poked: make(chan struct{}, 1)}
+	k := &Keeper{ns: ns, cfg: o.Config.WithDefaults(), resync: o.Resync, inbox: worker.NewInbox[news]()}
 	k.batch = batchSize
 	k.interest.Store(&kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}})
 	return k, nil
 }
 
-// Set says which nodes there are. It is to be called when all of them are known,
-// and again whenever one changes: what belongs to none is removed. The Keeper
-// keeps peers, so the caller must not change it afterwards.
+// Set says which nodes there are. Call it when all of them are known, and again
+// whenever one changes: the Keeper removes what belongs to no node. The Keeper keeps
+// peers, so the caller must not change it afterwards.
 func (k *Keeper) Set(self overlay.Node, peers []overlay.Node) {
 	k.mu.Lock()
 	k.input = input{self, peers, k.input.version + 1}
 	k.mu.Unlock()
-	k.poke()
+	k.inbox.Wake()
 }
 
-// Plan returns what the kernel shall hold for what was Set last, for people to
-// look at; it is empty before the first pass. It may be called at any time.
+// Plan returns what the kernel has to hold according to the last Set, for people to
+// read. It is empty before the first pass.
 func (k *Keeper) Plan() (overlay.Plan, []overlay.Problem) {
 	k.mu.Lock()
 	in, net := k.input, k.net
@@ -89,46 +94,39 @@ func (k *Keeper) Plan() (overlay.Plan, []overlay.Problem) {
 	return overlay.NewPlan(k.cfg, *net, in.self, in.peers)
 }
 
-func (k *Keeper) poke() {
-	select {
-	case k.poked <- struct{}{}:
-	default:
-	}
-}
-
-// maxEvents bounds what waits for a pass; reading the kernel is cheaper then.
+// maxEvents bounds the events that wait for a round. Reading the kernel is cheaper
+// than more of them.
 const maxEvents = 4096
 
+// note adds events for the next round.
 func (k *Keeper) note(events []kernel.Event) {
-	k.mu.Lock()
-	if len(k.events)+len(events) > maxEvents {
-		k.events, k.lost = nil, true
-	} else if !k.lost {
-		k.events = append(k.events, events...)
-	}
-	k.mu.Unlock()
-	k.poke()
+	k.inbox.Add(func(n *news) bool {
+		if len(n.events)+len(events) > maxEvents {
+			n.events, n.load = nil, true
+		} else if !n.load {
+			n.events = append(n.events, events...)
+		}
+		return true
+	})
 }
 
-func (k *Keeper) loseEvents() {
-	k.mu.Lock()
-	k.events, k.lost = nil, true
-	k.mu.Unlock()
-	k.poke()
+// requestLoad makes the next round read the kernel.
+func (k *Keeper) requestLoad() {
+	k.inbox.Add(func(n *news) bool {
+		n.events, n.load = nil, true
+		return true
+	})
 }
 
 const (
-	firstRetry = 100 * time.Millisecond // after a pass that failed, doubled up to
-	lastRetry  = 30 * time.Second
-	restWatch  = time.Second // before events are subscribed to again
-	// restRead is the least time between two looks at the kernel, so that
-	// somebody who works against us does not take the whole CPU.
+	restWatch = time.Second // before the Keeper subscribes to events again
+	// restRead is the least time between two reads of the kernel, so that a program
+	// that works against the Keeper does not cost a CPU.
 	restRead = 100 * time.Millisecond
 )
 
-// Run keeps the kernel as planned until ctx ends, and returns nil then, leaving
-// everything in place. report is called after each pass that had something to
-// do.
+// Run keeps the kernel as planned until ctx is done, then returns nil and leaves
+// everything in place. It calls report after each pass.
 func (k *Keeper) Run(ctx context.Context, report func(overlay.Report)) error {
 	s, err := kernel.Dial(k.ns)
 	if err != nil {
@@ -136,17 +134,22 @@ func (k *Keeper) Run(ctx context.Context, report func(overlay.Report)) error {
 	}
 	k.sock = s
 	defer func() { _ = k.sock.Close() }()
+	k.mustLoad = true // An earlier instance may have left something behind.
+	backoff := worker.Backoff{First: 100 * time.Millisecond, Last: 30 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return k.watch(ctx) })
-	g.Go(func() error { k.loop(ctx, report); return nil })
+	g.Go(func() error { return k.tick(ctx) })
+	g.Go(func() error {
+		return worker.Run(ctx, k.inbox.Woken(), backoff, func(ctx context.Context) error { return k.round(ctx, report) })
+	})
 	return g.Wait()
 }
 
-// watch subscribes again when it cannot go on; what happened meanwhile is found
-// by looking.
+// watch collects events. It subscribes again after an error; the next read finds what
+// happened meanwhile.
 func (k *Keeper) watch(ctx context.Context) error {
 	for {
-		if err := kernel.Watch(ctx, k.ns, k.interest.Load, k.note, k.loseEvents); err == nil {
+		if err := kernel.Watch(ctx, k.ns, k.interest.Load, k.note, k.requestLoad); err == nil {
 			return nil
 		}
 		select {
@@ -157,57 +160,43 @@ func (k *Keeper) watch(ctx context.Context) error {
 	}
 }
 
-func (k *Keeper) loop(ctx context.Context, report func(overlay.Report)) {
+// tick makes the Keeper read the kernel now and then.
+func (k *Keeper) tick(ctx context.Context) error {
 	tick := time.NewTicker(k.resync)
 	defer tick.Stop()
-	k.distrust = true // an earlier instance may have left something behind
-	wait := firstRetry
-	var retry, rested <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-k.poked:
-		case <-rested:
-		case <-retry:
-			k.distrust = true
+			return nil
 		case <-tick.C:
-			k.distrust = true
+			k.requestLoad()
 		}
-		in := k.take()
-		look := k.distrust
-		rested = nil
-		if rest := restRead - time.Since(k.looked); look && rest > 0 {
-			rested, look = time.After(rest), false
-		}
-		if in.version == 0 || !look && in.version == k.version {
-			continue
-		}
-		r := k.pass(ctx, in, look)
-		if ctx.Err() != nil {
-			return
-		}
-		retry, wait = backOff(r.Err, wait)
-		report(r)
 	}
 }
 
-// backOff returns when to try again after err, and how long to wait if that
-// fails, too.
-func backOff(err error, wait time.Duration) (<-chan time.Time, time.Duration) {
-	if err == nil {
-		return nil, firstRetry
-	}
-	return time.After(wait), min(2*wait, lastRetry)
-}
-
-// take returns what is wanted, and goes through the events since the last time.
-func (k *Keeper) take() input {
+// round runs a pass if there is a reason for one. It returns the error of the last
+// pass, so that the worker repeats it.
+func (k *Keeper) round(ctx context.Context, report func(overlay.Report)) error {
+	n := k.inbox.Take()
 	k.mu.Lock()
-	events, lost := k.events, k.lost
-	k.events, k.lost = nil, false
 	in := k.input
 	k.mu.Unlock()
-	k.distrust = k.distrust || lost || slices.ContainsFunc(events, func(e kernel.Event) bool { return k.surprising(&e) })
-	return in
+	retry := k.failed != nil && in.version == k.version
+	k.mustLoad = k.mustLoad || n.load || retry ||
+		slices.ContainsFunc(n.events, func(e kernel.Event) bool { return k.surprising(&e) })
+	load := k.mustLoad
+	if rest := restRead - time.Since(k.loaded); load && rest > 0 {
+		load = false
+		time.AfterFunc(rest, k.inbox.Wake)
+	}
+	if in.version == 0 || !load && in.version == k.version {
+		return k.failed
+	}
+	r := k.pass(ctx, in, load)
+	if ctx.Err() != nil {
+		return nil
+	}
+	k.failed = r.Err
+	report(r)
+	return r.Err
 }

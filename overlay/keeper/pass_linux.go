@@ -15,8 +15,8 @@ import (
 	"fairlead/overlay/kernel"
 )
 
-// pass leads the kernel to what is wanted. Without look it believes have, and
-// so costs nothing for what did not change; with look it reads the kernel.
+// pass makes the kernel as planned. With look it reads the kernel first. Without look
+// it relies on have, so that only changes cost anything.
 func (k *Keeper) pass(ctx context.Context, in input, look bool) (r overlay.Report) {
 	defer func() { r.Ready, r.Version = k.ready, in.version }()
 	underlay := [2]netip.Addr{in.self.Address(inet.IPv4), in.self.Address(inet.IPv6)}
@@ -48,8 +48,8 @@ func (k *Keeper) pass(ctx context.Context, in input, look bool) (r overlay.Repor
 	return r
 }
 
-// carryOut makes the kernel as planned: all of it, or what the last update of
-// the plan changed.
+// carryOut writes the difference between the plan and the kernel. After an update of
+// the plan it compares only what that touched.
 func (k *Keeper) carryOut(ctx context.Context, p *overlay.Planner, peers []overlay.Node, look, updated bool, r *overlay.Report) {
 	want, before := p.Entries, k.have
 	if look {
@@ -72,16 +72,17 @@ func (k *Keeper) carryOut(ctx context.Context, p *overlay.Planner, peers []overl
 	w.flush(ctx)
 	k.ready = k.ready || len(k.devices) == len(p.Devices) && w.lost == nil && ctx.Err() == nil
 	switch {
-	case !k.seen.Net.Equal(p.Underlay()): // it changed while devices were made
-		k.distrust = true
-		k.poke()
-	case r.Err == nil: // else the next pass compares everything
+	case !k.seen.Net.Equal(p.Underlay()): // It changed while devices were made.
+		k.mustLoad = true
+		k.inbox.Wake()
+	case r.Err == nil: // After an error the next pass compares everything.
 		k.plan = p
 	}
 }
 
-// reread makes the devices as planned, and have what the kernel holds. It
-// returns the entries that can be written: those on devices that are there.
+// reread makes the devices as planned and sets have to what the kernel holds. It
+// returns the planned entries whose devices are there, or nil if the kernel could not
+// be read.
 func (k *Keeper) reread(ctx context.Context, plan *overlay.Plan, r *overlay.Report) overlay.Entries {
 	k.fixDevices(plan.Devices, r)
 	l, err := k.sock.Load(&k.cfg, k.owned, func(i int32) string { return k.names[i] })
@@ -90,7 +91,7 @@ func (k *Keeper) reread(ctx context.Context, plan *overlay.Plan, r *overlay.Repo
 		k.have = nil
 		return nil
 	}
-	k.have, k.distrust = l.Entries, false
+	k.have, k.mustLoad = l.Entries, false
 	w := writer{k: k, r: r, extra: true}
 	for _, f := range l.Extras {
 		w.add(overlay.Step{Op: overlay.Remove, Entry: f.Entry}, true)
@@ -106,12 +107,12 @@ func (k *Keeper) reread(ctx context.Context, plan *overlay.Plan, r *overlay.Repo
 	return want
 }
 
-// deviceTries bounds how often a device is looked at again after it was changed:
-// one whose MTU leaves the range of inet.IPv6, for instance, forgets how it comes by
-// addresses.
+// deviceTries bounds how often a device is read again after it was changed. One change
+// may undo another: a device whose MTU falls below that of IPv6 forgets its mode of
+// address generation.
 const deviceTries = 3
 
-// fixDevices leaves in k.devices those that are as planned.
+// fixDevices makes the devices as planned and lists those that are in k.devices.
 func (k *Keeper) fixDevices(want []overlay.Device, r *overlay.Report) {
 	before := k.devices
 	for range deviceTries {
@@ -137,7 +138,7 @@ func (k *Keeper) fixDevices(want []overlay.Device, r *overlay.Report) {
 	}
 }
 
-// dropDevices deletes devices of ours that are not wanted.
+// dropDevices deletes the overlay's devices that are not planned.
 func (k *Keeper) dropDevices(want []overlay.Device, r *overlay.Report) (wrote bool) {
 	for i := range k.seen.Links {
 		l := &k.seen.Links[i]
@@ -149,7 +150,7 @@ func (k *Keeper) dropDevices(want []overlay.Device, r *overlay.Report) (wrote bo
 	return wrote
 }
 
-// count notes the outcome of one write.
+// count adds the outcome of one write to a report.
 func count(r *overlay.Report, err error, repair bool, object string) {
 	if err != nil {
 		r.Err = errors.Join(r.Err, err)
@@ -162,7 +163,7 @@ func count(r *overlay.Report, err error, repair bool, object string) {
 	}
 }
 
-// repairs reports whether s restores what had been acknowledged before.
+// repairs reports whether s restores what the kernel acknowledged before.
 func repairs(s *overlay.Step, before overlay.Entries) bool {
 	old, existed := before[s.Key()]
 	if s.Op == overlay.Remove {
@@ -171,7 +172,8 @@ func repairs(s *overlay.Step, before overlay.Entries) bool {
 	return existed && old == s.Entry
 }
 
-// reconnect replaces a socket whose state is not known.
+// reconnect replaces a connection after an error that leaves its outcome unknown. It
+// returns that error.
 func (k *Keeper) reconnect(err error) error {
 	s, again := kernel.Dial(k.ns)
 	if again != nil {

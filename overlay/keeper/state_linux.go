@@ -12,39 +12,40 @@ import (
 	"fairlead/overlay/kernel"
 )
 
-// state is what the goroutine of Keeper.Run knows.
+// state belongs to the goroutine of Keeper.Run.
 type state struct {
 	sock     *kernel.Conn
 	batch    int       // how many requests go out at once
-	version  uint64    // of the input that the last pass saw
-	distrust bool      // have may be wrong
-	looked   time.Time // when the kernel was read last
+	version  uint64    // of the input of the last pass
+	mustLoad bool      // have may be wrong
+	loaded   time.Time // when the kernel was read last
+	failed   error     // of the last pass
 
 	seen     *kernel.View
-	underlay [2]netip.Addr // of the node, when the kernel was read
+	underlay [2]netip.Addr // of the node when the kernel was read
 	names    map[int32]string
 	index    map[string]int32
 	owned    map[int32]string // our devices
 
-	plan    *overlay.Planner // of the last pass, nil if it cannot be built upon
-	devices []overlay.Device // that are in place
-	have    overlay.Entries  // acknowledged by the kernel, or read from it
+	plan    *overlay.Planner // of the last pass; nil if Update cannot go on from it
+	devices []overlay.Device // in place
+	have    overlay.Entries  // acknowledged by the kernel or read from it
 	ready   bool
 }
 
-// ours reports whether we may do with a device what we like. The alias finds
-// those that an earlier Config named otherwise.
+// ours reports whether a device belongs to the overlay. The alias identifies devices
+// that an earlier configuration gave another name.
 func (k *Keeper) ours(l *kernel.Link) bool {
 	return l.Kind == "vxlan" && (l.Name == k.cfg.Device4 || l.Name == k.cfg.Device6 || l.Alias == overlay.Alias)
 }
 
-// look reads links and addresses, and tells the watch which of them matter.
+// look reads links and addresses, and selects the events that matter.
 func (k *Keeper) look(underlay [2]netip.Addr) error {
 	view, err := k.sock.Look(k.ours, underlay, k.cfg.Uplink.CanReach)
 	if err != nil {
 		return err
 	}
-	k.seen, k.underlay, k.looked = view, underlay, time.Now()
+	k.seen, k.underlay, k.loaded = view, underlay, time.Now()
 	k.names = make(map[int32]string, len(view.Links))
 	k.index = make(map[string]int32, len(view.Links))
 	k.owned = map[int32]string{}
@@ -56,13 +57,14 @@ func (k *Keeper) look(underlay [2]netip.Addr) error {
 		}
 	}
 	k.setInterest()
-	k.plan = nil // it was made for another underlay, maybe
+	k.plan = nil // The underlay may have changed.
 	k.mu.Lock()
 	k.net = &view.Net
 	k.mu.Unlock()
 	return nil
 }
 
+// setInterest selects the events that matter while the underlay is as it was read.
 func (k *Keeper) setInterest() {
 	in := &kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}, Defaults: k.seen.Defaults, TakeOver: k.cfg.TakeOver, Uplink: k.cfg.Uplink}
 	for i := range k.seen.Net.Links {
@@ -88,6 +90,7 @@ func (k *Keeper) setInterest() {
 	k.interest.Store(in)
 }
 
+// owns reports whether a device with an index belongs to the overlay.
 func (k *Keeper) owns(index int32) bool {
 	_, ours := k.owned[index]
 	return ours
@@ -107,7 +110,7 @@ func (k *Keeper) linkAt(index int32) *overlay.Link {
 	return nil
 }
 
-// device returns the device of a name that is in place, or nil.
+// device returns the device of a name if it is in place, or nil.
 func (k *Keeper) device(name string) *overlay.Device {
 	for i := range k.devices {
 		if k.devices[i].Name == name {

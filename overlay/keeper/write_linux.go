@@ -13,39 +13,39 @@ import (
 	"fairlead/overlay/kernel"
 )
 
-// batchSize is how many requests go out at once. Should each of them fail, the
-// answers still fit into the socket's buffer.
+// batchSize is the number of requests in one system call. Even if each of them fails,
+// their answers fit into the socket's buffer.
 const batchSize = 100
 
-// writer sends steps in batches and moves have by what the kernel acknowledges.
+// writer sends steps in batches and updates have by what the kernel acknowledges.
 type writer struct {
 	k      *Keeper
 	r      *overlay.Report
-	extra  bool // steps are about entries that have does not hold
+	extra  bool // the steps concern entries that are not in have
 	steps  []overlay.Step
 	repair []bool
 	errs   int
-	lost   error // nothing is known any more
+	lost   error // the outcome of a batch is not known
 }
 
-var errNoDevice = errors.New("its device is not there")
+var errNoDevice = errors.New("its device is missing")
 
 func (w *writer) add(s overlay.Step, repair bool) {
 	if _, there := w.k.index[s.Device]; !there && s.Kind != overlay.Rule && (s.Op != overlay.Remove || s.Kind != overlay.Route) {
 		if s.Op == overlay.Remove {
-			delete(w.k.have, s.Key()) // gone with its device
+			delete(w.k.have, s.Key()) // The kernel removed it with its device.
 		} else {
 			w.refuse(&s, errNoDevice)
 		}
 		return
 	}
 	if w.k.cfg.TakeOver && s.Kind == overlay.Route && s.Op == overlay.Add {
-		s.Op = overlay.Replace // what led there so far, through a device that is not ours
+		s.Op = overlay.Replace // Another device may have a route to the same pods.
 	}
 	w.steps, w.repair = append(w.steps, s), append(w.repair, repair)
 }
 
-// maxErrors is how many errors of a kind are told one by one.
+// maxErrors bounds the errors that a report names one by one.
 const maxErrors = 10
 
 func (w *writer) flush(ctx context.Context) {
@@ -60,7 +60,7 @@ func (w *writer) flush(ctx context.Context) {
 		w.r.Err = errors.Join(w.r.Err, fmt.Errorf("%d more entries were not written", w.errs-maxErrors))
 	}
 	if w.lost != nil {
-		w.k.distrust = true
+		w.k.mustLoad = true
 		w.r.Err = errors.Join(w.r.Err, fmt.Errorf("write entries: %w", w.lost))
 	}
 }
@@ -104,7 +104,7 @@ func (w *writer) settle(s *overlay.Step, err error, repair bool) {
 
 func (w *writer) refuse(s *overlay.Step, err error) {
 	if s.Kind == overlay.Route && s.Op == overlay.Add && errors.Is(err, fs.ErrExist) {
-		err = fmt.Errorf("there is another route to it, which is not ours: %w", err)
+		err = fmt.Errorf("another program has a route to it: %w", err)
 	}
 	verb := [...]string{overlay.Add: "add", overlay.Replace: "change", overlay.Remove: "delete"}[s.Op]
 	w.r.Problems = append(w.r.Problems, overlay.Problem{Field: s.Entry.String(), Text: verb + ": " + err.Error()})

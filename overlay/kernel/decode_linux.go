@@ -14,19 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Found is an entry of the kernel whose device is known by its index only.
+// Found is an entry in the kernel. Its device is known by index only.
 type Found struct {
 	overlay.Entry
 	Index int32
-	// Transient marks a neighbour that the kernel resolves by itself: nothing to
-	// remove, but not what we want in its place either.
+	// Transient means that the kernel resolves this neighbour itself. It need not be
+	// removed, but it does not serve as the planned entry either.
 	Transient bool
-	// protocol is set on a route of the main table that is not ours by that.
+	// protocol is that of a route or rule of another program, else 0.
 	protocol uint8
 }
 
-// decodeEntry reads a message about an entry. Those that cannot be ours, or
-// concern us in no way, are not ok.
+// decodeEntry reads a message about an entry. It returns false for messages that
+// cannot concern the overlay.
 func decodeEntry(m nl.Reply, protocol uint8) (Found, bool) {
 	switch m.Kind {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
@@ -49,7 +49,7 @@ func decodeAddress(b []byte) (f Found, ok bool) {
 	bits := int(b[1])
 	var addr netip.Addr
 	for kind, v := range nl.Attrs(b[unix.SizeofIfAddrmsg:]) {
-		// The local end of a point-to-point link; else both are the same.
+		// IFA_LOCAL is the local end of a point-to-point link; else both are equal.
 		if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !addr.IsValid() {
 			addr, _ = netip.AddrFromSlice(v)
 		}
@@ -82,12 +82,12 @@ func decodeNeighbour(b []byte) (f Found, ok bool) {
 				copy(f.MAC[:], v)
 			}
 		case unix.NDA_VNI, unix.NDA_PORT, unix.NDA_IFINDEX, ndaNextHop:
-			f.Odd = true // an FDB entry that leads elsewhere
+			f.Odd = true // the entry leads to another device, port or VNI
 		}
 	}
 	if f.Kind == overlay.FDB {
 		f.Via = dst
-		// The bridge command adds NOARP, which makes no difference here.
+		// The bridge command adds NOARP, which has no effect here.
 		f.Odd = f.Odd || state&^unix.NUD_NOARP != unix.NUD_PERMANENT || flags&^unix.NTF_SELF != 0 || !dst.IsValid()
 		return f, true
 	}

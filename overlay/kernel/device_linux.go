@@ -19,24 +19,26 @@ import (
 	"fairlead/overlay"
 )
 
-// ErrForeignDevice means that a device has our name but is no VXLAN device. It
-// is left alone.
-var ErrForeignDevice = errors.New("device is not overlay.VXLAN, and somebody else's")
+// ErrForeignDevice means that a device of another kind has the name of an overlay
+// device. It stays in place.
+var ErrForeignDevice = errors.New("the device belongs to another program")
 
-// compatible reports whether a device can be made into d without losing it.
+// compatible reports whether l can be changed into d. The kernel cannot change VNI,
+// port, lower link and some flags of a VXLAN device.
 func compatible(d overlay.Device, l *Link) bool {
 	x := &l.VXLAN
 	return x.VNI == d.VNI && x.Port == d.Port && !x.Odd && (d.Lower || !x.Lower) && x.Local.IsValid() && inet.FamilyOf(x.Local) == inet.FamilyOf(d.Local)
 }
 
-// Same reports whether a device is as d says in all that can be changed.
+// Same reports whether l is what d describes.
 func Same(d overlay.Device, l *Link) bool {
 	return compatible(d, l) && l.VXLAN.Local == d.Local && !l.VXLAN.Learning && l.MTU == d.MTU && l.MAC == d.MAC &&
 		l.Up() && !l.SpeaksLL && l.Alias == overlay.Alias
 }
 
-// Ensure makes the device exist as d says, and reports whether it wrote. have is
-// what the kernel holds under its name, nil for nothing.
+// Ensure creates or changes the device that d describes, and reports whether it wrote.
+// have is the device of that name in the kernel, or nil. A VXLAN device that cannot be
+// changed is replaced; a device of another kind is ErrForeignDevice.
 func (s *Conn) Ensure(ns *netns.NS, d overlay.Device, have *Link) (wrote bool, err error) {
 	switch {
 	case have == nil:
@@ -67,7 +69,7 @@ func (s *Conn) Ensure(ns *netns.NS, d overlay.Device, have *Link) (wrote bool, e
 	return true, nil
 }
 
-// begin starts a message about a link: struct ifinfomsg with the flags to set.
+// begin starts a message about a link. set are flags of struct ifinfomsg to set.
 func begin(r *nl.Messages, kind uint16, flags int, index int32, set uint32) {
 	body := make([]byte, unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(body[4:], uint32(index))
@@ -76,10 +78,10 @@ func begin(r *nl.Messages, kind uint16, flags int, index int32, set uint32) {
 	r.Begin(kind, flags, body...)
 }
 
-// encodeCreate gives the MAC with the device: udev leaves alone what was set at
-// creation, but MACAddressPolicy=persistent replaces what the kernel made up.
-// Without IFLA_VXLAN_LINK the device outlives the underlay's, and packets take
-// whatever route there is to the peer.
+// encodeCreate creates the device together with its MAC, because udev with
+// MACAddressPolicy=persistent replaces a MAC that the kernel made up. The device has no
+// IFLA_VXLAN_LINK, so it outlives the interface below it, and packets take the route to
+// the peer.
 func encodeCreate(r *nl.Messages, d overlay.Device) {
 	begin(r, unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0)
 	r.String(unix.IFLA_IFNAME, d.Name)
@@ -96,6 +98,7 @@ func encodeCreate(r *nl.Messages, d overlay.Device) {
 	})
 }
 
+// encodeLocal adds the source address of the tunnels.
 func encodeLocal(r *nl.Messages, a netip.Addr) {
 	kind := uint16(unix.IFLA_VXLAN_LOCAL)
 	if a.Is6() {
@@ -104,8 +107,8 @@ func encodeLocal(r *nl.Messages, a netip.Addr) {
 	r.Attr(kind, a.AsSlice()...)
 }
 
-// silence keeps the device from speaking IPv6 by itself, which nobody would
-// hear, and from believing routers.
+// silence keeps the device from generating an IPv6 address and from accepting router
+// advertisements. A tunnel without flooding has no use for either.
 func (s *Conn) silence(ns *netns.NS, d overlay.Device) error {
 	err := s.request(func(r *nl.Messages) {
 		begin(r, unix.RTM_NEWLINK, 0, 0, 0)
@@ -117,8 +120,8 @@ func (s *Conn) silence(ns *netns.NS, d overlay.Device) error {
 	}
 	refuse := func() error {
 		err := os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", d.Name, "accept_ra"), []byte("0"), 0)
-		// Without inet.IPv6, or with a read-only /proc/sys. The latter does no harm on
-		// a node that forwards: routers are believed only if accept_ra is 2.
+		// The kernel may lack IPv6, or /proc/sys may be read-only. The latter does no harm
+		// on a node that forwards, which accepts advertisements only if accept_ra is 2.
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EROFS) || errors.Is(err, os.ErrPermission) {
 			return nil
 		}
@@ -135,17 +138,18 @@ func (s *Conn) silence(ns *netns.NS, d overlay.Device) error {
 	return nil
 }
 
+// encodeNoAddress turns off the generation of IPv6 addresses.
 func encodeNoAddress(r *nl.Messages) {
 	r.Nest(unix.IFLA_AF_SPEC, func() {
 		r.Nest(unix.AF_INET6, func() { r.Attr(addrGenMode, addrGenModeNone) })
 	})
 }
 
-// change makes a compatible device as d says, and writes what differs only.
+// change writes the differences between a compatible device and d.
 func (s *Conn) change(d overlay.Device, have *Link) error {
 	var err error
 	if have.VXLAN.Local != d.Local || have.VXLAN.Learning {
-		// By itself: with an MTU the kernel refuses it ("Cannot change mtu").
+		// A request of its own, because the kernel refuses it together with an MTU.
 		err = s.request(func(r *nl.Messages) {
 			begin(r, unix.RTM_NEWLINK, 0, have.Index, 0)
 			r.Nest(unix.IFLA_LINKINFO, func() {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// encode appends the request that carries out a step. index is that of the
-// entry's device.
+// encode adds the request that carries out a step. index is that of the entry's
+// device.
 func encode(r *nl.Messages, s *overlay.Step, index int32, protocol uint8) {
 	switch s.Kind {
 	case overlay.Address:
@@ -29,7 +29,7 @@ func encode(r *nl.Messages, s *overlay.Step, index int32, protocol uint8) {
 	}
 }
 
-// Whatever is on our device is ours to replace.
+// The overlay owns everything on its devices, so it may replace it.
 const createOrReplace = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 
 func encodeAddress(r *nl.Messages, s *overlay.Step, index int32) {
@@ -44,7 +44,7 @@ func encodeAddress(r *nl.Messages, s *overlay.Step, index int32) {
 	r.Attr(unix.IFA_LOCAL, addr.AsSlice()...)
 	r.Attr(unix.IFA_ADDRESS, addr.AsSlice()...)
 	if addr.Is6() && s.Op != overlay.Remove {
-		// There is nobody to ask: the device floods nothing.
+		// Duplicate address detection finds no other host: the device floods nothing.
 		r.U32(unix.IFA_FLAGS, unix.IFA_F_NODAD)
 	}
 }
@@ -62,7 +62,7 @@ func encodeNeighbour(r *nl.Messages, s *overlay.Step, index int32) {
 	}
 	// struct ndmsg: family, padding, index, state, flags, type
 	body := binary.NativeEndian.AppendUint32([]byte{family, 0, 0, 0}, uint32(index))
-	// Permanent neighbours do not count for gc_thresh (5.0), and permanent FDB
+	// Permanent neighbours do not count for gc_thresh (kernel 5.0), and permanent FDB
 	// entries do not age.
 	body = binary.NativeEndian.AppendUint16(body, unix.NUD_PERMANENT)
 	r.Begin(kind, flags, append(body, ntf, 0)...)
@@ -74,9 +74,9 @@ func encodeNeighbour(r *nl.Messages, s *overlay.Step, index int32) {
 	}
 }
 
-// encodeRoute adds a route only where there is none for its destination: what is
-// there would be somebody else's, and for instance a bridge's. A route that is
-// replaced was seen to be ours.
+// encodeRoute adds a route only if its destination has none (NLM_F_EXCL), because that
+// one would belong to another program, such as the route of a bridge. It replaces only
+// routes that Load returned.
 func encodeRoute(r *nl.Messages, s *overlay.Step, index int32, protocol uint8) {
 	kind, flags := uint16(unix.RTM_NEWROUTE), unix.NLM_F_CREATE|unix.NLM_F_EXCL
 	scope, typ := byte(unix.RT_SCOPE_UNIVERSE), byte(unix.RTN_UNICAST)
@@ -84,7 +84,7 @@ func encodeRoute(r *nl.Messages, s *overlay.Step, index int32, protocol uint8) {
 	case overlay.Replace:
 		flags = createOrReplace
 	case overlay.Remove:
-		// Of whatever type and scope; the protocol has to match.
+		// Any type and scope match; the protocol has to be equal.
 		kind, flags, scope, typ = unix.RTM_DELROUTE, 0, unix.RT_SCOPE_NOWHERE, 0
 	}
 	onlink := uint32(0)
@@ -123,7 +123,7 @@ func encodeRule(r *nl.Messages, s *overlay.Step, protocol uint8) {
 	r.U32(unix.FRA_PRIORITY, s.Metric)
 	r.U8(unix.FRA_PROTOCOL, protocol)
 	if s.Op == overlay.Remove && s.Odd {
-		return // whatever its mark
+		return // any mark matches
 	}
 	r.U32(unix.FRA_FWMARK, s.Mark)
 	r.U32(unix.FRA_FWMASK, s.Mark)

@@ -21,26 +21,26 @@ type Link struct {
 	Flags    uint32
 	MTU      int
 	MAC      overlay.MAC
-	SpeaksLL bool // gives itself a link-local address
+	SpeaksLL bool // generates a link-local address
 	VXLAN    VXLANInfo
 }
 
 // Up reports whether the device is set up.
 func (l *Link) Up() bool { return l.Flags&unix.IFF_UP != 0 }
 
-// VXLANInfo is what a VXLAN device was made with.
+// VXLANInfo is the configuration of a VXLAN device.
 type VXLANInfo struct {
 	VNI      uint32
 	Port     uint16
 	Local    netip.Addr
 	Learning bool
-	Lower    bool // has a lower link, with which it goes
-	// Odd is set by what we never ask for and what cannot be changed later: a
-	// default destination, metadata mode, extensions.
+	Lower    bool // has a lower link, and is deleted with it
+	// Odd means that the device has a setting that fairlead never makes and that cannot
+	// be changed: a default destination, metadata mode or an extension.
 	Odd bool
 }
 
-// How a device comes by a link-local address, and the value for none at all.
+// addrGenMode is how a device generates its link-local address.
 const (
 	addrGenMode     = unix.IFLA_INET6_ADDR_GEN_MODE
 	addrGenModeNone = 1 // IN6_ADDR_GEN_MODE_NONE

@@ -19,9 +19,9 @@ import (
 // View is what the kernel says about links and addresses.
 type View struct {
 	Links []Link
-	// Net is all of it but our own devices.
+	// Net is the underlay: all links except those of the overlay.
 	Net overlay.Underlay
-	// Defaults says that default routes were looked for.
+	// Defaults means that default routes matter and were read.
 	Defaults bool
 }
 
@@ -35,7 +35,7 @@ func (s *View) Link(name string) *Link {
 	return nil
 }
 
-// skipStats is RTEXT_FILTER_SKIP_STATS: counters are most of what is dumped.
+// skipStats is RTEXT_FILTER_SKIP_STATS, which leaves out counters, most of a dump.
 const skipStats = 1 << 3
 
 // Look reads links and addresses, default routes where an underlay address of the
@@ -161,8 +161,8 @@ func dumpRules(s *Conn, f inet.Family, each func(nl.Reply)) error {
 	return err
 }
 
-// only passes on objects of a family: asked for one that it is built without,
-// the kernel answers with all others.
+// only passes on objects of a family. A kernel without that family answers with the
+// objects of all others.
 func only(family byte, each func(nl.Reply)) func(nl.Reply) {
 	return func(m nl.Reply) {
 		if len(m.Body) > 0 && m.Body[0] == family {
@@ -178,7 +178,7 @@ func osFamilyOf(f inet.Family) byte {
 	return unix.AF_INET6
 }
 
-// dumpNeighbours reads the neighbours of a device; family AF_BRIDGE is its FDB.
+// dumpNeighbours reads the neighbours of a device, or its FDB for family AF_BRIDGE.
 func dumpNeighbours(s *Conn, family byte, index int32, each func(nl.Reply)) error {
 	body := make([]byte, unix.SizeofNdMsg)
 	body[0] = family
@@ -189,15 +189,16 @@ func dumpNeighbours(s *Conn, family byte, index int32, each func(nl.Reply)) erro
 	return s.dump(unix.RTM_GETNEIGH, body, func(r *nl.Messages) { r.U32(unix.NDA_IFINDEX, uint32(index)) }, only(family, each))
 }
 
-// Snapshot is what the kernel holds of ours.
+// Snapshot is what the kernel holds of the overlay.
 type Snapshot struct {
 	overlay.Entries
-	// Extras are entries that have the same key as another; all have to go.
+	// Extras are entries with the key of another entry; all of them have to be removed.
 	Extras []Found
 }
 
-// Load reads all entries that are ours: those on our devices, by index, and the
-// routes with our protocol.
+// Load reads the entries of the overlay: those on its devices, whose names devices has
+// by index, and routes and rules with its protocol. names returns the name of any
+// device.
 func (s *Conn) Load(cfg *overlay.Config, devices map[int32]string, names func(int32) string) (*Snapshot, error) {
 	l := &Snapshot{}
 	err := nl.Repeat("entries", func() error {

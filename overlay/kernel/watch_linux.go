@@ -16,22 +16,21 @@ import (
 	"fairlead/overlay"
 )
 
-// Event is one thing that changed in the kernel, for all we know by our own
-// hand: the port number of the sender, by which one could tell, is missing from
-// notifications about FDB entries and about neighbours that are deleted.
+// Event is one change in the kernel. It may be the Keeper's own: notifications about
+// FDB entries and deleted neighbours lack the port number of the sender.
 type Event struct {
 	Gone  bool
 	Link  *Link
 	Entry *Found
-	// Route is set on a default route.
+	// Route means that the event is about a default route.
 	Route bool
 }
 
-// Interest says which events matter, so that a node with many pods, whose
-// devices and neighbours come and go, does not wake the loop.
+// Interest selects the events that matter. Devices and neighbours of pods come and go,
+// and must not wake the Keeper.
 type Interest struct {
 	Protocol uint8
-	Names    []string // of our devices
+	Names    []string // of the overlay's devices
 	Ours     []int32  // their indices
 	Uplinks  []int32  // of the devices that carry underlay addresses
 	Underlay []netip.Addr
@@ -49,12 +48,12 @@ func watchGroups() []uint32 {
 	}
 }
 
-// watchBuffer is asked for, so that the echoes of a first sync fit. An
-// unprivileged namespace gets less, and then reads everything once more.
+// watchBuffer has room for the notifications of a first pass over 5,000 nodes. An
+// unprivileged namespace gets less, loses some, and reads everything once more.
 const watchBuffer = 8 << 20
 
-// Watch passes events that matter to noted until ctx ends; lost says that some
-// were, or may have been.
+// Watch passes events that matter to noted until ctx is done, then returns nil. It calls
+// lost when events are missing: at first, and after the kernel had no room for some.
 func Watch(ctx context.Context, ns *netns.NS, matters func() *Interest, noted func([]Event), lost func()) error {
 	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_ROUTE, Namespace: ns, Groups: watchGroups(), ReceiveBuffer: watchBuffer})
 	if err != nil {
@@ -82,6 +81,7 @@ func Watch(ctx context.Context, ns *netns.NS, matters func() *Interest, noted fu
 	return nil
 }
 
+// event decodes a notification. It returns false for one that does not matter.
 func (in *Interest) event(m nl.Reply) (Event, bool) {
 	e := Event{Gone: m.Kind == unix.RTM_DELLINK || m.Kind == unix.RTM_DELADDR || m.Kind == unix.RTM_DELNEIGH || m.Kind == unix.RTM_DELROUTE || m.Kind == unix.RTM_DELRULE}
 	if m.Kind == unix.RTM_NEWLINK || m.Kind == unix.RTM_DELLINK {
