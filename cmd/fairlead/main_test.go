@@ -5,6 +5,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,5 +108,51 @@ func TestRender(t *testing.T) {
 	}
 	if _, err := execute(t, "render", "--node-name=a"); err == nil || err.Error() != "--manifests: is missing" {
 		t.Errorf("without --manifests: %v", err)
+	}
+}
+
+// TestRenderStrict reports what has no effect once, in words of the user, and ends with
+// an error. Objects of other Kubernetes kinds are no mistake.
+func TestRenderStrict(t *testing.T) {
+	const good = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.96.0.10, ports: [{port: 80}]}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n"
+	for _, tt := range []struct {
+		name, text, want string
+		args             []string
+	}{
+		{name: "good", text: good},
+		{name: "kind", text: good + "---\napiVersion: v1\nkind: Servce\nmetadata: {name: db, namespace: shop}\n",
+			want: "FILE: Servce shop/db is ignored: Kubernetes has no kind Servce in v1; did you mean kind Service in v1?"},
+		{name: "apiVersion", text: good + "---\napiVersion: discovery.k8s.io/v2\nkind: EndpointSlice\nmetadata: {name: db}\n",
+			want: "FILE: EndpointSlice db is ignored: Kubernetes has no kind EndpointSlice in discovery.k8s.io/v2; did you mean kind EndpointSlice in discovery.k8s.io/v1?"},
+		{name: "kind in a list", text: "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Nod, metadata: {name: a}}]\n",
+			want: "FILE: Nod a is ignored: Kubernetes has no kind Nod in v1; did you mean kind Node in v1?"},
+		{name: "custom resource", text: good + "---\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: x}\n",
+			want: "FILE: Widget x is ignored: Kubernetes has no kind Widget in example.com/v1"},
+		{name: "field", text: strings.Replace(good, "clusterIP", "clusterIPx: 1, clusterIP", 1),
+			want: "Service default/web: spec.clusterIPx: is not known, and ignored"},
+		{name: "flag", text: good, args: []string{"--overlay-vni=7"}, want: "--overlay-vni has no effect without --overlay=vxlan or vxlan-direct"},
+		{name: "flag that has an effect", text: good, args: []string{"--overlay=vxlan", "--overlay-vni=7"}},
+		{name: "flag of masquerade", text: good, args: []string{"--ip-masq-nodes=false"}, want: "--ip-masq-nodes has no effect without --ip-masq"},
+	} {
+		path := filepath.Join(t.TempDir(), "web.yaml")
+		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, strict := range []bool{false, true} {
+			args := append([]string{"render", "--manifests", path, "--node-name", "node-a", "--nodeport-addresses=", fmt.Sprintf("--strict=%v", strict)}, tt.args...)
+			out, err := execute(t, args...)
+			if (err != nil) != (strict && tt.want != "") {
+				t.Errorf("%s, strict %v: error %v", tt.name, strict, err)
+			}
+			var got []string
+			for line := range strings.Lines(out) {
+				if text, ok := strings.CutPrefix(line, "fairlead: "); ok {
+					got = append(got, strings.TrimSpace(strings.ReplaceAll(text, path, "FILE")))
+				}
+			}
+			if strings.Join(got, "\n") != tt.want {
+				t.Errorf("%s, strict %v: reports %q, want %q", tt.name, strict, got, tt.want)
+			}
+		}
 	}
 }

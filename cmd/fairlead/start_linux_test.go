@@ -195,3 +195,34 @@ func TestWithoutPrivileges(t *testing.T) {
 		}
 	}
 }
+
+// TestStory reads at default verbosity what was started, and what was programmed.
+func TestStory(t *testing.T) {
+	nstest.Need(t)
+	dir := t.TempDir()
+	text := `apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {clusterIP: 10.96.0.10, ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{port: 80}]
+endpoints: [{addresses: [10.244.1.2]}, {addresses: [10.244.1.3]}]
+`
+	if err := os.WriteFile(dir+"/web.yaml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startAgent(t, nil, "--manifests", dir, "--metrics-bind-address", "", "--healthz-bind-address", "", "--overlay-vni", "7")
+	p.logs(t, `"Programmed the table" services=1 endpoints=2 took="`)
+	for _, part := range []string{
+		`"Starting" version="`, ` kernel="`, ` node="node-a" manifests="` + dir + `"`,
+		`"Ignoring unsupported setting" setting="--overlay-vni" reason="has no effect without --overlay=vxlan or vxlan-direct"`,
+	} {
+		if !strings.Contains(p.text(), part) {
+			t.Errorf("the log has no %s", part)
+		}
+	}
+}

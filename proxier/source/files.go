@@ -31,6 +31,7 @@ type file struct {
 	version version
 	items   map[objects.Key]*objects.Object
 	err     error // why items are not what the file says
+	unknown []Unknown
 }
 
 // version tells whether a file may have changed.
@@ -123,7 +124,10 @@ func (f *files) parse(name string) ([]objects.Object, error) {
 		}
 		return nil, errors.New("is empty; remove the file to take its objects away")
 	}
-	return ParseManifest(data)
+	p := &parser{}
+	items, err := p.parse(data)
+	f.byName[name].unknown = p.unknown
+	return items, err
 }
 
 // versionOf follows links. What cannot be read without waiting is refused.

@@ -128,7 +128,7 @@ func TestFilesSequence(t *testing.T) {
 // TestReadFiles reads a directory with every form of manifest.
 func TestReadFiles(t *testing.T) {
 	store := store.New()
-	if err := ReadFiles("testdata/manifests", store); err != nil {
+	if _, err := ReadFiles("testdata/manifests", store); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -168,7 +168,7 @@ func TestReadFilesError(t *testing.T) {
 		}
 	}
 	store := store.New()
-	err := ReadFiles(dir, store)
+	_, err := ReadFiles(dir, store)
 	want := "read " + filepath.Join(dir, "b.yaml") + ": line 1: mapping values are not allowed in this context"
 	if proxiertest.ErrText(err) != want {
 		t.Errorf("error %v, want %s", err, want)

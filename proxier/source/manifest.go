@@ -33,12 +33,21 @@ var separator = regexp.MustCompile(`(?m)^(?:---|\.\.\.)(?:[ \t\r]|$)`)
 var directives = regexp.MustCompile(`^\x{feff}?(?:(?:[%#][^\n]*|[ \t\r]*)(?:\n|$))+$`)
 
 // ParseManifest reads a file of YAML or JSON documents: ordinary manifests,
-// lists of one kind, and v1 Lists as kubectl prints them. Kinds that do not
-// concern us are left out. A file that is no sequence of Kubernetes objects is
+// lists of one kind, and v1 Lists as kubectl prints them. It leaves out objects of
+// kinds that fairlead does not use. A file that is no sequence of Kubernetes objects is
 // an error that names the line; an object with a field of the wrong type is an
 // item with a problem.
 func ParseManifest(data []byte) ([]objects.Object, error) {
-	if items, ok, err := parseJSON(data); ok {
+	return new(parser).parse(data)
+}
+
+// parser reads one file.
+type parser struct {
+	unknown []Unknown // objects of kinds that Kubernetes does not have
+}
+
+func (p *parser) parse(data []byte) ([]objects.Object, error) {
+	if items, ok, err := p.parseJSON(data); ok {
 		return items, err
 	}
 	var out []objects.Object
@@ -51,7 +60,7 @@ func ParseManifest(data []byte) ([]objects.Object, error) {
 		if end[0] < len(data) && data[end[0]] == '-' && directives.Match(doc) {
 			doc = nil
 		}
-		items, err := parseYAML(doc)
+		items, err := p.parseYAML(doc)
 		if err != nil {
 			line := 1 + bytes.Count(data[:start], []byte("\n"))
 			return nil, withLine(line, skip > 0, doc, err)
@@ -63,7 +72,7 @@ func ParseManifest(data []byte) ([]objects.Object, error) {
 }
 
 // parseJSON is not ok for what is not JSON; then it may still be YAML.
-func parseJSON(data []byte) (items []objects.Object, ok bool, err error) {
+func (p *parser) parseJSON(data []byte) (items []objects.Object, ok bool, err error) {
 	if data = bytes.TrimSpace(data); len(data) == 0 || data[0] != '{' {
 		return nil, false, nil
 	}
@@ -78,7 +87,7 @@ func parseJSON(data []byte) (items []objects.Object, ok bool, err error) {
 		objects = append(objects, raw)
 	}
 	for i, raw := range objects {
-		list, err := parseObject(raw)
+		list, err := p.parseObject(raw)
 		if err != nil {
 			return nil, true, fmt.Errorf("object %d: %w", i+1, err)
 		}
@@ -87,7 +96,7 @@ func parseJSON(data []byte) (items []objects.Object, ok bool, err error) {
 	return items, true, nil
 }
 
-func parseYAML(doc []byte) ([]objects.Object, error) {
+func (p *parser) parseYAML(doc []byte) ([]objects.Object, error) {
 	if len(bytes.TrimSpace(doc)) == 0 {
 		return nil, nil
 	}
@@ -98,7 +107,7 @@ func parseYAML(doc []byte) ([]objects.Object, error) {
 	if string(data) == "null" {
 		return nil, nil // comments only
 	}
-	return parseObject(data)
+	return p.parseObject(data)
 }
 
 // yamlError is what the YAML parser puts before its messages; its lines count
@@ -121,7 +130,7 @@ func withLine(line int, afterSeparator bool, doc []byte, err error) error {
 	return fmt.Errorf("line %d: %s", line, text)
 }
 
-func parseObject(data []byte) ([]objects.Object, error) {
+func (p *parser) parseObject(data []byte) ([]objects.Object, error) {
 	var head struct {
 		metav1.TypeMeta `json:",inline"`
 		Items           []json.RawMessage `json:"items"`
@@ -133,9 +142,9 @@ func parseObject(data []byte) ([]objects.Object, error) {
 		return nil, errors.New("not a Kubernetes object: apiVersion or kind is missing")
 	}
 	if strings.HasSuffix(head.Kind, "List") {
-		return parseList(head.Items, head.TypeMeta)
+		return p.parseList(head.Items, head.TypeMeta)
 	}
-	it, err := parseOne(head.TypeMeta, data)
+	it, err := p.parseOne(head.TypeMeta, data)
 	if err != nil || it == nil {
 		return nil, err
 	}
@@ -144,7 +153,7 @@ func parseObject(data []byte) ([]objects.Object, error) {
 
 // parseList reads a v1 List or the list of one kind, whose items may leave out
 // what they are.
-func parseList(items []json.RawMessage, list metav1.TypeMeta) ([]objects.Object, error) {
+func (p *parser) parseList(items []json.RawMessage, list metav1.TypeMeta) ([]objects.Object, error) {
 	var out []objects.Object
 	for i, raw := range items {
 		var meta metav1.TypeMeta
@@ -154,7 +163,7 @@ func parseList(items []json.RawMessage, list metav1.TypeMeta) ([]objects.Object,
 		if meta.Kind == "" {
 			meta = metav1.TypeMeta{APIVersion: list.APIVersion, Kind: strings.TrimSuffix(list.Kind, "List")}
 		}
-		it, err := parseOne(meta, raw)
+		it, err := p.parseOne(meta, raw)
 		if err != nil {
 			return nil, fmt.Errorf("items[%d]: %w", i, err)
 		}
@@ -165,8 +174,8 @@ func parseList(items []json.RawMessage, list metav1.TypeMeta) ([]objects.Object,
 	return out, nil
 }
 
-// parseOne returns nil for a kind that does not concern us.
-func parseOne(meta metav1.TypeMeta, data []byte) (*objects.Object, error) {
+// parseOne returns nil for a kind that fairlead does not use.
+func (p *parser) parseOne(meta metav1.TypeMeta, data []byte) (*objects.Object, error) {
 	var obj metav1.Object
 	switch meta.APIVersion + "/" + meta.Kind {
 	case "v1/Service":
@@ -180,6 +189,7 @@ func parseOne(meta metav1.TypeMeta, data []byte) (*objects.Object, error) {
 	case "v1/Pod":
 		obj = &corev1.Pod{}
 	default:
+		p.skip(meta, data)
 		return nil, nil
 	}
 	strict, err := kjson.UnmarshalStrict(data, obj)

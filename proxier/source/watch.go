@@ -24,12 +24,9 @@ import (
 // SourceFiles is the name under which RunFiles delivers to a Store.
 const SourceFiles = "files"
 
-// ReadFiles puts the objects of a manifest file, or of the manifests in a
-// directory (*.yaml, *.yml, *.json; not hidden, not in sub-directories), in the
-// store, once. Files and objects that could not be read are in the error; the
-// others are in the store then.
-func ReadFiles(path string, store *store.Store) error {
-	f := newFiles(path, store)
+// readAll reads all files once. It returns an error for each file and object that cannot
+// be read.
+func (f *files) readAll() error {
 	if err := f.scan(); err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func TestRunFiles(t *testing.T) {
 }
 
 func TestReadFilesMissing(t *testing.T) {
-	err := ReadFiles(filepath.Join(t.TempDir(), "nowhere"), store.New())
+	_, err := ReadFiles(filepath.Join(t.TempDir(), "nowhere"), store.New())
 	if err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("ReadFiles of a missing path: %v, want an error that names it", err)
 	}

@@ -42,8 +42,6 @@ type networkFlags struct {
 func (f *networkFlags) register(fs *pflag.FlagSet) {
 	f.registerTable(fs)
 	f.uplink.register(fs)
-	fs.Uint32Var(&f.vni, "overlay-vni", overlay.DefaultVNI, "VXLAN network identifier")
-	fs.IntVar(&f.mtu, "overlay-mtu", 0, "MTU of pods; 0 derives it from the interface to other nodes, minus the overhead of the tunnel")
 	fs.StringVar(&f.masqFile, "ip-masq-config", "", "configuration file of ip-masq-agent; the agent follows its changes")
 	fs.BoolVar(&f.setSysctls, "set-sysctls", true, "with --overlay or --cni-conf-dir, set the kernel settings that pods need; false only reports them")
 	fs.BoolVar(&f.openFirewall, "open-firewall", false, "with --overlay or --cni-conf-dir, add accept rules to other firewalls of the node that drop pod traffic, tunnel packets, health checks or NodePorts (Docker, firewalld, ufw); false only reports them")
@@ -53,10 +51,12 @@ func (f *networkFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.cni.PluginsFrom, "cni-plugins-from", "", "directory of CNI plugins to install in --cni-bin-dir; newer ones there stay")
 }
 
-// registerTable adds the flags that the table depends on.
+// registerTable adds the flags that the table depends on, and those of the overlay.
 func (f *networkFlags) registerTable(fs *pflag.FlagSet) {
 	fs.StringVar(&f.overlayMode, "overlay", "", "how packets get to pods on other nodes: vxlan, vxlan-direct (no tunnel within a subnet), host-gw, or none, which removes the objects of another mode. By default another program provides the network")
 	fs.BoolVar(&f.flannel, "flannel-compat", false, "share the overlay with nodes that run flannel: take over its devices under their names, read and write its annotations of Nodes, and keep its bridge and pod addresses (--cni-plugin=bridge, --cni-data-dir="+cni.FlannelDataDir+"); needs --overlay=vxlan or vxlan-direct, and the verb patch on nodes/status")
+	fs.Uint32Var(&f.vni, "overlay-vni", overlay.DefaultVNI, "VXLAN network identifier")
+	fs.IntVar(&f.mtu, "overlay-mtu", 0, "MTU of pods; 0 derives it from the interface to other nodes, minus the overhead of the tunnel")
 	fs.Uint16Var(&f.port, "overlay-port", overlay.DefaultPort, "UDP port of VXLAN")
 	fs.BoolVar(&f.ipMasq, "ip-masq", false, "masquerade connections of this node's pods to addresses outside of the cluster")
 	fs.BoolVar(&f.ipMasqNodes, "ip-masq-nodes", true, "with --ip-masq, masquerade connections to other nodes, too")

@@ -126,6 +126,7 @@ func (f *Run) Config(fs *pflag.FlagSet) (*Config, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	f.warnings = append(f.warnings, withoutEffect(fs, &f.network, f.localMode)...)
 	return f.complete(cfg, fs), nil
 }
 
