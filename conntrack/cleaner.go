@@ -209,7 +209,7 @@ func (c *Cleaner) queries(w work) []query {
 	seen := map[query]struct{}{}
 	var out []query
 	put := func(q query) {
-		q.unassured = q.proto != inet.UDP && !(q.proto == inet.TCP && c.cfg.EndEstablished)
+		q.unassured = q.proto != inet.UDP && (q.proto != inet.TCP || !c.cfg.EndEstablished)
 		if _, twice := seen[q]; !twice {
 			seen[q] = struct{}{}
 			out = append(out, q)
@@ -316,7 +316,7 @@ func (c *Cleaner) checkClient(t *table, f Flow, s *Sweep) (seen, right bool, err
 
 // localAddrs returns the addresses of the namespace, for NodePorts.
 func localAddrs(ns *netns.NS) (map[netip.Addr]struct{}, error) {
-	handle := &netlink.Handle{}
+	var handle *netlink.Handle
 	var err error
 	// Without a family the library opens sockets of all families that it knows, and
 	// a kernel may lack XFRM.

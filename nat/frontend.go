@@ -51,7 +51,7 @@ func (f Frontend) Canonical(key inet.Addr) Frontend {
 
 // compare puts of two equal addresses the one on this node first.
 func (b Backend) compare(c Backend) int {
-	if n := b.AddrPort.Compare(c.AddrPort); n != 0 || b.OnNode == c.OnNode {
+	if n := b.Compare(c.AddrPort); n != 0 || b.OnNode == c.OnNode {
 		return n
 	}
 	if b.OnNode {

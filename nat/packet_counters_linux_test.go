@@ -23,6 +23,7 @@ func TestPacketCounters(t *testing.T) {
 	set.BackendCounters = true
 	b.configure(t, set)
 	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+		t.Helper()
 		at := inet.Addr{IP: [2]netip.Addr{netip.MustParseAddr("10.96.0.20"), netip.MustParseAddr("fd00:10:96::20")}[family], Port: 80, Proto: proto}
 		names := map[string]netip.AddrPort{}
 		f := nat.Frontend{Policy: nat.Internal, Owner: "default/web:http"}

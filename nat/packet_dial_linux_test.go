@@ -40,6 +40,7 @@ func dial(t *testing.T, from *lab.Host, src netip.Addr, to inet.Addr, wait time.
 
 // patient is a context for answers that must come.
 func patient(t *testing.T) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), answered)
 	t.Cleanup(cancel)
 	return ctx

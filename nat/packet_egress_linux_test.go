@@ -46,6 +46,7 @@ func TestPacketEgress(t *testing.T) {
 			set.Egress = step.egress
 			b.configure(t, set)
 			eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+				t.Helper()
 				for i, try := range []struct {
 					from *lab.Pod
 					to   *lab.Host
@@ -73,6 +74,7 @@ func TestPacketEgressService(t *testing.T) {
 	vips := [2]netip.Addr{netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8:113::1")}
 	const masquerades, keeps, inside, hairpin = 1, 2, 3, 4
 	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+		t.Helper()
 		vip := vips[family]
 		outside := netip.AddrPortFrom(b.Outside.Addrs()[family], hostPort)
 		b.serve(t, nat.External, at(vip, masquerades, proto), outside, false)
@@ -96,6 +98,7 @@ func TestPacketEgressPorts(t *testing.T) {
 	set.Egress = nat.Egress{Sources: b.node.PodCIDRs}
 	b.configure(t, set)
 	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+		t.Helper()
 		const tries = 8
 		kept := 0
 		for range tries {

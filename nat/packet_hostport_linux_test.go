@@ -49,6 +49,7 @@ func hostPorts(pod *lab.Pod) []nat.HostPort {
 func (b *bed) expectHostPorts(t *testing.T, pod *lab.Pod) {
 	t.Helper()
 	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+		t.Helper()
 		first, other := b.node.Addrs()[family], second[family]
 		everywhere := []inet.Addr{at(first, portEverywhere, proto), at(other, portEverywhere, proto), at(other, portSecond, proto)}
 		for _, to := range everywhere {
@@ -90,6 +91,7 @@ func TestPacketHostPort(t *testing.T) {
 			b.state.SetHostPorts(nil)
 			b.commit(t)
 			eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+				t.Helper()
 				expect(t, b.Outside, netip.Addr{}, at(b.node.Addrs()[family], portEverywhere, proto), "refused")
 				expect(t, b.client.Host, netip.Addr{}, at(second[family], portSecond, proto), "refused")
 			})
@@ -169,6 +171,7 @@ func TestPacketHostPortContested(t *testing.T) {
 	b.state.SetHostPorts(hostPorts(b.web))
 	b.configure(t, b.settings())
 	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+		t.Helper()
 		unspecified := [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}[family]
 		for _, port := range []uint16{portEverywhere, portSecond} {
 			t.Run(fmt.Sprint(port), func(t *testing.T) {

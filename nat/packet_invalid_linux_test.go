@@ -43,6 +43,7 @@ func TestPacketInvalid(t *testing.T) {
 }
 
 func (b *bed) testInvalid(t *testing.T, backend *lab.Host, family int, keep bool) {
+	t.Helper()
 	vip := at([2]netip.Addr{netip.MustParseAddr("10.96.0.1"), netip.MustParseAddr("fd00:10:96::1")}[family], 80, inet.TCP)
 	behind := netip.AddrPortFrom(backend.Addrs()[family], podPort)
 	b.serve(t, nat.Internal, vip, behind, backend == b.web.Host)

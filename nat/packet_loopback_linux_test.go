@@ -40,6 +40,7 @@ func TestPacketHostPortForeign(t *testing.T) {
 	b.state.SetHostPorts(ports)
 	b.configure(t, set)
 	eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+		t.Helper()
 		self := b.node.Addrs()[family].String()
 		for _, from := range []*lab.Host{b.client.Host, b.node.Host} {
 			saw, pod := self, self
@@ -75,6 +76,7 @@ func TestPacketLoopback(t *testing.T) {
 			b.state.SetHostPorts(hostPorts(b.web))
 			b.configure(t, set)
 			eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+				t.Helper()
 				gateway, first := b.gateway(family), b.node.Addrs()[family]
 				for _, port := range []uint16{portEverywhere, portLoopback} {
 					to := at(loopbackAddrs[family], port, proto)
@@ -120,6 +122,7 @@ func TestPacketLoopbackNodePort(t *testing.T) {
 			b.configure(t, with)
 		}
 		eachWay(t, func(t *testing.T, family int, proto inet.Proto) {
+			t.Helper()
 			want := [2]string{"refused", "refused"}
 			if on && family == 0 {
 				want = [2]string{"there saw " + b.node.Addrs()[family].String(), "web saw " + b.gateway(family).String()}

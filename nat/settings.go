@@ -8,6 +8,7 @@ import (
 	"slices"
 )
 
+// Mark returns the mark bit that is in force.
 func (s *Settings) Mark() uint32 {
 	if s.MasqueradeMark == 0 {
 		return DefaultMasqueradeMark

@@ -8,6 +8,7 @@ import "slices"
 // Op is what a Step does.
 type Op uint8
 
+// The operations on an Entry.
 const (
 	Add Op = iota
 	Replace
@@ -57,7 +58,7 @@ func (d *differ) compare(k Key, have, want Entries) {
 }
 
 func (d *differ) steps() []Step {
-	slices.SortFunc(d.additions, func(a, b Step) int { return a.Entry.compare(&b.Entry) })
-	slices.SortFunc(d.removals, func(a, b Step) int { return b.Entry.compare(&a.Entry) })
+	slices.SortFunc(d.additions, func(a, b Step) int { return a.compare(&b.Entry) })
+	slices.SortFunc(d.removals, func(a, b Step) int { return b.compare(&a.Entry) })
 	return slices.Concat(d.stale, d.additions, d.removals)
 }

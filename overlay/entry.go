@@ -13,6 +13,7 @@ import (
 // meets an entry finds those it leads to, and removed in reverse order.
 type Kind uint8
 
+// The kinds of entries.
 const (
 	Address   Kind = iota // of our own VTEP
 	FDB                   // peer's VTEP MAC to underlay address

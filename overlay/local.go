@@ -56,29 +56,38 @@ func (p *Planner) local(f inet.Family, node netip.Addr) netip.Addr {
 // prefers the node's own, and exact names to patterns.
 func (p *Planner) selected(f inet.Family, node netip.Addr) netip.Addr {
 	for _, s := range p.cfg.Uplink.Interfaces {
-		pat, err := parsePattern(s)
-		if err != nil {
-			continue // Validate reports it
-		}
-		for _, exact := range [2]bool{true, false} {
-			for i := range p.net.Links {
-				l := &p.net.Links[i]
-				var a netip.Addr
-				if named := l.Name == s || !exact && pat.name(l.Name); named {
-					a = l.address(f, node)
-				} else if !exact {
-					a = l.matching(f, &pat)
-				}
-				if a.IsValid() {
-					return a
-				}
-			}
+		if a := p.selectedBy(s, f, node); a.IsValid() {
+			return a
 		}
 	}
 	if r := p.net.Toward; p.cfg.Uplink.CanReach.IsValid() && r != "" {
 		for i := range p.net.Links {
 			if l := &p.net.Links[i]; l.Name == r {
 				return l.address(f, node)
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+// selectedBy returns the address that one pattern selects: an interface of that
+// name first, then one whose name or address matches.
+func (p *Planner) selectedBy(text string, f inet.Family, node netip.Addr) netip.Addr {
+	pat, err := parsePattern(text)
+	if err != nil {
+		return netip.Addr{} // Validate reports it
+	}
+	for _, exact := range [2]bool{true, false} {
+		for i := range p.net.Links {
+			l := &p.net.Links[i]
+			var a netip.Addr
+			if l.Name == text || !exact && pat.name(l.Name) {
+				a = l.address(f, node)
+			} else if !exact {
+				a = l.matching(f, &pat)
+			}
+			if a.IsValid() {
+				return a
 			}
 		}
 	}

@@ -52,6 +52,7 @@ type way struct {
 // turns has each plugin do its work b.N times, and reports units of work per
 // second.
 func turns(b *testing.B, ways map[Plugin]*way, to string, work func(netip.AddrPort) (time.Duration, error), units float64, unit string) {
+	b.Helper()
 	took := map[Plugin][]float64{}
 	order := []Plugin{PTP, Bridge}
 	for b.Loop() {

@@ -34,9 +34,9 @@ func TestAfterFlannel(t *testing.T) {
 	}
 	theirs := &engine{node: ours.node, list: list, cni: ours.cni, data: ours.data}
 	a := theirs.add(t.Context(), t, "a")
-	serve(t, a.NS, 80)
+	serve(t, a.NS)
 	b := ours.add(t.Context(), t, "b")
-	serve(t, b.NS, 80)
+	serve(t, b.NS)
 	c := theirs.add(t.Context(), t, "c") // back again
 	for i := range a.addrs {
 		if all := []netip.Addr{a.addrs[i], b.addrs[i], c.addrs[i]}; slices.Contains(all[1:], all[0]) || all[1] == all[2] {

@@ -128,12 +128,12 @@ func (r *engine) del(ctx context.Context, t testing.TB, p *pod) {
 	}
 }
 
-// serve answers TCP connections with the client's address, until t ends.
-func serve(t testing.TB, ns *netns.NS, port int) {
+// serve answers TCP connections to port 80 with the client's address, until t ends.
+func serve(t testing.TB, ns *netns.NS) {
 	t.Helper()
 	for _, network := range []string{"tcp4", "tcp6"} { // "tcp" depends on what the first namespace can do
 		var l net.Listener
-		if err := ns.Do(func() (err error) { l, err = net.Listen(network, fmt.Sprintf(":%d", port)); return err }); err != nil {
+		if err := ns.Do(func() (err error) { l, err = net.Listen(network, ":80"); return err }); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = l.Close() })
@@ -189,10 +189,10 @@ func TestPlugins(t *testing.T) {
 				if len(p.addrs) != 2 || !p.addrs[0].Is4() || !p.addrs[1].Is6() {
 					t.Fatalf("addresses %v", p.addrs)
 				}
-				serve(t, p.NS, 80)
+				serve(t, p.NS)
 				checkLink(t, p)
 			}
-			serve(t, r.node, 80)
+			serve(t, r.node)
 			for i, from := range a.addrs {
 				to := b.addrs[i]
 				if got, err := dial(a.NS, netip.AddrPortFrom(to, 80)); got != from.String() {

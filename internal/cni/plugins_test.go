@@ -62,12 +62,12 @@ func TestInstallPlugins(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			from, to := t.TempDir(), filepath.Join(t.TempDir(), "bin")
-			write(t, filepath.Join(from, "ptp"), tt.ours, 0o755)
+			write(t, filepath.Join(from, "ptp"), tt.ours)
 			if tt.theirs != nil {
 				if err := os.Mkdir(to, 0o755); err != nil {
 					t.Fatal(err)
 				}
-				write(t, filepath.Join(to, "ptp"), tt.theirs, 0o755)
+				write(t, filepath.Join(to, "ptp"), tt.theirs)
 			}
 			got, err := InstallPlugins(from, to, []string{"ptp"})
 			if err != nil {
@@ -106,7 +106,7 @@ func TestInstallPluginsBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	busy := filepath.Join(t.TempDir(), "sleep")
-	write(t, busy, program, 0o755)
+	write(t, busy, program)
 	cmd := exec.Command(busy, "60")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -120,8 +120,8 @@ func TestInstallPluginsBusy(t *testing.T) {
 // TestInstallPluginsErrors: the others are installed all the same.
 func TestInstallPluginsErrors(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
-	write(t, filepath.Join(from, "good"), compile(t, "v1.0.0"), 0o755)
-	write(t, filepath.Join(from, "text"), []byte("not a program"), 0o755)
+	write(t, filepath.Join(from, "good"), compile(t, "v1.0.0"))
+	write(t, filepath.Join(from, "text"), []byte("not a program"))
 	got, err := InstallPlugins(from, to, []string{"none", "text", "../good", "good"})
 	if len(got) != 1 || got[0].Outcome != Installed {
 		t.Errorf("got %v", got)
@@ -136,9 +136,9 @@ func TestInstallPluginsErrors(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, file string, content []byte, mode os.FileMode) {
+func write(t *testing.T, file string, content []byte) {
 	t.Helper()
-	if err := os.WriteFile(file, content, mode); err != nil {
+	if err := os.WriteFile(file, content, 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -35,6 +35,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
 	c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true})
 	n := c.Nodes[0]
 	w := &world{

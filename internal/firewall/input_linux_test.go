@@ -31,6 +31,7 @@ type inputWorld struct {
 }
 
 func newInputWorld(t *testing.T) *inputWorld {
+	t.Helper()
 	c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true})
 	n := c.Nodes[0]
 	w := &inputWorld{world: &world{node: n, client: labtest.Pod(t, n, "client", 0)}, peer: c.Nodes[1].Host, outside: c.Outside}
@@ -90,6 +91,7 @@ func (w *inputWorld) dropped(t *testing.T) string {
 
 // patient dials twice, because the first packet may meet a machine that is busy.
 func (w *inputWorld) patient(t *testing.T, from *lab.Host, at inet.Addr) string {
+	t.Helper()
 	got := from.Try(t.Context(), at)
 	if !strings.Contains(got, " saw ") {
 		got = from.Try(t.Context(), at)

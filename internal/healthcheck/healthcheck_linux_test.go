@@ -42,6 +42,7 @@ func start(t *testing.T) *world { return startWith(t, 0) }
 // startWith limits the number of sockets.
 func startWith(t *testing.T, sockets int) *world {
 	t.Helper()
+	t.Helper()
 	w := &world{ns: nstest.New(t), wrong: map[Name]string{}}
 	w.healthy.Store(true)
 	w.addrs(t, netlink.AddrAdd, "192.0.2.1/32", "192.0.2.2/32", "2001:db8::1/128")

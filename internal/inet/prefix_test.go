@@ -17,7 +17,7 @@ func TestNormalize(t *testing.T) {
 		{"192.0.2.1/32,192.0.2.1/32", "192.0.2.1/32"},
 	} {
 		var ps []netip.Prefix
-		for _, text := range strings.Split(tt.in, ",") {
+		for text := range strings.SplitSeq(tt.in, ",") {
 			ps = append(ps, netip.MustParsePrefix(text))
 		}
 		got := ""

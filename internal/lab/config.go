@@ -56,7 +56,7 @@ func (c Config) validate() error {
 	if c.PodLink > CNI {
 		return fmt.Errorf("pod link %d is unknown", c.PodLink)
 	}
-	if c.PodLink == CNI && !(filepath.IsAbs(c.CNIDir) && filepath.IsAbs(c.CNIBinDir)) {
+	if c.PodLink == CNI && (!filepath.IsAbs(c.CNIDir) || !filepath.IsAbs(c.CNIBinDir)) {
 		return fmt.Errorf("directories of CNI: %q and %q are not absolute", c.CNIDir, c.CNIBinDir)
 	}
 	return nil

@@ -219,7 +219,7 @@ iptables-nft -t nat -A OUTPUT -p udp -j KUBE-MARK-MASQ
 		t.Error(err)
 	}
 	got := map[string]bool{}
-	for _, line := range strings.Split(normal(n.saved(t, "iptables-nft-save"))["*nat"], "\n") {
+	for line := range strings.SplitSeq(normal(n.saved(t, "iptables-nft-save"))["*nat"], "\n") {
 		if name, ok := strings.CutPrefix(line, ":KUBE-"); ok {
 			got[strings.Fields(name)[0]] = true
 		}

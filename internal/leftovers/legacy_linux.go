@@ -31,7 +31,7 @@ func (s *State) lookLegacy() error {
 			continue
 		}
 		// To ask for a table that is not there would make it.
-		for _, name := range strings.Fields(string(names)) {
+		for name := range strings.FieldsSeq(string(names)) {
 			blob, err := legacyTable(family, name)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("read table %s %s of legacy iptables: %w", family, name, err))

@@ -189,7 +189,7 @@ func bridgeOf(conflist []byte) string {
 func (s *State) parseSubnets(text string) {
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		for _, v := range strings.Split(value, ",") {
+		for v := range strings.SplitSeq(value, ",") {
 			p, err := netip.ParsePrefix(strings.TrimSpace(v))
 			if err != nil {
 				continue

@@ -89,8 +89,10 @@ func Watch(ctx context.Context, path string, changed func(State)) error {
 				first = time.Now()
 			}
 			timer.Reset(max(0, min(quiet, time.Until(first.Add(longest)))))
-		case <-watcher.Errors: // events were lost
-			timer.Reset(0)
+		case err := <-watcher.Errors: // events were lost
+			if err != nil {
+				timer.Reset(0)
+			}
 		case <-timer.C:
 			first = time.Time{}
 			watch(watcher, path)

@@ -65,7 +65,7 @@ func TestTransact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	loop := func(m *nl.Messages) {
 		addTable(m, "t")
 		addChain(m, "t", "a")
@@ -143,7 +143,7 @@ func TestTransactTooLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	var m nl.Messages
 	m.BeginTransaction(unix.NFNL_SUBSYS_NFTABLES)
 	addTable(&m, "t")
@@ -167,7 +167,7 @@ func TestTransactNoRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	for range 2 {
 		var m nl.Messages
 		m.BeginTransaction(unix.NFNL_SUBSYS_NFTABLES)

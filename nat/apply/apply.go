@@ -270,8 +270,7 @@ func (a *Applier) refuseChain(r *Result, c *ruleset.Chain, err error) {
 // reason returns the errno of an error, if it has one: the rest differs from try to
 // try.
 func reason(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
 	}
 	return err

@@ -207,7 +207,7 @@ func TestBoundedRound(t *testing.T) {
 		t.Fatalf("first round: %d batches, more %v, %v", len(r.Batches), r.More, err)
 	}
 	state.Set(vip(2), cluster(2))
-	if r, err = a.Round(t.Context()); err != nil {
+	if _, err = a.Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(elements(t, s), "vips4 10.96.0.2 ") {

@@ -232,7 +232,7 @@ func TestReadable(t *testing.T) {
 func readable(listing string) string {
 	var kept []string
 	remembering := false
-	for _, line := range strings.Split(listing, "\n") {
+	for line := range strings.SplitSeq(listing, "\n") {
 		if strings.HasPrefix(line, "\tchain ") {
 			remembering = strings.Contains(line, "remember")
 		}

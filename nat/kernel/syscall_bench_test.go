@@ -69,7 +69,7 @@ func countCalls(b *testing.B, name string, n int) int {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
 		if len(fields) == 2 && fields[1] == "total" {

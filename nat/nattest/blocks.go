@@ -14,7 +14,7 @@ import (
 // order of their hashes.
 func Blocks(text string) []string {
 	var blocks []string
-	for _, block := range strings.Split(strings.TrimSuffix(text, "}\n"), "\n\n") {
+	for block := range strings.SplitSeq(strings.TrimSuffix(text, "}\n"), "\n\n") {
 		_, rest, ok := strings.Cut(block, "table inet fairlead {\n") // before the first set
 		if ok {
 			block = rest
@@ -26,7 +26,7 @@ func Blocks(text string) []string {
 				els := append([]string{rest}, lines[i+1:len(lines)-1]...)
 				var all []string
 				for _, el := range els {
-					for _, one := range strings.Split(el, ", ") {
+					for one := range strings.SplitSeq(el, ", ") {
 						all = append(all, strings.TrimSuffix(strings.TrimSuffix(one, ","), " }"))
 					}
 				}

@@ -13,17 +13,20 @@ import (
 	"fairlead/nat"
 )
 
+// CountingSettings returns Settings with a counter on each backend.
 func CountingSettings() nat.Settings {
 	set := Settings()
 	set.BackendCounters = true
 	return set
 }
 
+// Addr parses "address:port" and panics if it is none.
 func Addr(s string, p inet.Proto) inet.Addr {
 	ap := netip.MustParseAddrPort(s)
 	return inet.Addr{IP: ap.Addr(), Port: ap.Port(), Proto: p}
 }
 
+// Backends parses "address:port" each and panics if one is none.
 func Backends(addrs ...string) []nat.Backend {
 	var out []nat.Backend
 	for _, a := range addrs {
@@ -40,6 +43,7 @@ func addrPorts(addrs ...string) []netip.AddrPort {
 	return out
 }
 
+// Prefixes parses CIDRs and panics if one is none.
 func Prefixes(ps ...string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range ps {
@@ -48,6 +52,7 @@ func Prefixes(ps ...string) []netip.Prefix {
 	return out
 }
 
+// Settings returns settings in which every part of the table is in use.
 func Settings() nat.Settings {
 	return nat.Settings{
 		Pods:          nat.PodMatch{CIDRs: Prefixes("10.244.0.0/16", "fd00:10:244::/56")},

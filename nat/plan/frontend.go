@@ -27,7 +27,7 @@ func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
 		step.Blocked = append(step.Blocked, Blocked{Frontend: key, Chain: chain})
 		return true
 	}
-	done := false
+	var done bool
 	if wanted {
 		done = s.planWanted(&p, &want)
 	} else {

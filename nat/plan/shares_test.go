@@ -53,7 +53,7 @@ func TestShares(t *testing.T) {
 			numbers[first] = service
 		}
 	}
-	dry(s, 0)
+	dry(s)
 	before := maps.Clone(s.want)
 
 	// An agent that finds these in the kernel keeps the numbers, in whatever order
@@ -74,7 +74,7 @@ func TestShares(t *testing.T) {
 	for key := range before {
 		s.Delete(key)
 	}
-	dry(s, 0)
+	dry(s)
 	for set := range s.have.sets {
 		if set.OnDemand() {
 			t.Errorf("%s is left over", set)

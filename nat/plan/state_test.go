@@ -20,11 +20,11 @@ import (
 
 // dry applies every pending batch without a kernel and returns the operations
 // on elements, one string a batch.
-func dry(s *State, limit int) []string {
+func dry(s *State) []string {
 	var out []string
-	for b := s.Next(limit); b != nil; b = s.Next(limit) {
+	for b := s.Next(0); b != nil; b = s.Next(0) {
 		var lines []string
-		for _, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
+		for line := range strings.SplitSeq(strings.TrimSpace(b.String()), "\n") {
 			if strings.Contains(line, " element ") || strings.Contains(line, "delete chain") {
 				lines = append(lines, strings.ReplaceAll(line, " inet fairlead", ""))
 			}
@@ -39,7 +39,7 @@ func settled(key inet.Addr, f nat.Frontend) *State {
 	s := NewState()
 	s.Configure(nattest.Settings())
 	s.Set(key, f)
-	dry(s, 0)
+	dry(s)
 	return s
 }
 
@@ -57,62 +57,62 @@ func TestChanges(t *testing.T) {
 		want []string
 	}{{
 		name: "one more in the class is one element",
-		from: web(p[:3]...), to: ptr(web(p[:4]...)),
+		from: web(p[:3]...), to: new(web(p[:4]...)),
 		want: []string{`add element backends4 { 10.96.0.1 . tcp . 80 . 3 comment "d/web" : 10.244.0.4 . 80 }`},
 	}, {
 		name: "one less moves the last slot into the hole",
-		from: web(p[:4]...), to: ptr(web(p[0], p[2], p[3])),
+		from: web(p[:4]...), to: new(web(p[0], p[2], p[3])),
 		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.2 . 80 }
 delete element backends4 { 10.96.0.1 . tcp . 80 . 3 comment "d/web" : 10.244.0.4 . 80 }
 add element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.4 . 80 }`},
 	}, {
 		name: "the last one less is one element",
-		from: web(p[:4]...), to: ptr(web(p[:3]...)),
+		from: web(p[:4]...), to: new(web(p[:3]...)),
 		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 3 comment "d/web" : 10.244.0.4 . 80 }`},
 	}, {
 		name: "a replaced one keeps the slot",
-		from: web(p[:4]...), to: ptr(web(p[0], p[9], p[2], p[3])),
+		from: web(p[:4]...), to: new(web(p[0], p[9], p[2], p[3])),
 		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.2 . 80 }
 add element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.10 . 80 }`},
 	}, {
 		name: "growing out of the class changes the verdict, chains go afterwards",
-		from: web(p[:2]...), to: ptr(web(p[:3]...)),
+		from: web(p[:2]...), to: new(web(p[:3]...)),
 		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-2 }
 add element backends4 { 10.96.0.1 . tcp . 80 . 2 comment "d/web" : 10.244.0.3 . 80 }
 add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-4 }`,
 			"delete chain cluster4-2\ndelete chain pick4-2"},
 	}, {
 		name: "half a class is no reason to shrink",
-		from: web(p[:8]...), to: ptr(web(p[:2]...)),
+		from: web(p[:8]...), to: new(web(p[:2]...)),
 		want: []string{strings.Join([]string{
-			slotLine("delete", 7), slotLine("delete", 6), slotLine("delete", 5),
-			slotLine("delete", 4), slotLine("delete", 3), slotLine("delete", 2)}, "\n")},
+			deleteSlot(7), deleteSlot(6), deleteSlot(5),
+			deleteSlot(4), deleteSlot(3), deleteSlot(2)}, "\n")},
 	}, {
 		name: "less than a quarter is",
-		from: web(p[:8]...), to: ptr(web(p[:1]...)),
+		from: web(p[:8]...), to: new(web(p[:1]...)),
 		want: []string{strings.Join([]string{
 			`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-8 }`,
-			slotLine("delete", 7), slotLine("delete", 6), slotLine("delete", 5), slotLine("delete", 4),
-			slotLine("delete", 3), slotLine("delete", 2), slotLine("delete", 1),
+			deleteSlot(7), deleteSlot(6), deleteSlot(5), deleteSlot(4),
+			deleteSlot(3), deleteSlot(2), deleteSlot(1),
 			`add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }`}, "\n"),
 			"delete chain cluster4-8\ndelete chain pick4-8"},
 	}, {
 		name: "the last backend gone is a reject",
-		from: web(p[:1]...), to: ptr(web()),
+		from: web(p[:1]...), to: new(web()),
 		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }
-` + slotLine("delete", 0) + `
+` + deleteSlot(0) + `
 add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto refuse }`,
 			"delete chain cluster4-1\ndelete chain pick4-1"},
 	}, {
 		name: "deleted",
 		from: web(p[:1]...),
 		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }
-` + slotLine("delete", 0) + `
+` + deleteSlot(0) + `
 delete element cluster-ips4 { 10.96.0.1 }`,
 			"delete chain cluster4-1\ndelete chain pick4-1"},
 	}, {
 		name: "nothing changed, in another order",
-		from: web(p[:3]...), to: ptr(web(p[2], p[0], p[1], p[0])),
+		from: web(p[:3]...), to: new(web(p[2], p[0], p[1], p[0])),
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := settled(key, tt.from)
@@ -121,17 +121,18 @@ delete element cluster-ips4 { 10.96.0.1 }`,
 			} else {
 				s.Set(key, *tt.to)
 			}
-			if diff := cmp.Diff(tt.want, dry(s, 0)); diff != "" {
+			if diff := cmp.Diff(tt.want, dry(s)); diff != "" {
 				t.Errorf("operations (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
-func slotLine(verb string, i int) string {
-	return fmt.Sprintf(`%s element backends4 { 10.96.0.1 . tcp . 80 . %d comment "d/web" : 10.244.0.%d . 80 }`, verb, i, i+1)
+func deleteSlot(i int) string {
+	return fmt.Sprintf(`delete element backends4 { 10.96.0.1 . tcp . 80 . %d comment "d/web" : 10.244.0.%d . 80 }`, i, i+1)
 }
 
 // TestNextIsPure asks twice and expects the same answer, until Acked.
@@ -199,7 +200,7 @@ func TestRefuse(t *testing.T) {
 	key := nattest.Addr("10.96.0.1:80", inet.TCP)
 	s := NewState()
 	s.Configure(nattest.Settings())
-	dry(s, 0)
+	dry(s)
 	f := nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(1)}
 	s.Set(key, f)
 	s.Refuse(key)
@@ -211,7 +212,7 @@ func TestRefuse(t *testing.T) {
 	}
 	f.Backends = nattest.Pods(2)
 	s.Set(key, f)
-	if len(dry(s, 0)) != 1 || s.Pending() != 0 {
+	if len(dry(s)) != 1 || s.Pending() != 0 {
 		t.Error("a changed frontend was not tried again")
 	}
 }

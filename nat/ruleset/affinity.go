@@ -110,17 +110,17 @@ func (r AffinityChain) update(share uint8) rule {
 // TimeText writes a duration as nft does: 1d2h3m4s.
 func TimeText(d time.Duration) string {
 	n := int64(d / time.Second)
-	var s string
+	var s strings.Builder
 	for _, u := range []struct {
 		name string
 		secs int64
 	}{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}} {
 		if v := n / u.secs; v > 0 {
-			s += fmt.Sprint(v) + u.name
+			s.WriteString(fmt.Sprint(v) + u.name)
 			n -= v * u.secs
 		}
 	}
-	return s
+	return s.String()
 }
 
 // AffinityChain names a chain that remembers which backend a client got, for that

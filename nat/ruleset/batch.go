@@ -73,10 +73,10 @@ func (b Batch) String() string {
 
 // Cost measures an operation in elements; a rule is some three of them long.
 func (o *Op) Cost() int {
-	switch {
-	case o.Verb == AddChain:
+	switch o.Verb {
+	case AddChain:
 		return 1 + 3*len(o.Chain.Rules)
-	case o.Verb == AddElement || o.Verb == DeleteElement:
+	case AddElement, DeleteElement:
 		return 1
 	}
 	return 0

@@ -130,7 +130,7 @@ func (h *Hook) SameAs(other *Hook) bool {
 	return h.Type == other.Type && h.Number == other.Number && h.Priority == other.Priority
 }
 
-// The hooks. Their priorities are part of the contract in docs/dataplane.md.
+// Hooks maps the name of each base chain to its hook. The priorities are part of the contract in docs/dataplane.md.
 var Hooks = map[string]*Hook{
 	chainPrerouting: {
 		Type: nftables.ChainTypeNAT, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityNATDest,

@@ -89,6 +89,7 @@ func (c Part) Width(f inet.Family) int {
 	return 4
 }
 
+// KeyLen returns the length in bytes of a key, or of data, of these parts.
 func KeyLen(cs []Part, f inet.Family) int {
 	n := 0
 	for _, c := range cs {

@@ -157,6 +157,7 @@ func onlyFamily(f inet.Family) []expr.Any {
 	)
 }
 
+// AddrLen returns the length of an address in bytes, as expressions want it.
 func AddrLen(f inet.Family) uint32 {
 	if f == inet.IPv4 {
 		return 4

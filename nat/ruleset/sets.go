@@ -27,6 +27,7 @@ const TableName = "fairlead"
 // Part is one part of a concatenated key, or of a map's data.
 type Part uint8
 
+// The parts of keys and data.
 const (
 	PartVIP     Part = iota // the address that was dialled
 	PartProto               // its protocol
@@ -40,6 +41,7 @@ const (
 // Kind names a set or map without its family.
 type Kind uint8
 
+// The kinds of sets and maps, in the order of their declaration.
 const (
 	VIPs Kind = iota
 	NodePorts
@@ -151,17 +153,19 @@ func (s Set) OnDemand() bool { return s.Kind == Sources || s.Number > 0 }
 // MaxShares is the number of Services that have affinity maps of their own.
 const MaxShares = 64
 
-// numbers returns the numbers that sets of the kind on demand may have.
-func (s Set) numbers() (first, last int) {
+// lastNumber returns the highest number that sets of the kind on demand may have;
+// the lowest is 1.
+func (s Set) lastNumber() int {
 	switch {
 	case s.Kind == Sources:
-		return 1, s.Family.Unspecified().BitLen()
+		return s.Family.Unspecified().BitLen()
 	case s.Spec().Learnt:
-		return 1, MaxShares
+		return MaxShares
 	}
-	return 1, 0
+	return 0
 }
 
+// Spec returns the declaration that all sets of the kind share.
 func (s Set) Spec() *SetSpec { return &layout[s.Kind] }
 
 // String returns the name in the kernel, for example "vips4" or "sources4-24".
@@ -219,17 +223,19 @@ func SetNamed(name string) (Set, bool) {
 			if layout[k].name+string(fam.Digit()) != base || s.String() != name {
 				continue
 			}
-			first, last := s.numbers()
-			return s, !s.OnDemand() || first <= number && number <= last
+			return s, !s.OnDemand() || 1 <= number && number <= s.lastNumber()
 		}
 	}
 	return Set{}, false
 }
 
+// VerdictsOf returns the map that leads from a frontend to its chain.
 func VerdictsOf(key inet.Addr) Set { return pickSet(key, VIPs, NodePorts) }
 
+// BackendsOf returns the map of the frontend's backends by slot.
 func BackendsOf(key inet.Addr) Set { return pickSet(key, Backends, NodeBackends) }
 
+// LocalsOf returns the map of the frontend's backends on this node by slot.
 func LocalsOf(key inet.Addr) Set { return pickSet(key, Locals, NodeLocals) }
 
 // AffinityOf returns the map that remembers clients of a frontend: those that policy
@@ -247,6 +253,8 @@ func AffinityOf(key inet.Addr, local bool, share uint8) Set {
 // IsLocalAffinity tells the maps of clients that policy Local confines.
 func (s Set) IsLocalAffinity() bool { return s.Kind == LocalAffinity || s.Kind == NodeLocalAffinity }
 
+// StickyOf returns the map that leads from a sticky frontend to the chain that
+// remembers its clients.
 func StickyOf(key inet.Addr) Set { return pickSet(key, Sticky, NodeSticky) }
 
 func pickSet(key inet.Addr, vip, node Kind) Set {
@@ -256,6 +264,7 @@ func pickSet(key inet.Addr, vip, node Kind) Set {
 	return Set{Kind: vip, Family: inet.FamilyOf(key.IP)}
 }
 
+// CompareSets orders sets by kind, family and number.
 func CompareSets(a, b Set) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Family, b.Family), cmp.Compare(a.Number, b.Number))
 }

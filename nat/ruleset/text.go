@@ -32,6 +32,7 @@ func WriteTable(onDemand []Set, elements map[Set][]string, chains []Chain) strin
 	return w.String()
 }
 
+// WriteSet writes the declaration of a set with its elements as nft prints it.
 func WriteSet(w *strings.Builder, s Set, elements []string) {
 	word := "set"
 	if s.Spec().IsMap() {

@@ -77,6 +77,7 @@ func TestDrift(t *testing.T) {
 }
 
 func drift(t *testing.T, commands string) {
+	t.Helper()
 	h := newHost(t)
 	k := start(t, h.ns, Options{Resync: time.Hour})
 	k.sync(t, node(1), nodes(2, 4)...)

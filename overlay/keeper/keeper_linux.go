@@ -66,7 +66,7 @@ func New(ns *netns.NS, o Options) (*Keeper, error) {
 	if o.Resync <= 0 {
 		o.Resync = time.Minute
 	}
-	k := &Keeper{ns: ns, cfg: o.Config.WithDefaults(), resync: o.Resync, inbox: worker.NewInbox[news]()}
+	k := &Keeper{ns: ns, cfg: o.WithDefaults(), resync: o.Resync, inbox: worker.NewInbox[news]()}
 	k.batch = batchSize
 	k.interest.Store(&kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}})
 	return k, nil

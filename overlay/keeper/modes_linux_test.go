@@ -67,7 +67,7 @@ func TestUplink(t *testing.T) {
 		t.Helper()
 		eventually(t, "MTU", func() error {
 			if r, _, _, _ := k.last(); r.MTU != want || r.Err != nil {
-				return fmt.Errorf("%d, want %d: %v", r.MTU, want, r.Err)
+				return fmt.Errorf("%d, want %d: %w", r.MTU, want, r.Err)
 			}
 			return nil
 		})

@@ -85,7 +85,7 @@ func (w *writer) batch(from, to int) {
 }
 
 func (w *writer) settle(s *overlay.Step, err error, repair bool) {
-	if err != nil && !(s.Op == overlay.Remove && kernel.Gone(err)) {
+	if err != nil && (s.Op != overlay.Remove || !kernel.Gone(err)) {
 		w.refuse(s, err)
 		return
 	}

@@ -26,10 +26,10 @@ type View struct {
 }
 
 // Link returns the device of a name, or nil.
-func (s *View) Link(name string) *Link {
-	for i := range s.Links {
-		if s.Links[i].Name == name {
-			return &s.Links[i]
+func (v *View) Link(name string) *Link {
+	for i := range v.Links {
+		if v.Links[i].Name == name {
+			return &v.Links[i]
 		}
 	}
 	return nil
