@@ -166,3 +166,10 @@ type BackendCounter struct {
 	Owner       string // as in Frontend, shortened to 128 bytes
 	Connections uint64
 }
+
+// AffinityMap says how many clients one affinity map remembers.
+type AffinityMap struct {
+	Name    string // in the kernel, for example "affinity4-7"
+	Clients int
+	Size    int // how many clients the map holds
+}

@@ -29,10 +29,22 @@ func TestPacketAffinityFull(t *testing.T) {
 	table, err := kernel.Open(b.node.NS)
 	check(t, err)
 	defer func() { check(t, table.Close()) }()
-	for _, kind := range []ruleset.Kind{ruleset.Affinity, ruleset.NodeAffinity} {
-		for _, f := range inet.Families() {
-			fill(t, table, ruleset.Set{Kind: kind, Family: f})
+	for family, f := range inet.Families() {
+		backend := netip.AddrPortFrom(b.here.Addrs()[family], targetPort)
+		node := tcp(f.Unspecified(), nodePort(2))
+		fill(t, table, ruleset.Set{Kind: ruleset.Affinity, Family: f}, b.frontend("ClusterIP", 2, family), backend)
+		fill(t, table, ruleset.Set{Kind: ruleset.NodeAffinity, Family: f}, node, backend)
+	}
+	maps, err := kernel.AffinityMaps(b.node.NS)
+	check(t, err)
+	full := 0
+	for _, m := range maps {
+		if m.Clients == m.Size {
+			full++
 		}
+	}
+	if full != 4 || len(maps) <= full {
+		t.Errorf("%d of %d maps are full, want 4: %v", full, len(maps), maps)
 	}
 	for family := range ipFamilies {
 		for _, kind := range []string{"ClusterIP", "NodePort", "LB VIP"} {
@@ -47,15 +59,11 @@ func TestPacketAffinityFull(t *testing.T) {
 }
 
 // fill adds entries of another Service until the kernel takes no more.
-func fill(t *testing.T, table *kernel.Table, set ruleset.Set) {
+func fill(t *testing.T, table *kernel.Table, set ruleset.Set, to inet.Addr, backend netip.AddrPort) {
 	t.Helper()
 	client := netip.AddrFrom4([4]byte{10, 200})
-	vip, backend := netip.AddrFrom4([4]byte{192, 0, 2, 99}), netip.AddrFrom4([4]byte{192, 0, 2, 98})
 	if set.Family == inet.IPv6 {
-		client, vip, backend = netip.MustParseAddr("2001:db8:200::"), netip.MustParseAddr("2001:db8::99"), netip.MustParseAddr("2001:db8::98")
-	}
-	if set.IsNode() {
-		vip = set.Family.Unspecified()
+		client = netip.MustParseAddr("2001:db8:200::")
 	}
 	for size := ruleset.DefaultLimit; size > 0; {
 		batch := make(ruleset.Batch, size)
@@ -63,7 +71,7 @@ func fill(t *testing.T, table *kernel.Table, set ruleset.Set) {
 		for i := range batch {
 			next = next.Next()
 			batch[i] = ruleset.Op{Verb: ruleset.AddElement, Element: ruleset.Element{
-				Set: set, Key: tcp(vip, 9), Client: netip.PrefixFrom(next, next.BitLen()), Data: netip.AddrPortFrom(backend, 9),
+				Set: set, Key: to, Client: netip.PrefixFrom(next, next.BitLen()), Data: backend,
 			}}
 		}
 		err := table.Commit(t.Context(), batch)

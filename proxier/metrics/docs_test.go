@@ -25,6 +25,7 @@ func TestMetricsDocumented(t *testing.T) {
 	registry := metrics.NewKubeRegistry()
 	m := NewMetrics(registry.MustRegister)
 	m.ops.WithLabelValues("add").Inc() // series with labels appear with their first value
+	m.Remembered([]nat.AffinityMap{{Name: "affinity4"}})
 	m.problems.set([]sample{{1, []string{"Service"}}})
 	m.noLocal.WithLabelValues("internal").Inc()
 	m.fallbacks.set([]sample{{1, []string{"zone", "reason"}}})

@@ -25,6 +25,7 @@ type Metrics struct {
 	Repairs  *metrics.Counter
 	drift    *metrics.CounterVec
 	problems *tally
+	affinity *tally
 
 	programming *metrics.Histogram
 	noLocal     *metrics.GaugeVec
@@ -81,6 +82,7 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 			Subsystem: "fairlead", Name: "nat_refusals_total",
 			Help: "Frontends that the kernel refused.", StabilityLevel: metrics.ALPHA,
 		}),
+		affinity: newTally("fairlead_affinity_clients", "Clients that session affinity remembers, by map.", "map"),
 		problems: newTally("fairlead_problems", "What is wrong with objects at present, by their kind.", "kind"),
 		Repairs: metrics.NewCounter(&metrics.CounterOpts{
 			Subsystem: "fairlead", Name: "nat_repairs_total",
@@ -91,7 +93,7 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 			Help: "Number of objects of the table that were repaired after another program changed them, by kind.", StabilityLevel: metrics.ALPHA,
 		}, []string{"kind"}),
 	}
-	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.Loads, m.Refusals, m.problems, m.Repairs, m.drift)
+	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.Loads, m.Refusals, m.problems, m.affinity, m.Repairs, m.drift)
 	m.registerServices(register)
 	m.registerFlows(register)
 	m.registerHealth(register)

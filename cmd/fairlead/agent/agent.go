@@ -189,6 +189,7 @@ func (a *agent) work(ctx context.Context, group *errgroup.Group) {
 			}
 		})
 	})
+	group.Go(func() error { return kernel.WatchAffinityMaps(ctx, nil, a.reportAffinity(log)) })
 	a.network.Start(ctx, group, a.client)
 	cfg := &a.cfg.Node
 	group.Go(func() error { return cfg.Conntrack.ApplyWhen(ctx, a.proxier.Ready, cfg.SysctlDir) })
@@ -210,6 +211,24 @@ func (a *agent) reportFill(log klog.Logger) func(conntrack.Fill, string, error) 
 			texts = append(texts, warning)
 		}
 		a.store.Book().NodeReport(a.cfg.Proxier.NodeName, "conntrack", texts)
+	}
+}
+
+// reportAffinity returns a function that publishes how full the affinity maps are.
+func (a *agent) reportAffinity(log klog.Logger) func([]nat.AffinityMap, error) {
+	return func(maps []nat.AffinityMap, err error) {
+		if err != nil {
+			log.Error(err, "Failed to count the clients of session affinity")
+			return
+		}
+		a.metrics.Remembered(maps)
+		var texts []string
+		for _, m := range maps {
+			if m.Clients >= m.Size {
+				texts = append(texts, fmt.Sprintf("the session affinity map %s is full with %d clients: new clients are not remembered there", m.Name, m.Clients))
+			}
+		}
+		a.store.Book().NodeReport(a.cfg.Proxier.NodeName, "session affinity", texts)
 	}
 }
 

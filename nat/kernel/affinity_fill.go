@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/netns"
+	"fairlead/internal/nft"
+	"fairlead/nat"
+	"fairlead/nat/ruleset"
+)
+
+// AffinityMaps counts the clients of each affinity map that exists, in the network
+// namespace ns, nil for that of the process. It costs one pass over all entries.
+func AffinityMaps(ns *netns.NS) ([]nat.AffinityMap, error) {
+	t, err := Open(ns)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = t.Close() }()
+	var out []nat.AffinityMap
+	ruleset.AllSets(func(s ruleset.Set) {
+		if !s.Spec().Learnt {
+			return
+		}
+		for s.Number = 0; s.Number <= ruleset.MaxShares && err == nil; s.Number++ {
+			m := nat.AffinityMap{Name: s.String(), Size: int(s.Declaration().Size)}
+			failed := eachElement(t.socket, s, func(*nft.Element) { m.Clients++ })
+			switch {
+			case errors.Is(failed, unix.ENOENT):
+			case failed != nil:
+				err = fmt.Errorf("list clients in %s: %w", s, failed)
+			default:
+				out = append(out, m)
+			}
+		}
+	})
+	return out, err
+}
+
+// fillInterval is the time between two counts of clients.
+const fillInterval = time.Minute
+
+// WatchAffinityMaps calls report with the clients of each affinity map, once a minute
+// until ctx is done. Then it returns nil.
+func WatchAffinityMaps(ctx context.Context, ns *netns.NS, report func([]nat.AffinityMap, error)) error {
+	tick := time.NewTicker(fillInterval)
+	defer tick.Stop()
+	for {
+		report(AffinityMaps(ns))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
