@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -272,97 +271,6 @@ func TestLateReplies(t *testing.T) {
 	}
 }
 
-// TestOpening makes TCP and SCTP flows in every state. Those that are not
-// established can still be led to another endpoint.
-func TestOpening(t *testing.T) {
-	const seen, assured = conntrack.StatusSeenReply, conntrack.StatusSeenReply | conntrack.StatusAssured
-	for _, tt := range []struct {
-		name   string
-		proto  inet.Proto
-		state  uint8
-		status conntrack.Status
-		want   bool // left
-	}{
-		{"TCP SYN_SENT", inet.TCP, 1, 0, false},
-		{"TCP SYN_RECV", inet.TCP, 2, seen, true},
-		{"TCP ESTABLISHED", inet.TCP, 3, assured, true},
-		{"TCP FIN_WAIT", inet.TCP, 4, assured, true},
-		{"TCP TIME_WAIT", inet.TCP, 7, assured, true},
-		{"TCP CLOSE, refused", inet.TCP, 8, seen, false},
-		{"TCP SYN_SENT2", inet.TCP, 9, seen, false},
-		{"SCTP COOKIE_WAIT", inet.SCTP, 2, 0, false},
-		{"SCTP CLOSED, refused", inet.SCTP, 1, seen, false},
-		{"SCTP COOKIE_ECHOED", inet.SCTP, 3, seen, true},
-		{"SCTP ESTABLISHED", inet.SCTP, 4, assured, true},
-	} {
-		for _, all := range []bool{false, true} {
-			f := newFlows(t)
-			f.addState(t, tt.proto, tt.state, tt.status, "10.0.0.1:1", "203.0.113.1:80", "203.0.113.1:80")   // never translated
-			f.addState(t, tt.proto, tt.state, tt.status, "10.0.0.1:2", "203.0.113.1:80", "10.244.0.9:80")    // endpoint is gone
-			f.addState(t, tt.proto, tt.state, tt.status, "10.0.0.1:3", "203.0.113.1:80", "10.244.0.1:80")    // endpoint serves
-			f.addState(t, tt.proto, tt.state, tt.status, "10.0.0.1:4", "203.0.113.1:443", "203.0.113.1:443") // another port
-			f.addState(t, tt.proto, tt.state, tt.status, "[fd01::1]:1", "[fd00:113::1]:80", "[fd00:113::1]:80")
-			c := NewCleaner(Config{Namespace: f.ns})
-			four, six := udp("203.0.113.1:80"), udp("[fd00:113::1]:80")
-			four.Proto, six.Proto = tt.proto, tt.proto
-			c.Set(four, []netip.AddrPort{ap("10.244.0.1:80")}, nil)
-			c.Set(six, []netip.AddrPort{ap("[fd00:244::1]:80")}, nil)
-			if all {
-				c.SweepAll()
-			}
-			s := c.sweep(c.inbox.Take())
-			want := []string{"10.0.0.1:3", "10.0.0.1:4"}
-			if tt.want {
-				want = []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4", "[fd01::1]:1"}
-			}
-			if got := f.list(t); s.Err != nil || !slices.Equal(got, want) {
-				t.Errorf("%s, all %v: left %v, want %v; %+v", tt.name, all, got, want, s)
-			}
-		}
-	}
-}
-
-// TestEndEstablished ends TCP connections to endpoints that no longer exist, on
-// request.
-func TestEndEstablished(t *testing.T) {
-	for _, end := range []bool{false, true} {
-		f := newFlows(t)
-		f.add(t, inet.TCP, "10.0.0.1:1", "10.96.0.1:80", "10.244.0.1:80")  // serves
-		f.add(t, inet.TCP, "10.0.0.1:2", "10.96.0.1:80", "10.244.0.2:80")  // not ready
-		f.add(t, inet.TCP, "10.0.0.1:3", "10.96.0.1:80", "10.244.0.3:80")  // removed
-		f.add(t, inet.TCP, "10.0.0.1:4", "10.96.0.1:80", "10.96.0.1:80")   // never translated
-		f.add(t, inet.TCP, "10.0.0.1:5", "10.96.0.2:80", "10.244.0.3:80")  // Service removed
-		f.add(t, inet.SCTP, "10.0.0.1:6", "10.96.0.1:80", "10.244.0.3:80") // another protocol
-		c := NewCleaner(Config{Namespace: f.ns, EndEstablished: end})
-		one, two, sctp := udp("10.96.0.1:80"), udp("10.96.0.2:80"), udp("10.96.0.1:80")
-		one.Proto, two.Proto, sctp.Proto = inet.TCP, inet.TCP, inet.SCTP
-		list := func(s ...string) (out []netip.AddrPort) {
-			for _, s := range s {
-				out = append(out, ap(s))
-			}
-			return out
-		}
-		c.Set(one, list("10.244.0.1:80"), list("10.244.0.1:80", "10.244.0.2:80", "10.244.0.3:80"))
-		c.Set(two, list("10.244.0.3:80"), list("10.244.0.3:80"))
-		c.Set(sctp, list("10.244.0.1:80"), list("10.244.0.1:80"))
-		if s := c.sweep(c.inbox.Take()); s.Err != nil || s.Deleted > 0 {
-			t.Fatalf("%+v", s)
-		}
-		c.Set(one, list("10.244.0.1:80"), list("10.244.0.1:80", "10.244.0.2:80"))
-		c.Delete(two)
-		if s := c.sweep(c.inbox.Take()); s.Err != nil {
-			t.Fatal(s.Err)
-		}
-		want := []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4", "10.0.0.1:5", "10.0.0.1:6"}
-		if end {
-			want = []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:4", "10.0.0.1:6"}
-		}
-		if got := f.list(t); !slices.Equal(got, want) {
-			t.Errorf("end %v: left %v, want %v", end, got, want)
-		}
-	}
-}
-
 // TestChangeDuringSweep changes frontends while a sweep of them runs: the changes
 // are work for the next sweep, and nothing piles up however long it goes on.
 func TestChangeDuringSweep(t *testing.T) {
@@ -435,65 +343,5 @@ func TestDeleteTwice(t *testing.T) {
 		if _, ok, err := k.get(flow); err != nil || ok {
 			t.Errorf("after deletion: %v, %v", ok, err)
 		}
-	}
-}
-
-// many adds UDP flows from different clients.
-func (f *flows) many(t testing.TB, n int, dialled, answerer string) {
-	t.Helper()
-	for i := range n {
-		f.add(t, inet.UDP, fmt.Sprintf("10.1.%d.%d:1", i>>8, i&0xff), dialled, answerer)
-	}
-}
-
-// TestSweepMemory searches a large table whose flows all dialled a frontend, none
-// of them stale. The search needs no memory for each flow.
-func TestSweepMemory(t *testing.T) {
-	const n = 20000
-	f := newFlows(t)
-	f.many(t, n, "10.96.0.10:53", "10.244.0.1:53")
-	c := NewCleaner(Config{Namespace: f.ns})
-	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.1:53")}, nil)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	s := c.sweep(c.inbox.Take())
-	runtime.ReadMemStats(&after)
-	if s.Err != nil || s.Scanned != n || s.Deleted != 0 {
-		t.Errorf("%+v", s)
-	}
-	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 1<<20 {
-		t.Errorf("a search among %d flows allocated %d bytes", n, bytes)
-	}
-}
-
-// TestSetDuringSweep tells about other frontends while thousands of flows are being
-// deleted. Nobody waits for the kernel.
-func TestSetDuringSweep(t *testing.T) {
-	const n = 20000
-	f := newFlows(t)
-	f.many(t, n, "10.96.0.10:53", "10.244.0.1:53")
-	c := NewCleaner(Config{Namespace: f.ns})
-	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.2:53")}, nil)
-	done := make(chan Sweep, 1)
-	go func() { done <- c.sweep(c.inbox.Take()) }()
-	eventually(t, "deletion began", func() bool {
-		got, err := readFill(f.ns)
-		return err == nil && got.Entries < n
-	})
-	began := time.Now()
-	for i := range 1000 {
-		c.Set(udp(fmt.Sprintf("10.97.0.%d:%d", i%250, 1+i)), []netip.AddrPort{ap("10.244.0.2:53")}, nil)
-	}
-	took := time.Since(began)
-	select {
-	case s := <-done:
-		t.Fatalf("the sweep ended too early to tell: %+v", s)
-	default:
-	}
-	if s := <-done; s.Err != nil || s.Deleted != n {
-		t.Errorf("%+v", s)
-	}
-	if took > 100*time.Millisecond {
-		t.Errorf("1,000 calls of Set took %v", took)
 	}
 }

@@ -4,22 +4,15 @@
 package proxier
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
-	vnetlink "github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
@@ -216,149 +209,4 @@ func TestPacketOtherFlows(t *testing.T) {
 	if diff := cmp.Diff(before, b.ids(t, others...)); diff != "" {
 		t.Errorf("flows (-before +after):\n%s", diff)
 	}
-}
-
-// tcpFrom connects to an address from a fixed source port, and returns the server's
-// name from its greeting.
-func tcpFrom(ctx context.Context, host *lab.Host, from netip.AddrPort, to inet.Addr) (net.Conn, string, error) {
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(from), Control: func(_, _ string, c syscall.RawConn) (err error) {
-		ctl := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
-		return errors.Join(ctl, err)
-	}}
-	var conn net.Conn
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	err := host.NS.Do(func() (err error) {
-		conn, err = d.DialContext(ctx, "tcp", to.AddrPort().String())
-		return err
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	if err := conn.SetReadDeadline(time.Now().Add(answered)); err != nil {
-		return nil, "", errors.Join(err, conn.Close())
-	}
-	greeting, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		return nil, "", errors.Join(err, conn.Close())
-	}
-	return conn, greeting, nil
-}
-
-// TestPacketOpeningTCP has TCP clients dial before there is a Service, each from one
-// source port. Their SYNs renew an entry that leads nowhere, or to a refusal.
-func TestPacketOpeningTCP(t *testing.T) {
-	t.Parallel()
-	b := newBed(t, defaults(), lab.PTP)
-	// Nobody answers at a load balancer's address: a bridge without ports swallows packets.
-	sink := &vnetlink.Bridge{LinkAttrs: vnetlink.LinkAttrs{Name: "sink"}}
-	check(t, b.node.Netlink().LinkAdd(sink))
-	check(t, b.node.Netlink().LinkSetUp(sink))
-	for family := range ipFamilies {
-		vip := b.frontend("LB VIP", 1, family).IP
-		check(t, b.node.SetRoute(netip.PrefixFrom(vip, vip.BitLen()), netip.Addr{}, "sink"))
-		check(t, b.node.Netlink().NeighSet(&vnetlink.Neigh{
-			LinkIndex: sink.Index, State: vnetlink.NUD_PERMANENT, IP: vip.AsSlice(), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1},
-		}))
-	}
-	type client struct {
-		from netip.AddrPort
-		to   inet.Addr
-	}
-	var silent, refused []client
-	for family := range ipFamilies {
-		origin := b.Outside.Addrs()[family]
-		silent = append(silent, client{netip.AddrPortFrom(origin, 40001), b.frontend("LB VIP", 1, family)})
-		refused = append(refused, client{netip.AddrPortFrom(origin, 40002), b.frontend("NodePort", 1, family)})
-	}
-	for _, c := range refused {
-		if _, _, err := tcpFrom(t.Context(), b.Outside, c.from, c.to); !errors.Is(err, unix.ECONNREFUSED) {
-			t.Fatalf("%s before the Service: %v", c.to, err)
-		}
-	}
-	got := make(chan string, len(silent))
-	for _, c := range silent {
-		go func() {
-			conn, greeting, err := tcpFrom(t.Context(), b.Outside, c.from, c.to)
-			if err != nil {
-				greeting = err.Error()
-			} else {
-				_ = conn.Close()
-			}
-			got <- greeting
-		}()
-	}
-	waitFor(t, "the SYNs are in the table", func() bool { return b.entries(t, 40001) == len(silent) })
-	b.apply(t, slicesWith(1, everyProtocolPorts(), ready(b.there))...)
-	b.apply(t, serviceObject(1, everyProtocol))
-	for _, c := range refused {
-		waitFor(t, fmt.Sprintf("%s is reached from port %d", c.to, c.from.Port()), func() bool {
-			conn, greeting, err := tcpFrom(t.Context(), b.Outside, c.from, c.to)
-			if err != nil {
-				return false
-			}
-			_ = conn.Close()
-			return strings.Contains(greeting, "there")
-		})
-	}
-	for range silent {
-		if s := <-got; !strings.Contains(s, "there") {
-			t.Errorf("a client that dialled before the Service existed: %q", s)
-		}
-	}
-}
-
-// entries counts the flows of node-1's table whose client has a source port.
-func (b *bed) entries(t *testing.T, port uint16) (n int) {
-	t.Helper()
-	conn, err := conntrack.Dial(&netlink.Config{NetNS: b.node.NS.Fd()})
-	check(t, err)
-	defer func() { _ = conn.Close() }()
-	all, err := conn.Dump(nil)
-	check(t, err)
-	for i := range all {
-		if all[i].TupleOrig.Proto.SourcePort == port {
-			n++
-		}
-	}
-	return n
-}
-
-// TestPacketEndEstablished removes the endpoints of TCP connections whose servers
-// still run, as on a node that lost its connection to the API server.
-func TestPacketEndEstablished(t *testing.T) {
-	t.Parallel()
-	b := newBed(t, defaults(), lab.PTP)
-	b.stop()
-	b.endEstablished = true
-	b.start(t, defaults())
-	b.apply(t, serviceObject(1, everyProtocol))
-	b.apply(t, slicesWith(1, everyProtocolPorts(), ready(b.there))...)
-	var conns []*lab.Conn
-	for family := range ipFamilies {
-		for _, kind := range []string{"ClusterIP", "NodePort", "LB VIP"} {
-			host := b.Outside
-			if kind == "ClusterIP" {
-				host = b.client.Host
-			}
-			c, err := host.Open(t.Context(), b.frontend(kind, 1, family))
-			check(t, err)
-			t.Cleanup(func() { _ = c.Close() })
-			conns = append(conns, c)
-		}
-	}
-	alive := func(t *testing.T, want bool) {
-		t.Helper()
-		b.sweep(t)
-		for i, c := range conns {
-			r, err := c.Ask(t.Context())
-			if want != (err == nil) || err != nil && lab.Outcome(r, err) != "reset" {
-				t.Errorf("connection %d: %v, %v", i, lab.Outcome(r, err), err)
-			}
-		}
-	}
-	b.apply(t, slicesWith(1, everyProtocolPorts(), ready(b.here), failing(b.there))...)
-	alive(t, true) // not ready, yet there
-	b.apply(t, slicesWith(1, everyProtocolPorts(), ready(b.here))...)
-	alive(t, false)
 }
