@@ -6,6 +6,7 @@ package proxier
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
@@ -71,7 +72,16 @@ func (p *Proxier) repaired(ctx context.Context, found plan.Drift) {
 		p.metrics.Repaired(d.Kind, d.Count)
 	}
 	p.metrics.Repairs.Inc()
-	klog.FromContext(ctx).Info("Repaired the table after another program changed it", "found", found.String(), "by", by.String())
+	log := klog.FromContext(ctx)
+	switch repair, fought := p.fight.repaired(time.Now()); {
+	case repair:
+		log.Info("Repaired the table after another program changed it", "found", found.String(), "by", by.String())
+	case fought:
+		log.Info("Another program keeps changing the table, repairing it at most once per second: stop that program",
+			"by", by.String(), "found", found.String(), "repairs", p.fight.repairs)
+	default:
+		log.V(2).Info("Repaired the table again", "found", found.String(), "by", by.String())
+	}
 	p.events.Repaired(found.String(), by.String())
 }
 

@@ -32,6 +32,7 @@ func (p *Proxier) Run(ctx context.Context) error {
 
 	var retry <-chan time.Time // nil, so never ready, while all is well
 	wait := firstRetry
+	var repair <-chan time.Time // nil unless a change by another program waits
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,7 +40,16 @@ func (p *Proxier) Run(ctx context.Context) error {
 		case <-p.store.Poked():
 		case <-p.book.Changed():
 		case <-p.drifted:
-			p.apply.Distrust()
+			if pause := p.fight.wait(time.Now()); pause > 0 {
+				if repair == nil {
+					repair = time.After(pause)
+				}
+				continue
+			}
+			p.distrust()
+		case <-repair:
+			repair = nil
+			p.distrust()
 		case <-retry:
 			retry = nil
 			p.desired.state.Retry()
@@ -62,6 +72,12 @@ func (p *Proxier) Run(ctx context.Context) error {
 			wait = min(2*wait, lastRetry)
 		}
 	}
+}
+
+// distrust makes the next sync load the table.
+func (p *Proxier) distrust() {
+	p.fight.loading(time.Now())
+	p.apply.Distrust()
 }
 
 // watch pokes the loop when another program changes the table. If watching fails, it

@@ -327,6 +327,71 @@ func TestRunRepairs(t *testing.T) {
 	})
 }
 
+// TestRunFight lets another program flush the table 100 times a second for a minute. The
+// first change is repaired at once; then there is one load a second, and meanwhile
+// changes of endpoints do not wait. After peace the next repair is immediate again.
+func TestRunFight(t *testing.T) {
+	inLoop(t, func(t *testing.T, l *loop) {
+		l.put(1, 1)
+		l.after(0)
+		before := l.table.loads
+		l.table.watcher()
+		l.after(0)
+		if got := l.table.loads - before; got != 1 {
+			t.Fatalf("%d loads at the first change, want 1", got)
+		}
+		for i := range 6000 {
+			l.table.watcher()
+			l.after(10 * time.Millisecond)
+			if i%500 != 0 {
+				continue
+			}
+			l.put(2, byte(i/500+1))
+			l.after(0)
+			if text := fmt.Sprintf("10.244.2.%d . 8080", i/500+1); !l.table.has(text) {
+				t.Errorf("an endpoint that came %d ms after the start of the fight waits", 10*i)
+			}
+		}
+		if got := l.table.loads - before; got < 55 || got > 70 {
+			t.Errorf("%d loads within a minute, want about one a second", got)
+		}
+		before = l.table.loads
+		l.after(lastPause)
+		if got := l.table.loads - before; got > 1 {
+			t.Errorf("%d loads after the last change, want at most 1", got)
+		}
+		l.after(peace)
+		before = l.table.loads
+		l.table.watcher()
+		l.after(0)
+		if got := l.table.loads - before; got != 1 {
+			t.Errorf("%d loads at the first change after peace, want 1", got)
+		}
+	})
+}
+
+// TestFightLines counts the lines about a fight.
+func TestFightLines(t *testing.T) {
+	var f fight
+	repairs, fights := 0, 0
+	now := time.Unix(1e9, 0)
+	for range 3600 { // one hour
+		now = now.Add(time.Second)
+		f.wait(now)
+		f.loading(now)
+		repair, fought := f.repaired(now)
+		if repair {
+			repairs++
+		}
+		if fought {
+			fights++
+		}
+	}
+	if repairs != fightRepairs-1 || fights != 6 {
+		t.Errorf("%d lines about repairs and %d about the fight, want %d and 6", repairs, fights, fightRepairs-1)
+	}
+}
+
 // TestRunDoesNothing counts what an event costs that changes nothing.
 func TestRunDoesNothing(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {

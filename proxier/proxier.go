@@ -67,6 +67,7 @@ type Proxier struct {
 	drifted chan struct{} // poked when another program changed the table
 	// writer is the program that changed it last, until a repair is reported.
 	writer atomic.Pointer[nat.Writer]
+	fight  fight
 	// loaded is set when the table was read since clients were last checked.
 	loaded bool
 

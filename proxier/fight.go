@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import "time"
+
+// Pauses between two loads of the table after changes by other programs; doubled from
+// the first to the last, and forgotten after peace.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = time.Second
+	peace      = 10 * time.Second
+)
+
+// A fight is logged after fightRepairs repairs without peace between them, and again
+// after each fightLine.
+const (
+	fightRepairs = 3
+	fightLine    = 10 * time.Minute
+)
+
+// fight bounds what a program costs that keeps changing the table. The first change is
+// repaired at once; later ones wait up to lastPause, and are repaired together. Commits
+// of other changes do not wait.
+type fight struct {
+	last    time.Time // load after a change
+	pause   time.Duration
+	repairs int
+	line    time.Time // when the fight was logged
+}
+
+// wait returns how long a change of another program has to wait.
+func (f *fight) wait(now time.Time) time.Duration {
+	if now.Sub(f.last) >= peace {
+		*f = fight{}
+	}
+	return f.pause - now.Sub(f.last)
+}
+
+// loading notes a load after a change.
+func (f *fight) loading(now time.Time) {
+	f.last = now
+	f.pause = min(max(2*f.pause, firstPause), lastPause)
+}
+
+// repaired counts a repair. It reports whether to log the repair, or the fight.
+func (f *fight) repaired(now time.Time) (repair, fought bool) {
+	f.repairs++
+	if f.repairs < fightRepairs {
+		return true, false
+	}
+	if !f.line.IsZero() && now.Sub(f.line) < fightLine {
+		return false, false
+	}
+	f.line = now
+	return false, true
+}
