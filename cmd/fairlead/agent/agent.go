@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,6 +49,9 @@ type agent struct {
 	network  *node.Network
 	proxier  *proxier.Proxier
 	health   *health
+
+	owner atomic.Pointer[node.Owner]
+	owned chan struct{} // closed when this agent is the only one on the node
 }
 
 // Run runs the agent until ctx is done, then returns nil. It leaves the data path in
@@ -66,9 +70,8 @@ func Run(ctx context.Context, cfg *options.Config) error {
 	defer a.close()
 	group, inner := errgroup.WithContext(withoutUnreachable(ctx))
 	a.follow(inner, group)
-	a.work(inner, group)
 	a.serve(inner, group)
-	group.Go(func() error { return a.logProgrammed(inner, start) })
+	group.Go(func() error { return a.own(inner, group, start) })
 	err = wait(ctx, inner, group)
 	log.Info("Ending, the data path stays in place")
 	return err
@@ -115,7 +118,8 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		return nil, err
 	}
 	a := &agent{
-		cfg: cfg, client: client, api: api, store: store.New(), metrics: metrics.NewMetrics(legacyregistry.MustRegister),
+		owned: make(chan struct{}),
+		cfg:   cfg, client: client, api: api, store: store.New(), metrics: metrics.NewMetrics(legacyregistry.MustRegister),
 		cleaner: conntrack.NewCleaner(conntrack.Config{EndEstablished: cfg.EndEstablished}), affinity: kernel.NewAffinityCleaner(nil),
 	}
 	if a.table, err = kernel.Open(nil); errors.Is(err, nat.ErrPermission) {
@@ -147,7 +151,28 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 	return a, nil
 }
 
-func (a *agent) close() { _ = a.table.Close() }
+func (a *agent) close() {
+	_ = a.table.Close()
+	if owner := a.owner.Load(); owner != nil {
+		_ = owner.Close() // last, because the next agent starts to write then
+	}
+}
+
+// own waits for the agent that this one replaces, then starts what writes to the
+// kernel. Meanwhile sources fill the store, so that the first sync follows at once.
+func (a *agent) own(ctx context.Context, group *errgroup.Group, start time.Time) error {
+	owner, err := node.Own(ctx)
+	if ctx.Err() != nil {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("look for another agent: %w", err)
+	}
+	a.owner.Store(owner)
+	close(a.owned)
+	a.work(ctx, group)
+	group.Go(func() error { return a.logProgrammed(ctx, start) })
+	return nil
+}
 
 // follow starts the sources of objects.
 func (a *agent) follow(ctx context.Context, group *errgroup.Group) {
@@ -246,8 +271,8 @@ func (a *agent) serve(ctx context.Context, group *errgroup.Group) {
 	metrics := httpd.NewServer(httpd.NewPool(), metricsHandler(a.cfg.Effective, s.Profiling), write)
 	probes := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	group.Go(func() error { return a.checks.Run(ctx) })
-	group.Go(func() error { return serve(ctx, s.Metrics, s.HardFail, metrics) })
-	group.Go(func() error { return serve(ctx, s.Health, s.HardFail, probes) })
+	group.Go(func() error { return serve(ctx, a.owned, s.Metrics, s.HardFail, metrics) })
+	group.Go(func() error { return serve(ctx, a.owned, s.Health, s.HardFail, probes) })
 	group.Go(func() error { return saveMemory(ctx, a.proxier.Ready) })
 	group.Go(func() error { return watchConfig(ctx, a.cfg.Files) })
 }

@@ -103,7 +103,7 @@ func TestMetricsHandler(t *testing.T) {
 
 // TestServe: an address that cannot be had, now, does not end the agent.
 func TestServe(t *testing.T) {
-	if err := serve(t.Context(), "", false, nil); err != nil {
+	if err := serve(t.Context(), nil, "", false, nil); err != nil {
 		t.Errorf("serve nothing: %v", err)
 	}
 	const foreign = "192.0.2.1:0"
@@ -112,7 +112,9 @@ func TestServe(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- serve(ctx, foreign, false, httpd.NewServer(httpd.NewPool(), nil, 0)) }()
+	owned := make(chan struct{})
+	close(owned)
+	go func() { done <- serve(ctx, owned, foreign, false, httpd.NewServer(httpd.NewPool(), nil, 0)) }()
 	select {
 	case err := <-done:
 		t.Errorf("serve ends: %v", err)

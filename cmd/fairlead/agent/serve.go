@@ -44,22 +44,48 @@ func metricsHandler(effective any, profiling bool) http.Handler {
 	return mux
 }
 
+// The kernel closes the sockets of an agent that is killed one after the other, so an
+// address may be in use for a moment after its agent was found to have ended.
+const (
+	takeOverRetry = 20 * time.Millisecond
+	takeOverTime  = time.Second
+)
+
 // listenRetry is the time between two attempts to listen on an address that is in
 // use, as in kube-proxy.
 const listenRetry = 5 * time.Second
 
 // serve answers on addr until ctx is done, then returns nil. An empty address serves
 // nothing. While the address is in use, perhaps by the agent that this one replaces,
-// serve retries; with hardFail it returns an error instead.
-func serve(ctx context.Context, addr string, hardFail bool, srv *httpd.Server) error {
+// serve retries, and does so at once when owned is closed. With hardFail it returns an
+// error instead, unless that agent still runs.
+func serve(ctx context.Context, owned <-chan struct{}, addr string, hardFail bool, srv *httpd.Server) error {
 	if addr == "" {
 		return nil
 	}
+	var takeOver time.Time // until when the address may be that of the other agent
 	for {
+		alone := isClosed(owned)
 		err := serveOnce(ctx, addr, srv)
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case !alone:
+			klog.FromContext(ctx).V(2).Info("Failed to serve, retrying when this agent is the only one", "address", addr, "err", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-owned:
+				takeOver = time.Now().Add(takeOverTime)
+			}
+			continue
+		case time.Now().Before(takeOver):
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(takeOverRetry):
+			}
+			continue
 		case hardFail:
 			return fmt.Errorf("serve on %s: %w", addr, err)
 		}
@@ -69,6 +95,15 @@ func serve(ctx context.Context, addr string, hardFail bool, srv *httpd.Server) e
 			return nil
 		case <-time.After(listenRetry):
 		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

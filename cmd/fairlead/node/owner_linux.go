@@ -1,0 +1,131 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
+)
+
+// ownerName is an abstract Unix socket. The kernel keeps one name space of them for each
+// network namespace, so all agents that would write one table meet there, whatever
+// container they run in. The name is free as soon as its process ends, even by SIGKILL.
+const ownerName = "@fairlead-agent"
+
+// ownerRetry is the time between two attempts if the socket answers with an error.
+const ownerRetry = 50 * time.Millisecond
+
+// Owner is the right of one agent to write to the network namespace of the process. It
+// ends with Close, or with the process.
+type Owner struct {
+	// listener accepts no connection: those that wait in its queue end with it. It is
+	// nil if a program without privileges holds the name.
+	listener *net.UnixListener
+}
+
+// Own waits until no other agent has the right to write, and takes it. It logs once
+// which process it waits for. It returns ctx.Err() when ctx is done before.
+//
+// A program of another user could hold the name to keep every agent from working. Own
+// reports such a program and goes on without the name.
+func Own(ctx context.Context) (*Owner, error) {
+	log := klog.FromContext(ctx)
+	waited := false
+	for {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ownerName, Net: "unix"})
+		switch {
+		case err == nil:
+			if waited {
+				log.Info("The other agent has ended, taking over")
+			}
+			return &Owner{listener: l}, nil
+		case !errors.Is(err, unix.EADDRINUSE):
+			return nil, fmt.Errorf("listen on %s: %w", ownerName, err)
+		}
+		trusted, err := awaitOwner(ctx, func(pid int32) {
+			if !waited {
+				log.Info("Another fairlead runs on this node, waiting until it ends", "pid", pid)
+			}
+			waited = true
+		})
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err == nil && !trusted {
+			return &Owner{}, nil
+		}
+		if err != nil {
+			log.V(2).Info("Failed to reach the other agent, retrying", "socket", ownerName, "err", err)
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(ownerRetry):
+			}
+		}
+	}
+}
+
+// awaitOwner calls found with the process that holds the name, 0 if it is in another
+// PID namespace, and waits until that process ends. The kernel then closes the
+// connection. trusted is false for a process of
+// another user than root and that of this agent.
+func awaitOwner(ctx context.Context, found func(pid int32)) (trusted bool, err error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", ownerName)
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return true, nil // it ended meanwhile
+	} else if err != nil {
+		return true, fmt.Errorf("connect: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	peer, err := peerOf(conn)
+	if err != nil {
+		return true, err
+	}
+	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
+		klog.FromContext(ctx).Error(nil, "A program without privileges holds the socket that keeps two agents apart: stop it",
+			"socket", ownerName, "pid", peer.Pid, "uid", peer.Uid)
+		return false, nil
+	}
+	found(peer.Pid)
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	// An owner sends nothing; an end or a reset of the connection ends the read.
+	_, _ = conn.Read(make([]byte, 1))
+	return true, nil
+}
+
+func peerOf(conn net.Conn) (*unix.Ucred, error) {
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, fmt.Errorf("peer of %T: %w", conn, errors.ErrUnsupported)
+	}
+	raw, err := unixConn.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("peer: %w", err)
+	}
+	var cred *unix.Ucred
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return nil, fmt.Errorf("peer: %w", err)
+	}
+	return cred, nil
+}
+
+// Close gives the right up. An agent that waits takes over at once.
+func (o *Owner) Close() error {
+	if o.listener == nil {
+		return nil
+	}
+	return o.listener.Close() //nolint:wrapcheck // it says what it closed
+}
