@@ -63,7 +63,7 @@ func (b Backend) compare(c Backend) int {
 // Equal compares canonical frontends.
 func (f *Frontend) Equal(g *Frontend) bool {
 	return f.Policy == g.Policy && f.Affinity == g.Affinity && f.Share == g.Share && f.Restricted == g.Restricted &&
-		f.Exclusive == g.Exclusive && f.Owner == g.Owner &&
+		f.Exclusive == g.Exclusive && f.First == g.First && f.Owner == g.Owner &&
 		slices.Equal(f.Backends, g.Backends) &&
 		slices.Equal(f.LocalBackends, g.LocalBackends) &&
 		slices.Equal(f.Sources, g.Sources)
@@ -126,6 +126,9 @@ type Frontend struct {
 	// Exclusive rejects connections to those ports of the frontend's IP that
 	// are no frontend. It is set for ClusterIPs, which have no other use.
 	Exclusive bool
+	// First has a repair write the frontend before those without it. It changes
+	// nothing in the kernel.
+	First bool
 	// Owner is the comment on the frontend's elements: "namespace/name:port".
 	Owner string
 }

@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
@@ -111,6 +113,48 @@ func BenchmarkRestart(b *testing.B) {
 					b.Fatalf("something to do:\n%s", batch)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkFlush flushes the ruleset and repairs the table. It reports the time until the
+// frontend that others depend on is served, and until all are.
+func BenchmarkFlush(b *testing.B) {
+	for _, services := range []int{1000, 10000} {
+		b.Run(fmt.Sprintf("services=%d/backends=%d", services, services*10), func(b *testing.B) {
+			ns := nstest.New(b)
+			table := open(b, ns)
+			s := fillState(services, 10)
+			key, f := clusterService(services, 10)
+			f.First = true
+			s.Set(key, f)
+			settle(b, s, table)
+			var first, all time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				nftCommand(b, ns, "flush ruleset")
+				b.StartTimer()
+				start := time.Now()
+				found, err := table.Load(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				s.Adopt(found)
+				served := false
+				for step := s.Next(0); step != nil; step = s.Next(0) {
+					if err := table.Commit(b.Context(), step.Batch); err != nil {
+						b.Fatal(err)
+					}
+					s.Acked(step)
+					if !served && slices.Contains(step.Keys(), key) {
+						served = true
+						first += time.Since(start)
+					}
+				}
+				all += time.Since(start)
+			}
+			b.ReportMetric(float64(first.Milliseconds())/float64(b.N), "first-ms/op")
+			b.ReportMetric(float64(all.Milliseconds())/float64(b.N), "all-ms/op")
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,37 @@ func TestRepair(t *testing.T) {
 				t.Errorf("after the repair (-before +after):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestRepairOrder flushes the table of 500 Services and expects the first batch of
+// frontends to serve the one that the others depend on, whatever its address.
+func TestRepairOrder(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := fillState(500, 10)
+	key := nattest.Addr("10.96.255.254:53", inet.UDP)
+	s.Set(key, nat.Frontend{Policy: nat.Internal, Exclusive: true, First: true, Owner: "kube-system/kube-dns:dns", Backends: nattest.Pods(2)})
+	settle(t, s, table)
+	nftCommand(t, ns, "flush ruleset")
+	found, err := table.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Adopt(found)
+	for b := s.Next(0); b != nil; b = s.Next(0) {
+		if err := table.Commit(t.Context(), b.Batch); err != nil {
+			t.Fatal(err)
+		}
+		s.Acked(b)
+		if keys := b.Keys(); slices.Contains(keys, key) {
+			break
+		} else if len(keys) > 0 {
+			t.Fatalf("%d other frontends were repaired first", len(keys))
+		}
+	}
+	if text := list(t, ns); !strings.Contains(text, "10.96.255.254 . udp . 53 ") {
+		t.Error("the first frontend is missing in the kernel")
 	}
 }
 

@@ -43,10 +43,21 @@ func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	for e := range s.have.members {
 		s.touchMember(e)
 	}
-	s.dirty.sort(inet.Addr.Compare)
+	s.dirty.sort(s.compareUrgency)
 	s.dirtyBefore.sort(compareMembers)
 	s.dirtyAfter.sort(compareMembers)
 	return s.have.drift(&was)
+}
+
+// compareUrgency puts the frontends that others depend on first.
+func (s *State) compareUrgency(a, b inet.Addr) int {
+	if first := s.want[a].First; first != s.want[b].First {
+		if first {
+			return -1
+		}
+		return 1
+	}
+	return a.Compare(b)
 }
 
 // adopted groups what was found by frontend. Nothing of a table that is made anew

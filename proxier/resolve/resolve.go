@@ -139,11 +139,18 @@ func backends(eps []target) []netip.AddrPort {
 
 // frontend returns what all kinds of frontends of the port have in common.
 func (b *builder) frontend(policy nat.TrafficPolicy, eps []target) nat.Frontend {
-	f := nat.Frontend{Policy: policy, Affinity: b.svc.Affinity, Owner: owner(b.svc.Key, b.port.Name)}
+	f := nat.Frontend{Policy: policy, Affinity: b.svc.Affinity, First: isVital(b.svc.Key), Owner: owner(b.svc.Key, b.port.Name)}
 	for _, ep := range eps {
 		f.Backends = append(f.Backends, nat.Backend{AddrPort: ep.backend(), OnNode: ep.on(b.self)})
 	}
 	return f
+}
+
+// isVital reports whether most other programs of a cluster need a Service before they
+// can use any other one: its DNS and its API server.
+func isVital(svc types.NamespacedName) bool {
+	return svc == types.NamespacedName{Namespace: "default", Name: "kubernetes"} ||
+		svc == types.NamespacedName{Namespace: "kube-system", Name: "kube-dns"}
 }
 
 // owner names a port of a Service in comments of the table.

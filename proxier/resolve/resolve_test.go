@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
@@ -216,5 +217,18 @@ func TestOwner(t *testing.T) {
 	svc.Ports[0].Name = "http"
 	if got := Resolve(svc, nil, &Self{})[0].Frontend.Owner; got != "default/web:http" {
 		t.Errorf("owner: %q, want default/web:http", got)
+	}
+}
+
+// TestVital marks the Services that a repair serves first.
+func TestVital(t *testing.T) {
+	for name, want := range map[types.NamespacedName]bool{
+		{Namespace: "kube-system", Name: "kube-dns"}: true, {Namespace: "default", Name: "kubernetes"}: true,
+		{Namespace: "default", Name: "kube-dns"}: false, {Namespace: "mine", Name: "kubernetes"}: false,
+	} {
+		b := builder{svc: &objects.Service{Key: name}, port: &objects.ServicePort{}}
+		if got := b.frontend(nat.External, nil).First; got != want {
+			t.Errorf("%s: First is %v, want %v", name, got, want)
+		}
 	}
 }
