@@ -125,6 +125,18 @@ flows: deps ## Run the test of late UDP replies FLOWS=200 times under load
 	cd proxier && ../bin/proxier.test -test.run 'TestPacketFlowsBefore$$' -test.count $(FLOWS) -test.timeout 30m; status=$$?; \
 	kill $$loops; exit $$status
 
+KERNELS  ?= 6.1 6.12
+KERNELPKG ?= ./nat/kernel ./nat ./overlay/keeper ./conntrack ./proxier
+
+.PHONY: kernels
+kernels: deps ## Run tests on Debian's kernels KERNELS="6.1 6.12", emulated (an hour each)
+	@sh internal/tools/deps.sh kernels
+	internal/tools/kernels.sh $(KERNELS) -- $(KERNELPKG)
+
+.PHONY: nftversions
+nftversions: deps ## Have the nft of other Debian releases list and read our table
+	internal/tools/nftversions.sh
+
 .PHONY: golden
 golden: ## Rewrite expected output of script tests and tables of docs, and show what changed
 	$(GO) test ./proxier -run Script -update

@@ -26,6 +26,13 @@ fi
 if [ "${1:-}" = check ]; then
 	need promtool prometheus # the rules of deploy/chart
 fi
+if [ "${1:-}" = kernels ]; then
+	need qemu-system-x86_64 qemu-system-x86
+	need busybox busybox-static
+	need cpio cpio
+	need depmod kmod
+	need xz xz-utils
+fi
 # Not in PATH: the CNI plugins, by the place where Debian or others put them.
 [ -x /usr/lib/cni/ptp ] || [ -x /usr/libexec/cni/ptp ] || [ -x /opt/cni/bin/ptp ] ||
 	missing="$missing containernetworking-plugins"
