@@ -52,7 +52,7 @@ func apply(ns int, c Config, f Finding) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = l.raw.Close() }()
+	defer func() { _ = l.socket.Close() }()
 	t := f.table.kernel()
 	chain := &nftables.Chain{Name: f.entry, Table: t}
 	rules, err := l.rules(t) // as they are now
@@ -153,7 +153,7 @@ func each(ns int, f func(*loader, *nftables.Rule) error) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = l.raw.Close() }()
+	defer func() { _ = l.socket.Close() }()
 	tables, err := l.conn.ListTables()
 	if err != nil {
 		return 0, fmt.Errorf("list tables: %w", err)

@@ -4,103 +4,53 @@
 package firewall
 
 import (
-	"encoding/binary"
+	"bytes"
 	"fmt"
+
+	"fairlead/internal/nft"
+	"fairlead/internal/nl"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// kernelRule is a rule as the kernel tells it.
+// kernelRule is a rule as the kernel returns it.
 type kernelRule struct {
 	handle  uint64
 	comment string
 	exprs   []any // of package expr, *opaque or neutral
 }
 
-// rules dumps the rules of a table by chain. It is not nftables.Conn.GetRules
-// because that (v0.3.0) leaves out expressions it does not know: a rule with one
-// would seem to match everything.
+// rules dumps the rules of a table by chain. nftables.Conn.GetRules (v0.3.0) leaves out
+// expressions that it does not know, so a rule with one would seem to match everything.
 func (l *loader) rules(t *nftables.Table) (map[string][]kernelRule, error) {
-	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: append([]byte(t.Name), 0)}})
-	if err != nil {
-		return nil, err
-	}
-	msgs, err := l.raw.Execute(netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE),
-			Flags: netlink.Request | netlink.Dump,
-		},
-		Data: append([]byte{byte(t.Family), unix.NFNETLINK_V0, 0, 0}, attrs...),
+	out := map[string][]kernelRule{}
+	var m nl.Messages
+	nft.Table{Family: uint8(t.Family), Name: t.Name}.Get(&m, unix.NFT_MSG_GETRULE)
+	var bad error
+	err := l.socket.Dump(&m, func(reply nl.Reply) {
+		name, list := nft.ReadRule(reply)
+		r := kernelRule{handle: nft.ReadHandle(reply), comment: comment(nft.ReadUserdata(reply))}
+		for _, b := range nl.Attrs(list) {
+			e, err := decodeExpr(byte(t.Family), bytes.Clone(b)) // b is valid until the next read
+			if err != nil && bad == nil {
+				bad = fmt.Errorf("read rule of chain %s: %w", name, err)
+			}
+			r.exprs = append(r.exprs, e)
+		}
+		out[name] = append(out[name], r)
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := map[string][]kernelRule{}
-	for _, m := range msgs {
-		name, r, err := decodeRule(byte(t.Family), m.Data)
-		if err != nil {
-			return nil, fmt.Errorf("read rule of chain %s: %w", name, err)
-		}
-		out[name] = append(out[name], r)
-	}
-	return out, nil
-}
-
-func decodeRule(family byte, data []byte) (name string, r kernelRule, err error) {
-	if len(data) < 4 {
-		return "", r, unix.EBADMSG
-	}
-	ad, err := netlink.NewAttributeDecoder(data[4:]) // behind struct nfgenmsg
-	if err != nil {
-		return "", r, err
-	}
-	ad.ByteOrder = binary.BigEndian
-	for ad.Next() {
-		switch ad.Type() {
-		case unix.NFTA_RULE_CHAIN:
-			name = ad.String()
-		case unix.NFTA_RULE_HANDLE:
-			r.handle = ad.Uint64()
-		case unix.NFTA_RULE_USERDATA:
-			r.comment = comment(ad.Bytes())
-		case unix.NFTA_RULE_EXPRESSIONS:
-			ad.Nested(func(list *netlink.AttributeDecoder) error {
-				for list.Next() {
-					list.Do(func(b []byte) error {
-						e, err := decodeExpr(family, b)
-						r.exprs = append(r.exprs, e)
-						return err
-					})
-				}
-				return nil
-			})
-		}
-	}
-	return name, r, ad.Err()
+	return out, bad
 }
 
 func decodeExpr(family byte, b []byte) (any, error) {
-	ad, err := netlink.NewAttributeDecoder(b)
-	if err != nil {
-		return nil, err
-	}
-	var name string
-	var data []byte
-	for ad.Next() {
-		switch ad.Type() {
-		case unix.NFTA_EXPR_NAME:
-			name = ad.String()
-		case unix.NFTA_EXPR_DATA:
-			data = ad.Bytes()
-		}
-	}
-	if err := ad.Err(); err != nil {
-		return nil, err
-	}
+	name := nl.String(nl.Attr(b, unix.NFTA_EXPR_NAME))
+	data := nl.Attr(b, unix.NFTA_EXPR_DATA)
 	e := newExpr(name)
 	if e == nil {
 		if isNeutral(name) {
@@ -109,7 +59,7 @@ func decodeExpr(family byte, b []byte) (any, error) {
 		return &opaque{name}, nil
 	}
 	if err := expr.Unmarshal(family, data, e); err != nil {
-		return &opaque{name}, nil //nolint:nilerr // a newer kernel's, perhaps: not understood
+		return &opaque{name}, nil //nolint:nilerr // A newer kernel may have written it.
 	}
 	// A verdict is an immediate value for the register of verdicts.
 	if i, ok := e.(*expr.Immediate); ok && i.Register == unix.NFT_REG_VERDICT {

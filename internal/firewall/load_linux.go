@@ -11,12 +11,12 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"github.com/mdlayher/netlink"
 	rtnl "github.com/vishvananda/netlink"
 	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/netns"
+	"fairlead/internal/nl"
 )
 
 // Ruleset is what the hooks consist of, without the table Own.
@@ -36,8 +36,8 @@ func Load(ns int, own string) (*Ruleset, error) {
 	var r *Ruleset
 	var err error
 	for range loadTries {
-		if r, err = loadNFT(ns, own); !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ENOENT) {
-			break // neither interrupted by a change nor an object just gone
+		if r, err = loadNFT(ns, own); !errors.Is(err, unix.EINTR) && !errors.Is(err, nl.ErrInterrupted) && !errors.Is(err, unix.ENOENT) {
+			break // neither interrupted by a change nor about an object that was just removed
 		}
 	}
 	if err != nil {
@@ -84,8 +84,8 @@ func inside(ns int, f func() error) error {
 
 // loader reads one ruleset.
 type loader struct {
-	conn *nftables.Conn
-	raw  *netlink.Conn
+	conn   *nftables.Conn
+	socket *nl.Socket
 }
 
 func dial(ns int) (*loader, error) {
@@ -93,11 +93,15 @@ func dial(ns int) (*loader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
-	raw, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: ns})
+	l := &loader{conn: conn}
+	err = inside(ns, func() (err error) {
+		l.socket, err = nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
-	return &loader{conn: conn, raw: raw}, nil
+	return l, nil
 }
 
 func loadNFT(ns int, own string) (*Ruleset, error) {
@@ -105,7 +109,7 @@ func loadNFT(ns int, own string) (*Ruleset, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = l.raw.Close() }()
+	defer func() { _ = l.socket.Close() }()
 	chains, err := l.conn.ListChains()
 	if err != nil {
 		return nil, fmt.Errorf("list chains: %w", err)

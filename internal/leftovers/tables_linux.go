@@ -4,15 +4,15 @@
 package leftovers
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/netns"
+	"fairlead/internal/nft"
+	"fairlead/internal/nl"
 )
 
 func fd(ns *netns.NS) int {
@@ -36,22 +36,22 @@ func (s *State) lookTables(ns *netns.NS) error {
 		if err != nil {
 			return err
 		}
-		raw, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: fd(ns)})
+		socket, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns})
 		if err != nil {
 			return err
 		}
-		defer func() { _ = raw.Close() }()
-		// What is listed while somebody commits may lack things that were there
-		// all the time. Where that never ends, what was seen last has to do.
+		defer func() { _ = socket.Close() }()
+		// A list that is read during a commit may lack objects that were there all the
+		// time. If commits never pause, the last list has to do.
 		for range tries {
-			before, err := generation(raw)
+			before, err := generation(socket)
 			if err != nil {
 				return err
 			}
-			if err := s.readTables(conn, raw); err != nil {
+			if err := s.readTables(conn, socket); err != nil {
 				return err
 			}
-			after, err := generation(raw)
+			after, err := generation(socket)
 			if err != nil || after == before {
 				return err
 			}
@@ -60,34 +60,17 @@ func (s *State) lookTables(ns *netns.NS) error {
 	})
 }
 
-// generation is the number of commits that there have been.
-func generation(conn *netlink.Conn) (id uint32, err error) {
-	msgs, err := conn.Execute(netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN),
-			Flags: netlink.Request,
-		},
-		Data: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
-	})
-	if err != nil {
+// generation returns the number of commits to nf_tables so far.
+func generation(socket *nl.Socket) (id uint32, err error) {
+	var m nl.Messages
+	nft.Table{}.Begin(&m, unix.NFT_MSG_GETGEN, 0)
+	if err := socket.Get(&m, func(r nl.Reply) { id = nft.ReadGeneration(r) }); err != nil {
 		return 0, fmt.Errorf("read generation: %w", err)
-	}
-	for _, m := range msgs {
-		ad, err := netlink.NewAttributeDecoder(m.Data[min(4, len(m.Data)):])
-		if err != nil {
-			return 0, err
-		}
-		ad.ByteOrder = binary.BigEndian
-		for ad.Next() {
-			if ad.Type() == unix.NFTA_GEN_ID {
-				id = ad.Uint32()
-			}
-		}
 	}
 	return id, nil
 }
 
-func (s *State) readTables(conn *nftables.Conn, raw *netlink.Conn) error {
+func (s *State) readTables(conn *nftables.Conn, socket *nl.Socket) error {
 	tables, err := conn.ListTables()
 	if err != nil {
 		return err
@@ -100,7 +83,7 @@ func (s *State) readTables(conn *nftables.Conn, raw *netlink.Conn) error {
 	for _, kt := range tables {
 		t := Table{Family: families()[kt.Family], Name: kt.Name}
 		if t.iptables() {
-			rules, err := dumpRules(raw, kt)
+			rules, err := dumpRules(socket, kt)
 			if errors.Is(err, unix.ENOENT) {
 				continue // gone meanwhile
 			}
@@ -121,93 +104,36 @@ func (s *State) readTables(conn *nftables.Conn, raw *netlink.Conn) error {
 }
 
 // dumpRules returns, by chain, the rules of a table that lead to other chains.
-// nftables.Conn.GetRules asks for one chain at a time, of which kube-proxy may
-// have made tens of thousands.
-func dumpRules(conn *netlink.Conn, t *nftables.Table) (map[string][]Rule, error) {
-	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: append([]byte(t.Name), 0)}})
-	if err != nil {
-		return nil, err
-	}
-	msgs, err := conn.Execute(netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE),
-			Flags: netlink.Request | netlink.Dump,
-		},
-		Data: append([]byte{byte(t.Family), unix.NFNETLINK_V0, 0, 0}, attrs...),
-	})
-	if err != nil {
-		return nil, err
-	}
-	out := map[string][]Rule{}
-	for _, m := range msgs {
-		chain, r, err := decodeRule(m.Data)
-		if err != nil {
-			return nil, fmt.Errorf("decode rule of chain %q: %w", chain, err)
-		}
-		if r.Target != "" {
-			out[chain] = append(out[chain], r)
-		}
-	}
-	return out, nil
-}
-
-func decodeRule(data []byte) (chain string, r Rule, err error) {
-	if len(data) < 4 {
-		return "", r, unix.EBADMSG
-	}
-	ad, err := netlink.NewAttributeDecoder(data[4:]) // behind struct nfgenmsg
-	if err != nil {
-		return "", r, err
-	}
-	ad.ByteOrder = binary.BigEndian
-	for ad.Next() {
-		switch ad.Type() {
-		case unix.NFTA_RULE_CHAIN:
-			chain = ad.String()
-		case unix.NFTA_RULE_HANDLE:
-			r.Handle = ad.Uint64()
-		case unix.NFTA_RULE_EXPRESSIONS:
-			ad.Nested(func(list *netlink.AttributeDecoder) error {
-				for list.Next() {
-					list.Nested(r.decodeExpr)
-				}
-				return nil
-			})
-		}
-	}
-	return chain, r, ad.Err()
-}
-
-// decodeExpr notes the chain of an expression "immediate" with a verdict.
-func (r *Rule) decodeExpr(ad *netlink.AttributeDecoder) error {
-	name := ""
-	for ad.Next() {
-		switch ad.Type() {
-		case unix.NFTA_EXPR_NAME:
-			name = ad.String()
-		case unix.NFTA_EXPR_DATA:
-			if name == "immediate" {
-				descend(ad, []uint16{unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT, unix.NFTA_VERDICT_CHAIN}, func(v string) { r.Target = v })
+// nftables.Conn.GetRules reads one chain per request, and kube-proxy may have made tens
+// of thousands of chains.
+func dumpRules(socket *nl.Socket, t *nftables.Table) (map[string][]Rule, error) {
+	var out map[string][]Rule
+	err := nl.Repeat("rules", func() error {
+		out = map[string][]Rule{}
+		var m nl.Messages
+		nft.Table{Family: uint8(t.Family), Name: t.Name}.Get(&m, unix.NFT_MSG_GETRULE)
+		return socket.Dump(&m, func(r nl.Reply) {
+			chain, exprs := nft.ReadRule(r)
+			if rule := (Rule{Handle: nft.ReadHandle(r), Target: target(exprs)}); rule.Target != "" {
+				out[chain] = append(out[chain], rule)
 			}
-		}
-	}
-	return nil
+		})
+	})
+	return out, err
 }
 
-// descend follows a path of nested attributes to a string.
-func descend(ad *netlink.AttributeDecoder, path []uint16, found func(string)) {
-	ad.Nested(func(inner *netlink.AttributeDecoder) error {
-		for inner.Next() {
-			switch {
-			case inner.Type() != path[0]:
-			case len(path) == 1:
-				found(inner.String())
-			default:
-				descend(inner, path[1:], found)
-			}
+// target returns the chain that the verdict of a rule leads to, or "".
+func target(exprs []byte) (chain string) {
+	for _, e := range nl.Attrs(exprs) {
+		if nl.String(nl.Attr(e, unix.NFTA_EXPR_NAME)) != "immediate" {
+			continue
 		}
-		return nil
-	})
+		data := nl.Attr(nl.Attr(e, unix.NFTA_EXPR_DATA), unix.NFTA_IMMEDIATE_DATA)
+		if name := nl.Attr(nl.Attr(data, unix.NFTA_DATA_VERDICT), unix.NFTA_VERDICT_CHAIN); name != nil {
+			chain = nl.String(name)
+		}
+	}
+	return chain
 }
 
 // kernelTable is the table of that name, as nft writes it, for the library.

@@ -7,16 +7,16 @@ import (
 	"testing"
 
 	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"fairlead/internal/nl"
 	"fairlead/internal/nstest"
 )
 
 // TestGeneration: each commit of anybody is noticed.
 func TestGeneration(t *testing.T) {
 	ns := nstest.New(t)
-	raw, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: ns.Fd()})
+	raw, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns})
 	if err != nil {
 		t.Fatal(err)
 	}

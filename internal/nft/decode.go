@@ -115,3 +115,9 @@ func ReadRule(r nl.Reply) (chain string, exprs []byte) {
 	b := body(r)
 	return nl.String(nl.Attr(b, unix.NFTA_RULE_CHAIN)), nl.Attr(b, unix.NFTA_RULE_EXPRESSIONS)
 }
+
+// ReadHandle returns the handle of a rule.
+func ReadHandle(r nl.Reply) uint64 { return nl.BE64(nl.Attr(body(r), unix.NFTA_RULE_HANDLE)) }
+
+// ReadUserdata returns what user space attached to a rule, such as its comment.
+func ReadUserdata(r nl.Reply) []byte { return nl.Attr(body(r), unix.NFTA_RULE_USERDATA) }
