@@ -5,6 +5,7 @@ package kernel_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -226,6 +227,50 @@ func TestWatch(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Watch: %v", err)
+	}
+}
+
+// TestWatchLost changes the table while no notification arrives: the number of the last
+// transaction gives the change away, once. Where notifications arrive, our own commits
+// are no reason to poke, however often the number is checked.
+func TestWatchLost(t *testing.T) {
+	const every = 100 * time.Millisecond
+	for _, deaf := range []bool{true, false} {
+		t.Run(fmt.Sprintf("deaf=%v", deaf), func(t *testing.T) {
+			ns := nstest.New(t)
+			table := open(t, ns)
+			s := fillState(10, 2)
+			settle(t, s, table)
+			ctx, cancel := context.WithCancel(t.Context())
+			pokes, done := make(chan nat.Writer, 100), make(chan error)
+			go func() {
+				done <- table.WatchWith(ctx, every, deaf, func(w nat.Writer) { pokes <- w })
+			}()
+			<-pokes // for all that was before
+			if deaf {
+				nftCommand(t, ns, "flush ruleset")
+				select {
+				case <-pokes:
+				case <-time.After(5 * time.Second):
+					t.Error("no poke for a change without a notification")
+				}
+			} else {
+				for i := range 20 {
+					s.Set(clusterService(i, 3))
+					settle(t, s, table)
+					time.Sleep(every / 2)
+				}
+			}
+			select {
+			case w := <-pokes:
+				t.Errorf("a poke about %v, for nothing", w)
+			case <-time.After(5 * every):
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Watch: %v", err)
+			}
+		})
 	}
 }
 

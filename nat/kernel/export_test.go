@@ -6,8 +6,12 @@ package kernel
 import (
 	"context"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"fairlead/internal/nft"
+	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
@@ -33,4 +37,13 @@ func (t *Table) Elements(tb testing.TB, s ruleset.Set) []ruleset.Element {
 // DeleteElements deletes elements of affinity maps.
 func (t *Table) DeleteElements(ctx context.Context, ops ruleset.Batch) (int, error) {
 	return t.deleteElements(ctx, ops)
+}
+
+// WatchWith is Watch with another interval between checks. A deaf one gets no
+// notifications.
+func (t *Table) WatchWith(ctx context.Context, every time.Duration, deaf bool, poke func(nat.Writer)) error {
+	if deaf {
+		return t.watch(ctx, poke, every)
+	}
+	return t.watch(ctx, poke, every, unix.NFNLGRP_NFTABLES)
 }

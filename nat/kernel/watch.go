@@ -6,6 +6,9 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,18 +18,44 @@ import (
 	"fairlead/nat/ruleset"
 )
 
+// checkInterval is the time between two checks for changes that no notification told.
+const checkInterval = 10 * time.Second
+
 // Watch calls poke when another program has changed the table, or may have: once
-// as soon as it listens, for everything before, and when the kernel dropped
-// notifications that were not read in time. The writer is zero where it is not known.
-// Watch returns nil when ctx is done. poke must not block.
+// as soon as it listens, for everything before; when the kernel dropped notifications
+// that were not read in time; and when a notification is missing, which Watch finds by
+// the number of the last transaction within 20 s. The writer is zero where it is not
+// known. Watch returns nil when ctx is done. poke must not block, and may be called by
+// two goroutines.
 func (t *Table) Watch(ctx context.Context, poke func(nat.Writer)) error {
-	socket, err := dial(t.ns, unix.NFNLGRP_NFTABLES)
+	return t.watch(ctx, poke, checkInterval, unix.NFNLGRP_NFTABLES)
+}
+
+func (t *Table) watch(ctx context.Context, poke func(nat.Writer), every time.Duration, groups ...uint32) error {
+	socket, err := dial(t.ns, groups...)
 	if err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
 	}
 	defer func() { _ = socket.Close() }()
+	requests, err := dial(t.ns)
+	if err != nil {
+		return fmt.Errorf("watch nftables: %w", err)
+	}
+	defer func() { _ = requests.Close() }()
 	w := watcher{table: t, poke: poke}
-	if err := socket.Listen(ctx, w.notified, nil, w.lost); err != nil {
+	// The socket listens already, so each later generation is announced to it.
+	now, err := generation(requests)
+	if err != nil {
+		return fmt.Errorf("watch nftables: %w", err)
+	}
+	w.seen.Store(now)
+	ctx, cancel := context.WithCancel(ctx)
+	var checks sync.WaitGroup
+	checks.Go(func() { w.check(ctx, requests, every) })
+	err = socket.Listen(ctx, w.notified, nil, w.lost)
+	cancel()
+	checks.Wait()
+	if err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
 	}
 	return nil
@@ -39,6 +68,8 @@ type watcher struct {
 	// changed is set from a change of our table by another program until the
 	// notification about the generation, which ends its transaction and names it.
 	changed bool
+	// seen is the newest generation that was announced.
+	seen atomic.Uint32
 }
 
 func (w *watcher) notified(r nl.Reply) {
@@ -46,6 +77,7 @@ func (w *watcher) notified(r nl.Reply) {
 		w.changed = w.changed || w.table.concerns(r)
 		return
 	}
+	w.see(nft.ReadGeneration(r))
 	if w.changed {
 		name, pid := nft.ReadWriter(r)
 		w.poke(nat.Writer{Name: name, PID: pid})
@@ -57,6 +89,41 @@ func (w *watcher) notified(r nl.Reply) {
 func (w *watcher) lost() {
 	w.changed = false
 	w.poke(nat.Writer{})
+}
+
+// see notes a generation and reports whether it is newer than those seen before. The
+// numbers wrap around.
+func (w *watcher) see(id uint32) bool {
+	for {
+		seen := w.seen.Load()
+		if int32(id-seen) <= 0 {
+			return false
+		}
+		if w.seen.CompareAndSwap(seen, id) {
+			return true
+		}
+	}
+}
+
+// check pokes for generations that were not announced, until ctx is done. A
+// notification may take as long as the time between two checks.
+func (w *watcher) check(ctx context.Context, requests *nl.Socket, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	last := w.seen.Load() // the generation at the last check
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if w.see(last) {
+			w.poke(nat.Writer{})
+		}
+		if id, err := generation(requests); err == nil { // an error says nothing about the table
+			last = id
+		}
+	}
 }
 
 // concerns reports whether a notification is about a change of our table by
