@@ -6,6 +6,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -18,10 +19,19 @@ import (
 )
 
 func main() {
-	if err := cli.RunNoErrOutput(newRootCommand()); err != nil {
-		fmt.Fprintln(os.Stderr, message(err))
-		os.Exit(1)
+	err := cli.RunNoErrOutput(newRootCommand())
+	if err == nil {
+		return
 	}
+	var code exitError
+	if errors.As(err, &code) {
+		os.Exit(int(code))
+	}
+	fmt.Fprintln(os.Stderr, message(err))
+	if errors.As(err, &failedError{}) {
+		os.Exit(2)
+	}
+	os.Exit(1)
 }
 
 // message puts each of several joined errors on its own line.
@@ -47,6 +57,7 @@ nftables table, "inet fairlead". Print that table with
 		newRunCommand(),
 		newRenderCommand(),
 		newTableCommand(),
+		newDiffCommand(),
 		newCleanupCommand(),
 		newInstallCommand(),
 		newVersionCommand(),

@@ -190,9 +190,9 @@ func TestService(t *testing.T) {
 	w.settle()
 	got := w.text(listing.Options{Service: "default/web"})
 	for _, want := range []string{
-		`203.0.113.5 . tcp . 443 comment "default/web:https" : goto guarded-sticky-local4-4-1`,
-		"chain guarded-sticky-local4-4-1 {", "chain sticky-pick4-4 {", "chain pick-locals4-1 {", "chain services {", "chain postrouting {",
-		"chain node-sticky-external4-2 {", "chain local-remember4-10800s {", "# set nodes4 has 100 elements",
+		`203.0.113.5 . tcp . 443 comment "default/web:https" : goto guarded-sticky-1-local4-4-1`,
+		"chain guarded-sticky-1-local4-4-1 {", "chain sticky-1-pick4-4 {", "chain pick-locals4-1 {", "chain services {", "chain postrouting {",
+		"chain node-sticky-1-external4-2 {", "chain local-remember4-10800s-1 {", "# set nodes4 has 100 elements",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing", want)

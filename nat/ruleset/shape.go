@@ -213,16 +213,24 @@ func (p Pick) String() string {
 
 // isPick reports whether Pick.String returns name for some Pick.
 func isPick(name string) bool {
-	n, err := strconv.Atoi(name[strings.LastIndexByte(name, '-')+1:])
+	p := Pick{}
+	rest, sticky := strings.CutPrefix(name, "sticky-")
+	if p.sticky = sticky; sticky {
+		if number, tail, ok := strings.Cut(rest, "-"); ok {
+			if n, err := strconv.ParseUint(number, 10, 8); err == nil {
+				p.share, rest = uint8(n), tail
+			}
+		}
+	}
+	n, err := strconv.Atoi(rest[strings.LastIndexByte(rest, '-')+1:])
 	if err != nil || n < 1 || n > MaxSlots {
 		return false
 	}
-	for _, set := range []Kind{Backends, Locals, NodeBackends, NodeLocals} {
-		for _, f := range inet.Families() {
-			for _, sticky := range []bool{false, true} {
-				if (Pick{set: set, fam: f, sticky: sticky, class: classOf(n)}).String() == name {
-					return true
-				}
+	p.class = classOf(n)
+	for _, p.set = range []Kind{Backends, Locals, NodeBackends, NodeLocals} {
+		for _, p.fam = range inet.Families() {
+			if p.String() == name {
+				return true
 			}
 		}
 	}
