@@ -57,7 +57,7 @@ func TestPacketNodePortAddresses(t *testing.T) {
 					try{b.itself(), primary, tt.primary[family]},
 					try{b.pod(), primary, tt.primary[family]},
 					try{b.pod(), other, tt.second[family]},
-					try{origin{b.node.Host, loopback}, tcp(loopback[family], nodePort(1)), left},
+					try{origin{b.node.Host, loopback}, tcp(loopback[family], nodePort(1)), onLoopback[family]},
 					try{b.pod(), b.frontend("ClusterIP", 1, family), "here there -"})
 			}
 		})
