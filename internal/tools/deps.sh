@@ -25,6 +25,7 @@ if [ "${1:-}" = e2e ]; then
 fi
 if [ "${1:-}" = check ]; then
 	need promtool prometheus # the rules of deploy/chart
+	need hugo hugo           # the site of docs
 fi
 if [ "${1:-}" = kernels ]; then
 	need qemu-system-x86_64 qemu-system-x86

@@ -107,12 +107,13 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 ip link set lo up
 echo /sbin/modprobe >/proc/sys/kernel/modprobe
 ulimit -n 65536
+# What a user namespace cannot load by itself.
+modprobe -a br_netfilter vxlan nf_tables nf_conntrack ip_tables ip6_tables
 (
-	cd $root
 	echo "kernel \$(uname -r), \$(nft --version)"
 	for package in $*; do
 		name=\$(echo \$package | tr -c 'a-zA-Z0-9\n' '-')
-		cd $root/\$package
+		cd /results/tree/\$package
 		echo "=== \$package"
 		timeout -k 10 $((TESTTIMEOUT + 60)) /results/\$name.test -test.timeout ${TESTTIMEOUT}s -test.run '$RUN' -test.v 2>&1
 		echo "=== \$package ended with \$?"
@@ -135,6 +136,9 @@ boot() {
 	for package in "${packages[@]}"; do
 		CGO_ENABLED=0 go test -c -o "$results/$(echo "$package" | tr -c 'a-zA-Z0-9\n' '-').test" "$package"
 	done
+	# The tests read files beside them, which must not change meanwhile.
+	mkdir "$results/tree"
+	git ls-files -z --cached --others --exclude-standard -- ':!bench' | xargs -0 tar -c --ignore-failed-read -f - 2>/dev/null | tar -x -C "$results/tree"
 	guest "${packages[@]}" >"$results/guest"
 	initrd "$version" "$dir/initrd"
 	modules=$(readlink -f "$dir"/base/lib/modules/*)
