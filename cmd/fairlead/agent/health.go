@@ -5,6 +5,7 @@ package agent
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -20,7 +21,7 @@ type health struct {
 	// timeout is how long a change may wait for the kernel before the agent is
 	// unhealthy.
 	timeout time.Duration
-	// ready reports whether the data path was complete once.
+	// ready reports whether Services were in place once, and the network of pods is.
 	ready   func() bool
 	answers interface {
 		Healthz(code int)
@@ -41,18 +42,19 @@ type healthAnswer struct {
 	Healthy      bool      `json:"healthy"`
 }
 
-// readyAnswer is the answer of /readyz. APIServer says since when and why the API
-// server is unreachable. A node that was ready once keeps its data path, and stays
-// ready.
+// readyAnswer is the answer of /readyz. Reason says what is missing. APIServer says
+// since when and why the API server is unreachable; the data path works without it, so
+// the node stays ready.
 type readyAnswer struct {
 	Ready     bool   `json:"ready"`
+	Reason    string `json:"reason,omitempty"`
 	APIServer string `json:"apiServer,omitempty"`
 }
 
 // handler serves three paths. /healthz reports whether load balancers should send
 // traffic. /livez reports whether the kubelet should leave the agent running. /readyz
-// reports whether Services, and the pods' network if the agent provides it, were in
-// place once; a rolling update waits for that.
+// reports whether Services, and the pods' network if the agent provides it, are in
+// place; a rolling update waits for that.
 func (h *health) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -61,13 +63,28 @@ func (h *health) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { h.answers.Livez(h.answer(w, nil)) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		code := http.StatusOK
-		if !h.ready() {
+		code, reason := http.StatusOK, h.unready()
+		if reason != "" {
 			code = http.StatusServiceUnavailable
 		}
-		writeJSON(w, code, readyAnswer{Ready: code == http.StatusOK, APIServer: h.api.problem()})
+		writeJSON(w, code, readyAnswer{Ready: reason == "", Reason: reason, APIServer: h.api.problem()})
 	})
 	return mux
+}
+
+// readyLag is how long a change or a repair may wait for the kernel on a node that is
+// ready. The kernel takes one within milliseconds unless it refuses.
+const readyLag = 10 * time.Second
+
+// unready returns why the node is not ready, "" if it is.
+func (h *health) unready() string {
+	if !h.ready() {
+		return "Services or the network of pods are not in place yet"
+	}
+	if lag := h.proxier.Behind(); lag >= readyLag {
+		return fmt.Sprintf("changes of the table have failed for %s: see the log", lag.Round(time.Second))
+	}
+	return ""
 }
 
 // eligible follows KEP-3836: a node that is about to be deleted takes no new traffic.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,16 +128,26 @@ func TestServe(t *testing.T) {
 	cancel()
 }
 
-// TestReadyz has nothing to do with being behind: it is about the first sync.
+// TestReadyz: the first sync makes a node ready, and a kernel that takes no change for
+// long makes it unready again, with a reason.
 func TestReadyz(t *testing.T) {
-	ready := false
-	handler := (&health{store: store.New(), answers: counted{}, proxier: progress(time.Hour), ready: func() bool { return ready }}).handler()
-	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
+	for _, tt := range []struct {
+		ready  bool
+		behind time.Duration
+		code   int
+		reason string
+	}{
+		{false, 0, http.StatusServiceUnavailable, "not in place yet"},
+		{true, 0, http.StatusOK, ""},
+		{true, readyLag - time.Second, http.StatusOK, ""},
+		{true, readyLag + time.Second, http.StatusServiceUnavailable, "have failed for 11s"},
+		{true, 0, http.StatusOK, ""},
+	} {
+		handler := (&health{store: store.New(), answers: counted{}, proxier: progress(tt.behind), ready: func() bool { return tt.ready }}).handler()
 		r := httptest.NewRecorder()
 		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/readyz", nil))
-		if r.Code != want {
-			t.Errorf("ready %v: /readyz answers %d, want %d", ready, r.Code, want)
+		if body := r.Body.String(); r.Code != tt.code || !strings.Contains(body, tt.reason) || tt.reason == "" && strings.Contains(body, "reason") {
+			t.Errorf("ready %v, behind %v: /readyz answers %d %s, want %d and %q", tt.ready, tt.behind, r.Code, body, tt.code, tt.reason)
 		}
-		ready = true
 	}
 }
