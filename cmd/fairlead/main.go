@@ -58,6 +58,7 @@ nftables table, "inet fairlead". Print that table with
 		newRenderCommand(),
 		newTableCommand(),
 		newDiffCommand(),
+		newGetCommand(),
 		newCleanupCommand(),
 		newInstallCommand(),
 		newVersionCommand(),

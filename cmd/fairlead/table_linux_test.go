@@ -33,13 +33,24 @@ func TestTable(t *testing.T) {
 		}
 		return err
 	})
+	out, err := onNode(t, node, "get", "services", "default/web")
+	if err != nil || !strings.HasPrefix(out, "SERVICE ") || !strings.Contains(out, "\ndefault/web") || !strings.Contains(out, " cluster ") {
+		t.Errorf("fairlead get services: %v\n%s", err, out)
+	}
+	out, err = onNode(t, node, "get", "endpoints", "-o", "json")
+	if err != nil || !strings.Contains(out, `"endpoints": [`) {
+		t.Errorf("fairlead get endpoints: %v\n%s", err, out)
+	}
 	for args, want := range map[string]string{
-		"--service default/other": "--service: the table has no frontend of Service default/other",
-		"--service web":           `--service: "web" is not NAMESPACE/NAME`,
-		"--family 5":              `--family: "5" is not 4 or 6`,
+		"get pods":                      `"pods" is not one of services, endpoints, hostports, affinity`,
+		"get services web":              `"web" is not NAMESPACE/NAME`,
+		"get services -o xml":           `--output: "xml" is not table or json`,
+		"table --service default/other": "--service: the table has no frontend of Service default/other",
+		"table --service web":           `--service: "web" is not NAMESPACE/NAME`,
+		"table --family 5":              `--family: "5" is not 4 or 6`,
 	} {
-		if out, err := onNode(t, node, append([]string{"table"}, strings.Fields(args)...)...); err == nil || !strings.Contains(out, want) {
-			t.Errorf("fairlead table %s: %v, %s", args, err, out)
+		if out, err := onNode(t, node, strings.Fields(args)...); err == nil || !strings.Contains(out, want) {
+			t.Errorf("fairlead %s: %v, %s", args, err, out)
 		}
 	}
 }

@@ -68,6 +68,11 @@ func (w *world) nft(args ...string) string {
 
 func (w *world) text(o listing.Options) string {
 	w.t.Helper()
+	return w.read().Text(o)
+}
+
+func (w *world) read() *listing.Table {
+	w.t.Helper()
 	found, err := w.table.Load(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
@@ -78,7 +83,7 @@ func (w *world) text(o listing.Options) string {
 			w.t.Fatal(err)
 		}
 	}
-	return table.Text(o)
+	return &table
 }
 
 // settings returns settings with each kind of rule that the table can have.

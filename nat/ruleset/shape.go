@@ -247,3 +247,13 @@ func (s Shape) picksOf() (all, locals Pick) {
 	}
 	return all, locals
 }
+
+// PolicyWord returns the policy as it stands in names of chains: "cluster", "external",
+// "local", "reject" or "drop".
+func (s Shape) PolicyWord() string { return policyWords[s.policy] }
+
+// IsSticky reports whether clients stay with their backend.
+func (s Shape) IsSticky() bool { return s.sticky }
+
+// IsGuarded reports whether only clients in source ranges may connect.
+func (s Shape) IsGuarded() bool { return s.guarded }
