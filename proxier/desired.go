@@ -34,29 +34,50 @@ type desired struct {
 	hostPorts *resolve.Contest[inet.Addr, resolve.PodPort] // of this node's Pods
 	facts     resolve.ClusterFacts
 	started   bool
-	nodes     bool            // nodes may have changed
-	triggers  []store.Trigger // of changes that the kernel does not have yet
+	pass      uint64                 // number of updates: the age of claims
+	inKernel  func(inet.Addr) string // who has an address in the kernel
+	nodes     bool                   // nodes may have changed
+	triggers  []store.Trigger        // of changes that the kernel does not have yet
 	// flows holds frontends whose flows may be stale after the commit.
 	flows map[inet.Addr]struct{}
 }
 
 func newDesired(cfg *resolve.Config, store *store.Store) *desired {
+	state := plan.NewState()
 	return &desired{
-		cfg: cfg, store: store, book: store.Book(), state: plan.NewState(), claims: resolve.NewClaims(), notes: resolve.NewNotes(),
+		cfg: cfg, store: store, book: store.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
 		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{},
 	}
+}
+
+// start reads the settings and nodes, which need not wait for the kernel.
+func (d *desired) start() {
+	if !d.started {
+		d.nodes, d.started = true, true
+		d.updateCluster(nil)
+	}
+}
+
+// holder returns who has an address in the kernel, in the first pass: later the
+// contest knows.
+func (d *desired) holder() func(inet.Addr) string {
+	if d.pass > 1 {
+		return nil
+	}
+	return d.inKernel
 }
 
 // update brings the state up to date.
 func (d *desired) update() {
 	dirty := d.store.TakeDirty()
+	d.pass++
 	d.triggers = append(d.triggers, dirty.Triggers...)
 	d.triggers = d.triggers[:min(len(d.triggers), store.MaxTriggers)]
 	keys := dirty.Services
 	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
-		d.nodes = d.nodes || !d.started || dirty.Nodes
+		d.nodes = d.nodes || dirty.Nodes
+		d.start()
 		keys = d.updateCluster(keys)
-		d.started = true
 	}
 	for _, key := range keys {
 		d.resolve(key)
@@ -110,8 +131,8 @@ func (d *desired) resolve(key types.NamespacedName) {
 		who.UID = svc.UID
 	}
 	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, d.notes.Set(key, svc, list, from, &d.facts))
-	d.health.Set(who, resolve.HealthWish(svc, from, &d.facts.Self))
-	for _, addr := range d.claims.Set(key, svc, list) {
+	d.health.Set(who, resolve.HealthWish(svc, from, &d.facts.Self, d.pass))
+	for _, addr := range d.claims.Set(key, svc, list, d.pass, d.holder()) {
 		d.flowsOf(addr)
 		if c := d.claims.Owner(addr); c != nil {
 			d.state.Set(addr, c.Value.Frontend)
@@ -133,7 +154,7 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 		var problems []objects.Problem
 		if pod := d.store.Pod(key); pod != nil && pod.Node == d.cfg.NodeName {
 			who.UID = pod.UID
-			wishes, problems = resolve.HostPortWishes(pod, d.cfg.Loopback)
+			wishes, problems = resolve.HostPortWishes(pod, d.cfg.Loopback, d.pass)
 		}
 		d.book.Set(status.ByPod, objects.Key{Kind: objects.KindPod, Name: key.String()}, problems)
 		for _, addr := range d.hostPorts.Set(who, wishes) {

@@ -52,7 +52,7 @@ func TestHealthPorts(t *testing.T) {
 	self := &resolve.Self{Name: "node-a"}
 	h, book := newHealthPorts(), status.NewBook()
 	told := &askedHealth{ports: map[healthcheck.Name]uint16{}, local: map[healthcheck.Name]int{}}
-	for _, step := range []struct {
+	for pass, step := range []struct {
 		name, svc   string
 		port        uint16
 		age         int64
@@ -68,17 +68,17 @@ func TestHealthPorts(t *testing.T) {
 		{name: "not before the kernel has it", svc: "web", port: 1000, age: 5, eps: "a1 a2", unreachable: true, want: "web:1000=0"},
 		{name: "another Service meanwhile", svc: "db", port: 1001, age: 5, eps: "a1", want: "db:1001=1 web:1000=2"},
 		{name: "the port moves", svc: "db", port: 1002, age: 5, eps: "a1", want: "db:1002=1 web:1000=2"},
-		{name: "an older one has it", svc: "old", port: 1000, age: 1, eps: "a1 a2 a3", want: "db:1002=1 old:1000=3",
-			problems: []string{"Service default/web: spec.healthCheckNodePort: port 1000 belongs to Service default/old, which is older"}},
-		{name: "and gives it up", svc: "old", want: "db:1002=1 web:1000=2"},
-		{name: "the same age", svc: "aaa", port: 1002, age: 5, want: "aaa:1002=0 web:1000=2",
-			problems: []string{"Service default/db: spec.healthCheckNodePort: port 1002 belongs to Service default/aaa, which is as old and comes first by name"}},
-		{name: "the loser goes", svc: "db", want: "aaa:1002=0 web:1000=2"},
-		{name: "the last goes", svc: "web", want: "aaa:1002=0"},
+		{name: "an older Service asks for it later", svc: "old", port: 1000, age: 1, eps: "a1 a2 a3", want: "db:1002=1 web:1000=2",
+			problems: []string{"Service default/old: spec.healthCheckNodePort: port 1000 belongs to Service default/web, which claimed it first"}},
+		{name: "the first one gives it up", svc: "web", want: "db:1002=1 old:1000=3"},
+		{name: "another for the other port", svc: "aaa", port: 1002, age: 5, want: "db:1002=1 old:1000=3",
+			problems: []string{"Service default/aaa: spec.healthCheckNodePort: port 1002 belongs to Service default/db, which claimed it first"}},
+		{name: "its owner goes", svc: "db", want: "aaa:1002=0 old:1000=3"},
+		{name: "the last but one goes", svc: "old", want: "aaa:1002=0"},
 	} {
 		key := types.NamespacedName{Namespace: "default", Name: step.svc}
 		svc := &objects.Service{Key: key, Created: time.Unix(step.age, 0), HealthCheckNodePort: step.port}
-		h.Set(resolve.Subject{NamespacedName: key}, resolve.HealthWish(svc, proxiertest.SlicesOf(t, step.eps), self))
+		h.Set(resolve.Subject{NamespacedName: key}, resolve.HealthWish(svc, proxiertest.SlicesOf(t, step.eps), self, uint64(pass)))
 		h.settle(book)
 		h.publish(told, func(types.NamespacedName) bool { return !step.unreachable })
 		if told.String() != step.want {

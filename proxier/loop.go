@@ -110,9 +110,16 @@ func (p *Proxier) watch(ctx context.Context) {
 func (p *Proxier) sync(ctx context.Context) error {
 	start := time.Now()
 	p.behind.CompareAndSwap(0, start.UnixNano())
-	p.desired.update()
+	p.desired.start()
 	p.tellOverlay()
-	err := p.commitAll(ctx)
+	// Who owns an address in the kernel keeps it, so the table is read first.
+	loaded, err := p.apply.Load(ctx)
+	p.applied(ctx, &loaded)
+	if err == nil {
+		p.desired.update()
+		p.tellOverlay()
+		err = p.commitAll(ctx)
+	}
 	p.publishProblems(klog.FromContext(ctx))
 	p.logHintChanges(klog.FromContext(ctx))
 	p.metrics.Synced(start, err)

@@ -92,6 +92,16 @@ const budget = 50 * time.Millisecond
 // that is never as expected: EEXIST and EBUSY may be refusals, too.
 const maxReloads = 2
 
+// Load reads the table if that was not done yet, so that the state knows what the
+// kernel has before anything is wanted.
+func (a *Applier) Load(ctx context.Context) (Result, error) {
+	var r Result
+	if a.loaded {
+		return r, nil
+	}
+	return r, a.load(ctx, &r)
+}
+
 // Round commits batches until nothing is pending or 50 ms have passed. Its result
 // counts even if it returns an error.
 func (a *Applier) Round(ctx context.Context) (Result, error) {

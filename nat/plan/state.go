@@ -151,3 +151,11 @@ func (s *State) isRefused(c *ruleset.Chain) bool {
 	})
 	return refused
 }
+
+// Owner returns the comment on a frontend that the kernel has, empty for none.
+func (s *State) Owner(key inet.Addr) string {
+	if have := s.have.frontends[key]; have != nil {
+		return have.owner
+	}
+	return ""
+}

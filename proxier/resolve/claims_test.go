@@ -27,6 +27,7 @@ type rival struct {
 	name string
 	age  int
 	use  use
+	seen int
 }
 
 func (r rival) claim(c Claims) []inet.Addr {
@@ -34,11 +35,11 @@ func (r rival) claim(c Claims) []inet.Addr {
 	f := nat.Frontend{Owner: "default/" + r.name, Backends: make([]nat.Backend, 2)}
 	key := types.NamespacedName{Namespace: "default", Name: r.name}
 	return c.Set(key, &objects.Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
-		[]Claim{{key: contestedKey, Frontend: f, Field: fields[r.use], use: r.use}})
+		[]Claim{{key: contestedKey, Frontend: f, Field: fields[r.use], use: r.use}}, max(1, uint64(r.seen)), nil)
 }
 
 func (r rival) drop(c Claims) []inet.Addr {
-	return c.Set(types.NamespacedName{Namespace: "default", Name: r.name}, nil, nil)
+	return c.Set(types.NamespacedName{Namespace: "default", Name: r.name}, nil, nil, 1, nil)
 }
 
 // TestClaims has Services come in every order and looks at who wins and what
@@ -50,25 +51,38 @@ func TestClaims(t *testing.T) {
 		told   []string
 	}{{
 		name:   "older wins",
-		rivals: []rival{{"z", 3, useLoadBalancer}, {"m", 2, useExternalIP}, {"a", 1, useLoadBalancer}},
+		rivals: []rival{{"z", 3, useExternalIP, 0}, {"m", 2, useExternalIP, 0}, {"a", 1, useExternalIP, 0}},
 		told: []string{
-			"Service default/a: status.loadBalancer.ingress: 203.0.113.1:80/tcp belongs to Service default/z, which is older",
+			"Service default/a: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/z, which is older",
 			"Service default/m: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/z, which is older",
 		},
 	}, {
+		name:   "the age of the claim goes before that of the object",
+		rivals: []rival{{"z", 1, useExternalIP, 2}, {"m", 2, useExternalIP, 3}, {"a", 3, useExternalIP, 4}},
+		told: []string{
+			"Service default/a: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/z, which claimed it first",
+			"Service default/m: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/z, which claimed it first",
+		},
+	}, {
+		name:   "a load balancer's address wins over external IPs that were there before",
+		rivals: []rival{{"z", 1, useLoadBalancer, 9}, {"a", 3, useExternalIP, 2}},
+		told: []string{
+			"Service default/a: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/z, whose load balancer has it",
+		},
+	}, {
 		name:   "then the name",
-		rivals: []rival{{"a", 1, useExternalIP}, {"b", 1, useExternalIP}},
+		rivals: []rival{{"a", 1, useExternalIP, 0}, {"b", 1, useExternalIP, 0}},
 		told:   []string{"Service default/b: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/a, which is as old and comes first by name"},
 	}, {
 		name:   "a ClusterIP wins over older uses",
-		rivals: []rival{{"z", 1, useClusterIP}, {"a", 3, useExternalIP}, {"b", 2, useLoadBalancer}},
+		rivals: []rival{{"z", 1, useClusterIP, 0}, {"b", 2, useLoadBalancer, 0}, {"a", 3, useExternalIP, 0}},
 		told: []string{
 			"Service default/a: spec.externalIPs: 203.0.113.1:80/tcp belongs to Service default/z, whose ClusterIP it is",
 			"Service default/b: status.loadBalancer.ingress: 203.0.113.1:80/tcp belongs to Service default/z, whose ClusterIP it is",
 		},
 	}, {
 		name:   "a ClusterIP twice",
-		rivals: []rival{{"z", 2, useClusterIP}, {"a", 1, useClusterIP}},
+		rivals: []rival{{"z", 2, useClusterIP, 0}, {"a", 1, useClusterIP, 0}},
 		told:   []string{"Service default/a: spec.clusterIPs: 203.0.113.1:80/tcp belongs to Service default/z, which is older"},
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -108,8 +122,8 @@ func TestClaimsMove(t *testing.T) {
 	at := func(n byte) []Claim {
 		return []Claim{{key: inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}), Port: 80, Proto: inet.TCP}}}
 	}
-	c.Set(svc, &objects.Service{Key: svc}, at(1))
-	got := fmt.Sprint(c.Set(svc, &objects.Service{Key: svc}, at(2)))
+	c.Set(svc, &objects.Service{Key: svc}, at(1), 1, nil)
+	got := fmt.Sprint(c.Set(svc, &objects.Service{Key: svc}, at(2), 2, nil))
 	if want := "[10.96.0.1:80/tcp 10.96.0.2:80/tcp]"; got != want {
 		t.Errorf("affected: %s, want %s", got, want)
 	}
@@ -125,13 +139,13 @@ func TestClaimsStale(t *testing.T) {
 		step func()
 		want string
 	}{
-		{func() { rival{"a", 3, useExternalIP}.claim(c) }, "[default/a]"},
-		{func() { rival{"b", 1, useExternalIP}.claim(c) }, "[default/b]"},
-		{func() { rival{"c", 2, useExternalIP}.claim(c) }, "[default/c]"},
-		{func() { rival{"a", 3, useExternalIP}.claim(c) }, "[default/a]"},
-		{func() { rival{"b", 1, useExternalIP}.drop(c) }, "[default/b]"},
-		{func() { rival{"z", 4, useExternalIP}.claim(c) }, "[default/a default/c default/z]"},
-		{func() { rival{"z", 4, useExternalIP}.drop(c) }, "[default/a default/c default/z]"},
+		{func() { rival{"a", 3, useExternalIP, 0}.claim(c) }, "[default/a]"},
+		{func() { rival{"b", 1, useExternalIP, 0}.claim(c) }, "[default/b]"},
+		{func() { rival{"c", 2, useExternalIP, 0}.claim(c) }, "[default/c]"},
+		{func() { rival{"a", 3, useExternalIP, 0}.claim(c) }, "[default/a]"},
+		{func() { rival{"b", 1, useExternalIP, 0}.drop(c) }, "[default/b]"},
+		{func() { rival{"z", 4, useExternalIP, 0}.claim(c) }, "[default/a default/c default/z]"},
+		{func() { rival{"z", 4, useExternalIP, 0}.drop(c) }, "[default/a default/c default/z]"},
 	} {
 		tt.step()
 		if got := fmt.Sprint(c.TakeStale()); got != tt.want {
@@ -146,4 +160,57 @@ func allProblems(c Claims) []objects.Problem {
 		out = append(out, c.Problems(svc)...)
 	}
 	return out
+}
+
+// TestClaimsIncumbent starts on a kernel in which the younger Service has the address:
+// it keeps it, even if the other one is older. One that is created anew claims anew.
+func TestClaimsIncumbent(t *testing.T) {
+	c := NewClaims()
+	key := func(name string) types.NamespacedName { return types.NamespacedName{Namespace: "default", Name: name} }
+	set := func(name string, age int64, uid types.UID, seen uint64, holder string) {
+		svc := &objects.Service{Key: key(name), UID: uid, Created: time.Unix(1000-age, 0)}
+		list := []Claim{{key: contestedKey, Frontend: nat.Frontend{Owner: "default/" + name + ":http"}, use: useExternalIP}}
+		c.Set(key(name), svc, list, seen, func(inet.Addr) string { return holder })
+	}
+	check := func(when, want string) {
+		t.Helper()
+		if got := c.Owner(contestedKey).Subject.Name; got != want {
+			t.Errorf("%s: owner %s, want %s", when, got, want)
+		}
+	}
+	set("old", 9, "1", 1, "default/young:web")
+	set("young", 1, "2", 1, "default/young:web")
+	check("found in the kernel", "young")
+	set("young", 1, "2", 5, "")
+	check("the same object again", "young")
+	set("young", 1, "3", 6, "")
+	check("created again", "old")
+}
+
+// BenchmarkContest changes one of many Services that claim one address.
+func BenchmarkContest(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		b.Run(fmt.Sprintf("services=%d", n), func(b *testing.B) {
+			c := NewClaims()
+			set := func(i int, pass uint64) {
+				key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%05d", i)}
+				c.Set(key, &objects.Service{Key: key}, []Claim{{key: contestedKey, use: useExternalIP}}, pass, nil)
+			}
+			for i := range n {
+				set(i, 1)
+			}
+			c.TakeStale()
+			b.ReportAllocs()
+			pass := uint64(1)
+			for b.Loop() {
+				pass++
+				key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%05d", n/2)}
+				c.Set(key, nil, nil, pass, nil)
+				set(n/2, pass)
+				for _, key := range c.TakeStale() {
+					c.Problems(key)
+				}
+			}
+		})
+	}
 }

@@ -15,11 +15,10 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// A contest decides which object gets a key that several objects ask for, for
-// example an address and port that two Services claim. The result depends on
-// the ranks of the claims and not on the order in which they arrived. A change
-// costs the claims of one object, and the rivals of those keys whose owner
-// changes.
+// Contest decides which object gets a key that several objects ask for, for example
+// an address and port that two Services claim. An owner keeps its key while it asks
+// for it: only a claim of a lower class takes it away. A change costs the claims of
+// one object, and the rivals of those keys whose owner changes.
 type Contest[K comparable, V any] struct {
 	byKey     map[K][]*contender[K, V] // sorted by rank, the owner first
 	bySubject map[types.NamespacedName][]*contender[K, V]
@@ -34,11 +33,17 @@ type Subject struct {
 	UID types.UID
 }
 
-// rank orders the claims to one key: the lowest class first, then the oldest,
-// then the subject whose name sorts first.
+// Incumbent is when the owner that a previous process left behind claimed its keys.
+const Incumbent = 0
+
+// rank orders the claims to one key: the lowest class first, then the claim that was
+// seen first. Among claims that were seen at once the oldest object comes first, then
+// the one whose name sorts first. An object's age counts for nothing else: it says
+// nothing about when the object began to claim the key.
 type rank struct {
-	class uint8
-	since time.Time
+	class   uint8
+	seen    uint64
+	created time.Time
 }
 
 // Wish is what an object asks for.
@@ -63,11 +68,12 @@ func NewContest[K comparable, V any](weigh func(V) int) *Contest[K, V] {
 }
 
 func (c *contender[K, V]) compare(o *contender[K, V]) int {
-	return cmp.Or(cmp.Compare(c.class, o.class), c.since.Compare(o.since), objects.CompareNames(c.Subject.NamespacedName, o.Subject.NamespacedName))
+	return cmp.Or(cmp.Compare(c.class, o.class), cmp.Compare(c.seen, o.seen), c.created.Compare(o.created), objects.CompareNames(c.Subject.NamespacedName, o.Subject.NamespacedName))
 }
 
-// Set replaces the claims of an object, each key at most once, and returns the
-// keys whose owner, or whose owner's value, may have changed.
+// Set replaces the claims of an object, each key at most once, and returns the keys
+// whose owner, or whose owner's value, may have changed. A claim that the object makes
+// already keeps its age; an object that was deleted and created again makes new ones.
 func (c *Contest[K, V]) Set(who Subject, list []Wish[K, V]) []K {
 	old := c.bySubject[who.NamespacedName]
 	if len(old)+len(list) == 0 {
@@ -82,7 +88,7 @@ func (c *Contest[K, V]) Set(who Subject, list []Wish[K, V]) []K {
 		if have != nil {
 			have.kept = true
 		}
-		if have == nil || have.class != w.class || !have.since.Equal(w.since) {
+		if have == nil || have.class != w.class || !have.created.Equal(w.created) || have.Subject.UID != who.UID {
 			now = append(now, &contender[K, V]{Wish: *w, Subject: who})
 			changed = c.replace(changed, w.Key, have, now[len(now)-1])
 			continue
@@ -210,7 +216,10 @@ func (c *Contest[K, V]) TakeStale() []types.NamespacedName {
 
 // why says by which rule an owner of the same class comes before a rival.
 func why(owner, rival rank) string {
-	if owner.since.Before(rival.since) {
+	switch {
+	case owner.seen < rival.seen:
+		return "which claimed it first"
+	case owner.created.Before(rival.created):
 		return "which is older"
 	}
 	return "which is as old and comes first by name"

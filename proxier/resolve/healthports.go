@@ -15,11 +15,11 @@ import (
 
 // HealthWish is what a Service asks for; nil and one without a port ask for
 // nothing.
-func HealthWish(svc *objects.Service, from []*objects.Slice, self *Self) []Wish[uint16, int] {
+func HealthWish(svc *objects.Service, from []*objects.Slice, self *Self, seen uint64) []Wish[uint16, int] {
 	if svc == nil || svc.HealthCheckNodePort == 0 {
 		return nil
 	}
-	return []Wish[uint16, int]{{rank{since: svc.Created}, svc.HealthCheckNodePort, localReady(from, self)}}
+	return []Wish[uint16, int]{{rank{seen: seen, created: svc.Created}, svc.HealthCheckNodePort, localReady(from, self)}}
 }
 
 // LostHealthPorts reports that a Service does not have its port.

@@ -16,10 +16,10 @@ import (
 
 // HostPortWishes returns the ports of the node that a Pod asks for, each once,
 // and what is wrong with them: a pure function of the Pod.
-func HostPortWishes(p *objects.Pod, loopback bool) ([]Wish[inet.Addr, PodPort], []objects.Problem) {
+func HostPortWishes(p *objects.Pod, loopback bool, seen uint64) ([]Wish[inet.Addr, PodPort], []objects.Problem) {
 	var out []Wish[inet.Addr, PodPort]
 	var problems []objects.Problem
-	seen := map[inet.Addr]struct{}{}
+	asked := map[inet.Addr]struct{}{}
 	for i := range p.Ports {
 		port := &p.Ports[i]
 		served := hostPort(p, port)
@@ -28,12 +28,12 @@ func HostPortWishes(p *objects.Pod, loopback bool) ([]Wish[inet.Addr, PodPort], 
 				problems = append(problems, podProblem(p, port.Field, "%s %s", describeHostPort(hp.Addr), why))
 				continue
 			}
-			if _, twice := seen[hp.Addr]; twice {
+			if _, twice := asked[hp.Addr]; twice {
 				problems = append(problems, podProblem(p, port.Field, "%s is there already", describeHostPort(hp.Addr)))
 				continue
 			}
-			seen[hp.Addr] = struct{}{}
-			out = append(out, Wish[inet.Addr, PodPort]{rank{since: p.Created}, hp.Addr, PodPort{hp, port.Field}})
+			asked[hp.Addr] = struct{}{}
+			out = append(out, Wish[inet.Addr, PodPort]{rank{seen: seen, created: p.Created}, hp.Addr, PodPort{hp, port.Field}})
 		}
 		if len(served) == 0 {
 			problems = append(problems, podProblem(p, port.Field, "the Pod has no address of the family of %s", port.HostIP))

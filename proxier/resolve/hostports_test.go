@@ -96,7 +96,7 @@ func TestHostPorts(t *testing.T) {
 			pods, told := manifestPods(t, tt.pods)
 			contest := NewContest[inet.Addr, PodPort](nil)
 			for _, p := range pods {
-				wishes, problems := HostPortWishes(p, tt.loopback)
+				wishes, problems := HostPortWishes(p, tt.loopback, 1)
 				told = append(told, proxiertest.ProblemTexts(problems)...)
 				contest.Set(Subject{p.Key, p.UID}, wishes)
 			}
