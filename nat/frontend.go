@@ -16,15 +16,8 @@ import (
 func (f Frontend) Canonical(key inet.Addr) Frontend {
 	fam := inet.FamilyOf(key.IP)
 	f.Owner = Comment(f.Owner)
-	f.Backends = slices.SortedFunc(slices.Values(f.Backends), Backend.compare)
-	f.Backends = slices.CompactFunc(f.Backends, func(a, b Backend) bool { return a.AddrPort == b.AddrPort })
-	f.Backends = slices.DeleteFunc(f.Backends, func(b Backend) bool { return inet.FamilyOf(b.Addr()) != fam })
-	f.Backends = f.Backends[:min(len(f.Backends), 1<<MaxClass)]
-
-	f.LocalBackends = slices.SortedFunc(slices.Values(f.LocalBackends), netip.AddrPort.Compare)
-	f.LocalBackends = slices.Compact(f.LocalBackends)
-	f.LocalBackends = slices.DeleteFunc(f.LocalBackends, func(b netip.AddrPort) bool { return inet.FamilyOf(b.Addr()) != fam })
-	f.LocalBackends = f.LocalBackends[:min(len(f.LocalBackends), 1<<MaxClass)]
+	f.Backends = canonicalList(f.Backends, Backend.compare, func(b Backend) netip.AddrPort { return b.AddrPort }, fam)
+	f.LocalBackends = canonicalList(f.LocalBackends, netip.AddrPort.Compare, func(b netip.AddrPort) netip.AddrPort { return b }, fam)
 
 	if len(f.Backends) == 0 && f.Policy.Picks() {
 		f.Policy = Reject
@@ -47,6 +40,23 @@ func (f Frontend) Canonical(key inet.Addr) Frontend {
 		f.Sources = nil
 	}
 	return f
+}
+
+// canonicalList returns the list itself where it is canonical already: all frontends of
+// a Service port may share one list.
+func canonicalList[T any](list []T, compare func(a, b T) int, addr func(T) netip.AddrPort, fam inet.Family) []T {
+	canonical := len(list) <= 1<<MaxClass
+	for i := 0; canonical && i < len(list); i++ {
+		a := addr(list[i])
+		canonical = inet.FamilyOf(a.Addr()) == fam && (i == 0 || addr(list[i-1]).Compare(a) < 0)
+	}
+	if canonical {
+		return list
+	}
+	out := slices.SortedFunc(slices.Values(list), compare)
+	out = slices.CompactFunc(out, func(a, b T) bool { return addr(a) == addr(b) })
+	out = slices.DeleteFunc(out, func(b T) bool { return inet.FamilyOf(addr(b).Addr()) != fam })
+	return out[:min(len(out), 1<<MaxClass)]
 }
 
 // compare puts of two equal addresses the one on this node first.

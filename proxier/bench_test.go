@@ -6,6 +6,7 @@ package proxier
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -44,7 +45,7 @@ func BenchmarkResolve(b *testing.B) {
 			self := &resolve.Self{Name: "node-1"}
 			b.ReportAllocs()
 			for b.Loop() {
-				if got := resolve.Resolve(svc, []*objects.Slice{slice}, self); len(got) != 1 {
+				if got, _ := resolve.Resolve(svc, []*objects.Slice{slice}, self); len(got) != 1 {
 					b.Fatalf("%d frontends, want 1", len(got))
 				}
 			}
@@ -110,4 +111,45 @@ func BenchmarkEvent(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkManyFrontends resolves a Service of 100 ports, 100 external IPs and 10
+// endpoints, and tells the plan: what its owner's change costs, and what it keeps.
+func BenchmarkManyFrontends(b *testing.B) {
+	svc := &objects.Service{
+		Key: types.NamespacedName{Namespace: "default", Name: "many"}, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")},
+	}
+	slice := &objects.Slice{Key: svc.Key, Service: svc.Key}
+	for i := range byte(100) {
+		svc.ExternalIPs = append(svc.ExternalIPs, netip.AddrFrom4([4]byte{198, 51, 100, i}))
+		port := uint16(1000) + uint16(i)
+		svc.Ports = append(svc.Ports, objects.ServicePort{Name: fmt.Sprint("p", i), Proto: inet.TCP, Port: port})
+		slice.Ports = append(slice.Ports, objects.SlicePort{Name: fmt.Sprint("p", i), Proto: inet.TCP, Port: port})
+	}
+	for i := range byte(10) {
+		slice.Endpoints = append(slice.Endpoints, objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, 1, i}), Ready: true, Serving: true, Node: "node-b"})
+	}
+	b.ReportAllocs()
+	var kept int64
+	for b.Loop() {
+		st := store.New()
+		st.Update(func(tx *store.Tx) { tx.SetService(svc); tx.SetSlice(slice) })
+		before := heap()
+		cfg := testConfig()
+		d := newDesired(&cfg, st)
+		d.update()
+		kept = heap() - before
+		if d.claims.Size() != 10_100 {
+			b.Fatalf("%d frontends, want 10100", d.claims.Size())
+		}
+	}
+	b.ReportMetric(float64(kept)/(1<<20), "MiB-kept")
+}
+
+// heap returns the bytes in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -74,15 +74,20 @@ func (d *desired) update() {
 	d.triggers = append(d.triggers, dirty.Triggers...)
 	d.triggers = d.triggers[:min(len(d.triggers), store.MaxTriggers)]
 	keys := dirty.Services
+	var pods []types.NamespacedName
 	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
 		d.nodes = d.nodes || dirty.Nodes
 		d.start()
+		before := d.facts.Self
 		keys = d.updateCluster(keys)
+		if !reflect.DeepEqual(before, d.facts.Self) {
+			pods = d.hostPorts.Subjects()
+		}
 	}
 	for _, key := range keys {
 		d.resolve(key)
 	}
-	d.updateHostPorts(dirty.Pods)
+	d.updateHostPorts(append(dirty.Pods, pods...))
 	for _, key := range d.claims.TakeStale() {
 		d.book.Set(status.ByClaims, objects.Key{Kind: objects.KindService, Name: key.String()}, d.claims.Problems(key))
 	}
@@ -102,14 +107,12 @@ func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedN
 	d.health.on = resolve.HealthAddrs(d.cfg, set.NodePortAddrs)
 	d.book.Set(status.BySettings, objects.Key{Kind: objects.KindNode, Name: d.cfg.NodeName}, problems)
 	before := d.facts
-	d.facts = resolve.ClusterFacts{Self: resolve.SelfOf(d.cfg, in.Node), Zones: resolve.ZonesOf(in.Nodes), Others: resolve.OtherNodeAddrs(in.Nodes, d.cfg.NodeName)}
+	d.facts = resolve.FactsOf(d.cfg, &in)
 	switch {
 	case !reflect.DeepEqual(before.Self, d.facts.Self) || !maps.Equal(before.Zones, d.facts.Zones):
 		keys = append(keys, d.store.Services()...)
-	case !maps.Equal(before.Others, d.facts.Others):
-		keys = append(keys, d.notes.UsersOf(before.Others, d.facts.Others)...)
 	default:
-		return keys
+		keys = append(keys, d.notes.Concerned(&before, &d.facts)...)
 	}
 	slices.SortFunc(keys, objects.CompareNames)
 	return slices.Compact(keys)
@@ -124,13 +127,18 @@ func (d *desired) resolve(key types.NamespacedName) {
 	svc := d.store.Service(key)
 	var list []resolve.Claim
 	var from []*objects.Slice
+	var problems []objects.Problem
 	who := resolve.Subject{NamespacedName: key}
 	if svc != nil {
 		from = d.store.Slices(key)
-		list = resolve.Resolve(svc, from, &d.facts.Self)
+		allowed, addresses := resolve.CheckAddresses(svc, &d.facts)
+		safe, endpoints := resolve.CheckEndpoints(from, &d.facts)
+		var excess []objects.Problem
+		list, excess = resolve.Resolve(allowed, safe, &d.facts.Self)
+		problems = slices.Concat(addresses, endpoints, excess)
 		who.UID = svc.UID
 	}
-	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, d.notes.Set(key, svc, list, from, &d.facts))
+	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, append(problems, d.notes.Set(key, svc, list, from, &d.facts)...))
 	d.health.Set(who, resolve.HealthWish(svc, from, &d.facts.Self, d.pass))
 	for _, addr := range d.claims.Set(key, svc, list, d.pass, d.holder()) {
 		d.flowsOf(addr)
@@ -154,7 +162,7 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 		var problems []objects.Problem
 		if pod := d.store.Pod(key); pod != nil && pod.Node == d.cfg.NodeName {
 			who.UID = pod.UID
-			wishes, problems = resolve.HostPortWishes(pod, d.cfg.Loopback, d.pass)
+			wishes, problems = resolve.HostPortWishes(pod, &d.facts.Self, d.cfg.Loopback, d.pass)
 		}
 		d.book.Set(status.ByPod, objects.Key{Kind: objects.KindPod, Name: key.String()}, problems)
 		for _, addr := range d.hostPorts.Set(who, wishes) {

@@ -87,7 +87,7 @@ func TestEvents(t *testing.T) {
 		"Warning FailedToStartServiceHealthcheck in default: v1 Service default/gone uid= field=spec.healthCheckNodePort: spec.healthCheckNodePort: listen on :1: address already in use",
 		"Warning ProxyProblem in default: v1 Node /node-b uid=node-b field=status.addresses: " + ("status.addresses: " + strings.Repeat("long ", 1000))[:1024-3] + "...",
 		"Warning ProxyProblem in default: v1 Service default/gone uid= field=spec.ports[0].port: spec.ports[0].port: a; b",
-		"Warning ProxyProblem in default: v1 Service default/web uid=u-1 field=spec.externalIPs: spec.externalIPs: 192.0.2.1:80/tcp is an address of this node: the port of the node itself is out of reach",
+		"Warning ProxyProblem in default: v1 Service default/web uid=u-1 field=spec.externalIPs: spec.externalIPs: 192.0.2.1 is an address of Node node-a, whose own ports of these numbers are out of reach",
 		"Warning ProxyProblem in default: v1 Service default/web uid=u-1 field=spec.ports: spec.ports: of a port",
 	}
 	proxiertest.Eventually(t, "first events", func() bool { return len(eventsOf(t, client)) >= len(want) })

@@ -186,3 +186,28 @@ func TestConvertNodeUnderlay(t *testing.T) {
 		}
 	}
 }
+
+// TestParseVIP refuses addresses that no network routes to a Service.
+func TestParseVIP(t *testing.T) {
+	for _, s := range []string{"0.0.0.0", "0.1.2.3", "127.0.0.1", "169.254.169.254", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "ff02::1", "::ffff:127.0.0.1"} {
+		if ip, err := parseVIP(s); err == nil {
+			t.Errorf("parseVIP(%q) = %v, want an error", s, ip)
+		}
+	}
+	for _, s := range []string{"203.0.113.1", "10.0.0.1", "2001:db8::1", "100.64.0.1"} {
+		if _, err := parseVIP(s); err != nil {
+			t.Errorf("parseVIP(%q): %v", s, err)
+		}
+	}
+}
+
+// TestReportIsBounded keeps the problems of one object few, whatever it says.
+func TestReportIsBounded(t *testing.T) {
+	r := newChecker(objects.KindService, "default/web", "")
+	for i := range 10_000 {
+		r.Add("", "%d", i)
+	}
+	if n := len(r.Problems); n != objects.MaxProblems || r.Problems[n-1].Text != "has 9901 further problems" {
+		t.Errorf("%d problems, the last is %q", n, r.Problems[n-1].Text)
+	}
+}

@@ -37,6 +37,7 @@ func ConvertPod(in *corev1.Pod) (*objects.Pod, []objects.Problem) {
 			out.Ports = append(out.Ports, r.hostPorts(at("spec.initContainers", i), c.Ports)...)
 		}
 	}
+	out.Ports = bounded(r, "spec.containers", out.Ports, objects.MaxHostPorts)
 	if len(out.Ports) == 0 {
 		return nil, r.Problems
 	}

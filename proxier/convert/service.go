@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"fairlead/internal/inet"
 	"fairlead/proxier/objects"
 )
 
@@ -39,10 +40,11 @@ func convertService(in *corev1.Service) (*objects.Service, []objects.Problem) {
 	if out.ClusterIPs = r.onePerFamily(field, ips); len(out.ClusterIPs) == 0 {
 		return nil, r.Problems
 	}
-	out.ExternalIPs = r.addrs("spec.externalIPs", in.Spec.ExternalIPs, parseUserAddr)
-	out.LoadBalancerIPs = r.ingress(in)
-	out.Ports = r.servicePorts(in.Spec.Ports)
-	out.SourceRanges = r.prefixes("spec.loadBalancerSourceRanges", in.Spec.LoadBalancerSourceRanges)
+	out.ExternalIPs = bounded(r, "spec.externalIPs", r.addrs("spec.externalIPs", in.Spec.ExternalIPs, parseVIP), objects.MaxServiceAddrs)
+	out.LoadBalancerIPs = bounded(r, "status.loadBalancer.ingress", r.ingress(in), objects.MaxServiceAddrs)
+	out.Ports = bounded(r, "spec.ports", r.servicePorts(in.Spec.Ports), objects.MaxServicePorts)
+	out.SourceRanges = bounded(r, "spec.loadBalancerSourceRanges",
+		r.prefixes("spec.loadBalancerSourceRanges", in.Spec.LoadBalancerSourceRanges), objects.MaxSourceRanges)
 	out.Restricted = len(in.Spec.LoadBalancerSourceRanges) > 0
 	out.ExternalLocal = r.isLocal("spec.externalTrafficPolicy", string(in.Spec.ExternalTrafficPolicy))
 	if p := in.Spec.InternalTrafficPolicy; p != nil {
@@ -90,23 +92,24 @@ func (r *checker) onePerFamily(field string, list []string) []netip.Addr {
 // ingress returns the load balancer's addresses that a node serves itself: not
 // those of a load balancer that is a proxy (KEP-1860).
 func (r *checker) ingress(in *corev1.Service) []netip.Addr {
-	var out []netip.Addr
-	for i, lb := range in.Status.LoadBalancer.Ingress {
-		if lb.IP == "" || lb.IPMode != nil && *lb.IPMode == corev1.LoadBalancerIPModeProxy {
-			continue
+	list := in.Status.LoadBalancer.Ingress
+	served := make([]int, 0, len(list)) // indices
+	for i := range list {
+		if list[i].IP != "" && (list[i].IPMode == nil || *list[i].IPMode != corev1.LoadBalancerIPModeProxy) {
+			served = append(served, i)
 		}
-		ip, err := parseAddr(lb.IP)
-		if err != nil {
-			r.Add(at("status.loadBalancer.ingress", i)+".ip", "%v", err)
-			continue
-		}
-		out = objects.AppendNew(out, ip)
 	}
-	return out
+	return parsed(r, served, func(i int) (netip.Addr, error) { return parseVIP(list[i].IP) },
+		func(i int) string { return at("status.loadBalancer.ingress", served[i]) + ".ip" })
 }
 
 // servicePorts returns the valid ports, each number and protocol once.
 func (r *checker) servicePorts(in []corev1.ServicePort) []objects.ServicePort {
+	type number struct {
+		port  uint16
+		proto inet.Proto
+	}
+	ports, nodePorts := map[number]struct{}{}, map[number]struct{}{}
 	var out []objects.ServicePort
 	for i := range in {
 		field := at("spec.ports", i)
@@ -114,13 +117,16 @@ func (r *checker) servicePorts(in []corev1.ServicePort) []objects.ServicePort {
 		if !ok {
 			continue
 		}
-		if slices.ContainsFunc(out, func(o objects.ServicePort) bool { return o.Port == p.Port && o.Proto == p.Proto }) {
+		if _, twice := ports[number{p.Port, p.Proto}]; twice {
 			r.Add(field+".port", "%d/%s is there already", p.Port, p.Proto)
 			continue
 		}
-		if p.NodePort != 0 && slices.ContainsFunc(out, func(o objects.ServicePort) bool { return o.NodePort == p.NodePort && o.Proto == p.Proto }) {
+		ports[number{p.Port, p.Proto}] = struct{}{}
+		if _, twice := nodePorts[number{p.NodePort, p.Proto}]; twice {
 			r.Add(field+".nodePort", "%d/%s is there already", p.NodePort, p.Proto)
 			p.NodePort = 0
+		} else if p.NodePort != 0 {
+			nodePorts[number{p.NodePort, p.Proto}] = struct{}{}
 		}
 		out = append(out, p)
 	}

@@ -70,6 +70,8 @@ func parseAddr(s string) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("%s is a loopback address", ip)
 	case ip.IsMulticast():
 		return netip.Addr{}, fmt.Errorf("%s is a multicast address", ip)
+	case ip.Is4() && ip.As4()[0] == 0:
+		return netip.Addr{}, fmt.Errorf("%s is in 0.0.0.0/8, whose addresses no host has", ip)
 	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return netip.Addr{}, fmt.Errorf("%s is the broadcast address", ip)
 	}
@@ -86,18 +88,46 @@ func parseUserAddr(s string) (netip.Addr, error) {
 	return ip, err
 }
 
+// parseVIP is parseUserAddr for addresses that a Service is reached at from outside.
+// Pods may have addresses of 240.0.0.0/4 in some clouds; no network routes them.
+func parseVIP(s string) (netip.Addr, error) {
+	ip, err := parseUserAddr(s)
+	if err == nil && ip.Is4() && ip.As4()[0] >= 240 {
+		return netip.Addr{}, fmt.Errorf("%s is in 240.0.0.0/4, which is reserved", ip)
+	}
+	return ip, err
+}
+
 // addrs returns the valid addresses of a list, each once.
 func (r *checker) addrs(field string, list []string, parse func(string) (netip.Addr, error)) []netip.Addr {
-	var out []netip.Addr
-	for i, s := range list {
-		ip, err := parse(s)
+	return parsed(r, list, parse, func(i int) string { return at(field, i) })
+}
+
+// parsed returns what the valid items of a list say, each once.
+func parsed[In any, Out comparable](r *checker, list []In, parse func(In) (Out, error), field func(i int) string) []Out {
+	var out []Out
+	seen := make(map[Out]struct{}, len(list))
+	for i, in := range list {
+		v, err := parse(in)
 		if err != nil {
-			r.Add(at(field, i), "%v", err)
+			r.Add(field(i), "%v", err)
 			continue
 		}
-		out = objects.AppendNew(out, ip)
+		if _, twice := seen[v]; !twice {
+			seen[v] = struct{}{}
+			out = append(out, v)
+		}
 	}
 	return out
+}
+
+// bounded returns the first items of a list and reports one that is longer.
+func bounded[T any](r *checker, field string, list []T, most int) []T {
+	if len(list) <= most {
+		return list
+	}
+	r.Add(field, "has %d entries; the first %d are used", len(list), most)
+	return list[:most]
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {
@@ -115,16 +145,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 // prefixes returns the valid prefixes of a list, each once.
 func (r *checker) prefixes(field string, list []string) []netip.Prefix {
-	var out []netip.Prefix
-	for i, s := range list {
-		p, err := parsePrefix(s)
-		if err != nil {
-			r.Add(at(field, i), "%v", err)
-			continue
-		}
-		out = objects.AppendNew(out, p)
-	}
-	return out
+	return parsed(r, list, parsePrefix, func(i int) string { return at(field, i) })
 }
 
 func (r *checker) port(field string, n int32) (uint16, bool) {

@@ -55,6 +55,7 @@ type Report struct {
 	Kind, Name string
 	UID        types.UID // empty where it is not known
 	Problems   []Problem
+	more       int // that were left out
 }
 
 // NewReport returns a Report without problems. A name that would do something to
@@ -69,7 +70,13 @@ func Printable(name string) string {
 	return name
 }
 
-// Add notes a problem with a field; an empty field is the object as a whole.
+// Add notes a problem with a field; an empty field is the object as a whole. Of more than
+// MaxProblems the first ones are kept, and the last one says how many follow.
 func (r *Report) Add(field, format string, args ...any) {
-	r.Problems = append(r.Problems, Problem{Kind: r.Kind, Name: r.Name, UID: r.UID, Field: field, Text: fmt.Sprintf(format, args...)})
+	if len(r.Problems) < MaxProblems {
+		r.Problems = append(r.Problems, Problem{Kind: r.Kind, Name: r.Name, UID: r.UID, Field: field, Text: fmt.Sprintf(format, args...)})
+		return
+	}
+	r.more++
+	r.Problems[MaxProblems-1] = Problem{Kind: r.Kind, Name: r.Name, UID: r.UID, Text: fmt.Sprintf("has %d further problems", r.more+1)}
 }

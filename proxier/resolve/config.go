@@ -64,6 +64,9 @@ type Config struct {
 	CheckedInterfaces []string
 	// BackendCounters is nat.Settings.BackendCounters.
 	BackendCounters bool
+	// ExternalIPs are the only external IPs that Services may have; nil allows all,
+	// an empty list none.
+	ExternalIPs []netip.Prefix
 	// ServiceCIDRs are used while there are no ServiceCIDR objects.
 	ServiceCIDRs []netip.Prefix
 }

@@ -185,6 +185,11 @@ func (c *Contest[K, V]) Owner(key K) *contender[K, V] {
 // Of returns what an object asks for.
 func (c *Contest[K, V]) Of(name types.NamespacedName) []*contender[K, V] { return c.bySubject[name] }
 
+// Subjects returns the objects that ask for a key, in any order.
+func (c *Contest[K, V]) Subjects() []types.NamespacedName {
+	return slices.Collect(maps.Keys(c.bySubject))
+}
+
 // Keys returns all keys that somebody asks for, in any order.
 func (c *Contest[K, V]) Keys() iter.Seq[K] { return maps.Keys(c.byKey) }
 

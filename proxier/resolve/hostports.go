@@ -16,12 +16,15 @@ import (
 
 // HostPortWishes returns the ports of the node that a Pod asks for, each once,
 // and what is wrong with them: a pure function of the Pod.
-func HostPortWishes(p *objects.Pod, loopback bool, seen uint64) ([]Wish[inet.Addr, PodPort], []objects.Problem) {
+func HostPortWishes(p *objects.Pod, self *Self, loopback bool, seen uint64) ([]Wish[inet.Addr, PodPort], []objects.Problem) {
 	var out []Wish[inet.Addr, PodPort]
 	var problems []objects.Problem
 	asked := map[inet.Addr]struct{}{}
 	for i := range p.Ports {
 		port := &p.Ports[i]
+		if why := describeHostIP(port.HostIP, self); why != "" {
+			problems = append(problems, podProblem(p, port.Field, "%s", why))
+		}
 		served := hostPort(p, port)
 		for _, hp := range served {
 			if why := notServed(hp.Addr.IP, loopback); why != "" {

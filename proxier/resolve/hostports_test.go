@@ -53,6 +53,10 @@ func TestHostPorts(t *testing.T) {
 		name: "one address", pods: meta + status + spec("{containerPort: 53, hostPort: 5353, protocol: UDP, hostIP: 192.0.2.1}"),
 		want: []string{"192.0.2.1:5353/udp -> 10.244.0.3:53 default/web"},
 	}, {
+		name: "address of another host", pods: meta + status + spec("{containerPort: 53, hostPort: 53, protocol: UDP, hostIP: 8.8.8.8}"),
+		want: []string{"8.8.8.8:53/udp -> 10.244.0.3:53 default/web"},
+		told: []string{"Pod default/web: spec.containers[0].ports[0].hostPort: 8.8.8.8 is not an address of this Node; the port is served only where an interface of the node has the address"},
+	}, {
 		name: "unspecified address", pods: meta + status + spec("{containerPort: 53, hostPort: 53, protocol: SCTP, hostIP: '::'}"),
 		want: []string{"0.0.0.0:53/sctp -> 10.244.0.3:53 default/web", "[::]:53/sctp -> [fd00:10:244::3]:53 default/web"},
 	}, {
@@ -96,7 +100,7 @@ func TestHostPorts(t *testing.T) {
 			pods, told := manifestPods(t, tt.pods)
 			contest := NewContest[inet.Addr, PodPort](nil)
 			for _, p := range pods {
-				wishes, problems := HostPortWishes(p, tt.loopback, 1)
+				wishes, problems := HostPortWishes(p, &Self{Addrs: proxiertest.MustAddrs("192.0.2.1", "2001:db8::1")}, tt.loopback, 1)
 				told = append(told, proxiertest.ProblemTexts(problems)...)
 				contest.Set(Subject{p.Key, p.UID}, wishes)
 			}

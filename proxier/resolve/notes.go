@@ -4,7 +4,6 @@
 package resolve
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -25,13 +24,8 @@ type Notes struct {
 	hintChanges []hintChange           // of topology, not logged yet
 	// users are the Services that have an address from a load balancer or a user.
 	users map[netip.Addr]map[types.NamespacedName]struct{}
-}
-
-// ClusterFacts is what the notes on a Service depend on, besides the Service.
-type ClusterFacts struct {
-	Self   Self
-	Zones  map[string]struct{}   // that nodes are in
-	Others map[netip.Addr]string // addresses of other nodes, and their names
+	// tunnels are the Services with an endpoint at the port of the tunnels.
+	tunnels map[types.NamespacedName]struct{}
 }
 
 // note is about one Service.
@@ -51,17 +45,21 @@ type hintChange struct {
 }
 
 func NewNotes() *Notes {
-	return &Notes{byService: map[types.NamespacedName]note{}, Fallbacks: map[FallbackReason]int{}, users: map[netip.Addr]map[types.NamespacedName]struct{}{}}
+	return &Notes{byService: map[types.NamespacedName]note{}, Fallbacks: map[FallbackReason]int{}, users: map[netip.Addr]map[types.NamespacedName]struct{}{}, tunnels: map[types.NamespacedName]struct{}{}}
 }
 
 // maxHintChanges bounds what waits to be logged.
 const maxHintChanges = 1 << 12
 
-// Set replaces the note on a Service, nil for one that is gone, and returns
-// what is wrong with its addresses and the hints of its slices.
+// Set replaces the note on a Service, nil for one that is gone, and returns what is
+// wrong with the hints of its slices.
 func (r *Notes) Set(key types.NamespacedName, svc *objects.Service, list []Claim, from []*objects.Slice, facts *ClusterFacts) []objects.Problem {
 	old := r.byService[key]
-	now := noteOn(list)
+	now := noteOn(svc, list)
+	delete(r.tunnels, key)
+	if facts.TunnelPort != 0 && slices.ContainsFunc(from, func(s *objects.Slice) bool { return hasPort(s, facts.TunnelPort) }) {
+		r.tunnels[key] = struct{}{}
+	}
 	r.count(&old, -1)
 	r.count(&now, +1)
 	if old.fallback.FallbackReason != now.fallback.FallbackReason && len(list) > 0 && len(r.hintChanges) < maxHintChanges {
@@ -87,40 +85,19 @@ func (r *Notes) Set(key types.NamespacedName, svc *objects.Service, list []Claim
 	if len(list) == 0 {
 		return nil
 	}
-	return append(onNodes(svc, list, facts), strangeHints(from, facts.Zones)...)
+	return strangeHints(from, facts.Zones)
 }
 
-// UsersOf returns the Services that have an address from a load balancer or a
-// user for which nodes differ.
-func (r *Notes) UsersOf(was, is map[netip.Addr]string) []types.NamespacedName {
+// Concerned returns the Services that a change of facts concerns, but for those that
+// are true of the node itself.
+func (r *Notes) Concerned(was, is *ClusterFacts) []types.NamespacedName {
 	var out []types.NamespacedName
 	for ip, users := range r.users {
-		if was[ip] != is[ip] {
+		if was.concerns(is, ip) {
 			out = slices.AppendSeq(out, maps.Keys(users))
 		}
 	}
-	return out
-}
-
-// onNodes reports addresses that belong to nodes.
-func onNodes(svc *objects.Service, list []Claim, facts *ClusterFacts) []objects.Problem {
-	var out []objects.Problem
-	put := func(field, format string, args ...any) {
-		out = objects.AppendNew(out, objects.Problem{Kind: objects.KindService, Name: svc.Key.String(), UID: svc.UID, Field: field, Text: fmt.Sprintf(format, args...)})
-	}
-	for i := range list {
-		c := &list[i]
-		if c.use != useLoadBalancer && c.use != useExternalIP {
-			continue
-		}
-		if slices.Contains(facts.Self.Addrs, c.key.IP) {
-			put(c.Field, "%s is an address of this node: the port of the node itself is out of reach", c.key)
-		}
-		if node, ok := facts.Others[c.key.IP]; ok {
-			put(c.Field, "%s is an address of Node %s, whose own ports of these numbers are out of reach", c.key.IP, node)
-		}
-	}
-	return out
+	return slices.AppendSeq(out, maps.Keys(r.tunnels))
 }
 
 func (m *note) empty() bool {
@@ -144,7 +121,7 @@ func (r *Notes) count(m *note, n int) {
 }
 
 // noteOn looks at the frontends of a Service.
-func noteOn(list []Claim) note {
+func noteOn(svc *objects.Service, list []Claim) note {
 	var m note
 	for i := range list {
 		c := &list[i]
@@ -153,12 +130,10 @@ func noteOn(list []Claim) note {
 		if m.fallback == (Fallback{}) {
 			m.fallback = c.fallback
 		}
-		if c.use == useLoadBalancer || c.use == useExternalIP {
-			m.addrs = append(m.addrs, c.key.IP)
-		}
 	}
-	slices.SortFunc(m.addrs, netip.Addr.Compare)
-	m.addrs = slices.Compact(m.addrs)
+	if svc != nil {
+		m.addrs = slices.Concat(svc.LoadBalancerIPs, svc.ExternalIPs)
+	}
 	return m
 }
 

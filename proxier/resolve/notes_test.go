@@ -29,14 +29,12 @@ func TestRemarks(t *testing.T) {
 		{name: "one here, drains", eps: "b1 a1/draining", want: "internal 0 external 0 map[] []"},
 		{name: "any node will do, inside", change: func() { svc.InternalLocal = false }, eps: "b1", want: "internal 0 external 1 map[] []"},
 		{name: "nor from outside", change: func() { svc.ExternalLocal = false }, eps: "b1", want: "internal 0 external 0 map[] []"},
-		{name: "the node's address", change: func() { svc.ExternalIPs = self.Addrs }, eps: "b1",
-			want: "internal 0 external 0 map[] [Service default/web: spec.externalIPs: 192.0.2.1:80/tcp is an address of this node: the port of the node itself is out of reach]"},
 	} {
 		if step.change != nil {
 			step.change()
 		}
 		list := proxiertest.SlicesOf(t, step.eps)
-		problems := r.Set(svc.Key, svc, Resolve(svc, list, self), list, &ClusterFacts{Self: *self})
+		problems := r.Set(svc.Key, svc, claimsOf(svc, list, self), list, &ClusterFacts{Self: *self})
 		got := fmt.Sprintf("internal %d external %d %v %v", r.Internal, r.External, r.Fallbacks, problems)
 		if got != step.want {
 			t.Errorf("%s: %s, want %s", step.name, got, step.want)

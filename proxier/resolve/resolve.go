@@ -4,6 +4,7 @@
 package resolve
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -44,22 +45,70 @@ const (
 	useExternalIP
 )
 
-// Resolve returns all frontends of a Service on this node: a pure function of
-// the Service, its slices and the node. No frontend is claimed twice.
-func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self) []Claim {
+// Resolve returns the frontends of a Service on this node: a pure function of the
+// Service, its slices and the node. No frontend is claimed twice. A Service that asks for
+// more than objects.MaxFrontends or objects.MaxElements gets ClusterIPs first, then
+// NodePorts, load balancer addresses and external IPs, and a problem.
+func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self) ([]Claim, []objects.Problem) {
 	if svc == nil {
-		return nil
+		return nil, nil
 	}
-	var out []Claim
+	var builders []*builder
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
 		for _, v6 := range []bool{false, true} {
-			eps := endpointsOf(slices, port, v6, self)
-			b := builder{svc: svc, port: port, v6: v6, self: self, choice: choose(eps, self)}
-			out = append(out, b.claims()...)
+			if b := newBuilder(svc, port, v6, slices, self); b != nil {
+				builders = append(builders, b)
+			}
 		}
 	}
-	return dedup(out)
+	limit := budget{frontends: objects.MaxFrontends, elements: objects.MaxElements}
+	for u := useClusterIP; u <= useExternalIP; u++ {
+		for _, b := range builders {
+			b.claim(u, &limit)
+		}
+	}
+	var out []Claim
+	for _, b := range builders {
+		out = append(out, b.out...)
+	}
+	return dedup(out), limit.problems(svc)
+}
+
+// budget is what a Service may still ask for.
+type budget struct {
+	frontends, elements int
+	left                [useExternalIP + 1]int // frontends that were left out, by use
+}
+
+// take reports whether a frontend still fits.
+func (l *budget) take(u use, f *nat.Frontend) bool {
+	elements := len(f.Backends) + len(f.LocalBackends) + len(f.Sources)
+	if l.frontends < 1 || l.elements < elements {
+		l.left[u]++
+		return false
+	}
+	l.frontends--
+	l.elements -= elements
+	return true
+}
+
+func (l *budget) problems(svc *objects.Service) []objects.Problem {
+	var out []objects.Problem
+	for u, n := range l.left {
+		if n > 0 {
+			out = append(out, objects.Problem{
+				Kind: objects.KindService, Name: svc.Key.String(), UID: svc.UID, Field: use(u).field(),
+				Text: fmt.Sprintf("%d addresses and ports are not served: a Service has at most %d, with %d endpoints and source ranges in all", n, objects.MaxFrontends, objects.MaxElements),
+			})
+		}
+	}
+	return out
+}
+
+// field names where a Service asks for a use of an address.
+func (u use) field() string {
+	return [...]string{"spec.clusterIPs", "spec.ports.nodePort", "status.loadBalancer.ingress", "spec.externalIPs"}[u]
 }
 
 // dedup keeps the first of several claims of one Service to one address.
@@ -72,49 +121,91 @@ func dedup(in []Claim) []Claim {
 	})
 }
 
-// builder makes the claims of one port in one family.
+// builder makes the claims of one port in one family. All of them share its lists.
 type builder struct {
 	svc    *objects.Service
 	port   *objects.ServicePort
 	v6     bool
 	self   *Self
 	choice choice
+
+	clusterIP         netip.Addr
+	cluster, local    []nat.Backend // sorted
+	localAddrs        []netip.AddrPort
+	serving, existing []netip.AddrPort
+	sources           []netip.Prefix
+
+	out []Claim
 }
 
-func (b *builder) claims() []Claim {
-	var out []Claim
-	ours := func(ip netip.Addr) bool { return ip.Is6() == b.v6 }
-	i := slices.IndexFunc(b.svc.ClusterIPs, ours)
+// newBuilder returns nil where the Service does not have the family.
+func newBuilder(svc *objects.Service, port *objects.ServicePort, v6 bool, list []*objects.Slice, self *Self) *builder {
+	b := &builder{svc: svc, port: port, v6: v6, self: self}
+	i := slices.IndexFunc(svc.ClusterIPs, b.ours)
 	if i < 0 {
-		return nil // the Service does not have this family
+		return nil
 	}
-	serving, existing := b.flows()
-	put := func(ip netip.Addr, port uint16, f nat.Frontend, field string, u use) {
-		c := Claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, Frontend: f, Field: field, use: u, Serving: serving, Existing: existing}
+	b.clusterIP = svc.ClusterIPs[i]
+	b.choice = choose(endpointsOf(list, port, v6, self), self)
+	b.cluster, b.local = b.backends(b.choice.cluster), b.backends(b.choice.local)
+	b.localAddrs = backends(b.choice.local)
+	b.serving, b.existing = b.flows()
+	b.sources = b.sourceRanges()
+	return b
+}
+
+func (b *builder) ours(ip netip.Addr) bool { return ip.Is6() == b.v6 }
+
+// backends returns endpoints as the table has them, in the order in which it keeps them.
+func (b *builder) backends(eps []target) []nat.Backend {
+	if len(eps) == 0 {
+		return nil
+	}
+	out := make([]nat.Backend, len(eps))
+	for i, ep := range eps {
+		out[i] = nat.Backend{AddrPort: ep.backend(), OnNode: ep.on(b.self)}
+	}
+	slices.SortFunc(out, func(a, c nat.Backend) int { return a.AddrPort.Compare(c.AddrPort) })
+	return out
+}
+
+// claim adds the claims of one use, as far as they fit.
+func (b *builder) claim(u use, limit *budget) {
+	put := func(ip netip.Addr, port uint16, f nat.Frontend) {
+		if !limit.take(u, &f) {
+			return
+		}
+		c := Claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, Frontend: f, Field: u.field(), use: u, Serving: b.serving, Existing: b.existing}
 		if u != useClusterIP || !b.svc.InternalLocal {
 			c.fallback = b.choice.fallback
 		}
-		out = append(out, c)
+		b.out = append(b.out, c)
 	}
-	put(b.svc.ClusterIPs[i], b.port.Port, b.internal(), "spec.clusterIPs", useClusterIP)
-	if b.port.NodePort != 0 {
+	switch u {
+	case useClusterIP:
+		put(b.clusterIP, b.port.Port, b.internal())
+	case useNodePort:
+		if b.port.NodePort == 0 {
+			return
+		}
 		every := netip.IPv4Unspecified()
 		if b.v6 {
 			every = netip.IPv6Unspecified()
 		}
-		put(every, b.port.NodePort, b.external(), "spec.ports.nodePort", useNodePort)
-	}
-	for _, ip := range b.svc.LoadBalancerIPs {
-		if ours(ip) {
-			put(ip, b.port.Port, b.loadBalancer(), "status.loadBalancer.ingress", useLoadBalancer)
+		put(every, b.port.NodePort, b.external())
+	case useLoadBalancer:
+		for _, ip := range b.svc.LoadBalancerIPs {
+			if b.ours(ip) {
+				put(ip, b.port.Port, b.loadBalancer())
+			}
+		}
+	case useExternalIP:
+		for _, ip := range b.svc.ExternalIPs {
+			if b.ours(ip) {
+				put(ip, b.port.Port, b.external())
+			}
 		}
 	}
-	for _, ip := range b.svc.ExternalIPs {
-		if ours(ip) {
-			put(ip, b.port.Port, b.external(), "spec.externalIPs", useExternalIP)
-		}
-	}
-	return out
 }
 
 // flows returns the endpoints that may answer flows, and all endpoints if there are
@@ -138,12 +229,8 @@ func backends(eps []target) []netip.AddrPort {
 }
 
 // frontend returns what all kinds of frontends of the port have in common.
-func (b *builder) frontend(policy nat.TrafficPolicy, eps []target) nat.Frontend {
-	f := nat.Frontend{Policy: policy, Affinity: b.svc.Affinity, First: isVital(b.svc.Key), Owner: owner(b.svc.Key, b.port.Name)}
-	for _, ep := range eps {
-		f.Backends = append(f.Backends, nat.Backend{AddrPort: ep.backend(), OnNode: ep.on(b.self)})
-	}
-	return f
+func (b *builder) frontend(policy nat.TrafficPolicy, to []nat.Backend) nat.Frontend {
+	return nat.Frontend{Policy: policy, Affinity: b.svc.Affinity, First: isVital(b.svc.Key), Owner: owner(b.svc.Key, b.port.Name), Backends: to}
 }
 
 // isVital reports whether most other programs of a cluster need a Service before they
@@ -163,9 +250,9 @@ func owner(svc types.NamespacedName, port string) string {
 
 // internal is the frontend of a ClusterIP.
 func (b *builder) internal() nat.Frontend {
-	f := b.frontend(nat.Internal, b.choice.cluster)
+	f := b.frontend(nat.Internal, b.cluster)
 	if b.svc.InternalLocal {
-		f = b.frontend(nat.Internal, b.choice.local)
+		f = b.frontend(nat.Internal, b.local)
 		if len(f.Backends) == 0 {
 			f.Policy = nat.Drop
 		}
@@ -183,37 +270,42 @@ func (b *builder) external() nat.Frontend {
 		return b.frontend(nat.Reject, nil)
 	}
 	if !b.svc.ExternalLocal {
-		return b.frontend(nat.External, b.choice.cluster)
+		return b.frontend(nat.External, b.cluster)
 	}
-	f := b.frontend(nat.Local, b.choice.cluster)
-	for _, ep := range b.choice.local {
-		f.LocalBackends = append(f.LocalBackends, ep.backend())
-	}
+	f := b.frontend(nat.Local, b.cluster)
+	f.LocalBackends = b.localAddrs
 	return f
 }
 
 // loadBalancer adds the source ranges, which are for these addresses only.
 func (b *builder) loadBalancer() nat.Frontend {
 	f := b.external()
-	f.Restricted = b.svc.Restricted
-	if !f.Restricted {
-		return f
+	f.Restricted, f.Sources = b.svc.Restricted, b.sources
+	return f
+}
+
+// sourceRanges returns those of the family, and nil for a Service that
+// accepts all clients.
+func (b *builder) sourceRanges() []netip.Prefix {
+	if !b.svc.Restricted {
+		return nil
 	}
+	var out []netip.Prefix
 	for _, p := range b.svc.SourceRanges {
 		if p.Addr().Is6() == b.v6 {
-			f.Sources = append(f.Sources, p)
+			out = append(out, p)
 		}
 	}
 	// A node that may dial the address does so with the address itself as
 	// source, where a load balancer implementation has added it to a device.
-	if slices.ContainsFunc(b.self.Addrs, func(ip netip.Addr) bool { return contains(f.Sources, ip) }) {
+	if slices.ContainsFunc(b.self.Addrs, func(ip netip.Addr) bool { return contains(out, ip) }) {
 		for _, vip := range b.svc.LoadBalancerIPs {
-			if vip.Is6() == b.v6 {
-				f.Sources = append(f.Sources, netip.PrefixFrom(vip, vip.BitLen()))
+			if b.ours(vip) {
+				out = append(out, netip.PrefixFrom(vip, vip.BitLen()))
 			}
 		}
 	}
-	return f
+	return out
 }
 
 func contains(ps []netip.Prefix, ip netip.Addr) bool {

@@ -5,6 +5,7 @@ package resolve
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -88,7 +89,7 @@ func TestResolvePolicies(t *testing.T) {
 				"10.96.0.10:80/tcp " + tt.cluster + " exclusive", "0.0.0.0:30080/tcp " + tt.outside,
 				"203.0.113.1:80/tcp " + tt.outside, "198.51.100.1:80/tcp " + tt.outside,
 			}
-			got := describe(Resolve(svc, proxiertest.SlicesOf(t, tt.eps), &Self{Name: "node-a"}))
+			got := describe(claimsOf(svc, proxiertest.SlicesOf(t, tt.eps), &Self{Name: "node-a"}))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -122,7 +123,7 @@ func TestResolveSources(t *testing.T) {
 				self.Addrs = []netip.Addr{netip.MustParseAddr(tt.self)}
 			}
 			var got []string
-			for _, line := range describe(Resolve(svc, proxiertest.SlicesOf(t, "a1"), self)) {
+			for _, line := range describe(claimsOf(svc, proxiertest.SlicesOf(t, "a1"), self)) {
 				if addr, from, ok := strings.Cut(line, " from "); ok {
 					got = append(got, strings.Fields(addr)[0]+" "+from)
 				}
@@ -155,7 +156,7 @@ func TestResolveFamilies(t *testing.T) {
 		"203.0.113.1:53/udp reject sticky 3h0m0s",
 		"198.51.100.1:53/udp reject sticky 3h0m0s",
 	}
-	if diff := cmp.Diff(single, describe(Resolve(svc, list, &Self{Name: "node-a"}))); diff != "" {
+	if diff := cmp.Diff(single, describe(claimsOf(svc, list, &Self{Name: "node-a"}))); diff != "" {
 		t.Errorf("IPv4 (-want +got):\n%s", diff)
 	}
 	svc.ClusterIPs = []netip.Addr{netip.MustParseAddr("fd00:10:96::a")}
@@ -166,7 +167,7 @@ func TestResolveFamilies(t *testing.T) {
 		"[fd00:10:96::a]:53/udp internal [fd00:10:244::1]:5353 exclusive sticky 3h0m0s",
 		"[2001:db8::1]:53/udp external [fd00:10:244::1]:5353 sticky 3h0m0s",
 	}
-	if diff := cmp.Diff(want, describe(Resolve(svc, list, &Self{Name: "node-a"}))); diff != "" {
+	if diff := cmp.Diff(want, describe(claimsOf(svc, list, &Self{Name: "node-a"}))); diff != "" {
 		t.Errorf("IPv6 (-want +got):\n%s", diff)
 	}
 }
@@ -178,7 +179,7 @@ func TestResolveNothing(t *testing.T) {
 	portless := proxiertest.WebService()
 	portless.Ports = nil
 	for name, svc := range map[string]*objects.Service{"no Service": nil, "headless": headless, "no ports": portless} {
-		if got := Resolve(svc, proxiertest.SlicesOf(t, "a1"), &Self{}); len(got) != 0 {
+		if got := claimsOf(svc, proxiertest.SlicesOf(t, "a1"), &Self{}); len(got) != 0 {
 			t.Errorf("%s: %v, want nothing", name, describe(got))
 		}
 	}
@@ -191,7 +192,7 @@ func TestResolveOnce(t *testing.T) {
 	want := []string{
 		"10.96.0.10:80/tcp reject exclusive", "0.0.0.0:30080/tcp reject", "203.0.113.1:80/tcp reject",
 	}
-	if diff := cmp.Diff(want, describe(Resolve(svc, nil, &Self{}))); diff != "" {
+	if diff := cmp.Diff(want, describe(claimsOf(svc, nil, &Self{}))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -202,8 +203,8 @@ func TestResolveIsPure(t *testing.T) {
 	svc.ExternalLocal, svc.Restricted = true, true
 	svc.SourceRanges = proxiertest.MustPrefixes("192.0.2.0/24")
 	self.Addrs = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
-	first := describe(Resolve(svc, list, self))
-	if diff := cmp.Diff(first, describe(Resolve(svc, list, self))); diff != "" {
+	first := describe(claimsOf(svc, list, self))
+	if diff := cmp.Diff(first, describe(claimsOf(svc, list, self))); diff != "" {
 		t.Errorf("second call differs (-first +second):\n%s", diff)
 	}
 }
@@ -211,11 +212,11 @@ func TestResolveIsPure(t *testing.T) {
 func TestOwner(t *testing.T) {
 	svc := proxiertest.WebService()
 	svc.Ports = []objects.ServicePort{{Proto: inet.TCP, Port: 80}}
-	if got := Resolve(svc, nil, &Self{})[0].Frontend.Owner; got != "default/web" {
+	if got := claimsOf(svc, nil, &Self{})[0].Frontend.Owner; got != "default/web" {
 		t.Errorf("owner of an unnamed port: %q, want default/web", got)
 	}
 	svc.Ports[0].Name = "http"
-	if got := Resolve(svc, nil, &Self{})[0].Frontend.Owner; got != "default/web:http" {
+	if got := claimsOf(svc, nil, &Self{})[0].Frontend.Owner; got != "default/web:http" {
 		t.Errorf("owner: %q, want default/web:http", got)
 	}
 }
@@ -230,5 +231,46 @@ func TestVital(t *testing.T) {
 		if got := b.frontend(nat.External, nil).First; got != want {
 			t.Errorf("%s: First is %v, want %v", name, got, want)
 		}
+	}
+}
+
+func claimsOf(svc *objects.Service, list []*objects.Slice, self *Self) []Claim {
+	out, _ := Resolve(svc, list, self)
+	return out
+}
+
+// TestResolveBounds has a Service ask for 300 ports at 1,000 external IPs with 10
+// endpoints: 22 KB of YAML for 3 million elements. What fits is served, ClusterIPs
+// first, and always the same.
+func TestResolveBounds(t *testing.T) {
+	svc := &objects.Service{Key: proxiertest.NameOf("web"), ClusterIPs: proxiertest.MustAddrs("10.96.0.10")}
+	for i := range 1000 {
+		svc.ExternalIPs = append(svc.ExternalIPs, netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}))
+	}
+	slice := proxiertest.SlicesOf(t, "a1 a2 a3 a4 a5 b1 b2 b3 b4 b5")[0]
+	slice.Ports = nil
+	for i := range uint16(300) {
+		name := fmt.Sprint("p", i)
+		svc.Ports = append(svc.Ports, objects.ServicePort{Name: name, Proto: inet.TCP, Port: 1000 + i, NodePort: 30000 + i})
+		slice.Ports = append(slice.Ports, objects.SlicePort{Name: name, Proto: inet.TCP, Port: 1000 + i})
+	}
+	list, problems := Resolve(svc, []*objects.Slice{slice}, &Self{Name: "node-a"})
+	uses := map[use]int{}
+	for i := range list {
+		uses[list[i].use]++
+	}
+	if want := (map[use]int{useClusterIP: 300, useNodePort: 300, useExternalIP: objects.MaxFrontends - 600}); !maps.Equal(uses, want) {
+		t.Errorf("frontends by use: %v, want %v", uses, want)
+	}
+	want := []string{fmt.Sprintf("Service default/web: spec.externalIPs: %d addresses and ports are not served: a Service has at most 16384, with 524288 endpoints and source ranges in all", 300_000-objects.MaxFrontends+600)}
+	if diff := cmp.Diff(want, proxiertest.ProblemTexts(problems)); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	again, _ := Resolve(svc, []*objects.Slice{slice}, &Self{Name: "node-a"})
+	if len(again) != len(list) || again[len(again)-1].key != list[len(list)-1].key {
+		t.Error("another choice the second time")
+	}
+	if &list[0].Frontend.Backends[0] != &list[1].Frontend.Backends[0] {
+		t.Error("frontends of a port do not share their endpoints")
 	}
 }

@@ -26,6 +26,7 @@ type nodeFlags struct {
 	clusterCIDRs  []string
 	nodePortAddrs []string
 	serviceCIDRs  []string
+	externalIPs   []string
 	masqueradeBit int
 	masqueradeAll bool
 	counters      bool
@@ -40,6 +41,7 @@ func (f *nodeFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.clusterCIDRs, "cluster-cidr", nil, "ranges of all pods, one per family; connections from other addresses to a ClusterIP are masqueraded")
 	fs.StringSliceVar(&f.nodePortAddrs, "nodeport-addresses", []string{resolve.NodePortPrimary}, `addresses that serve NodePorts: CIDRs, or "primary" for the first address of the Node in each family, or "all"; empty is all`)
 	fs.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "ranges of ClusterIPs while the cluster has no ServiceCIDR objects; connections to unallocated addresses in them are dropped")
+	fs.StringSliceVar(&f.externalIPs, "external-ip-policy", []string{"any"}, `external IPs that Services may have: CIDRs, "any" or "none"; Services with others are reported (CVE-2020-8554)`)
 	fs.IntVar(&f.masqueradeBit, "masquerade-bit", 14, "bit of the packet mark, 0 to 31, that requests masquerade")
 	fs.BoolVar(&f.masqueradeAll, "masquerade-all", false, "masquerade connections of pods to ClusterIPs, too")
 	fs.BoolVar(&f.counters, "backend-counters", false, "count connections to each endpoint in the table and in fairlead_backend_connections_total; needs memory for each endpoint of each Service")
@@ -76,6 +78,8 @@ func (f *nodeFlags) config() (resolve.Config, error) {
 	cfg.ClusterCIDRs, err = prefixes("--cluster-cidr", f.clusterCIDRs)
 	errs = append(errs, err)
 	cfg.ServiceCIDRs, err = prefixes("--service-cidr", f.serviceCIDRs)
+	errs = append(errs, err)
+	cfg.ExternalIPs, err = externalIPPolicy(f.externalIPs)
 	errs = append(errs, err, cfg.Validate(), existing("--manifests", f.manifests))
 	return cfg, errors.Join(errs...)
 }
@@ -109,6 +113,17 @@ func prefixes(flag string, list []string) ([]netip.Prefix, error) {
 		out = append(out, p.Masked())
 	}
 	return out, errors.Join(errs...)
+}
+
+// externalIPPolicy returns nil for "any" and an empty list for "none".
+func externalIPPolicy(list []string) ([]netip.Prefix, error) {
+	switch {
+	case len(list) == 0 || len(list) == 1 && strings.TrimSpace(list[0]) == "any":
+		return nil, nil
+	case len(list) == 1 && strings.TrimSpace(list[0]) == "none":
+		return []netip.Prefix{}, nil
+	}
+	return prefixes("--external-ip-policy", list)
 }
 
 // listenAddress accepts host:port, or an empty text. Names are resolved later.

@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"fairlead/internal/inet"
+	"fairlead/proxier/objects"
+)
+
+// ClusterFacts is what decides which addresses a Service may have, besides the Service.
+type ClusterFacts struct {
+	Self   Self
+	Zones  map[string]struct{}   // that nodes are in
+	Others map[netip.Addr]string // addresses of other nodes, and their names
+	Pods   PrefixSet             // where pods are
+	// TunnelPort is the UDP port of the overlay's tunnels, 0 for none.
+	TunnelPort uint16
+	// ExternalIPs are the external IPs that Services may have; see Config.
+	ExternalIPs []netip.Prefix
+}
+
+// FactsOf returns the facts of a cluster: a pure function.
+func FactsOf(cfg *Config, in *Cluster) ClusterFacts {
+	f := ClusterFacts{
+		Self: SelfOf(cfg, in.Node), Zones: ZonesOf(in.Nodes), Others: OtherNodeAddrs(in.Nodes, cfg.NodeName),
+		Pods: podPrefixes(cfg, in), ExternalIPs: cfg.ExternalIPs,
+	}
+	if cfg.tunnels() {
+		f.TunnelPort = cfg.Overlay.WithDefaults().Port
+	}
+	return f
+}
+
+// podPrefixes returns what the configuration says of pods' addresses, or what nodes do.
+func podPrefixes(cfg *Config, in *Cluster) PrefixSet {
+	list := cfg.ClusterCIDRs
+	if len(list) == 0 {
+		for _, n := range in.Nodes {
+			list = append(list, n.PodCIDRs...)
+		}
+	}
+	return newPrefixSet(list)
+}
+
+// PrefixSet finds out whether a prefix contains an address, at a cost that depends on
+// the number of different lengths only.
+type PrefixSet struct {
+	all  map[netip.Prefix]struct{}
+	bits []int // lengths that occur
+}
+
+func newPrefixSet(list []netip.Prefix) PrefixSet {
+	s := PrefixSet{all: make(map[netip.Prefix]struct{}, len(list))}
+	for _, p := range list {
+		s.all[p.Masked()] = struct{}{}
+		if !slices.Contains(s.bits, p.Bits()) {
+			s.bits = append(s.bits, p.Bits())
+		}
+	}
+	return s
+}
+
+func (s *PrefixSet) contains(ip netip.Addr) bool {
+	for _, bits := range s.bits {
+		p, err := ip.Prefix(bits)
+		if err != nil {
+			continue // the other family
+		}
+		if _, ok := s.all[p]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// node returns the name of the node that has an address.
+func (f *ClusterFacts) node(ip netip.Addr) (string, bool) {
+	if slices.Contains(f.Self.Addrs, ip) {
+		return f.Self.Name, true
+	}
+	name, ok := f.Others[ip]
+	return name, ok
+}
+
+// refuses returns why a Service may not have an address at all, or "".
+func (f *ClusterFacts) refuses(ip netip.Addr, u use) string {
+	switch {
+	case f.Pods.contains(ip):
+		return "is in a range of pods"
+	case u == useExternalIP && f.ExternalIPs != nil && !contains(f.ExternalIPs, ip):
+		return "is not allowed by --external-ip-policy"
+	}
+	return ""
+}
+
+// CheckAddresses returns the Service without the addresses that it may not have, and
+// reports them. It also reports external IPs that are addresses of nodes: these are
+// served, because clusters without load balancers use them so, but hide ports of the
+// node. A load balancer that answers at the nodes' own addresses, as ServiceLB of k3s
+// does, is as it should be.
+func CheckAddresses(svc *objects.Service, f *ClusterFacts) (*objects.Service, []objects.Problem) {
+	r := objects.NewReport(objects.KindService, svc.Key.String())
+	r.UID = svc.UID
+	out := *svc
+	out.LoadBalancerIPs = f.allowed(r, svc.LoadBalancerIPs, useLoadBalancer)
+	out.ExternalIPs = f.allowed(r, svc.ExternalIPs, useExternalIP)
+	for _, ip := range out.ExternalIPs {
+		if name, ok := f.node(ip); ok && len(out.Ports) > 0 && sameFamily(svc.ClusterIPs, ip) {
+			r.Add(useExternalIP.field(), "%s is an address of Node %s, whose own ports of these numbers are out of reach", ip, name)
+		}
+	}
+	if len(out.LoadBalancerIPs) == len(svc.LoadBalancerIPs) && len(out.ExternalIPs) == len(svc.ExternalIPs) {
+		return svc, r.Problems
+	}
+	return &out, r.Problems
+}
+
+func sameFamily(list []netip.Addr, ip netip.Addr) bool {
+	return slices.ContainsFunc(list, func(o netip.Addr) bool { return o.Is4() == ip.Is4() })
+}
+
+func (f *ClusterFacts) allowed(r *objects.Report, list []netip.Addr, u use) []netip.Addr {
+	var out []netip.Addr
+	for _, ip := range list {
+		if why := f.refuses(ip, u); why != "" {
+			r.Add(u.field(), "%s %s; it is not served", ip, why)
+			continue
+		}
+		out = append(out, ip)
+	}
+	return out
+}
+
+// CheckEndpoints returns the slices without endpoints that would carry packets into the
+// overlay: a node's address with the port of the tunnels. Anybody who may write
+// EndpointSlices could otherwise inject packets into the network of pods
+// (CVE-2021-25737 is of this kind). Other ports of nodes are for Pods on the host's
+// network.
+func CheckEndpoints(list []*objects.Slice, f *ClusterFacts) ([]*objects.Slice, []objects.Problem) {
+	if f.TunnelPort == 0 || !slices.ContainsFunc(list, func(s *objects.Slice) bool { return hasPort(s, f.TunnelPort) }) {
+		return list, nil
+	}
+	var out []*objects.Slice
+	var problems []objects.Problem
+	for _, s := range list {
+		if !hasPort(s, f.TunnelPort) {
+			out = append(out, s)
+			continue
+		}
+		r := objects.NewReport(objects.KindSlice, s.Key.String())
+		r.UID = s.UID
+		tunnel, rest := *s, *s
+		tunnel.Ports, tunnel.Endpoints, rest.Ports = nil, nil, nil
+		for _, p := range s.Ports {
+			if p.Proto == inet.UDP && p.Port == f.TunnelPort {
+				tunnel.Ports = append(tunnel.Ports, p)
+			} else {
+				rest.Ports = append(rest.Ports, p)
+			}
+		}
+		for i := range s.Endpoints {
+			if name, ok := f.node(s.Endpoints[i].Addr); ok {
+				r.Add("endpoints.addresses", "%s is an address of Node %s and %d/udp the port of its tunnels; it is not served", s.Endpoints[i].Addr, name, f.TunnelPort)
+				continue
+			}
+			tunnel.Endpoints = append(tunnel.Endpoints, s.Endpoints[i])
+		}
+		out = append(out, &tunnel, &rest)
+		problems = append(problems, r.Problems...)
+	}
+	return out, problems
+}
+
+func hasPort(s *objects.Slice, port uint16) bool {
+	return slices.ContainsFunc(s.Ports, func(p objects.SlicePort) bool { return p.Proto == inet.UDP && p.Port == port })
+}
+
+// concerns reports whether a Service with these addresses has to be resolved again when
+// the facts change from f to g, apart from what is true of the node itself.
+func (f *ClusterFacts) concerns(g *ClusterFacts, ip netip.Addr) bool {
+	return f.Others[ip] != g.Others[ip] || f.Pods.contains(ip) != g.Pods.contains(ip)
+}
+
+// describeHostIP returns why a Pod's port may be out of reach at an address.
+func describeHostIP(ip netip.Addr, self *Self) string {
+	if !ip.IsValid() || ip.IsLoopback() || slices.Contains(self.Addrs, ip) {
+		return ""
+	}
+	return fmt.Sprintf("%s is not an address of this Node; the port is served only where an interface of the node has the address", ip)
+}

@@ -1,0 +1,108 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead/internal/inet"
+	"fairlead/overlay"
+	"fairlead/proxier/objects"
+	"fairlead/proxier/proxiertest"
+)
+
+func testCluster() *Cluster {
+	return &Cluster{
+		Node: &objects.Node{Name: "node-a", Addresses: proxiertest.MustAddrs("192.0.2.1", "2001:db8::1"), PodCIDRs: proxiertest.MustPrefixes("10.244.1.0/24")},
+		Nodes: []*objects.Node{
+			{Name: "node-a", Addresses: proxiertest.MustAddrs("192.0.2.1", "2001:db8::1"), PodCIDRs: proxiertest.MustPrefixes("10.244.1.0/24")},
+			{Name: "node-b", Addresses: proxiertest.MustAddrs("192.0.2.2"), PodCIDRs: proxiertest.MustPrefixes("10.244.2.0/24", "fd00:10:244:2::/64")},
+		},
+	}
+}
+
+// TestCheckAddresses gives a Service every kind of address from a load balancer and
+// from its author.
+func TestCheckAddresses(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		policy       []netip.Prefix
+		lb, external []netip.Addr
+		wantLB, want string
+		told         []string
+	}{
+		{name: "ordinary", lb: proxiertest.MustAddrs("203.0.113.1"), external: proxiertest.MustAddrs("198.51.100.1"), wantLB: "[203.0.113.1]", want: "[198.51.100.1]"},
+		{name: "load balancer at the nodes' own addresses", lb: proxiertest.MustAddrs("192.0.2.1", "192.0.2.2", "2001:db8::1"), wantLB: "[192.0.2.1 192.0.2.2 2001:db8::1]", want: "[]"},
+		{name: "external IPs of nodes", external: proxiertest.MustAddrs("192.0.2.1", "192.0.2.2"), wantLB: "[]", want: "[192.0.2.1 192.0.2.2]", told: []string{
+			"Service default/web: spec.externalIPs: 192.0.2.1 is an address of Node node-a, whose own ports of these numbers are out of reach",
+			"Service default/web: spec.externalIPs: 192.0.2.2 is an address of Node node-b, whose own ports of these numbers are out of reach",
+		}},
+		{name: "pods", lb: proxiertest.MustAddrs("10.244.1.9", "203.0.113.1"), external: proxiertest.MustAddrs("fd00:10:244:2::9", "198.51.100.1"), wantLB: "[203.0.113.1]", want: "[198.51.100.1]", told: []string{
+			"Service default/web: spec.externalIPs: fd00:10:244:2::9 is in a range of pods; it is not served",
+			"Service default/web: status.loadBalancer.ingress: 10.244.1.9 is in a range of pods; it is not served",
+		}},
+		{name: "allow list", policy: proxiertest.MustPrefixes("198.51.100.0/24"), lb: proxiertest.MustAddrs("203.0.113.1"), external: proxiertest.MustAddrs("198.51.100.1", "8.8.8.8"), wantLB: "[203.0.113.1]", want: "[198.51.100.1]", told: []string{
+			"Service default/web: spec.externalIPs: 8.8.8.8 is not allowed by --external-ip-policy; it is not served",
+		}},
+		{name: "none allowed", policy: []netip.Prefix{}, external: proxiertest.MustAddrs("198.51.100.1"), wantLB: "[]", want: "[]", told: []string{
+			"Service default/web: spec.externalIPs: 198.51.100.1 is not allowed by --external-ip-policy; it is not served",
+		}},
+	} {
+		svc := proxiertest.WebService()
+		svc.ClusterIPs = proxiertest.MustAddrs("10.96.0.10", "fd00:10:96::10")
+		svc.LoadBalancerIPs, svc.ExternalIPs = tt.lb, tt.external
+		f := FactsOf(&Config{NodeName: "node-a", ExternalIPs: tt.policy}, testCluster())
+		got, problems := CheckAddresses(svc, &f)
+		if lb, external := fmt.Sprint(got.LoadBalancerIPs), fmt.Sprint(got.ExternalIPs); lb != tt.wantLB || external != tt.want {
+			t.Errorf("%s: serves %s and %s, want %s and %s", tt.name, lb, external, tt.wantLB, tt.want)
+		}
+		if diff := cmp.Diff(tt.told, proxiertest.ProblemTexts(problems)); diff != "" {
+			t.Errorf("%s: problems (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+// TestCheckEndpoints has slices name nodes: the port of the tunnels is refused, other
+// ports and other protocols belong to Pods on the host's network.
+func TestCheckEndpoints(t *testing.T) {
+	ports := []objects.SlicePort{{Name: "dns", Proto: inet.UDP, Port: 8472}, {Name: "tcp", Proto: inet.TCP, Port: 8472}, {Name: "web", Proto: inet.UDP, Port: 53}}
+	slice := &objects.Slice{Key: proxiertest.NameOf("web-1"), Service: proxiertest.NameOf("web"), Ports: ports}
+	for _, ip := range proxiertest.MustAddrs("192.0.2.1", "192.0.2.2", "10.244.1.9") {
+		slice.Endpoints = append(slice.Endpoints, objects.Endpoint{Addr: ip, Ready: true})
+	}
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+		want string // endpoints of the first port; the others have all three
+		told []string
+	}{
+		{"vxlan", Config{NodeName: "node-a", Overlay: &overlay.Config{Mode: overlay.VXLAN}}, "[10.244.1.9:8472]", []string{
+			"EndpointSlice default/web-1: endpoints.addresses: 192.0.2.1 is an address of Node node-a and 8472/udp the port of its tunnels; it is not served",
+			"EndpointSlice default/web-1: endpoints.addresses: 192.0.2.2 is an address of Node node-b and 8472/udp the port of its tunnels; it is not served",
+		}},
+		{"no tunnels", Config{NodeName: "node-a"}, "[192.0.2.1:8472 192.0.2.2:8472 10.244.1.9:8472]", nil},
+	} {
+		f := FactsOf(&tt.cfg, testCluster())
+		list, problems := CheckEndpoints([]*objects.Slice{slice}, &f)
+		if diff := cmp.Diff(tt.told, proxiertest.ProblemTexts(problems)); diff != "" {
+			t.Errorf("%s: problems (-want +got):\n%s", tt.name, diff)
+		}
+		for i, p := range ports {
+			var got []netip.AddrPort
+			for _, e := range endpointsOf(list, &objects.ServicePort{Name: p.Name, Proto: p.Proto}, false, &Self{}) {
+				got = append(got, e.backend())
+			}
+			if i == 0 && fmt.Sprint(got) != tt.want || i > 0 && len(got) != 3 {
+				t.Errorf("%s: port %s has endpoints %v", tt.name, p.Name, got)
+			}
+		}
+	}
+	if len(slice.Endpoints) != 3 || len(slice.Ports) != 3 {
+		t.Error("the slice of the store was changed")
+	}
+}
