@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,33 +19,7 @@ import (
 // TestServicesTable compares docs/services.md with the tests that it names, and
 // with the API: a field that a new version adds needs a line.
 func TestServicesTable(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "docs", "services.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tests strings.Builder
-	for _, dir := range []string{"proxier", "proxier/*", "nat", "nat/*", "conntrack", "cmd/fairlead", "cmd/fairlead/*", "internal/*"} {
-		files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range files {
-			code, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tests.Write(code)
-		}
-	}
-	named := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(text), -1)
-	if len(named) < 50 {
-		t.Errorf("only %d tests are named", len(named))
-	}
-	for _, m := range named {
-		if !strings.Contains(tests.String(), "\nfunc "+m[1]+"(t *testing.T)") {
-			t.Errorf("%s does not exist", m[1])
-		}
-	}
+	text := readNaming(t, "services.md", 50)
 	for prefix, typ := range map[string]reflect.Type{
 		"spec.":                          reflect.TypeFor[corev1.ServiceSpec](),
 		"spec.ports[].":                  reflect.TypeFor[corev1.ServicePort](),
@@ -67,4 +42,53 @@ func TestServicesTable(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFieldReports looks for the tests that docs/field-reports.md names. Each row
+// links the report.
+func TestFieldReports(t *testing.T) {
+	text := readNaming(t, "field-reports.md", 20)
+	rows := regexp.MustCompile(`(?m)^\| [A-Z].*\|$`).FindAll(text, -1)
+	if len(rows) < 15 {
+		t.Errorf("only %d reports", len(rows))
+	}
+	for _, row := range rows {
+		if !bytes.Contains(row, []byte("](https://github.com/")) || !bytes.Contains(row, []byte("`Test")) {
+			t.Errorf("a report without a link or a test: %.60s", row)
+		}
+	}
+}
+
+// readNaming returns a page of docs, and makes sure that every test that it names
+// exists, and that there are enough of them.
+func readNaming(t *testing.T, page string, fewest int) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, dir := range []string{"proxier", "proxier/*", "nat", "nat/*", "conntrack", "overlay", "overlay/*", "cmd/fairlead", "cmd/fairlead/*", "internal/*"} {
+		files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			code, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(code)
+		}
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < fewest {
+		t.Errorf("only %d tests are named", len(named))
+	}
+	for _, m := range named {
+		if !strings.Contains(tests.String(), "\nfunc "+m[1]+"(t *testing.T)") {
+			t.Errorf("%s does not exist", m[1])
+		}
+	}
+	return text
 }
