@@ -226,3 +226,39 @@ endpoints: [{addresses: [10.244.1.2]}, {addresses: [10.244.1.3]}]
 		}
 	}
 }
+
+// TestBesideKubeProxy starts the agent while another process owns the health port and
+// answers everything with 200. The agent says so, and answers the kubelet's probes on
+// its own port; when the other process ends, it takes the health port.
+func TestBesideKubeProxy(t *testing.T) {
+	nstest.Need(t)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:20356")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "other") })}
+	go func() { _ = other.Serve(l) }()
+	defer func() { _ = other.Close() }()
+	p := startAgent(t, nil, "--manifests", t.TempDir(), "--metrics-bind-address", "",
+		"--healthz-bind-address", "127.0.0.1:20356", "--probe-bind-address", "127.0.0.1:20357")
+	p.logs(t, `"Another process uses this address and answers its requests, retrying. The kubelet must probe --probe-bind-address meanwhile" address="127.0.0.1:20356"`)
+	eventually(t, "the agent answers on its own port", func() error {
+		if got := ask(t, "http://127.0.0.1:20357/readyz"); !strings.HasPrefix(got, "200 OK {\"ready\":true}") {
+			return fmt.Errorf("%s", got)
+		}
+		return nil
+	})
+	if got := ask(t, "http://127.0.0.1:20357/livez"); !strings.Contains(got, `"healthy":true`) {
+		t.Errorf("/livez answers %s", got)
+	}
+	if got := ask(t, "http://127.0.0.1:20356/livez"); got != "200 OK other" {
+		t.Errorf("the health port answers %s", got)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.logs(t, `"Serving on an address that was in use" address="127.0.0.1:20356"`)
+	if got := ask(t, "http://127.0.0.1:20356/livez"); !strings.Contains(got, `"healthy":true`) {
+		t.Errorf("the health port answers %s", got)
+	}
+}

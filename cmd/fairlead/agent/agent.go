@@ -269,10 +269,12 @@ func (a *agent) serve(ctx context.Context, group *errgroup.Group) {
 	}
 	// Each port has its own pool, so a flood of one does not reach the other.
 	metrics := httpd.NewServer(httpd.NewPool(), metricsHandler(a.cfg.Effective, s.Profiling), write)
+	health := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	probes := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	group.Go(func() error { return a.checks.Run(ctx) })
 	group.Go(func() error { return serve(ctx, a.owned, s.Metrics, s.HardFail, metrics) })
-	group.Go(func() error { return serve(ctx, a.owned, s.Health, s.HardFail, probes) })
+	group.Go(func() error { return serve(ctx, a.owned, s.Health, s.HardFail, health) })
+	group.Go(func() error { return serve(ctx, a.owned, s.Probe, s.HardFail, probes) })
 	group.Go(func() error { return saveMemory(ctx, a.proxier.Ready) })
 	group.Go(func() error { return watchConfig(ctx, a.cfg.Files) })
 }

@@ -108,13 +108,13 @@ func TestServe(t *testing.T) {
 		t.Errorf("serve nothing: %v", err)
 	}
 	const foreign = "192.0.2.1:0"
-	if err := serveOnce(t.Context(), foreign, httpd.NewServer(httpd.NewPool(), nil, 0)); err == nil {
+	owned := make(chan struct{})
+	close(owned)
+	if err := serve(t.Context(), owned, foreign, true, httpd.NewServer(httpd.NewPool(), nil, 0)); err == nil {
 		t.Error("an address of somebody else is served")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	owned := make(chan struct{})
-	close(owned)
 	go func() { done <- serve(ctx, owned, foreign, false, httpd.NewServer(httpd.NewPool(), nil, 0)) }()
 	select {
 	case err := <-done:

@@ -5,13 +5,16 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"syscall"
 	"time"
 
 	"fairlead/internal/httpd"
+	"fairlead/internal/leftovers"
 
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
@@ -51,9 +54,13 @@ const (
 	takeOverTime  = time.Second
 )
 
-// listenRetry is the time between two attempts to listen on an address that is in
-// use, as in kube-proxy.
-const listenRetry = 5 * time.Second
+const (
+	// listenRetry is the time between two attempts to listen on an address that is in
+	// use, as in kube-proxy.
+	listenRetry = 5 * time.Second
+	// listenLine is the time between two lines about the same failure.
+	listenLine = time.Minute
+)
 
 // serve answers on addr until ctx is done, then returns nil. An empty address serves
 // nothing. While the address is in use, perhaps by the agent that this one replaces,
@@ -64,9 +71,10 @@ func serve(ctx context.Context, owned <-chan struct{}, addr string, hardFail boo
 		return nil
 	}
 	var takeOver time.Time // until when the address may be that of the other agent
+	var lines listenLines
 	for {
 		alone := isClosed(owned)
-		err := serveOnce(ctx, addr, srv)
+		err := serveOnce(ctx, addr, srv, &lines)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -89,7 +97,7 @@ func serve(ctx context.Context, owned <-chan struct{}, addr string, hardFail boo
 		case hardFail:
 			return fmt.Errorf("serve on %s: %w", addr, err)
 		}
-		klog.FromContext(ctx).Error(err, "Failed to serve, retrying", "address", addr, "retryIn", listenRetry)
+		lines.failed(ctx, addr, err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -107,12 +115,47 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-func serveOnce(ctx context.Context, addr string, srv *httpd.Server) error {
+func serveOnce(ctx context.Context, addr string, srv *httpd.Server, lines *listenLines) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	lines.listening(ctx, addr)
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
 	return srv.Serve(l) //nolint:wrapcheck // it says what it did
+}
+
+// listenLines logs why an address is not served, when that changes and each minute.
+type listenLines struct {
+	last string
+	at   time.Time
+}
+
+// listening logs that an address is served after all.
+func (l *listenLines) listening(ctx context.Context, addr string) {
+	if l.last != "" {
+		klog.FromContext(ctx).Info("Serving on an address that was in use", "address", addr)
+	}
+	l.last = ""
+}
+
+// failed logs err. Another process answers the requests to an address that is in use,
+// so the line has the process IDs of kube-proxy if they are visible here.
+func (l *listenLines) failed(ctx context.Context, addr string, err error) {
+	text := err.Error()
+	if text == l.last && time.Since(l.at) < listenLine {
+		return
+	}
+	l.last, l.at = text, time.Now()
+	log := klog.FromContext(ctx)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		log.Error(err, "Failed to serve, retrying", "address", addr, "retryIn", listenRetry)
+		return
+	}
+	facts := []any{"address", addr, "retryIn", listenRetry}
+	if pids, _ := leftovers.Running(leftovers.KubeProxy); len(pids) > 0 {
+		facts = append(facts, "kubeProxy", pids)
+	}
+	log.Error(nil, "Another process uses this address and answers its requests, retrying. The kubelet must probe --probe-bind-address meanwhile", facts...)
 }

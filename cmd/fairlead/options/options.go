@@ -51,7 +51,8 @@ type API struct {
 // Serve says on which addresses the agent answers; "" is none.
 type Serve struct {
 	Metrics, Health string
-	HardFail        bool // end when an address is in use
+	Probe           string // a second address of what Health serves
+	HardFail        bool   // end when an address is in use
 	Profiling       bool
 }
 
@@ -63,6 +64,7 @@ type Run struct {
 	kubeconfig  string
 	metricsAddr string
 	healthAddr  string
+	probeAddr   string
 	replace     []string
 	logging     *logsapi.LoggingConfiguration
 
@@ -89,7 +91,8 @@ func (f *Run) Register(cmd *cobra.Command) {
 	f.network.register(groups.FlagSet("Pod network"))
 	serve := groups.FlagSet("Serving")
 	serve.StringVar(&f.metricsAddr, "metrics-bind-address", "127.0.0.1:"+metricsPort, "address and port of /metrics, /proxyMode and /configz; empty for none")
-	serve.StringVar(&f.healthAddr, "healthz-bind-address", "0.0.0.0:"+healthzPort, "address and port of /healthz, /livez and /readyz; empty for none")
+	serve.StringVar(&f.healthAddr, "healthz-bind-address", "0.0.0.0:"+healthzPort, "address and port of /healthz, /livez and /readyz; empty for none. kube-proxy uses the same default")
+	serve.StringVar(&f.probeAddr, "probe-bind-address", "", "second address and port of /healthz, /livez and /readyz, for the kubelet's probes: kube-proxy on the same node would answer those to its port; empty for none")
 	f.kubeProxyFlags.register(source, nodes, serve, groups.FlagSet("Kernel"))
 	logsapi.AddFlags(f.logging, groups.FlagSet("Logs"))
 	groups.FlagSet("Logs").VisitAll(func(f *pflag.Flag) {
@@ -113,6 +116,7 @@ func (f *Run) Config(fs *pflag.FlagSet) (*Config, error) {
 		existing("--kubeconfig", f.kubeconfig),
 		listenAddress("--metrics-bind-address", f.metricsAddr),
 		listenAddress("--healthz-bind-address", f.healthAddr),
+		listenAddress("--probe-bind-address", f.probeAddr),
 	}
 	if f.replaceOwners, err = replaceable(f.replace, &f.network); err != nil {
 		errs = append(errs, fmt.Errorf("--replace: %w", err))
@@ -140,7 +144,7 @@ func (f *Run) complete(cfg resolve.Config, fs *pflag.FlagSet) *Config {
 			ContentType: f.contentType, AcceptTypes: f.acceptTypes, QPS: f.qps, Burst: f.burst,
 		},
 		Manifests: f.manifests, EndEstablished: f.conntrack.endRemoved,
-		Serve:       Serve{Metrics: f.metricsAddr, Health: f.healthAddr, HardFail: f.hardFail, Profiling: f.profiling},
+		Serve:       Serve{Metrics: f.metricsAddr, Health: f.healthAddr, Probe: f.probeAddr, HardFail: f.hardFail, Profiling: f.profiling},
 		SyncTimeout: 2 * f.syncPeriod, InitOnly: f.initOnly,
 		Files: f.files, Warnings: f.warnings, Effective: configz(cfg, fs),
 	}
