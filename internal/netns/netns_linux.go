@@ -46,6 +46,19 @@ func Open(path string) (*NS, error) {
 // Fd returns the descriptor, valid until Close.
 func (n *NS) Fd() int { return n.fd }
 
+// IsProcess reports whether n is the namespace that the process runs in. Entering it is
+// not necessary then, and a container without CAP_SYS_ADMIN may not.
+func (n *NS) IsProcess() (bool, error) {
+	var ours, theirs unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/net", &ours); err != nil {
+		return false, fmt.Errorf("stat network namespace of the process: %w", err)
+	}
+	if err := unix.Fstat(n.fd, &theirs); err != nil {
+		return false, fmt.Errorf("stat network namespace: %w", err)
+	}
+	return ours.Dev == theirs.Dev && ours.Ino == theirs.Ino, nil
+}
+
 // Close releases the descriptor.
 func (n *NS) Close() error { return unix.Close(n.fd) }
 

@@ -66,3 +66,23 @@ func TestOpenFails(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestIsProcess compares the namespace of the process with itself and with another one.
+func TestIsProcess(t *testing.T) {
+	own, err := netns.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ns, want := range map[*netns.NS]bool{own: true, other: false} {
+		if got, err := ns.IsProcess(); err != nil || got != want {
+			t.Errorf("%v, %v, want %v", got, err, want)
+		}
+		if err := ns.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

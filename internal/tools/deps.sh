@@ -26,6 +26,7 @@ fi
 if [ "${1:-}" = check ]; then
 	need promtool prometheus # the rules of deploy/chart
 	need hugo hugo           # the site of docs
+	need runc runc           # the image, as a node runs it
 fi
 if [ "${1:-}" = kernels ]; then
 	need qemu-system-x86_64 qemu-system-x86

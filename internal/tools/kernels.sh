@@ -107,16 +107,19 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 ip link set lo up
 echo /sbin/modprobe >/proc/sys/kernel/modprobe
 ulimit -n 65536
+mkdir /tree && tar -x -C /tree -f /results/tree.tar
 # What a user namespace cannot load by itself.
 modprobe -a br_netfilter vxlan nf_tables nf_conntrack ip_tables ip6_tables
 (
 	echo "kernel \$(uname -r), \$(nft --version)"
 	for package in $*; do
 		name=\$(echo \$package | tr -c 'a-zA-Z0-9\n' '-')
-		cd /results/tree/\$package
+		# From memory: each page of a program would come over 9p otherwise.
+		cp /results/\$name.test /tmp/test
+		cd /tree/\$package
 		echo "=== \$package"
-		timeout -k 10 $((TESTTIMEOUT + 60)) /results/\$name.test -test.timeout ${TESTTIMEOUT}s -test.run '$RUN' -test.v 2>&1
-		echo "=== \$package ended with \$?"
+		timeout -k 10 $((TESTTIMEOUT + 60)) /tmp/test -test.timeout ${TESTTIMEOUT}s -test.run '$RUN' -test.v 2>&1
+		printf '\n=== %s ended with %s\n' \$package \$?
 	done
 ) </dev/null >/results/out 2>&1
 echo done >>/results/out
@@ -137,8 +140,7 @@ boot() {
 		CGO_ENABLED=0 go test -c -o "$results/$(echo "$package" | tr -c 'a-zA-Z0-9\n' '-').test" "$package"
 	done
 	# The tests read files beside them, which must not change meanwhile.
-	mkdir "$results/tree"
-	git ls-files -z --cached --others --exclude-standard -- ':!bench' | xargs -0 tar -c --ignore-failed-read -f - 2>/dev/null | tar -x -C "$results/tree"
+	git ls-files -z --cached --others --exclude-standard -- ':!bench' | xargs -0 tar -c --ignore-failed-read -f "$results/tree.tar" 2>/dev/null
 	guest "${packages[@]}" >"$results/guest"
 	initrd "$version" "$dir/initrd"
 	modules=$(readlink -f "$dir"/base/lib/modules/*)
@@ -159,7 +161,7 @@ boot() {
 	awk -v version="$version" '
 		/^--- PASS/ { pass++ } /^--- FAIL/ { fail++; print } /^--- SKIP/ { skip++ }
 		/^testing: warning: no tests to run/ { bad++; print "RUN matches no test" }
-		/^=== .* ended with / { ends++; if ($NF != 0) bad++ }
+		/^=== .* ended with / { ends++; if ($NF != 0) { bad++; print } }
 		END { printf "%s: %d tests passed, %d failed, %d skipped\n", version, pass, fail, skip; exit ends == '${#packages[@]}' && !bad && !fail ? 0 : 1 }' "$work/$version.txt"
 }
 

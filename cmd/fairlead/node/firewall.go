@@ -41,10 +41,16 @@ func (n *Network) keepFirewall(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = ns.Close() }()
+	fd := ns.Fd()
+	if own, err := ns.IsProcess(); err != nil {
+		return err
+	} else if own {
+		fd = 0 // entering a namespace takes CAP_SYS_ADMIN, which the agent's container lacks
+	}
 	tick := time.NewTicker(firewallInterval)
 	defer tick.Stop()
 	for {
-		n.checkFirewall(ctx, ns.Fd())
+		n.checkFirewall(ctx, fd)
 		select {
 		case <-ctx.Done():
 			return nil
