@@ -63,3 +63,41 @@ func runNFT(t *testing.T, h *lab.Host, rules string) {
 		t.Fatalf("nft: %v\n%s", err, out)
 	}
 }
+
+// TestProbePeers drops what one node sends through the IPv4 tunnel. Another node reports
+// that its packets never come back, of that family only.
+func TestProbePeers(t *testing.T) {
+	nstest.Need(t)
+	cfg := lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true}
+	made, err := world.New(t.Context(), worldOf(t, cfg, "--probe-peers=1s"), 0)
+	w := testWorld(t, made, err)
+	if err := w.StartAgents(); err != nil {
+		t.Fatal(err)
+	}
+	here, there := w.Cluster.Nodes[0], w.Cluster.Nodes[1]
+	log := func() string {
+		text, err := os.ReadFile(filepath.Join(w.Logs, here.Name+".log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	const lost = "did not answer 3 or more packets in a row through the tunnel"
+	a, b := labtest.Pod(t, here, "a", 0), labtest.Pod(t, there, "b", 80, inet.TCP)
+	expect(t, a.Host, b.Addr4, 80, "b saw "+a.Addr4.String())
+	if strings.Contains(log(), "in a row through the tunnel") {
+		t.Errorf("peers that answer are reported:\n%s", log())
+	}
+	runNFT(t, there.Host, `table ip block { chain out { type filter hook output priority 0; udp dport 8472 drop
+		}
+	}`)
+	eventually(t, "the lost peer is named", func() error {
+		if text := log(); !strings.Contains(text, "node "+there.Name+" ("+there.PodCIDRs[0].Addr().String()+") "+lost) {
+			return errors.New("no report")
+		}
+		return nil
+	})
+	if strings.Contains(log(), "("+there.PodCIDRs[1].Addr().String()+") did not answer") {
+		t.Errorf("IPv6, whose packets come back, is reported:\n%s", log())
+	}
+}

@@ -29,6 +29,8 @@ type Config struct {
 	SetCondition bool // set the Node's condition NetworkUnavailable to False
 	// AnnounceUnderlay writes the overlay's addresses into an annotation of the Node.
 	AnnounceUnderlay bool
+	// ProbePeers is the time between two probes of a peer through the tunnel; 0 is never.
+	ProbePeers time.Duration
 
 	Replace []leftovers.Owner // whose leftovers are removed
 }

@@ -75,6 +75,9 @@ func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kuber
 			return n.keepAnnotations(ctx, client, "nodes with flannel cannot reach it", n.leaseAnnotations)
 		})
 	}
+	if n.cfg.ProbePeers > 0 && n.overlay != nil && (n.proxy.Overlay.Mode == overlay.VXLAN || n.proxy.Overlay.Mode == overlay.Direct) {
+		group.Go(func() error { return n.probePeers(ctx) })
+	}
 	if n.cfg.AnnounceUnderlay && n.overlay != nil && client != nil {
 		group.Go(func() error {
 			return n.keepAnnotations(ctx, client, "other nodes may drop its tunnel packets", n.underlayAnnotation)

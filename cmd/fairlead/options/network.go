@@ -198,7 +198,7 @@ func (f *networkFlags) active() bool {
 func (f *networkFlags) node() node.Config {
 	return node.Config{
 		Active: f.active(), MTU: f.mtu, MasqFile: f.masqFile, CNI: f.cni,
-		SetSysctls: f.setSysctls, OpenFirewall: f.openFirewall, SetCondition: f.setCondition, AnnounceUnderlay: f.uplink.announce,
+		SetSysctls: f.setSysctls, OpenFirewall: f.openFirewall, SetCondition: f.setCondition, AnnounceUnderlay: f.uplink.announce, ProbePeers: f.uplink.probe,
 	}
 }
 
