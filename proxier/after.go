@@ -15,9 +15,9 @@ import (
 	"fairlead/proxier/store"
 )
 
-// tellFlows passes on which backends changed. It comes after the commit, because
+// publishFlows passes on which backends changed. It comes after the commit, because
 // under the old rules the next packet would bring a deleted flow back.
-func (p *Proxier) tellFlows() {
+func (p *Proxier) publishFlows() {
 	if p.flows == nil {
 		clear(p.desired.flows)
 		return
@@ -38,23 +38,23 @@ func (p *Proxier) tellFlows() {
 	}
 }
 
-// tellClients deletes the affinity entries that lead to other backends than the wanted
+// publishClients deletes the affinity entries that lead to other backends than the wanted
 // ones, after each load of the table: entries may have been missed or forged before.
-func (p *Proxier) tellClients() {
+func (p *Proxier) publishClients() {
 	if p.clients != nil && p.loaded {
 		p.clients.RemoveExcept(p.desired.state.Remembered())
 	}
 	p.loaded = false
 }
 
-// Overlay is told which nodes there are; see keeper.Keeper for the contract.
+// Overlay takes the nodes of the cluster; see keeper.Keeper for the contract.
 type Overlay interface {
 	Set(self overlay.Node, peers []overlay.Node)
 }
 
-// tellOverlay passes the nodes on when one of them has changed. Without a Node
-// of our own the overlay stays as it is: whoever is not known is not gone.
-func (p *Proxier) tellOverlay() {
+// publishOverlay passes the nodes on when one of them has changed. Without a Node
+// of our own the overlay stays in place, because an unknown node is not a deleted one.
+func (p *Proxier) publishOverlay() {
 	if p.overlay == nil || !p.desired.nodes {
 		return
 	}

@@ -120,7 +120,7 @@ func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedN
 
 // readCluster takes from the store what does not belong to one Service.
 func readCluster(s *store.Store, name string) resolve.Cluster {
-	return resolve.Cluster{Node: s.Node(name), Nodes: s.Nodes(), Cidrs: s.ServiceCIDRs(), Keep: s.NonMasquerade(), Own: s.OwnTunnelAddrs()}
+	return resolve.Cluster{Node: s.Node(name), Nodes: s.Nodes(), ServiceCIDRs: s.ServiceCIDRs(), Keep: s.NonMasquerade(), Own: s.OwnTunnelAddrs()}
 }
 
 func (d *desired) resolve(key types.NamespacedName) {

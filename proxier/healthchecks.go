@@ -14,7 +14,7 @@ import (
 	"fairlead/proxier/status"
 )
 
-// Health is told about which Services load balancers ask this node; see
+// Health answers load balancers that ask this node about Services; see
 // healthcheck.Server for the contract.
 type Health interface {
 	Set(svc healthcheck.Name, port uint16)

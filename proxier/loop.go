@@ -67,7 +67,7 @@ func (p *Proxier) Run(ctx context.Context) error {
 		switch {
 		case err == nil && p.desired.state.Pending() == 0:
 			retry, wait = nil, firstRetry
-		case retry == nil: // else events would put the retry off for ever
+		case retry == nil: // or events would postpone the retry indefinitely
 			retry = time.After(wait)
 			wait = min(2*wait, lastRetry)
 		}
@@ -109,15 +109,15 @@ func (p *Proxier) watch(ctx context.Context) {
 // failed commit loses nothing.
 func (p *Proxier) sync(ctx context.Context) error {
 	start := time.Now()
-	p.behind.CompareAndSwap(0, start.UnixNano())
+	p.pendingSince.CompareAndSwap(0, start.UnixNano())
 	p.desired.start()
-	p.tellOverlay()
+	p.publishOverlay()
 	// Who owns an address in the kernel keeps it, so the table is read first.
 	loaded, err := p.apply.Load(ctx)
 	p.applied(ctx, &loaded)
 	if err == nil {
 		p.desired.update()
-		p.tellOverlay()
+		p.publishOverlay()
 		err = p.commitAll(ctx)
 	}
 	p.publishProblems(klog.FromContext(ctx))
@@ -130,8 +130,8 @@ func (p *Proxier) sync(ctx context.Context) error {
 		return err == nil && !not
 	})
 	if err == nil {
-		p.tellFlows()
-		p.tellClients()
+		p.publishFlows()
+		p.publishClients()
 		p.desired.triggers = slices.DeleteFunc(p.desired.triggers, func(t store.Trigger) bool {
 			_, not := refused[t.Service]
 			if !not {
@@ -140,7 +140,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 			return !not
 		})
 		p.store.Programmed()
-		p.behind.Store(0)
+		p.pendingSince.Store(0)
 		p.synced.Store(time.Now().UnixNano())
 		p.ready.Store(true)
 	}

@@ -32,7 +32,7 @@ type Flows interface {
 	SweepAll()
 }
 
-// Clients is told which backends sticky clients must no longer be sent to, after
+// Clients deletes affinity entries that lead to removed backends, after
 // the commit that makes it so; see kernel.AffinityCleaner for the contract.
 type Clients interface {
 	Remove(pairs []nat.Pair)
@@ -73,9 +73,9 @@ type Proxier struct {
 
 	refused map[inet.Addr]struct{} // what the kernel would not take
 
-	ready  atomic.Bool
-	synced atomic.Int64 // Unix time in nanoseconds of the last good sync
-	behind atomic.Int64 // since when a sync is due, 0 when none is
+	ready        atomic.Bool
+	synced       atomic.Int64 // Unix time in nanoseconds of the last good sync
+	pendingSince atomic.Int64 // since when a sync is due, 0 when none is
 }
 
 // New returns a Proxier that does nothing until Run.
@@ -106,7 +106,7 @@ func (p *Proxier) LastSync() time.Time {
 // Behind returns for how long a change has waited for the kernel, 0 when none
 // does. Safe for concurrent use.
 func (p *Proxier) Behind() time.Duration {
-	if since := p.behind.Load(); since != 0 {
+	if since := p.pendingSince.Load(); since != 0 {
 		return time.Since(time.Unix(0, since))
 	}
 	return 0

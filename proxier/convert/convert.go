@@ -14,11 +14,6 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// The convert functions are pure. Each returns the slim form of an object and
-// what is wrong with it: a bad field costs that field, or where the rest makes
-// no sense without it the port, the endpoint or the object. The slim form is
-// nil for an object that says nothing to this node.
-
 // convertServiceCIDR returns the slim form of a ServiceCIDR.
 func convertServiceCIDR(in *networkingv1.ServiceCIDR) (*objects.ServiceCIDR, []objects.Problem) {
 	r := newChecker(objects.KindServiceCIDR, in.Name, "")

@@ -81,8 +81,8 @@ func CountConnections(ctx context.Context, register func(...metrics.Registerable
 	register(newConnectionMetrics(ctx, from))
 }
 
-// endpointOf reads the comment of an element; see owner. Somebody else's may be
-// anything.
+// endpointOf reads the comment of an element; see resolve.Resolve. The comment of
+// another program's element may be anything.
 func endpointOf(c *nat.BackendCounter) endpointKey {
 	namespace, rest, _ := strings.Cut(strings.ToValidUTF8(c.Owner, "?"), "/")
 	name, port, _ := strings.Cut(rest, ":")

@@ -76,7 +76,7 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 		}),
 		Loads: metrics.NewCounter(&metrics.CounterOpts{
 			Subsystem: "fairlead", Name: "nat_loads_total",
-			Help: "Times the table was read back: at start, and when somebody else had changed it.", StabilityLevel: metrics.ALPHA,
+			Help: "Number of times the table was read back: at start, and after another program changed it.", StabilityLevel: metrics.ALPHA,
 		}),
 		Refusals: metrics.NewCounter(&metrics.CounterOpts{
 			Subsystem: "fairlead", Name: "nat_refusals_total",
@@ -127,6 +127,7 @@ func (m *Metrics) registerServices(register func(...metrics.Registerable)) {
 	register(m.programming, m.noLocal, m.frontends, m.backends, m.fallbacks)
 }
 
+// Synced records a sync that began at start.
 func (m *Metrics) Synced(start time.Time, err error) {
 	m.sync.Observe(time.Since(start).Seconds())
 	if err != nil {
@@ -173,6 +174,7 @@ func (m *Metrics) SetWanted(w *Wanted) {
 // Programmed measures a change that the kernel now has, by the time it was made.
 func (m *Metrics) Programmed(at time.Time) { m.programming.Observe(time.Since(at).Seconds()) }
 
+// Report replaces the number of problems by kind.
 func (m *Metrics) Report(byKind map[string]int) {
 	samples := make([]sample, 0, len(byKind))
 	for kind, n := range byKind {

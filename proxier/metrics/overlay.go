@@ -24,7 +24,7 @@ func newOverlayMetrics(register func(...metrics.Registerable)) *overlayMetrics {
 	}
 	m := &overlayMetrics{
 		written:  counter("overlay_written_total", "Devices and entries of the overlay that were added, changed or removed."),
-		repaired: counter("overlay_repairs_total", "Those among them that somebody else had changed."),
+		repaired: counter("overlay_repairs_total", "Devices and entries of the overlay that were restored after another program changed them."),
 		failures: counter("overlay_failures_total", "Passes over the overlay that had to be repeated."),
 		ready:    gauge("overlay_ready", "1 once packets to pods on all other nodes found their way."),
 		mtu:      gauge("overlay_mtu_bytes", "MTU of pods."),

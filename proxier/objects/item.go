@@ -29,16 +29,17 @@ type Object struct {
 	Problems []Problem
 	// Unread is set for an object that could not be decoded.
 	Unread bool
-	// Given is set once the store may have had the slice: the loop may be
-	// reading it, so the store is not to write to it again.
+	// Given is set once the store may have had the slice. The store must not write to
+	// it again, because the loop may read it.
 	Given bool
 }
 
+// Namespaced returns namespace/name.
 func Namespaced(m *metav1.ObjectMeta) string {
 	return types.NamespacedName{Namespace: m.Namespace, Name: m.Name}.String()
 }
 
-// Equal compares what is said.
+// Equal reports whether two objects say the same.
 func (it *Object) Equal(other *Object) bool {
 	a := *it
 	a.Given = other.Given
@@ -60,10 +61,12 @@ func (k Key) Problem(format string, args ...any) Problem {
 	return r.Problems[0]
 }
 
+// IsNamespaced reports whether objects of a kind have a namespace.
 func IsNamespaced(kind string) bool {
 	return kind == KindService || kind == KindSlice || kind == KindPod
 }
 
+// CompareNames orders names by namespace, then by name.
 func CompareNames(a, b types.NamespacedName) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }

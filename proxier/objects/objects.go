@@ -14,15 +14,11 @@ import (
 	"fairlead/internal/inet"
 )
 
-// The types of this file are the API objects with everything stripped off that
-// does not decide what happens to a packet. They are values that nobody
-// changes once they are in the Store, and they hold only what was found valid.
-
 // Service is the slim form of a v1 Service.
 type Service struct {
 	Key     types.NamespacedName
 	UID     types.UID // for Events; empty where the object comes from a file
-	Created time.Time // decides contested addresses: the older Service wins
+	Created time.Time // decides between Services that claim an address at once
 
 	ClusterIPs      []netip.Addr // one per family; empty for a headless Service
 	ExternalIPs     []netip.Addr // spec.externalIPs
@@ -124,7 +120,7 @@ type ServiceCIDR struct {
 type Pod struct {
 	Key     types.NamespacedName
 	UID     types.UID // for Events
-	Created time.Time // decides contested ports: the older Pod wins
+	Created time.Time // decides between Pods that claim a port at once
 	Node    string
 	IPs     []netip.Addr
 	Ports   []PodPort

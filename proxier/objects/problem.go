@@ -45,6 +45,7 @@ func (p Problem) String() string {
 	return s + ": " + p.Text
 }
 
+// CompareProblems orders problems by object, field and text.
 func CompareProblems(a, b Problem) int {
 	return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name),
 		strings.Compare(a.Field, b.Field), strings.Compare(a.Text, b.Text))

@@ -19,6 +19,7 @@ import (
 // by external IPs, load balancer addresses or hand-made node ports.
 type Claims struct{ *Contest[inet.Addr, Claim] }
 
+// NewClaims returns an empty contest.
 func NewClaims() Claims {
 	return Claims{NewContest[inet.Addr](func(c Claim) int { return len(c.Frontend.Backends) })}
 }

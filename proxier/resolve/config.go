@@ -25,7 +25,7 @@ const (
 // NodePortPrimary stands for the node's first address of each family.
 const NodePortPrimary = "primary"
 
-// Config is what the proxier is told once, at start. Everything else comes from
+// Config is fixed at start. Everything else comes from
 // objects and may change.
 type Config struct {
 	// NodeName names the Node object of this node.

@@ -60,6 +60,7 @@ type contender[K comparable, V any] struct {
 	kept    bool // during set: the subject still asks for the key
 }
 
+// NewContest returns an empty contest. weigh may be nil; its sum over all owners is Total.
 func NewContest[K comparable, V any](weigh func(V) int) *Contest[K, V] {
 	return &Contest[K, V]{
 		byKey: map[K][]*contender[K, V]{}, bySubject: map[types.NamespacedName][]*contender[K, V]{},
@@ -190,10 +191,10 @@ func (c *Contest[K, V]) Subjects() []types.NamespacedName {
 	return slices.Collect(maps.Keys(c.bySubject))
 }
 
-// Keys returns all keys that somebody asks for, in any order.
+// Keys returns all keys that are claimed, in any order.
 func (c *Contest[K, V]) Keys() iter.Seq[K] { return maps.Keys(c.byKey) }
 
-// Size returns the number of keys that somebody asks for.
+// Size returns the number of keys that are claimed.
 func (c *Contest[K, V]) Size() int { return len(c.byKey) }
 
 // MarkStale makes takeStale return an object.

@@ -14,7 +14,7 @@ import (
 )
 
 // OverlaySelf returns this node as its own overlay knows it. The MACs of its
-// devices stay those that flannel has given and told to peers. The addresses are
+// devices stay those that flannel has given and published to peers. The addresses are
 // the node's own: that which flannel tells to peers may be in front of a NAT.
 func (c *Config) OverlaySelf(n *objects.Node) overlay.Node {
 	out := overlay.Node{Name: n.Name, Created: n.Created, PodCIDRs: n.PodCIDRs, Underlay: n.Underlay}

@@ -14,8 +14,8 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// Notes keeps what people want to know of Services beyond their frontends:
-// for logs and metrics only. Most Services have none.
+// Notes keeps facts about Services for logs and metrics, and which Services a change of
+// the cluster concerns.
 type Notes struct {
 	byService   map[types.NamespacedName]note
 	Internal    int                    // Services with note.internal
@@ -37,13 +37,14 @@ type note struct {
 	addrs              []netip.Addr // that a load balancer or a user gave it
 }
 
-// turn is a Service whose hints are followed no more, again, or for another
-// reason.
+// hintChange is a Service whose topology hints are followed again, ignored from now on,
+// or ignored for another reason.
 type hintChange struct {
 	Service types.NamespacedName
 	Why     Fallback
 }
 
+// NewNotes returns empty notes.
 func NewNotes() *Notes {
 	return &Notes{byService: map[types.NamespacedName]note{}, Fallbacks: map[FallbackReason]int{}, users: map[netip.Addr]map[types.NamespacedName]struct{}{}, tunnels: map[types.NamespacedName]struct{}{}}
 }

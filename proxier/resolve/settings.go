@@ -14,11 +14,11 @@ import (
 
 // Cluster is what the settings depend on, besides the configuration.
 type Cluster struct {
-	Node  *objects.Node   // this one; nil while it is not known
-	Nodes []*objects.Node // all
-	Cidrs []*objects.ServiceCIDR
-	Keep  []netip.Prefix // see Tx.SetNonMasquerade
-	Own   []netip.Addr   // see Tx.SetTunnelAddrs
+	Node         *objects.Node   // this one; nil while it is not known
+	Nodes        []*objects.Node // all
+	ServiceCIDRs []*objects.ServiceCIDR
+	Keep         []netip.Prefix // see Tx.SetNonMasquerade
+	Own          []netip.Addr   // see Tx.SetTunnelAddrs
 }
 
 // SettingsOf returns what does not belong to one Service: a pure function.
@@ -33,17 +33,17 @@ func SettingsOf(cfg *Config, in *Cluster) (nat.Settings, []objects.Problem) {
 	s.NodePortAddrs = nodePortAddrs(cfg, in.Node, unknown)
 	s.Egress = egress(cfg, in, unknown)
 	s.Tunnels = tunnelGuard(cfg, in.Node, in.Own)
-	for _, c := range in.Cidrs {
+	for _, c := range in.ServiceCIDRs {
 		s.ServiceCIDRs = append(s.ServiceCIDRs, c.CIDRs...)
 	}
-	if len(in.Cidrs) == 0 {
+	if len(in.ServiceCIDRs) == 0 {
 		s.ServiceCIDRs = cfg.ServiceCIDRs
 	}
-	return s, append(unknown.Problems, overlaps(s.Cluster, in.Cidrs)...)
+	return s, append(unknown.Problems, overlaps(s.Cluster, in.ServiceCIDRs)...)
 }
 
-// overlaps reports ServiceCIDRs in which there are pods, too: nobody can tell a
-// ClusterIP from a pod there, and packets to unallocated ClusterIPs are dropped.
+// overlaps reports ServiceCIDRs that contain pods: an address there may be a ClusterIP or
+// a pod, and packets to unallocated ClusterIPs are dropped.
 func overlaps(cluster []netip.Prefix, cidrs []*objects.ServiceCIDR) []objects.Problem {
 	var out []objects.Problem
 	for _, c := range cidrs {
@@ -58,7 +58,7 @@ func overlaps(cluster []netip.Prefix, cidrs []*objects.ServiceCIDR) []objects.Pr
 }
 
 // clusterOf returns where all pods are: what the configuration says, or the pod
-// CIDRs of all nodes where it says nothing and somebody asks.
+// CIDRs of all nodes where it is silent and a feature needs them.
 func clusterOf(cfg *Config, in *Cluster) []netip.Prefix {
 	if len(cfg.ClusterCIDRs) > 0 || !cfg.Masquerade && !cfg.tunnels() {
 		return cfg.ClusterCIDRs
@@ -160,6 +160,7 @@ func primaryAddrs(configured netip.Addr, node *objects.Node) []netip.Addr {
 	return out
 }
 
+// SelfOf returns what the Node object says about this node.
 func SelfOf(cfg *Config, node *objects.Node) Self {
 	self := Self{Name: cfg.NodeName}
 	if node != nil {

@@ -115,7 +115,7 @@ func TestSettings(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.cfg.NodeName = "node-a"
-			got, problems := SettingsOf(&tt.cfg, &Cluster{Node: tt.node, Nodes: tt.nodes, Cidrs: tt.objs, Keep: tt.keep})
+			got, problems := SettingsOf(&tt.cfg, &Cluster{Node: tt.node, Nodes: tt.nodes, ServiceCIDRs: tt.objs, Keep: tt.keep})
 			if diff := cmp.Diff(tt.want, got, proxiertest.Values); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)
 			}

@@ -36,6 +36,7 @@ const (
 	reasonNoZone  = "this node has no zone label"
 )
 
+// String is empty for hints that were followed.
 func (f Fallback) String() string {
 	if f == (Fallback{}) {
 		return ""

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
 	"fairlead/proxier/store"
 )
@@ -175,5 +176,30 @@ func TestReadFilesError(t *testing.T) {
 	}
 	if len(store.Services()) != 1 {
 		t.Error("the other file is not in the store")
+	}
+}
+
+// TestFilesUnreadablePod keeps the host ports of a Pod whose new version cannot be
+// decoded.
+func TestFilesUnreadablePod(t *testing.T) {
+	dir := t.TempDir()
+	objs := store.New()
+	f := newFiles(dir, objs)
+	for _, port := range []string{"8080", "eighty"} {
+		manifest := `{apiVersion: v1, kind: Pod, metadata: {namespace: default, name: web}, spec: {nodeName: node-a, ` +
+			`containers: [{name: c, ports: [{containerPort: 80, hostPort: ` + port + `}]}]}, status: {phase: Running, podIP: 10.244.0.3}}`
+		if err := os.WriteFile(filepath.Join(dir, "pod.yaml"), []byte(manifest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.scan(); err != nil {
+			t.Fatal(err)
+		}
+		pod := objs.Pod(proxiertest.NameOf("web"))
+		if pod == nil || len(pod.Ports) != 1 || pod.Ports[0].HostPort != 8080 {
+			t.Fatalf("hostPort %s: the store has %+v", port, pod)
+		}
+	}
+	if ps := objs.Book().Problems(); len(ps) != 1 || ps[0].Kind != objects.KindPod {
+		t.Errorf("problems %v, want one of the Pod", ps)
 	}
 }

@@ -210,7 +210,7 @@ func (p *parser) parseOne(meta metav1.TypeMeta, data []byte) (*objects.Object, e
 }
 
 // unread is what is left of an object that cannot be decoded. Without a name
-// there is nobody to blame but the file.
+// only the file can be blamed.
 func unread(kind string, data []byte, cause error) (*objects.Object, error) {
 	var head struct {
 		Metadata struct{ Namespace, Name string }

@@ -41,7 +41,7 @@ const (
 const maxNote = 1024
 
 // Events tells the cluster of problems with objects. It needs the verbs create
-// and patch on events of events.k8s.io. A nil Events tells nobody. Safe for
+// and patch on events of events.k8s.io. A nil Events writes nothing. Safe for
 // concurrent use.
 type Events struct {
 	node     string

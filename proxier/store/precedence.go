@@ -69,8 +69,8 @@ func (tx *Tx) DropFile(key objects.Key) {
 	tx.settleSources(key)
 }
 
-// settleSources reports an object that both have. What is wrong with it in the
-// files, where nobody reads it, is not reported.
+// settleSources reports an object that both have. Problems of the version
+// in the files, which has no effect, are not reported.
 func (tx *Tx) settleSources(key objects.Key) {
 	var problems []objects.Problem
 	if _, ok := tx.s.inAPI[key]; ok && tx.s.inFiles[key] != nil {

@@ -64,7 +64,7 @@ type Trigger struct {
 	At      time.Time
 }
 
-// MaxTriggers bounds what is remembered while nobody takes it.
+// MaxTriggers bounds the triggers that wait for the loop.
 const MaxTriggers = 1 << 12
 
 // New returns an empty store that expects no source.
@@ -213,12 +213,14 @@ func (s *Store) Pod(key types.NamespacedName) *objects.Pod {
 // Book is where the problems of objects are kept.
 func (s *Store) Book() *status.Book { return s.book }
 
+// NonMasquerade returns the destinations of Tx.SetNonMasquerade.
 func (s *Store) NonMasquerade() []netip.Prefix {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keep
 }
 
+// OwnTunnelAddrs returns the addresses of Tx.SetTunnelAddrs.
 func (s *Store) OwnTunnelAddrs() []netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
