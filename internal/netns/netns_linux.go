@@ -46,11 +46,16 @@ func Open(path string) (*NS, error) {
 // Fd returns the descriptor, valid until Close.
 func (n *NS) Fd() int { return n.fd }
 
-// IsProcess reports whether n is the namespace that the process runs in. Entering it is
-// not necessary then, and a container without CAP_SYS_ADMIN may not.
+// IsProcess reports whether n is the namespace that goroutines of the process are in, but
+// for those that Do runs. Entering it is not necessary then, and a container without
+// CAP_SYS_ADMIN may not.
 func (n *NS) IsProcess() (bool, error) {
+	// The caller may be on a thread that Do moved, and so may be the first thread of the
+	// process, which /proc/self stands for. A new goroutine is on neither.
 	var ours, theirs unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &ours); err != nil {
+	err := make(chan error, 1)
+	go func() { err <- unix.Stat("/proc/thread-self/ns/net", &ours) }()
+	if err := <-err; err != nil {
 		return false, fmt.Errorf("stat network namespace of the process: %w", err)
 	}
 	if err := unix.Fstat(n.fd, &theirs); err != nil {
