@@ -54,6 +54,7 @@ func BenchmarkResolve(b *testing.B) {
 }
 
 func benchWorld(b *testing.B, services int) *world {
+	b.Helper()
 	nstest.Need(b)
 	w, err := newWorld()
 	if err != nil {

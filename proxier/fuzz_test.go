@@ -75,6 +75,7 @@ func FuzzIncremental(f *testing.F) {
 
 // event carries out one of the things that happen to a node.
 func (w *world) event(t *testing.T, what, which byte) {
+	t.Helper()
 	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%d", which%4)}
 	switch what % 9 {
 	case 0, 1:

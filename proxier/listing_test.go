@@ -34,7 +34,7 @@ func (w *world) listing(t *testing.T) listing {
 func parseListing(text string) listing {
 	l := listing{chains: map[string][]string{}}
 	set, chain, inside := "", "", false // of its elements
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimSpace(line)
 		if f := strings.Fields(line); len(f) == 3 && f[2] == "{" {
 			set, chain = f[1], ""
@@ -55,7 +55,7 @@ func parseListing(text string) listing {
 		if inside = set != "" && (inside || ok); !inside {
 			continue
 		}
-		for _, el := range strings.Split(strings.TrimSuffix(rest, " }"), ", ") {
+		for el := range strings.SplitSeq(strings.TrimSuffix(rest, " }"), ", ") {
 			l.elements = append(l.elements, set+" "+strings.TrimSuffix(el, ","))
 		}
 		inside = !strings.HasSuffix(line, " }")

@@ -114,6 +114,7 @@ func inLoop(t *testing.T, f func(t *testing.T, l *loop)) {
 func inLoopWith(t *testing.T, m *metrics.Metrics, f func(t *testing.T, l *loop)) {
 	t.Helper()
 	inWaitingLoop(t, m, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.store.Delivered("somebody")
 		f(t, l)
 	})
@@ -174,6 +175,7 @@ func putService(tx *store.Tx, n, endpoint byte) {
 
 func TestRunWaitsForSources(t *testing.T) {
 	inWaitingLoop(t, metrics.NewMetrics(func(...kmetrics.Registerable) {}), func(t *testing.T, l *loop) {
+		t.Helper()
 		l.put(1, 1)
 		l.after(time.Minute)
 		if l.table.loads > 0 || len(l.table.asked) > 0 || l.Ready() {
@@ -191,6 +193,7 @@ func TestRunWaitsForSources(t *testing.T) {
 // enough to try at once.
 func TestRunBacksOff(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.after(0)
 		start := time.Now()
 		before := l.table.say(func(ruleset.Batch) error { return nat.ErrPermission })
@@ -220,6 +223,7 @@ func TestRunBacksOff(t *testing.T) {
 // which others change all the time. It stays reported, and it is tried again.
 func TestRunKeepsRefused(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.table.say(refusing("10.96.0.2 ."))
 		l.put(1, 1)
 		l.put(2, 1)
@@ -254,6 +258,7 @@ func TestRunKeepsRefused(t *testing.T) {
 // that the kernel refuses.
 func TestRunBlamesOne(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.table.say(func(ruleset.Batch) error { return nat.ErrPermission })
 		l.put(1, 1)
 		l.put(2, 1)
@@ -277,6 +282,7 @@ func TestRunBlamesOne(t *testing.T) {
 // TestRunBlamesNobody has commits fail for a reason that is no frontend's.
 func TestRunBlamesNobody(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.after(0)
 		before := l.table.say(func(ruleset.Batch) error { return fmt.Errorf("commit: %w", unix.ENOMEM) })
 		l.putMany(50)
@@ -291,6 +297,7 @@ func TestRunBlamesNobody(t *testing.T) {
 // may not cost a search for each of them.
 func TestRunBlamesMany(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.after(0)
 		l.table.say(func(b ruleset.Batch) error {
 			if strings.Contains(b.String(), " element ") {
@@ -316,6 +323,7 @@ func TestRunBlamesMany(t *testing.T) {
 
 func TestRunRepairs(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.put(1, 1)
 		l.after(0)
 		l.table.taken.Reset() // somebody has flushed the ruleset
@@ -332,6 +340,7 @@ func TestRunRepairs(t *testing.T) {
 // changes of endpoints do not wait. After peace the next repair is immediate again.
 func TestRunFight(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.put(1, 1)
 		l.after(0)
 		before := l.table.loads
@@ -395,6 +404,7 @@ func TestFightLines(t *testing.T) {
 // TestRunDoesNothing counts what an event costs that changes nothing.
 func TestRunDoesNothing(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.put(1, 1)
 		l.after(0)
 		n, loads := l.table.say(nil), l.table.loads
@@ -413,6 +423,7 @@ func TestRunDoesNothing(t *testing.T) {
 func TestRunTellsOfCommittedOnly(t *testing.T) {
 	registry := kmetrics.NewKubeRegistry()
 	inLoopWith(t, metrics.NewMetrics(registry.MustRegister), func(t *testing.T, l *loop) {
+		t.Helper()
 		asked := &askedHealth{ports: map[healthcheck.Name]uint16{}, local: map[healthcheck.Name]int{}}
 		l.after(0)
 		l.health = asked

@@ -19,7 +19,7 @@ import (
 func TestMetrics(t *testing.T) {
 	registry := kmetrics.NewKubeRegistry()
 	series := metrics.NewMetrics(registry.MustRegister)
-	inLoopWith(t, series, func(t *testing.T, l *loop) {
+	inLoopWith(t, series, func(_ *testing.T, l *loop) {
 		l.table.say(refusing("10.96.0.9 ."))
 		l.putMany(10)
 		l.after(0)

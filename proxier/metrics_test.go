@@ -35,6 +35,7 @@ func TestChangeMetrics(t *testing.T) {
 	}
 	format := "endpoint_changes_pending %d, endpoint_changes_total %d, service_changes_pending %d, service_changes_total %d"
 	inLoopWith(t, series, func(t *testing.T, l *loop) {
+		t.Helper()
 		l.after(0)
 		l.put(1, 1)
 		l.after(0)

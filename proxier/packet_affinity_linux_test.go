@@ -156,11 +156,16 @@ func TestPacketAffinitySwitched(t *testing.T) {
 		{"on", serviceObject(1, sticky(0)), func(t *testing.T, to inet.Addr, had []string) { b.stays(t, clients, to, had) }},
 		{"shorter", serviceObject(1, sticky(1)), func(t *testing.T, to inet.Addr, had []string) { b.changes(t, 1200*time.Millisecond, clients, to, had) }},
 		{"longer", serviceObject(1, sticky(86400)), func(t *testing.T, to inet.Addr, had []string) {
+			t.Helper()
+			t.Helper()
+			t.Helper()
+			t.Helper()
 			time.Sleep(1500 * time.Millisecond) // as long as it took before
 			b.stays(t, clients, to, had)
 		}},
 		{"off again", serviceObject(1), func(t *testing.T, to inet.Addr, had []string) { b.changes(t, 0, clients, to, had) }},
 	} {
+		t.Helper()
 		t.Run(step.name, func(t *testing.T) {
 			b.apply(t, step.svc)
 			for family := range ipFamilies {
@@ -185,6 +190,7 @@ func TestPacketAffinityPorts(t *testing.T) {
 	b.apply(t, serviceObject(1, everyProtocol, sticky(0)))
 	b.apply(t, slicesWith(1, everyProtocolPorts(), ready(b.here), ready(b.there))...)
 	eachFamily(t, func(t *testing.T, family int) {
+		t.Helper()
 		var before []string
 		for _, proto := range everyProto {
 			to := b.frontend("LB VIP", 1, family)

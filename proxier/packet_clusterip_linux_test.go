@@ -23,6 +23,7 @@ func TestPacketNoEndpoints(t *testing.T) {
 	b := newBed(t, defaults(), lab.PTP)
 	b.apply(t, serviceObject(1, everyProtocol))
 	expect := func(t *testing.T, want func(masqueraded bool) string) {
+		t.Helper()
 		var tries []try
 		for family := range ipFamilies {
 			for _, proto := range everyProto {
@@ -92,6 +93,7 @@ func TestPacketClusterIP(t *testing.T) {
 	}, ready(b.here))...)
 
 	eachFamily(t, func(t *testing.T, family int) {
+		t.Helper()
 		svc1, svc2, svc3 := clusterIP(1)[family], clusterIP(2)[family], clusterIP(3)[family]
 		b.expectAll(t,
 			try{b.pod(), tcp(svc1, 80), "here there -"},

@@ -122,6 +122,7 @@ func TestPacketStaleFlows(t *testing.T) {
 	set(t, ready(b.here))
 	flows := b.flows(t, 1)
 	t.Run("replaced", func(t *testing.T) {
+		t.Helper()
 		reach(t, flows, "here")
 		set(t, ready(b.there))
 		reach(t, flows, "there")

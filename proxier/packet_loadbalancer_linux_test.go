@@ -33,6 +33,7 @@ func TestPacketSourceRanges(t *testing.T) {
 	}
 	primary := from(b.node.Host)
 	eachFamily(t, func(t *testing.T, family int) {
+		t.Helper()
 		tries := []try{
 			{b.external(), b.frontend("LB VIP", 1, family), "here there m"},
 			{b.pod(), b.frontend("LB VIP", 1, family), "timeout"},

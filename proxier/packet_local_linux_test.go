@@ -102,6 +102,10 @@ func TestPacketEstablished(t *testing.T) {
 		{"its endpoint is removed", func(t *testing.T) { b.apply(t, sliceObjects(1, ready(b.here))...) }, "here m"},
 		{"all endpoints are", func(t *testing.T) { b.remove(t, sliceObjects(1)...) }, "refused"},
 		{"endpoints elsewhere only and policies Local", func(t *testing.T) {
+			t.Helper()
+			t.Helper()
+			t.Helper()
+			t.Helper()
 			b.apply(t, serviceObject(1, externalLocal, internalLocal))
 			b.apply(t, sliceObjects(1, ready(b.there))...)
 		}, "timeout"},
@@ -110,6 +114,10 @@ func TestPacketEstablished(t *testing.T) {
 		{"masqueradeAll", func(t *testing.T) { cfg := defaults(); cfg.MasqueradeAll = true; b.restart(t, cfg) }, "timeout"},
 		{"the Service is removed, but not its port", func(t *testing.T) { b.remove(t, serviceObject(1)) }, "unreachable"},
 	} {
+		t.Helper()
+		t.Helper()
+		t.Helper()
+		t.Helper()
 		t.Run(step.name, func(t *testing.T) {
 			step.change(t)
 			for _, c := range conns {

@@ -175,7 +175,7 @@ func (w *world) remove(manifest string) error {
 func (w *world) summary() string {
 	var out strings.Builder
 	set := ""
-	for _, line := range strings.Split(w.p.desired.state.Text(), "\n") {
+	for line := range strings.SplitSeq(w.p.desired.state.Text(), "\n") {
 		trimmed := strings.TrimSpace(line)
 		if f := strings.Fields(trimmed); len(f) == 3 && (f[0] == "map" || f[0] == "set") {
 			set = f[1]

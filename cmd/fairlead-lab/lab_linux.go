@@ -98,7 +98,7 @@ func (o *options) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	if code != 0 {
-		return exitStatus(code)
+		return exitStatusError(code)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 
 func main() {
 	err := newCommand().ExecuteContext(context.Background())
-	var code exitStatus
+	var code exitStatusError
 	switch {
 	case err == nil:
 		return
@@ -30,7 +30,7 @@ func main() {
 	os.Exit(1)
 }
 
-// exitStatus is the exit status of the lab that runs inside the namespaces.
-type exitStatus int
+// exitStatusError is the exit status of the lab that runs inside the namespaces.
+type exitStatusError int
 
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+func (s exitStatusError) Error() string { return fmt.Sprintf("exit status %d", int(s)) }

@@ -73,6 +73,7 @@ type benchWay struct {
 // benchTurns has all ways do the work, b.N times, and compares them in
 // pairs.
 func benchTurns(b *testing.B, ways []*benchWay, family int, unit string, units float64, work func(netip.AddrPort) (time.Duration, error)) {
+	b.Helper()
 	for _, w := range ways {
 		w.took = nil
 	}

@@ -25,8 +25,7 @@ func TestDiff(t *testing.T) {
 	diff := func(manifests string) (string, int) {
 		out, err := onNode(t, node, "diff", "--manifests", manifests, "--node-name", node.Name,
 			"--cluster-cidr", world.JoinPrefixes(w.Cluster.Config.ClusterCIDRs()), "--overlay", "vxlan", "--ip-masq")
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			return out, exit.ExitCode()
 		}
 		if err != nil {

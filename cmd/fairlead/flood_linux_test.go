@@ -45,6 +45,7 @@ func TestFlood(t *testing.T) {
 }
 
 func testFlood(t *testing.T, files int) {
+	t.Helper()
 	opts := worldOf(t, lab.Config{Nodes: 1})
 	opts.Flags = []string{"--metrics-bind-address", "0.0.0.0:10249"}
 	if files > 0 {

@@ -23,8 +23,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	var code exitError
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[exitError](err); ok {
 		os.Exit(int(code))
 	}
 	fmt.Fprintln(os.Stderr, message(err))

@@ -100,6 +100,7 @@ func TestAPIServerAwayAtStart(t *testing.T) {
 }
 
 func testAPIServerAway(t *testing.T, silent bool) {
+	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

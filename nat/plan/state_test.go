@@ -128,9 +128,6 @@ delete element cluster-ips4 { 10.96.0.1 }`,
 	}
 }
 
-//go:fix inline
-func ptr[T any](v T) *T { return new(v) }
-
 func deleteSlot(i int) string {
 	return fmt.Sprintf(`delete element backends4 { 10.96.0.1 . tcp . 80 . %d comment "d/web" : 10.244.0.%d . 80 }`, i, i+1)
 }

@@ -31,7 +31,7 @@ func Convert(obj any) (objects.Object, error) {
 		it.Service, it.Problems = convertService(in)
 		it.Key = objects.Key{Kind: objects.KindService, Name: objects.Namespaced(&in.ObjectMeta)}
 	case *discoveryv1.EndpointSlice:
-		it.Slice, it.Problems = ConvertSlice(in)
+		it.Slice, it.Problems = Slice(in)
 		it.Key = objects.Key{Kind: objects.KindSlice, Name: objects.Namespaced(&in.ObjectMeta)}
 	case *corev1.Node:
 		it.Node, it.Problems = convertNode(in)
@@ -40,7 +40,7 @@ func Convert(obj any) (objects.Object, error) {
 		it.CIDR, it.Problems = convertServiceCIDR(in)
 		it.Key = objects.Key{Kind: objects.KindServiceCIDR, Name: in.Name}
 	case *corev1.Pod:
-		it.Pod, it.Problems = ConvertPod(in)
+		it.Pod, it.Problems = Pod(in)
 		it.Key = objects.Key{Kind: objects.KindPod, Name: objects.Namespaced(&in.ObjectMeta)}
 	default:
 		return it, fmt.Errorf("convert %T: not a kind that was asked for", obj)

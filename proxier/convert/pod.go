@@ -14,10 +14,10 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// ConvertPod returns the slim form of a Pod, nil for one without ports of its
+// Pod returns the slim form of a Pod, nil for one without ports of its
 // node: most have none, one on the host's network has its own, and one that has
 // ended answers none.
-func ConvertPod(in *corev1.Pod) (*objects.Pod, []objects.Problem) {
+func Pod(in *corev1.Pod) (*objects.Pod, []objects.Problem) {
 	if in.Spec.HostNetwork || in.Status.Phase == corev1.PodSucceeded || in.Status.Phase == corev1.PodFailed {
 		return nil, nil
 	}

@@ -16,9 +16,9 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// ConvertSlice returns the slim form of an EndpointSlice, or nil for one that
+// Slice returns the slim form of an EndpointSlice, or nil for one that
 // is headless, of domain names, or of no Service.
-func ConvertSlice(in *discoveryv1.EndpointSlice) (*objects.Slice, []objects.Problem) {
+func Slice(in *discoveryv1.EndpointSlice) (*objects.Slice, []objects.Problem) {
 	if _, headless := in.Labels[corev1.IsHeadlessService]; headless {
 		return nil, nil
 	}

@@ -50,7 +50,7 @@ endpoints:
 	if err := yaml.UnmarshalStrict([]byte(manifest), in); err != nil {
 		t.Fatal(err)
 	}
-	got, problems := ConvertSlice(in)
+	got, problems := Slice(in)
 	ips := proxiertest.MustAddrs("fd00::1", "fd00::3", "fd00::4")
 	want := &objects.Slice{
 		Key:     types.NamespacedName{Namespace: "default", Name: "web-1"},
@@ -95,7 +95,7 @@ func TestConvertSliceNone(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(manifest), in); err != nil {
 			t.Fatal(err)
 		}
-		got, problems := ConvertSlice(in)
+		got, problems := Slice(in)
 		var problem string
 		if list := texts(problems); len(list) > 0 {
 			problem = list[0]
@@ -109,6 +109,6 @@ func TestConvertSliceNone(t *testing.T) {
 func BenchmarkConvertSlice(b *testing.B) {
 	in := proxiertest.BenchSlice(0, 10)
 	for b.Loop() {
-		ConvertSlice(in)
+		Slice(in)
 	}
 }

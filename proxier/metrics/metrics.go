@@ -110,7 +110,7 @@ func (m *Metrics) registerServices(register func(...metrics.Registerable)) {
 		Buckets:        metrics.ExponentialBuckets(0.001, 2, 19), // 1 ms to 4 min
 		StabilityLevel: metrics.ALPHA,
 	})
-	m.noLocal = metrics.NewGaugeVec(&metrics.GaugeOpts{
+	m.noLocal = metrics.NewGaugeVec(&metrics.GaugeOpts{ //nolint:promlinter // the name is kube-proxy's
 		Subsystem: "kubeproxy", Name: "sync_proxy_rules_no_local_endpoints_total",
 		Help: "Services with a Local traffic policy that have endpoints, but none on this node.", StabilityLevel: metrics.ALPHA,
 	}, []string{"traffic_policy"})

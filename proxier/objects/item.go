@@ -6,6 +6,7 @@ package objects
 import (
 	"cmp"
 	"reflect"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,10 +74,8 @@ func CompareNames(a, b types.NamespacedName) int {
 
 // AppendNew keeps short lists free of duplicates.
 func AppendNew[T comparable](list []T, v T) []T {
-	for _, have := range list {
-		if have == v {
-			return list
-		}
+	if slices.Contains(list, v) {
+		return list
 	}
 	return append(list, v)
 }

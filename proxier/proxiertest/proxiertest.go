@@ -5,6 +5,7 @@
 package proxiertest
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -23,6 +24,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/worker"
 	"fairlead/proxier/objects"
 )
 
@@ -75,7 +77,7 @@ func ProblemTexts(ps []objects.Problem) []string {
 func Endpoints(t *testing.T, spec string) []objects.Endpoint {
 	t.Helper()
 	var out []objects.Endpoint
-	for _, word := range strings.Fields(spec) {
+	for word := range strings.FieldsSeq(spec) {
 		name, rest, _ := strings.Cut(word, "/")
 		var id byte
 		if _, err := fmt.Sscanf(name[1:], "%d", &id); err != nil {
@@ -121,6 +123,7 @@ func WebService() *objects.Service {
 	}
 }
 
+// SlicesOf returns one slice of port http with these endpoints, see Endpoints.
 func SlicesOf(t *testing.T, eps string) []*objects.Slice {
 	t.Helper()
 	return []*objects.Slice{{Ports: []objects.SlicePort{{Name: "http", Proto: inet.TCP, Port: 8080}}, Endpoints: Endpoints(t, eps)}}
@@ -134,14 +137,14 @@ func BenchSlice(n, endpoints int) *discoveryv1.EndpointSlice {
 			Labels: map[string]string{discoveryv1.LabelServiceName: fmt.Sprintf("svc-%d", n)},
 		},
 		AddressType: discoveryv1.AddressTypeIPv4,
-		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080), Protocol: ptr.To(corev1.ProtocolTCP)}},
+		Ports:       []discoveryv1.EndpointPort{{Name: new("http"), Port: ptr.To[int32](8080), Protocol: ptr.To(corev1.ProtocolTCP)}},
 	}
 	for i := range endpoints {
 		id := n*endpoints + i
 		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
 			Addresses:  []string{fmt.Sprintf("10.%d.%d.%d", 1+id>>16, id>>8&255, id&255)},
-			Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true), Serving: ptr.To(true), Terminating: ptr.To(false)},
-			NodeName:   ptr.To(fmt.Sprintf("node-%d", id%100)),
+			Conditions: discoveryv1.EndpointConditions{Ready: new(true), Serving: new(true), Terminating: new(false)},
+			NodeName:   new(fmt.Sprintf("node-%d", id%100)),
 			TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: "default", Name: fmt.Sprintf("svc-%d-7d4b9c6f5-%05d", n, i), UID: "0b6a2c1e-0000-4000-8000-000000000000"},
 		})
 	}
@@ -162,16 +165,14 @@ func BenchService(n int) *corev1.Service {
 // Eventually waits until ok, or fails the test.
 func Eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute) // of a loaded machine, with the race detector
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s", what)
-		}
-		time.Sleep(2 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of a loaded machine, with the race detector
+	defer cancel()
+	if !worker.Await(ctx, 2*time.Millisecond, ok) {
+		t.Fatalf("not within a minute: %s", what)
 	}
 }
 
-// name is in the namespace default.
+// NameOf returns the name of an object in the namespace default.
 func NameOf(s string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "default", Name: s}
 }
@@ -186,11 +187,12 @@ func Scrape(t *testing.T, registry metrics.Gatherer) []string {
 	var out []string
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			s := f.GetName()
+			var s strings.Builder
+			s.WriteString(f.GetName())
 			for _, l := range m.GetLabel() {
-				s += " " + l.GetName() + "=" + l.GetValue()
+				s.WriteString(" " + l.GetName() + "=" + l.GetValue())
 			}
-			out = append(out, fmt.Sprint(s, " ", m.GetCounter().GetValue()+m.GetGauge().GetValue()))
+			out = append(out, fmt.Sprint(s.String(), " ", m.GetCounter().GetValue()+m.GetGauge().GetValue()))
 		}
 	}
 	slices.Sort(out)

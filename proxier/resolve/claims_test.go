@@ -30,11 +30,11 @@ type rival struct {
 	seen int
 }
 
-func (r rival) claim(c Claims) []inet.Addr {
+func (r rival) claim(c Claims) {
 	fields := map[use]string{useClusterIP: "spec.clusterIPs", useNodePort: "spec.ports.nodePort", useLoadBalancer: "status.loadBalancer.ingress", useExternalIP: "spec.externalIPs"}
 	f := nat.Frontend{Owner: "default/" + r.name, Backends: make([]nat.Backend, 2)}
 	key := types.NamespacedName{Namespace: "default", Name: r.name}
-	return c.Set(key, &objects.Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
+	c.Set(key, &objects.Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
 		[]Claim{{key: contestedKey, Frontend: f, Field: fields[r.use], use: r.use}}, max(1, uint64(r.seen)), nil)
 }
 

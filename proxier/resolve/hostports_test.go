@@ -22,12 +22,12 @@ import (
 // manifestPods reads Pods that are separated by ---.
 func manifestPods(t *testing.T, text string) (pods []*objects.Pod, problems []string) {
 	t.Helper()
-	for _, doc := range strings.Split(text, "---\n") {
+	for doc := range strings.SplitSeq(text, "---\n") {
 		var in corev1.Pod
 		if err := yaml.UnmarshalStrict([]byte(doc), &in); err != nil {
 			t.Fatalf("%v in\n%s", err, doc)
 		}
-		pod, ps := convert.ConvertPod(&in)
+		pod, ps := convert.Pod(&in)
 		if pod != nil {
 			pods = append(pods, pod)
 		}

@@ -165,7 +165,7 @@ func (b *builder) backends(eps []target) []nat.Backend {
 	for i, ep := range eps {
 		out[i] = nat.Backend{AddrPort: ep.backend(), OnNode: ep.on(b.self)}
 	}
-	slices.SortFunc(out, func(a, c nat.Backend) int { return a.AddrPort.Compare(c.AddrPort) })
+	slices.SortFunc(out, func(a, c nat.Backend) int { return a.Compare(c.AddrPort) })
 	return out
 }
 

@@ -169,8 +169,8 @@ func SelfOf(cfg *Config, node *objects.Node) Self {
 	return self
 }
 
-// addrsOf returns the addresses of nodes but for one; of two that claim the same
-// the first has it.
+// OtherNodeAddrs returns the addresses of all nodes except one, with the names of the
+// nodes. The first of two nodes that claim an address has it.
 func OtherNodeAddrs(nodes []*objects.Node, except string) map[netip.Addr]string {
 	out := map[netip.Addr]string{}
 	for _, n := range nodes {

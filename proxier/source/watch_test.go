@@ -29,8 +29,8 @@ kind: Deployment
 metadata: {name: web}
 `
 
-func manifest(name, ip string) string {
-	return strings.NewReplacer("web", name, "10.96.0.10", ip).Replace(webManifest)
+func manifest(ip string) string {
+	return strings.ReplaceAll(webManifest, "10.96.0.10", ip)
 }
 
 // TestRunFiles follows a directory of manifests.
@@ -46,7 +46,7 @@ func TestRunFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("a.yaml", manifest("web", "10.96.0.10"))
+	write("a.yaml", manifest("10.96.0.10"))
 	st := store.New()
 	st.Expect(SourceFiles)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -71,16 +71,16 @@ func TestRunFiles(t *testing.T) {
 	}
 	proxiertest.Eventually(t, "first read", func() bool { return st.Synced() && at("10.96.0.10")() })
 
-	write("a.yaml", manifest("web", "10.96.0.11"))
+	write("a.yaml", manifest("10.96.0.11"))
 	proxiertest.Eventually(t, "replaced file", at("10.96.0.11"))
 
-	write("a.yaml", manifest("web", "10.96.0.12")+"---\nkind: [\n")
+	write("a.yaml", manifest("10.96.0.12")+"---\nkind: [\n")
 	proxiertest.Eventually(t, "report of a file that does not parse, with its line", problem("a.yaml: line 11: "))
 	if !at("10.96.0.11")() {
 		t.Error("a file that does not parse lost its last good state")
 	}
 
-	write("b.yaml", manifest("web", "10.96.0.13"))
+	write("b.yaml", manifest("10.96.0.13"))
 	proxiertest.Eventually(t, "report of an object in two files", problem("b.yaml"))
 	if !at("10.96.0.11")() {
 		t.Error("the object is not taken from the first file")
@@ -150,114 +150,114 @@ func TestRunFilesWays(t *testing.T) {
 	}{
 		{
 			"file written in place", "a.yaml",
-			func() { put(inside("a.yaml"), manifest("web", "10.96.0.10")) },
-			func() { put(inside("a.yaml"), manifest("web", "10.96.0.11")) },
+			func() { put(inside("a.yaml"), manifest("10.96.0.10")) },
+			func() { put(inside("a.yaml"), manifest("10.96.0.11")) },
 		},
 		{
 			"file moved away and written anew", "b.yaml",
-			func() { put(inside("b.yaml"), manifest("web", "10.96.0.10")) },
+			func() { put(inside("b.yaml"), manifest("10.96.0.10")) },
 			func() {
 				do(os.Rename(inside("b.yaml"), inside("b.yaml~")))
-				put(inside("b.yaml"), manifest("web", "10.96.0.11"))
+				put(inside("b.yaml"), manifest("10.96.0.11"))
 			},
 		},
 		{
 			"ConfigMap", "c",
 			func() {
-				put(inside("c/..1/web.yaml"), manifest("web", "10.96.0.10"))
+				put(inside("c/..1/web.yaml"), manifest("10.96.0.10"))
 				do(os.Symlink("..1", inside("c/..data")), os.Symlink("..data/web.yaml", inside("c/web.yaml")))
 			},
 			func() {
-				put(inside("c/..2/web.yaml"), manifest("web", "10.96.0.11"))
+				put(inside("c/..2/web.yaml"), manifest("10.96.0.11"))
 				do(os.Symlink("..2", inside("c/..data_tmp")), os.Rename(inside("c/..data_tmp"), inside("c/..data")), os.RemoveAll(inside("c/..1")))
 			},
 		},
 		{
 			"one file of a ConfigMap", "d/web.yaml",
 			func() {
-				put(inside("d/..1/web.yaml"), manifest("web", "10.96.0.10"))
+				put(inside("d/..1/web.yaml"), manifest("10.96.0.10"))
 				do(os.Symlink("..1", inside("d/..data")), os.Symlink("..data/web.yaml", inside("d/web.yaml")))
 			},
 			func() {
-				put(inside("d/..2/web.yaml"), manifest("web", "10.96.0.11"))
+				put(inside("d/..2/web.yaml"), manifest("10.96.0.11"))
 				do(os.Symlink("..2", inside("d/..data_tmp")), os.Rename(inside("d/..data_tmp"), inside("d/..data")), os.RemoveAll(inside("d/..1")))
 			},
 		},
 		{
 			"link to another directory", "e",
 			func() {
-				put(inside("e1/web.yaml"), manifest("web", "10.96.0.10"))
-				put(inside("e2/web.yaml"), manifest("web", "10.96.0.11"))
+				put(inside("e1/web.yaml"), manifest("10.96.0.10"))
+				put(inside("e2/web.yaml"), manifest("10.96.0.11"))
 				do(os.Symlink("e1", inside("e")))
 			},
 			func() { do(os.Symlink("e2", inside("e~")), os.Rename(inside("e~"), inside("e"))) },
 		},
 		{
 			"directory made anew", "f",
-			func() { put(inside("f/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() { put(inside("f/web.yaml"), manifest("10.96.0.10")) },
 			func() {
 				do(os.RemoveAll(inside("f")))
-				put(inside("f/web.yml"), manifest("web", "10.96.0.11"))
+				put(inside("f/web.yml"), manifest("10.96.0.11"))
 			},
 		},
 		{
 			"directory made anew later", "g",
-			func() { put(inside("g/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() { put(inside("g/web.yaml"), manifest("10.96.0.10")) },
 			func() {
 				do(os.RemoveAll(inside("g")))
 				gone("g")
-				put(inside("g/web.yml"), manifest("web", "10.96.0.11"))
+				put(inside("g/web.yml"), manifest("10.96.0.11"))
 			},
 		},
 		{
 			"directory moved away and another put in its place", "h",
-			func() { put(inside("h/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() { put(inside("h/web.yaml"), manifest("10.96.0.10")) },
 			func() {
-				put(inside("h~/web.yaml"), manifest("web", "10.96.0.12"))
+				put(inside("h~/web.yaml"), manifest("10.96.0.12"))
 				do(os.Rename(inside("h"), inside("h.old")), os.Rename(inside("h~"), inside("h")))
 				now("10.96.0.12")
-				put(inside("h/web.yaml"), manifest("web", "10.96.0.11"))
+				put(inside("h/web.yaml"), manifest("10.96.0.11"))
 			},
 		},
 		{
 			"directory made anew with the one above", "i/j",
-			func() { put(inside("i/j/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() { put(inside("i/j/web.yaml"), manifest("10.96.0.10")) },
 			func() {
 				do(os.RemoveAll(inside("i")))
 				gone("i/j")
-				put(inside("i/j/web.yml"), manifest("web", "10.96.0.11"))
+				put(inside("i/j/web.yml"), manifest("10.96.0.11"))
 			},
 		},
 		{
 			"directory of the file made anew", "k/web.yaml",
-			func() { put(inside("k/web.yaml"), manifest("web", "10.96.0.10")) },
+			func() { put(inside("k/web.yaml"), manifest("10.96.0.10")) },
 			func() {
 				do(os.RemoveAll(inside("k")))
 				gone("k")
-				put(inside("k/web.yaml"), manifest("web", "10.96.0.11"))
+				put(inside("k/web.yaml"), manifest("10.96.0.11"))
 			},
 		},
 		{
 			"file gone for a while", "l.yaml",
-			func() { put(inside("l.yaml"), manifest("web", "10.96.0.10")) },
+			func() { put(inside("l.yaml"), manifest("10.96.0.10")) },
 			func() {
 				do(os.Remove(inside("l.yaml")))
 				gone("l.yaml")
 				now("10.96.0.10") // still
-				put(inside("l.yaml"), manifest("web", "10.96.0.11"))
+				put(inside("l.yaml"), manifest("10.96.0.11"))
 			},
 		},
 		{
 			"link that led nowhere for a while", "m",
 			func() {
-				put(inside("m.real/web.yaml"), manifest("web", "10.96.0.10"))
+				put(inside("m.real/web.yaml"), manifest("10.96.0.10"))
 				do(os.Mkdir(inside("m"), 0o700), os.Symlink("../m.real/web.yaml", inside("m/web.yaml")))
 			},
 			func() {
 				do(os.Rename(inside("m.real"), inside("m.old")), os.Symlink("x", inside("m/x")), os.Remove(inside("m/x")))
 				gone("m/web.yaml")
 				now("10.96.0.10") // still
-				put(inside("m.real/web.yaml"), manifest("web", "10.96.0.11"))
+				put(inside("m.real/web.yaml"), manifest("10.96.0.11"))
 			},
 		},
 	} {

@@ -13,8 +13,8 @@ import (
 // BenchmarkStoreSameSlice is an event that changes nothing, of a large slice.
 func BenchmarkStoreSameSlice(b *testing.B) {
 	s := New()
-	one, _ := convert.ConvertSlice(proxiertest.BenchSlice(0, 100))
-	other, _ := convert.ConvertSlice(proxiertest.BenchSlice(0, 100))
+	one, _ := convert.Slice(proxiertest.BenchSlice(0, 100))
+	other, _ := convert.Slice(proxiertest.BenchSlice(0, 100))
 	s.Update(func(tx *Tx) { tx.SetSlice(one) })
 	for b.Loop() {
 		s.Update(func(tx *Tx) { tx.SetSlice(other) })

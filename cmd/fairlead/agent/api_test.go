@@ -83,7 +83,9 @@ func TestAPIServerAway(t *testing.T) {
 		if got := log.count(away); got != 3 {
 			t.Errorf("%d lines within a minute, want 3", got)
 		}
-		answer = func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: http.StatusOK}, nil }
+		answer = func(*http.Request) (*http.Response, error) { //nolint:unparam // as http.RoundTripper wants it
+			return &http.Response{StatusCode: http.StatusOK}, nil
+		}
 		if err := request(); err != nil || log.count(back) != 1 || s.problem() != "" {
 			t.Errorf("%v, problem %q, log: %s", err, s.problem(), log.text.String())
 		}
@@ -91,14 +93,16 @@ func TestAPIServerAway(t *testing.T) {
 		if got := log.count(away); got != 3 {
 			t.Errorf("%d lines after it was reached", got)
 		}
-		answer = func(*http.Request) (*http.Response, error) {
+		answer = func(*http.Request) (*http.Response, error) { //nolint:unparam // as http.RoundTripper wants it
 			return &http.Response{StatusCode: http.StatusUnauthorized, Status: "401 Unauthorized"}, nil
 		}
 		if err := request(); err != nil || log.count("401 Unauthorized") != 1 {
 			t.Errorf("%v, log: %s", err, log.text.String())
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Errorf("end: %v", err)
+		}
 	})
 }
 
@@ -130,7 +134,9 @@ func TestAPIServerSilent(t *testing.T) {
 		if err := <-asked; !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
-		<-done
+		if err := <-done; err != nil {
+			t.Errorf("end: %v", err)
+		}
 	})
 }
 

@@ -46,7 +46,11 @@ func watchConfig(ctx context.Context, files map[string][]byte) error {
 			if !ok {
 				return nil
 			}
-		case <-w.Errors: // events were lost, so check
+		case err := <-w.Errors:
+			if err == nil {
+				return nil // the watcher is closed
+			}
+			// Events were lost, so check.
 		}
 	}
 }

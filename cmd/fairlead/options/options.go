@@ -110,9 +110,9 @@ func (f *Run) Config(fs *pflag.FlagSet) (*Config, error) {
 		return nil, err
 	}
 	f.network.adopt(f.netConf, func(flag string) bool { return fs.Lookup(flag).Changed })
-	cfg, err := f.nodeFlags.config()
+	cfg, err := f.config()
 	cfg.KeepInvalid = f.conntrack.BeLiberal
-	errs := []error{err, f.network.apply(&cfg), f.kubeProxyFlags.validate(),
+	errs := []error{err, f.network.apply(&cfg), f.validate(),
 		existing("--kubeconfig", f.kubeconfig),
 		listenAddress("--metrics-bind-address", f.metricsAddr),
 		listenAddress("--healthz-bind-address", f.healthAddr),

@@ -237,8 +237,7 @@ func TestConfigFields(t *testing.T) {
 	var want []string
 	var walk func(prefix string, of reflect.Type)
 	walk = func(prefix string, of reflect.Type) {
-		for i := range of.NumField() {
-			f := of.Field(i)
+		for f := range of.Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			nested := f.Type.Kind() == reflect.Struct && f.Type.Name() != "Duration" && f.Type.Name() != "TimeOrMetaDuration" && f.Type.Name() != "QuantityValue"
 			switch {
