@@ -31,7 +31,8 @@ const ownTable = "inet " + ruleset.TableName
 
 // keepFirewall reports rules of other programs that drop pod traffic, or adds accept
 // rules to them if the configuration says so, until ctx is done. It begins when the
-// table is ready, so that its cost does not delay Services.
+// table is ready, so that its cost does not delay Services, and checks again as soon
+// as the tunnels are ready.
 func (n *Network) keepFirewall(ctx context.Context) error {
 	if !worker.Await(ctx, readyInterval, n.table) {
 		return nil
@@ -55,6 +56,7 @@ func (n *Network) keepFirewall(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-n.tunnels:
 		}
 	}
 }

@@ -39,6 +39,7 @@ type Network struct {
 
 	report   atomic.Pointer[overlay.Report] // the last one
 	settings chan struct{}                  // ready when kernel settings may have changed
+	tunnels  chan struct{}                  // ready when the tunnels have changed that firewalls must let pass
 }
 
 // NewNetwork returns a Network that does nothing before Start. The overlay is nil
@@ -47,7 +48,7 @@ type Network struct {
 func NewNetwork(cfg Config, proxy *resolve.Config, store *store.Store, metrics *metrics.Metrics, overlay Overlay, table func() bool) *Network {
 	return &Network{
 		cfg: cfg, proxy: proxy, store: store, metrics: metrics, overlay: overlay, table: table,
-		settings: make(chan struct{}, 1),
+		settings: make(chan struct{}, 1), tunnels: make(chan struct{}, 1),
 	}
 }
 
@@ -104,6 +105,12 @@ func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 	}
 	if last == nil || !slices.Equal(last.Devices, r.Devices) {
 		n.wakeSysctls()
+	}
+	if last == nil || last.Ready != r.Ready || !slices.Equal(last.Devices, r.Devices) {
+		select {
+		case n.tunnels <- struct{}{}:
+		default:
+		}
 	}
 	if r.Ready && (last == nil || !last.Ready) {
 		log.Info("Made the overlay ready", "devices", r.Devices, "mtu", r.MTU)
