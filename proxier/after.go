@@ -47,11 +47,6 @@ func (p *Proxier) publishClients() {
 	p.loaded = false
 }
 
-// Overlay takes the nodes of the cluster; see keeper.Keeper for the contract.
-type Overlay interface {
-	Set(self overlay.Node, peers []overlay.Node)
-}
-
 // publishOverlay passes the nodes on when one of them has changed. Without a Node
 // of our own the overlay stays in place, because an unknown node is not a deleted one.
 func (p *Proxier) publishOverlay() {

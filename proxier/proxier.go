@@ -12,6 +12,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/apply"
+	"fairlead/overlay"
 	"fairlead/proxier/metrics"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
@@ -37,6 +38,11 @@ type Flows interface {
 type Clients interface {
 	Remove(pairs []nat.Pair)
 	RemoveExcept(pairs map[nat.Pair]struct{})
+}
+
+// Overlay takes the nodes of the cluster; see keeper.Keeper for the contract.
+type Overlay interface {
+	Set(self overlay.Node, peers []overlay.Node)
 }
 
 // Deps is what a Proxier works with.

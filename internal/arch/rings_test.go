@@ -18,7 +18,7 @@ import (
 // acyclic lists the packages whose files must not use each other in a ring: a
 // reader can then read the files of a package in one order, from the ground up.
 func acyclic() []string {
-	return []string{"internal/inet", "internal/arch", "internal/worker", "internal/httpd", "conntrack", "proxier/objects", "proxier/convert", "proxier/status", "internal/nft", "internal/nl", "overlay", "overlay/kernel", "nat", "nat/ruleset", "nat/plan", "nat/kernel", "nat/apply"}
+	return []string{"internal/inet", "internal/arch", "internal/worker", "internal/httpd", "conntrack", "proxier/objects", "proxier/convert", "proxier/status", "proxier/resolve", "proxier", "internal/nft", "internal/nl", "overlay", "overlay/kernel", "nat", "nat/ruleset", "nat/plan", "nat/kernel", "nat/apply"}
 }
 
 // TestRings finds rings of files by the definitions that the files use, as the

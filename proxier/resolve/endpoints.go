@@ -9,14 +9,6 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// target is an endpoint of one port of a Service.
-type target struct {
-	objects.Endpoint
-	port uint16
-}
-
-func (t target) backend() netip.AddrPort { return netip.AddrPortFrom(t.Addr, t.port) }
-
 // endpointsOf merges what the slices of a Service say about a port. An address
 // that occurs twice counts once: as ready where one says so, and of two that say
 // the same as the one on this node.
@@ -45,26 +37,6 @@ func endpointsOf(list []*objects.Slice, port *objects.ServicePort, v6 bool, self
 	}
 	return out
 }
-
-// rank orders statements about one endpoint by how much use it is.
-func (t target) rank(self *Self) int {
-	rank := 0
-	switch {
-	case t.Ready:
-		rank = 6
-	case t.Serving && t.Terminating:
-		rank = 4
-	case t.Serving:
-		rank = 2
-	}
-	if t.on(self) {
-		rank++
-	}
-	return rank
-}
-
-// on reports whether the endpoint runs on this node.
-func (t target) on(self *Self) bool { return t.Node == self.Name && self.Name != "" }
 
 // choice is which endpoints may take a connection.
 type choice struct {

@@ -15,13 +15,6 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// Self is what a node knows about itself.
-type Self struct {
-	Name  string
-	Zone  string       // empty without a Node object, or without the label
-	Addrs []netip.Addr // addresses of the Node object
-}
-
 // Claim is a Service's wish for one frontend.
 type Claim struct {
 	key      inet.Addr

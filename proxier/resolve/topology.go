@@ -13,41 +13,6 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// Fallback is why topology hints were not followed; the zero value is that they
-// were, or that there are none.
-type Fallback struct {
-	FallbackReason
-	Endpoint netip.AddrPort // the first that has no hint, where that is the reason
-}
-
-// FallbackReason is what fallbacks are counted by.
-type FallbackReason struct{ Level, Reason string }
-
-// Levels of hints.
-const (
-	levelNode = "node"
-	levelZone = "zone"
-)
-
-// Reasons for a fallback.
-const (
-	reasonNoHint  = "an endpoint has no hint"
-	reasonNotHere = "no endpoint is hinted for this node or zone"
-	reasonNoZone  = "this node has no zone label"
-)
-
-// String is empty for hints that were followed.
-func (f Fallback) String() string {
-	if f == (Fallback{}) {
-		return ""
-	}
-	s := f.Level + ": " + f.Reason
-	if f.Endpoint.IsValid() {
-		s += ": " + f.Endpoint.String()
-	}
-	return s
-}
-
 // byTopology follows the hints of ready endpoints (KEP-2433, KEP-3015): those
 // for this node, else those for its zone, else all. Hints of a level count only
 // when every endpoint has them, so that they can be introduced gradually. The
