@@ -59,7 +59,8 @@ func canonicalList[T any](list []T, compare func(a, b T) int, addr func(T) netip
 	return out[:min(len(out), 1<<MaxClass)]
 }
 
-// compare puts of two equal addresses the one on this node first.
+// compare orders backends by address. Of two equal addresses the one on this node
+// comes first.
 func (b Backend) compare(c Backend) int {
 	if n := b.Compare(c.AddrPort); n != 0 || b.OnNode == c.OnNode {
 		return n
@@ -125,7 +126,7 @@ type Frontend struct {
 	// every other policy.
 	LocalBackends []netip.AddrPort
 	// Affinity keeps a client with its backend until that long after its last
-	// new connection; 0 is off.
+	// new connection; 0 turns affinity off.
 	Affinity time.Duration
 	// Share numbers the affinity maps that belong to the frontend's Service; 0 is for
 	// the maps that all Services use. Package plan assigns it.
@@ -133,11 +134,11 @@ type Frontend struct {
 	// Restricted drops every client whose address is outside Sources.
 	Restricted bool
 	Sources    []netip.Prefix
-	// Exclusive rejects connections to those ports of the frontend's IP that
-	// are no frontend. It is set for ClusterIPs, which have no other use.
+	// Exclusive rejects connections to all ports of the frontend's IP that have no
+	// frontend. It is set for ClusterIPs, which have no other use.
 	Exclusive bool
-	// First has a repair write the frontend before those without it. It changes
-	// nothing in the kernel.
+	// First makes a repair write the frontend before all frontends without First. It
+	// changes nothing in the kernel.
 	First bool
 	// Owner is the comment on the frontend's elements: "namespace/name:port".
 	Owner string
@@ -173,7 +174,7 @@ func (p TrafficPolicy) Picks() bool { return p >= Internal }
 type BackendCounter struct {
 	Frontend inet.Addr
 	Backend  netip.AddrPort
-	// Local is set for the second element that a backend on this node has, for
+	// Local is set for the second element of a backend on this node, which counts the
 	// connections that policy Local keeps on the node.
 	Local       bool
 	Owner       string // as in Frontend, shortened to 128 bytes

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Mark returns the mark bit that is in force.
+// Mark returns the mark bit that the table uses.
 func (s *Settings) Mark() uint32 {
 	if s.MasqueradeMark == 0 {
 		return DefaultMasqueradeMark
@@ -16,19 +16,19 @@ func (s *Settings) Mark() uint32 {
 	return s.MasqueradeMark
 }
 
-// DefaultMasqueradeMark is the packet mark bit that says "masquerade me",
-// between the frontend that decides and the chain that does. It is kube-proxy's.
+// DefaultMasqueradeMark is the packet mark bit that a frontend sets for the chain
+// that masquerades. kube-proxy uses the same bit.
 const DefaultMasqueradeMark = 0x4000
 
-// Settings is everything in the table that does not belong to one frontend.
+// Settings describes everything in the table that belongs to no single frontend.
 // The zero value serves frontends on VIPs only.
 type Settings struct {
-	// MasqueradeMark is a single bit; 0 stands for DefaultMasqueradeMark. All
-	// other bits of a packet's mark are left alone.
+	// MasqueradeMark is a single bit; 0 stands for DefaultMasqueradeMark. The
+	// table changes no other bit of a packet's mark.
 	MasqueradeMark uint32
 	// MasqueradeAll masquerades every connection to an Internal frontend.
 	MasqueradeAll bool
-	// Pods tells the cluster's pods from everybody else.
+	// Pods recognises the cluster's pods among all clients.
 	Pods PodMatch
 	// NodePortAddrs are the prefixes in which an address of this node must lie
 	// to serve NodePorts. The kernel decides which addresses those are, so
@@ -39,16 +39,16 @@ type Settings struct {
 	// connections. It needs route_localnet on the interfaces of pods. The kernel has no
 	// such setting for IPv6: a reply to ::1 that arrives on a wire has no route.
 	Loopback bool
-	// CheckedInterfaces are names of interfaces that pods are behind, with * at the
-	// end for any name that begins so. Packets from there whose source address is not
-	// routed to the same interface are dropped and counted.
+	// CheckedInterfaces are names of interfaces that lead to pods. A * at the end
+	// matches every name with that beginning. Packets from there whose source address
+	// is not routed to the same interface are dropped and counted.
 	CheckedInterfaces []string
 	// Cluster are the ranges of all pods of the cluster, wherever they run.
 	Cluster []netip.Prefix
 	// KeepInvalid lets TCP packets pass that connection tracking finds invalid.
-	// Those of pods and backends are dropped otherwise: nobody translates them
-	// back, so that a client would see them come from an address that it never
-	// dialled, and answer with a reset (kubernetes/kubernetes#74839).
+	// Without it such packets of pods and backends are dropped. The kernel does not
+	// translate them back, so a client would see them come from an address that it
+	// never dialled and answer with a reset (kubernetes/kubernetes#74839).
 	KeepInvalid bool
 	// Egress masquerades what pods send to the world.
 	Egress Egress
@@ -57,9 +57,9 @@ type Settings struct {
 	// ServiceCIDRs are the ranges of ClusterIPs. Connections to an address in
 	// them that no Exclusive frontend has are dropped.
 	ServiceCIDRs []netip.Prefix
-	// BackendCounters has each backend's element count the connections that are
-	// sent there, see Table.BackendCounters. It costs memory for each element
-	// and CPU of the machine.
+	// BackendCounters adds a counter to each backend's element, which counts the
+	// connections that are sent there; see kernel.Table.BackendCounters. It costs
+	// memory for each element, and CPU time.
 	BackendCounters bool
 }
 
@@ -76,22 +76,22 @@ func (s *Settings) LoopbackNodePorts() bool {
 // ServesLoopback reports whether IPv4 loopback addresses serve anything.
 func (s *Settings) ServesLoopback() bool { return s.Loopback || s.LoopbackNodePorts() }
 
-// Egress says which connections of pods leave the cluster. These get the
-// address of this node: nobody out there knows the way back to a pod. The zero
-// value masquerades nothing.
+// Egress says which connections of pods leave the cluster. They get the address
+// of this node, because hosts outside have no route back to a pod. The zero value
+// masquerades nothing.
 type Egress struct {
 	// Sources are the ranges of this node's pods.
 	Sources []netip.Prefix
 	// Keep are destinations that see the pod's own address, besides
 	// Settings.Cluster and multicast.
 	Keep []netip.Prefix
-	// KeepNodes are the nodes, too, see State.SetNodes. Their replies must find
-	// the way to the pod, and take the same.
+	// KeepNodes adds the nodes to Keep, see State.SetNodes. Their replies must find
+	// the way to the pod, and it must be the way of the request.
 	KeepNodes bool
 }
 
-// Kept returns all destinations that are not masqueraded. Multicast and
-// broadcast have no connections that could be.
+// Kept returns all destinations that are not masqueraded. It includes multicast
+// and broadcast, which have no connections to masquerade.
 func (e *Egress) Kept(cluster []netip.Prefix) []netip.Prefix {
 	if len(e.Sources) == 0 {
 		return nil
@@ -102,17 +102,18 @@ func (e *Egress) Kept(cluster []netip.Prefix) []netip.Prefix {
 }
 
 // Tunnels describes VXLAN tunnels that end on this node. Their packets are not
-// tracked, and are dropped unless they come from a node, see State.SetNodes. A
-// Port of 0 is none.
+// tracked, and are dropped unless they come from a node, see State.SetNodes. Port 0
+// means that there are no tunnels.
 type Tunnels struct {
 	Port  uint16       // UDP
 	Addrs []netip.Addr // where this node's tunnels end
-	// PodInterfaces are names of interfaces that pods are behind, with * at the
-	// end for any name that begins so. No tunnel packet may come from there,
-	// whatever address it bears.
+	// PodInterfaces are names of interfaces that lead to pods. A * at the end matches
+	// every name with that beginning. Tunnel packets from there are dropped, whatever
+	// their source address.
 	PodInterfaces []string
 	// ReplyMark is the bit that marks packets of pods which answer a node's own
-	// address, so that a routing rule can send them back through the tunnel; 0 is none.
+	// address, so that a routing rule can send them back through the tunnel. 0 turns
+	// the marking off.
 	ReplyMark uint32
 	// KeepSource keeps a node's own address in front of backends on other nodes where
 	// policy Local would let it: their replies come back through the tunnel.
@@ -120,8 +121,8 @@ type Tunnels struct {
 }
 
 // PodMatch recognises traffic that comes from the cluster's pods. At most one
-// field is used, the first one set. The zero value knows no pods: then nobody
-// is told apart, and nothing is masqueraded on its account.
+// field is used, the first one set. The zero value recognises no pods, and nothing
+// is masqueraded on its account.
 type PodMatch struct {
 	CIDRs           []netip.Prefix // source address; a family without prefix detects nothing
 	Interface       string         // exact name of the incoming interface
