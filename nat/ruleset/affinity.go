@@ -17,8 +17,8 @@ import (
 	"fairlead/nat"
 )
 
-// stickyRules send the first packet of a connection to a sticky frontend, once
-// its backend is chosen, to the chain that remembers it.
+// stickyRules send the first packet of a connection to a sticky frontend to the
+// chain that remembers its backend. They run after the backend was chosen.
 func stickyRules() []rule {
 	var rules []rule
 	for _, node := range []bool{false, true} {
@@ -77,7 +77,7 @@ func affinitySet(f inet.Family, node, local bool, share uint8) Set {
 
 // updates write a client into the Service's own map, and into the map that all Services
 // use while that is full: an update of a full map ends its rule. So other Services can
-// take the room in the common map only.
+// use up room in the common map only.
 func (r AffinityChain) updates() []rule {
 	if r.Share == 0 {
 		return []rule{r.update(0)}
@@ -123,8 +123,8 @@ func TimeText(d time.Duration) string {
 	return s.String()
 }
 
-// AffinityChain names a chain that remembers which backend a client got, for that
-// long. Frontends with one timeout share it.
+// AffinityChain names a chain that remembers for Timeout which backend a client got.
+// Frontends with one timeout share it.
 type AffinityChain struct {
 	Family   inet.Family
 	NodePort bool

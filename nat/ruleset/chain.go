@@ -33,7 +33,8 @@ func (c *Chain) Fingerprint() string {
 	return string(h.Sum(nil)[:16])
 }
 
-// AddRule appends a rule that has no text, as the kernel has it.
+// AddRule appends a rule without text. Rules that were read from the kernel have
+// none.
 func (c *Chain) AddRule(exprs []expr.Any) { c.Rules = append(c.Rules, rule{Exprs: exprs}) }
 
 // Uses calls set for each set that the rules name, and chain for each chain that
@@ -96,7 +97,7 @@ const (
 	chainMasquerade  = "masq"   // "masquerade" is a word of nft's
 	chainReject      = "refuse" // "reject" is a word of nft's
 
-	// What base chains pass packets on to, so that all others cost one rule.
+	// Base chains send matching packets to these, so that all others cost one rule.
 	chainRememberNew   = "remember-new"
 	chainInvalidSource = "invalid-source"
 	chainTunnelIn      = "tunnel-in"
@@ -116,13 +117,13 @@ type Hook struct {
 	Type     nftables.ChainType
 	Number   nftables.ChainHook
 	Priority nftables.ChainPriority
-	// Drops is set for policy drop: packets are dropped that no rule decides about.
+	// Drops is set for policy drop, which drops packets that no rule decides about.
 	Drops bool
 	Text  string // as nft prints it
 }
 
-// SameAs reports whether two hooks, or nil for none, are the same but for their
-// policies. Only the policy of a chain can be changed in place.
+// SameAs reports whether two hooks are equal apart from their policies. A nil hook
+// equals nil only. The policy is the one property that can be changed in place.
 func (h *Hook) SameAs(other *Hook) bool {
 	if h == nil || other == nil {
 		return h == other
@@ -154,7 +155,7 @@ var Hooks = map[string]*Hook{
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookOutput, Priority: *nftables.ChainPriorityNATDest + 1,
 		Text: "type filter hook output priority -99; policy accept;",
 	},
-	// Behind connection tracking, which has said by then what is invalid.
+	// Behind connection tracking, which has marked invalid packets by then.
 	chainInvalid: {
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityMangle,
 		Text: "type filter hook prerouting priority mangle; policy accept;",
@@ -164,7 +165,7 @@ var Hooks = map[string]*Hook{
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityMangle,
 		Text: "type filter hook prerouting priority mangle; policy accept;",
 	},
-	// In front of connection tracking: nothing is remembered of a forged packet.
+	// In front of connection tracking, so that a forged packet makes no entry there.
 	chainSources: {
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityRaw,
 		Text: "type filter hook prerouting priority raw; policy accept;",
@@ -179,9 +180,9 @@ var Hooks = map[string]*Hook{
 	},
 }
 
-// rule is one rule twice: as nft prints it, and as the expressions that nft
-// itself would send for that line. Registers are nft's choice, too: nft finds
-// the line again by walking the expressions backwards from their registers.
+// rule holds one rule in two forms: the line that nft prints, and the expressions
+// that nft itself would send for that line. The registers follow nft as well, because
+// nft restores the line by walking the expressions backwards from their registers.
 type rule struct {
 	Text  string
 	Exprs []expr.Any

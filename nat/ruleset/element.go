@@ -83,7 +83,7 @@ func prefixText(p netip.Prefix) string {
 // VerdictDrop is the verdict of a map element that is no chain.
 const VerdictDrop = "drop"
 
-// IsMember tells elements that belong to no frontend, or to several.
+// IsMember reports whether the element belongs to no frontend, or to several.
 func (e *Element) IsMember() bool {
 	switch e.Set.Kind {
 	case Hairpin, ClusterIPs, Outside, Nodes, HostPorts, HostIPPorts:

@@ -40,13 +40,13 @@ func isReply() []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{1}})
 }
 
-// ctOriginal loads a field of what the client sent, before any rewriting.
+// ctOriginal loads a field of the packet as the client sent it, before any rewriting.
 func ctOriginal(key expr.CtKey, reg uint32) []expr.Any {
 	return one(&nft.CtOriginal{Ct: expr.Ct{Key: key, Register: reg}})
 }
 
-// originalKey loads what the client dialled, like dialled does before DNAT, and
-// returns the register behind it.
+// originalKey loads the address and port that the client dialled, like dialled does
+// before DNAT, and returns the register behind them.
 func originalKey(f inet.Family, node bool) ([]expr.Any, uint32) {
 	if node {
 		port := next(reg1, 4)
@@ -222,7 +222,7 @@ func dialledText(f inet.Family, node bool) string {
 	return ipWord(f) + " daddr . meta l4proto . th dport"
 }
 
-// ipWord is how nft calls the family's header.
+// ipWord returns nft's word for the family's header.
 func ipWord(f inet.Family) string {
 	if f == inet.IPv4 {
 		return "ip"
@@ -242,8 +242,8 @@ func vmap(s Set) []expr.Any {
 	return one(&expr.Lookup{SourceRegister: reg1, DestRegister: 0, IsDestRegSet: true, SetName: s.String()})
 }
 
-// dnatTo looks the loaded key up and sends the connection to what it finds.
-// Where there is nothing the lookup ends the rule.
+// dnatTo looks the loaded key up and sends the connection to the backend that it
+// finds. A lookup without result ends the rule.
 func dnatTo(s Set) []expr.Any {
 	nfproto := uint32(unix.NFPROTO_IPV4)
 	if s.Family == inet.IPv6 {
@@ -266,14 +266,14 @@ func localAddress(source bool) []expr.Any {
 	return one(fib, &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)})
 }
 
-// notUnicast matches what does not only pass through this node: packets for one
-// of its addresses, for everybody and for groups.
+// notUnicast matches packets that end on this node: those for one of its addresses,
+// for a broadcast address or for a multicast group.
 func notUnicast() []expr.Any {
 	return one(&expr.Fib{Register: reg1, ResultADDRTYPE: true, FlagDADDR: true},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_UNICAST)})
 }
 
-// setMarkBit sets one bit of the packet mark and leaves the others alone.
+// setMarkBit sets one bit of the packet mark and keeps the others.
 func setMarkBit(mark uint32) []expr.Any { return changeMark(^mark, mark) }
 
 func clearMarkBit(mark uint32) []expr.Any { return changeMark(^mark, 0) }
@@ -304,7 +304,7 @@ func ctStatus(bits uint32) []expr.Any {
 // ctStatusDNAT matches flows whose destination was rewritten, by any program.
 func ctStatusDNAT() []expr.Any { return ctStatus(ipsDstNAT) }
 
-// notTranslated matches flows whose destination nobody rewrote.
+// notTranslated matches flows whose destination no program rewrote.
 func notTranslated() []expr.Any {
 	return append(masked(&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}, ipsDstNAT, 0),
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: make([]byte, 4)})
@@ -339,7 +339,8 @@ func interfaceName(op expr.CmpOp, name []byte) []expr.Any {
 }
 
 // podMatch returns the nft text and expressions that recognise packets from pods
-// (or, inverted, from anybody else); empty text when that cannot be told.
+// (or, inverted, from any other client). The text is empty when the settings
+// recognise no pods.
 func podMatch(d *nat.PodMatch, f inet.Family, inverted bool) (string, []expr.Any) {
 	op, not := expr.CmpOpEq, ""
 	if inverted {

@@ -11,9 +11,9 @@ import (
 	"fairlead/internal/inet"
 )
 
-// invalidRules drop what a pod or another backend sends on a connection that
+// invalidRules drop packets that a pod or another backend sends on a connection that
 // connection tracking has lost, see Settings.KeepInvalid. Invalid packets have
-// no connection, so that the source is all there is to tell them by.
+// no connection, so the rules can recognise them by their source only.
 func invalidRules() []rule {
 	var rules []rule
 	for _, f := range inet.Families() {

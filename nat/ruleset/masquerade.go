@@ -51,8 +51,8 @@ func portsBeside(port uint16) (low, high uint16) {
 	return port + 1, math.MaxUint16
 }
 
-// egressRules masquerade what leaves the cluster. They stand behind those of
-// Services and see no packet that those masquerade.
+// egressRules masquerade connections that leave the cluster. They stand behind the
+// rules of Services and see no packet that those masquerade.
 func egressRules(e *nat.Egress) []rule {
 	if len(e.Sources) == 0 {
 		return nil
@@ -73,7 +73,7 @@ func egressRules(e *nat.Egress) []rule {
 
 // masqueradeRules clear the mark bit in the rule that acts on it: a VXLAN
 // packet inherits the mark of the packet that it carries and must not be
-// masqueraded in its turn (kubernetes/kubernetes#92035).
+// masqueraded itself (kubernetes/kubernetes#92035).
 func masqueradeRules(s *nat.Settings) []rule {
 	m := s.Mark()
 	rules := []rule{newRule(

@@ -40,7 +40,7 @@ func IsChainName(name string) bool {
 	return Hooks[name] != nil || isPick(name)
 }
 
-// RangesOf returns the content of the sets that settings fill.
+// RangesOf returns the contents of the sets that the settings fill.
 func RangesOf(s *nat.Settings) map[Set][]netip.Prefix {
 	out := map[Set][]netip.Prefix{}
 	for _, f := range inet.Families() {
@@ -75,12 +75,11 @@ func CompareDrops(a, b string) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
 }
 
-// Program returns the chains that are there whatever Services exist, in an
-// order in which each one comes after those it refers to.
+// Program returns the chains that exist whatever Services there are, each one after
+// those that it refers to.
 //
-// Those that remember clients see every packet, and are there only while sticky
-// says that there is something to remember. Sources are the sets of source ranges that
-// exist.
+// The chains that remember clients see every packet, so Program includes them only
+// if sticky is set. Sources are the sets of source ranges that exist.
 func Program(s *nat.Settings, sticky bool, sources []Set) []Chain {
 	chains := append(allowedChains(sources), []Chain{
 		{Name: chainReject, Rules: []rule{newRule("reject", reject())}},

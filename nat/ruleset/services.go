@@ -13,7 +13,7 @@ import (
 func jumpServices() rule { return newRule("jump "+chainServices, jumpTo(chainServices)) }
 
 // serviceRules dispatch a new connection. NAT chains see the first packet of a
-// flow only, so every verdict of ours is for new connections only.
+// flow only, so every verdict here concerns new connections only.
 func serviceRules(s *nat.Settings) []rule {
 	var rules []rule
 	for _, f := range inet.Families() {

@@ -12,7 +12,7 @@ import (
 	"fairlead/internal/inet"
 )
 
-// IsNode tells the sets of NodePorts, whose keys have no address.
+// IsNode reports whether the set is for NodePorts. Its keys then have no address.
 func (s Set) IsNode() bool {
 	switch s.Kind {
 	case NodePorts, NodeBackends, NodeLocals, NodeAffinity, NodeLocalAffinity, NodeSticky, HostPorts:
@@ -72,8 +72,8 @@ const (
 	numKinds
 )
 
-// SetSpec declares a set or map. Each row exists once for each family, so
-// that the twins are in the kernel and not in the source.
+// SetSpec declares a set or map. Each row makes one set for each family, so the
+// source lists every pair once.
 type SetSpec struct {
 	name    string
 	Key     []Part
@@ -99,7 +99,7 @@ var layout = [numKinds]SetSpec{
 	// (pipapo) for each change, and a hash table never.
 	Sources: {name: "sources", Key: []Part{PartVIP, PartProto, PartPort, PartClient}},
 	// Backends on this node, each twice: a connection from and to the same one
-	// needs masquerade, or its reply would never come back to be translated.
+	// needs masquerade, because otherwise its reply would bypass the translation.
 	Hairpin: {name: "hairpin", Key: []Part{PartClient, PartBackend}},
 	// Addresses whose other ports are rejected, and the ranges of such
 	// addresses, in which everything else is dropped.
@@ -107,8 +107,8 @@ var layout = [numKinds]SetSpec{
 	Pods:          {name: "pods", Key: []Part{PartClient}, Ranges: true},
 	NodePortAddrs: {name: "nodeport-addrs", Key: []Part{PartVIP}, Ranges: true},
 	ServiceCIDRs:  {name: "service-cidrs", Key: []Part{PartVIP}, Ranges: true},
-	// Which backend a client of a sticky frontend had, and which chain
-	// remembers that.
+	// These hold which backend a client of a sticky frontend had, and which chain
+	// remembers it.
 	Affinity:     {name: "affinity", Key: []Part{PartVIP, PartProto, PartPort, PartClient}, Data: []Part{PartBackend, PartTarget}, Learnt: true},
 	NodeAffinity: {name: "node-affinity", Key: []Part{PartProto, PartPort, PartClient}, Data: []Part{PartBackend, PartTarget}, Learnt: true},
 	// The same for the clients that policy Local confines to backends on this node:
@@ -117,11 +117,11 @@ var layout = [numKinds]SetSpec{
 	NodeLocalAffinity: {name: "node-local-affinity", Key: []Part{PartProto, PartPort, PartClient}, Data: []Part{PartBackend, PartTarget}, Learnt: true},
 	Sticky:            {name: "sticky", Key: []Part{PartVIP, PartProto, PartPort}, Verdict: true},
 	NodeSticky:        {name: "node-sticky", Key: []Part{PartProto, PartPort}, Verdict: true},
-	// Where all pods of the cluster are, and backends that are not there.
+	// The ranges of all pods of the cluster, and the backends outside of them.
 	Cluster: {name: "cluster", Key: []Part{PartVIP}, Ranges: true},
 	Outside: {name: "outside-backends", Key: []Part{PartClient}},
-	// Pods that are masqueraded on their way out, and where that way does not
-	// lead.
+	// Pods that are masqueraded on their way out, and the destinations that are
+	// exempt.
 	Egress:       {name: "egress", Key: []Part{PartClient}, Ranges: true},
 	NoMasquerade: {name: "no-masquerade", Key: []Part{PartVIP}, Ranges: true},
 	// The ends of the overlay's tunnels: on all nodes, and on this one.
@@ -146,8 +146,7 @@ func SourcesOf(p netip.Prefix) Set {
 	return Set{Kind: Sources, Family: inet.FamilyOf(p.Addr()), Number: uint8(p.Bits())}
 }
 
-// OnDemand tells the sets that exist while a frontend needs them from those that
-// always exist.
+// OnDemand reports whether the set exists only while a frontend needs it.
 func (s Set) OnDemand() bool { return s.Kind == Sources || s.Number > 0 }
 
 // MaxShares is the number of Services that have affinity maps of their own.
@@ -177,14 +176,14 @@ func (s Set) String() string {
 	return name
 }
 
-// IsMap tells maps, of data or of verdicts, from sets.
+// IsMap reports whether the set is a map of data or of verdicts.
 func (r *SetSpec) IsMap() bool { return r.Verdict || r.Data != nil }
 
-// IsInterval tells sets of address ranges, which settings fill, from others. The
-// kernel keeps such a range as two elements.
+// IsInterval reports whether the set holds address ranges, which the settings fill.
+// The kernel keeps such a range as two elements.
 func (r *SetSpec) IsInterval() bool { return r.Ranges && len(r.Key) == 1 }
 
-// IsSlots tells maps of backends by slot from others.
+// IsSlots reports whether the set is a map of backends by slot.
 func (s Set) IsSlots() bool {
 	switch s.Kind {
 	case Backends, Locals, NodeBackends, NodeLocals:
@@ -250,7 +249,8 @@ func AffinityOf(key inet.Addr, local bool, share uint8) Set {
 	return s
 }
 
-// IsLocalAffinity tells the maps of clients that policy Local confines.
+// IsLocalAffinity reports whether the set remembers clients that policy Local
+// confines.
 func (s Set) IsLocalAffinity() bool { return s.Kind == LocalAffinity || s.Kind == NodeLocalAffinity }
 
 // StickyOf returns the map that leads from a sticky frontend to the chain that

@@ -68,8 +68,8 @@ func keepClass(have int8, n int) int8 {
 	return classOf(n)
 }
 
-// Shape is what the chain of a frontend depends on. Frontends of one shape
-// share one chain; a cluster of any size has some dozens of shapes.
+// Shape holds every property that the chain of a frontend depends on. Frontends of
+// one shape share one chain; a cluster of any size has some dozens of shapes.
 type Shape struct {
 	policy   nat.TrafficPolicy
 	Family   inet.Family
@@ -158,7 +158,7 @@ func parseShape(name string) (Shape, bool) {
 	return s, s.String() == name // rejects everything that is not our spelling
 }
 
-// Verdict returns what the frontend's element in the verdict map says.
+// Verdict returns the verdict of the frontend's element in the verdict map.
 func (s Shape) Verdict() string {
 	switch {
 	case s.guarded || s.policy.Picks():

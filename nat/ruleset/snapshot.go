@@ -8,19 +8,19 @@ import (
 	"net/netip"
 )
 
-// Snapshot is what the kernel holds of the table, object by object, including what
-// other programs put there. The zero value is a table that does not exist.
+// Snapshot lists the objects that the kernel holds in the table, including those
+// that other programs put there. The zero value is a table that does not exist.
 type Snapshot struct {
 	Exists bool
 	Flags  uint32 // NFT_TABLE_F_...
 
-	// Sets are the sets and maps of the layout that exist. The value is false for
-	// one that is declared in another way; its elements are not read.
+	// Sets are the sets and maps of the layout that exist. The value is false for a
+	// set whose declaration differs; its elements are not read.
 	Sets map[Set]bool
 	// Chains are all chains with their hooks and rules. Rules have no text.
 	Chains map[string]*Chain
-	// Elements are the elements that a batch of ours could have written. Those of
-	// affinity maps, which packets write, and of sets of Ranges are not among them.
+	// Elements are the elements that a Batch could have written. They exclude those of
+	// affinity maps, which packets write, and those of the sets in Ranges.
 	Elements []Element
 	// Ranges is the content of the sets that settings fill, sorted.
 	Ranges map[Set][]netip.Prefix
@@ -36,7 +36,7 @@ const (
 	TablePersist = 4 // the table outlives its owner (6.9)
 )
 
-// Stray is an element that no batch of ours writes, in a set of the layout.
+// Stray is an element in a set of the layout that no Batch writes.
 type Stray struct {
 	Set         Set
 	Key, KeyEnd string  // as the kernel has them

@@ -16,7 +16,7 @@ import (
 
 // untrackedRules leave the packets of other nodes to this node's tunnels
 // untracked. Each flow inside a tunnel would otherwise take an entry in the
-// connection tracking table. Anybody can write a node's address into a packet, so
+// connection tracking table. Any sender can write a node's address into a packet, so
 // guardRules check untracked packets, too.
 func untrackedRules() []rule {
 	var rules []rule
@@ -60,9 +60,9 @@ func guardRules(o *nat.Tunnels) []rule {
 	return rules
 }
 
-// replyRules mark what pods answer to connections from nodes' own addresses, so that
-// the answer takes the tunnel by which the connection came. A connection that was
-// translated here came by the underlay, and so goes its answer.
+// replyRules mark the replies of pods to connections from nodes' own addresses, so
+// that the replies take the tunnel by which the connection came. A connection that
+// was translated here came by the underlay, and its replies return that way.
 func replyRules(o *nat.Tunnels) []rule {
 	if o.ReplyMark == 0 {
 		return nil
