@@ -27,7 +27,7 @@ func (s *State) Acked(step *Step) {
 	s.large.compact()
 }
 
-// carryOut does to h what the kernel did to the table.
+// carryOut applies to h the operations that the kernel applied to the table.
 func (h *holding) carryOut(o *ruleset.Op) {
 	switch o.Verb {
 	case ruleset.AddTable:
@@ -62,7 +62,7 @@ func (h *holding) carryOut(o *ruleset.Op) {
 	}
 }
 
-// settleMembers removes elements from the queue that are as wanted.
+// settleMembers removes elements from the queue that the kernel holds as wanted.
 func (s *State) settleMembers(q *queue[ruleset.Element]) {
 	q.each(func(e ruleset.Element) bool {
 		_, have := s.have.members[e]

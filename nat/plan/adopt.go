@@ -11,19 +11,19 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// Adopt replaces what the kernel was believed to have by what was found there. The
-// next steps repair the difference object by object, which is nothing where no
-// other program interfered:
+// Adopt replaces the State's view of the kernel by the objects that were found
+// there. The next steps repair the differences object by object. Without the
+// interference of another program there are none:
 //
-//   - What is as wanted stays, with its counters and the flows that use it.
+//   - An object that equals the wanted one stays, with its counters and flows.
 //   - Rules, policies and elements are mended in place.
-//   - A set that is declared in another way, or a chain at another hook, is
+//   - A set whose declaration differs, or a chain at another hook, is
 //     replaced alone, in one transaction with the chains that use it.
 //   - Sets and chains of other programs are removed last.
 //   - A table with other flags is made anew in one transaction. A dormant one is
 //     woken.
 //
-// It returns how the kernel differs from what it was believed to have.
+// It returns how the kernel differs from the State's previous view.
 func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	was := s.have
 	s.have = adopted(found)
@@ -60,8 +60,8 @@ func (s *State) compareUrgency(a, b inet.Addr) int {
 	return a.Compare(b)
 }
 
-// adopted groups what was found by frontend. Nothing of a table that is made anew
-// survives.
+// adopted groups the elements that were found by frontend. It is empty for a table
+// that is made anew.
 func adopted(found *ruleset.Snapshot) holding {
 	h := newHolding()
 	h.exists, h.flags = found.Exists, found.Flags
@@ -110,8 +110,8 @@ func (h *holding) adoptDeclarations(found *ruleset.Snapshot) {
 	h.straySets = found.StraySets
 }
 
-// adoptElement notes an element. Those that do not fit together, because another
-// program wrote them, are noted as to be replaced or removed.
+// adoptElement notes an element. It marks elements that do not fit together, because
+// another program wrote them, to be replaced or removed.
 func (h *holding) adoptElement(e ruleset.Element) {
 	if e.IsMember() {
 		h.adoptMember(e)
@@ -156,8 +156,8 @@ func (h *holding) adoptMember(e ruleset.Element) {
 	h.members[e] = struct{}{}
 }
 
-// adoptVerdict takes a verdict that is no shape as it is, too: it differs from every
-// wanted one and is replaced.
+// adoptVerdict also records a verdict that is no shape. That verdict differs from
+// every wanted one and is replaced.
 func (f *installed) adoptVerdict(e ruleset.Element) {
 	f.verdict, f.oldVerdict = e.Verdict, e.Comment != f.owner
 	if sh, ok := ruleset.ShapeOfVerdict(e.Verdict, e.Set.Family, e.Key.IsNodePort()); ok {

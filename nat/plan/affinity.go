@@ -31,7 +31,7 @@ func affinityVerdict(key inet.Addr, f *nat.Frontend) string {
 	}.String()
 }
 
-// putAffinity makes new connections to the frontend remembered, or not.
+// putAffinity starts or stops remembering new connections to the frontend.
 func (s *State) putAffinity(p *planner, want *nat.Frontend) {
 	to := affinityVerdict(p.key, want)
 	if p.now.remember == to && !p.now.oldRemember {
@@ -52,9 +52,9 @@ func (p *planner) affinityElement() ruleset.Element {
 	return ruleset.Element{Set: ruleset.StickyOf(p.key), Key: p.key, Verdict: p.now.remember, Comment: p.now.owner}
 }
 
-// unstuck returns the pairs that no client of a sticky frontend may be remembered with
-// any more. The clients that policy Local confines and all others are remembered
-// apart, each with the backends that a new client would get.
+// unstuck returns the pairs that clients of a sticky frontend must lose. The clients
+// that policy Local confines and all others are remembered apart, each with the
+// backends that a new client would get.
 func (p *planner) unstuck(have *installed, want *nat.Frontend) []nat.Pair {
 	if have == nil || have.remember == "" {
 		return nil

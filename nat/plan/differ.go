@@ -33,7 +33,7 @@ type Difference struct {
 	Example string
 }
 
-// Drift is what another program changed: at most one Difference of each kind.
+// Drift lists the changes of other programs: at most one Difference of each kind.
 type Drift []Difference
 
 // String returns, for example, "1 chain (postrouting), 12 elements (vips4 10.96.0.10 . udp . 53)".
@@ -71,8 +71,8 @@ func (d *Drift) Merge(other Drift) {
 	}
 }
 
-// drift returns what another program changed to make h of was. The content of a table
-// that is missing or dormant is not listed.
+// drift returns the changes of another program that turned was into h. It does not
+// list the content of a table that is missing or dormant.
 func (h *holding) drift(was *holding) Drift {
 	var d Drift
 	switch {
@@ -162,8 +162,8 @@ func noteMaps[M ~map[K]V, K comparable, V any](a, b M, equal func(V, V) bool, no
 	}
 }
 
-// differs ignores what the kernel does not tell: the order of source ranges, and
-// whether a frontend without backends would count.
+// differs ignores facts that the kernel does not report: the order of source ranges,
+// and whether a frontend without backends would count.
 func (f *installed) differs(was *installed) bool {
 	return f.verdict != was.verdict || f.remember != was.remember || f.owner != was.owner || len(f.junk) > 0 ||
 		f.oldVerdict != was.oldVerdict || f.oldRemember != was.oldRemember || f.switched != was.switched ||

@@ -13,9 +13,9 @@ import (
 
 // planFrontend adds the operations for one frontend to the step, all of them or,
 // if they do not fit into what is left of the batch, none. A frontend that exceeds
-// a whole batch takes several, and is large from the second on: its new backends are filled in behind its old
-// verdict, which changes when they are there, and what is left over goes last. It
-// returns false when the batch is full.
+// a whole batch takes several, and is large from the second on: its new backends are
+// filled in behind its old verdict, then the verdict changes, and superfluous elements
+// go last. It returns false when the batch is full.
 func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
 	p := planner{key: key, room: step.room - step.cost}
 	have := s.have.frontends[key]
@@ -117,7 +117,7 @@ func (s *State) putVerdict(p *planner, to ruleset.Shape) {
 }
 
 // blockedBy returns the refused chain that keeps a frontend from its next verdict, or
-// "". A frontend that has the verdict already is served by the chain as it is.
+// "". A frontend that has the verdict already is served by the chain in the kernel.
 func (s *State) blockedBy(p *planner, want *nat.Frontend, wanted bool) string {
 	if !wanted || len(s.refusedChains) == 0 {
 		return ""

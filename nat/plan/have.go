@@ -10,7 +10,7 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// holding is what the kernel has of the table, as far as is known.
+// holding describes the known contents of the table in the kernel.
 type holding struct {
 	exists    bool
 	flags     uint32 // of the table, see ruleset.Snapshot
@@ -21,9 +21,9 @@ type holding struct {
 	ranges    map[ruleset.Set][]netip.Prefix
 	verdicts  map[string]int // verdict -> elements of frontends that carry it
 
-	// What Adopt found to be mended. oddSets are declared in another way, oddChains
-	// are attached to another hook; both are replaced, after the rules are deleted
-	// of the chains that use them.
+	// Adopt found these in need of repair. The declaration of oddSets differs, and
+	// oddChains are attached to another hook. Both are replaced, after the rules of the
+	// chains that use them are deleted.
 	oddSets   map[ruleset.Set][]string
 	oddChains map[string][]string
 	spoilt    map[ruleset.Set]bool // sets of ranges with something that is no range
@@ -31,7 +31,7 @@ type holding struct {
 	straySets []string
 }
 
-// installed is a frontend as the kernel has it.
+// installed describes a frontend in the kernel.
 type installed struct {
 	shape    ruleset.Shape // zero while there is no verdict
 	verdict  string
@@ -41,13 +41,13 @@ type installed struct {
 	remember string // verdict in the sticky map
 	owner    string // comment on its elements
 
-	// What carries another comment and has to be replaced.
+	// These carry another comment and have to be replaced.
 	oldVerdict, oldRemember bool
 	oldSources              []netip.Prefix
 	junk                    []ruleset.Op // deletions of elements that no batch of ours writes
 
-	// counted says that the slots have counters; but the first switched ones,
-	// locals after slots, are already the other way.
+	// counted says that the slots have counters. The first switched ones, locals
+	// after slots, are already in the opposite state.
 	counted  bool
 	switched int
 }

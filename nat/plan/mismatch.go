@@ -10,13 +10,13 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// Mismatch is one object of the table that is not as wanted.
+// Mismatch is one object of the table that differs from the wanted one.
 type Mismatch struct {
 	// What is "missing", "extra" or "changed".
 	What string
 	// Object is the object as nft names it, for example "chain services".
 	Object string
-	// Detail says what is wanted and what is there instead; it may be empty.
+	// Detail gives the wanted and the present state; it may be empty.
 	Detail string
 }
 
@@ -123,7 +123,7 @@ func elementName(e *ruleset.Element) string {
 	return fmt.Sprintf("element of %s { %s }", e.Set, text)
 }
 
-// readChain says in which way a chain differs.
+// readChain describes how a chain differs.
 func (d *mismatches) readChain(want *ruleset.Chain) {
 	have := d.found.Chains[want.Name]
 	object := "chain " + want.Name
@@ -139,7 +139,7 @@ func (d *mismatches) readChain(want *ruleset.Chain) {
 	}
 }
 
-// set notes that an object differs, whatever was noted of it before.
+// set notes that an object differs, and replaces any earlier note about it.
 func (d *mismatches) set(object, detail string) {
 	d.add(changed, object, detail)
 	d.list[d.at[object]] = Mismatch{What: changed, Object: object, Detail: detail}

@@ -11,15 +11,15 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// Next returns the next step that brings what the kernel has towards what is
-// wanted, or nil when nothing is pending. It changes nothing: until Acked it
-// returns the same step again. A limit of 0 stands for ruleset.DefaultLimit. The
+// Next returns the next step that brings the kernel towards the wanted state, or nil
+// when nothing is pending. It changes nothing, so it returns the same step again
+// until Acked. A limit of 0 stands for ruleset.DefaultLimit. The
 // batch may exceed it by chains that are replaced together with a set, and by
 // ranges that overlap.
 //
 // The order over several batches is such that no packet meets a half-made
-// frontend: backends are there before the verdict that leads to them and go
-// after it; an address is exclusive when all its ports are there.
+// frontend. Backends come before the verdict that leads to them and go after it. An
+// address becomes exclusive when all its ports are there.
 func (s *State) Next(limit int) *Step {
 	if limit <= 0 {
 		limit = ruleset.DefaultLimit
@@ -27,8 +27,8 @@ func (s *State) Next(limit int) *Step {
 	return s.next(&Step{limit: limit, room: limit})
 }
 
-// NextSingle is Next for a batch with one frontend, or one chain, that has operations:
-// to find out which one the kernel refuses.
+// NextSingle is Next for a batch with operations for one frontend, or one chain. It
+// serves to find out which one the kernel refuses.
 func (s *State) NextSingle() *Step {
 	return s.next(&Step{limit: 1, room: ruleset.DefaultLimit})
 }
@@ -49,7 +49,7 @@ func (s *State) next(step *Step) *Step {
 }
 
 // nextFrontends plans dirty frontends until the batch is full. It reports whether
-// that was all of them.
+// all of them fitted.
 func (s *State) nextFrontends(step *Step) bool {
 	return s.dirty.each(func(key inet.Addr) bool {
 		return !step.isFull() && s.planFrontend(step, key, false)

@@ -90,7 +90,7 @@ func (s *State) dropSets(step *Step, sets []ruleset.Set) {
 
 // takeShare adds f to its Service and returns the number of the Service's maps. A
 // Service keeps the number that its frontends have in the kernel, so that its clients
-// are remembered over a restart.
+// keep their backends over a restart.
 func (s *State) takeShare(key inet.Addr, f *nat.Frontend) uint8 {
 	if f.Affinity == 0 {
 		return 0

@@ -32,7 +32,7 @@ func (p *planner) add(e ruleset.Element) {
 	p.adds = append(p.adds, ruleset.Op{Verb: ruleset.AddElement, Element: e})
 }
 
-// rename marks everything that carries the old owner's name as to be replaced.
+// rename marks everything that carries the old owner's name to be replaced.
 func (p *planner) rename(owner string) {
 	p.now.owner = owner
 	p.now.slots, p.now.locals = markStale(p.now.slots), markStale(p.now.locals)
@@ -50,8 +50,8 @@ func markStale(slots []slot) []slot {
 }
 
 // arrange gives each wanted backend a slot: those that have one below the wanted
-// number keep it, the others fill the empty slots in the order of want. So one
-// backend less moves the last slot into its place, and one more is appended.
+// number keep it, the others fill the empty slots in the order of want. A removed
+// backend therefore moves the last slot into its place, and a new one is appended.
 func arrange(have []slot, want []netip.AddrPort) []slot {
 	out := make([]slot, len(want))
 	unplaced := make(map[netip.AddrPort]struct{}, len(want))
@@ -190,7 +190,7 @@ func (p *planner) sourceElement(src netip.Prefix) ruleset.Element {
 	return ruleset.Element{Set: ruleset.SourcesOf(src), Key: p.key, Client: src, Comment: p.now.owner}
 }
 
-// putChains adds the chains behind a verdict as far as the kernel lacks them.
+// putChains adds the chains behind a verdict that the kernel lacks.
 func (s *State) putChains(p *planner, verdict string) {
 	if s.have.verdicts[verdict] > 0 {
 		return // they came with the program

@@ -71,9 +71,9 @@ func (s *State) wantedChains() []ruleset.Chain {
 	return chains
 }
 
-// nextSets declares the sets that are missing, and replaces those that are declared
-// in another way and the chains that are attached to another hook. The rules that
-// use them are deleted before, and made again behind.
+// nextSets declares the missing sets. It replaces sets whose declaration differs and
+// chains that are attached to another hook. The rules that use them are deleted
+// before and made again after.
 func (s *State) nextSets(step *Step, chains []ruleset.Chain) {
 	var users []string
 	for _, list := range s.have.oddSets {
@@ -106,8 +106,8 @@ func (s *State) nextSets(step *Step, chains []ruleset.Chain) {
 	}
 }
 
-// nextChain makes a chain unless it is as wanted, and mended by none of the
-// operations before it.
+// nextChain makes a chain unless the kernel holds it as wanted and the operations
+// before leave it in place.
 func (s *State) nextChain(step *Step, c *ruleset.Chain) {
 	if step.has(c.Name) || s.isRefused(c) {
 		return

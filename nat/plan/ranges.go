@@ -11,8 +11,8 @@ import (
 	"fairlead/internal/inet"
 )
 
-// group is ranges to delete and to add that overlap each other, so that they have
-// to be in one batch, the deletions first.
+// group holds ranges to delete and to add that overlap each other. They have to be in
+// one batch, the deletions first.
 type group struct{ dels, adds []netip.Prefix }
 
 // groups sorts two lists of prefixes of one family and groups those that overlap.

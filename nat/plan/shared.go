@@ -13,7 +13,7 @@ import (
 )
 
 // SetNodes makes ips the addresses of the overlay's tunnels on all nodes, this
-// one included. It costs a comparison of all and a write of the difference.
+// one included. It compares all of them and writes the difference.
 func (s *State) SetNodes(ips []netip.Addr) {
 	ips = slices.SortedFunc(slices.Values(ips), netip.Addr.Compare)
 	ips = slices.Compact(ips)
@@ -32,14 +32,14 @@ func nodeElements(ips []netip.Addr) []ruleset.Element {
 }
 
 // SetHostPorts makes ports the host ports of this node. Of two with one Addr the
-// first counts. Frontends come before host ports, NodePorts too.
+// first counts. All frontends, including NodePorts, take precedence over host ports.
 func (s *State) SetHostPorts(ports []nat.HostPort) {
 	ports = slices.Clone(ports)
 	s.share(hostPortElements(s.ports), hostPortElements(ports))
 	s.ports = ports
 }
 
-// hostPortElements has a hairpin element for each pod, too, so that it can dial
+// hostPortElements includes a hairpin element for each pod, so that the pod can dial
 // itself.
 func hostPortElements(ports []nat.HostPort) []ruleset.Element {
 	var out []ruleset.Element
@@ -59,8 +59,8 @@ func hostPortElements(ports []nat.HostPort) []ruleset.Element {
 	return out
 }
 
-// share replaces wanted elements. What goes is touched first, as a replaced
-// element has to be deleted before its successor is added.
+// share replaces wanted elements. It touches the removed ones first, because a
+// replaced element has to be deleted before its successor is added.
 func (s *State) share(old, now []ruleset.Element) {
 	if slices.Equal(old, now) {
 		return

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan compares what is wanted of the table with what the kernel has, and
-// returns step by step what to do. It does no I/O.
+// Package plan compares the wanted table with the table in the kernel and returns the
+// changes step by step. It does no I/O.
 package plan
 
 import (
@@ -14,10 +14,10 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// State remembers what is wanted and what the kernel has. Configure, Set, Delete,
-// SetNodes and SetHostPorts change what is wanted; Acked and Adopt change what the
-// kernel has; no other method changes either. A State must not be used by two
-// goroutines at a time.
+// State remembers the wanted table and the table in the kernel. Configure, Set,
+// Delete, SetNodes and SetHostPorts change the wanted table. Acked and Adopt change
+// the record of the kernel's table. No other method changes either. Only one
+// goroutine may use a State at a time.
 type State struct {
 	settings nat.Settings
 	cluster  []netip.Prefix // settings.Cluster, sorted, without overlaps
@@ -33,8 +33,8 @@ type State struct {
 	// onDemand counts the wanted uses of each set that exists on demand.
 	onDemand map[ruleset.Set]int
 
-	// dirty holds the frontends whose want and have may differ. dirtyBefore and
-	// dirtyAfter hold such elements of shared sets, by when they are written.
+	// dirty holds the frontends whose wanted and present state may differ. dirtyBefore
+	// and dirtyAfter hold such elements of shared sets, by when they are written.
 	dirty       queue[inet.Addr]
 	dirtyBefore queue[ruleset.Element] // hairpin: before the frontends
 	dirtyAfter  queue[ruleset.Element] // cluster-ips: when all frontends are there
@@ -134,8 +134,8 @@ func compareMembers(a, b ruleset.Element) int {
 	return cmp.Or(ruleset.CompareSets(a.Set, b.Set), a.Key.Compare(b.Key), a.Client.Compare(b.Client), a.Data.Compare(b.Data), cmp.Compare(a.Comment, b.Comment))
 }
 
-// isRefused reports whether the kernel refused the chain as it is now wanted, or one
-// that it goes to and that is not there.
+// isRefused reports whether the kernel refused the chain in its wanted form, or
+// refused a missing chain that it goes to.
 func (s *State) isRefused(c *ruleset.Chain) bool {
 	if len(s.refusedChains) == 0 {
 		return false

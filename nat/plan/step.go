@@ -11,7 +11,7 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// Step is a batch and what the State knows once the kernel has carried it out.
+// Step holds a batch and the changes to the State once the kernel has carried it out.
 type Step struct {
 	ruleset.Batch
 	// Blocked are frontends that the step leaves out because they need a chain that
@@ -22,7 +22,7 @@ type Step struct {
 	unstick []nat.Pair
 	ranges  map[ruleset.Set][]netip.Prefix // their new content
 	junk    int                            // how many of holding.junk are deleted
-	// programmed says that everything is in the batch that belongs to no frontend.
+	// programmed says that the batch holds everything that belongs to no frontend.
 	programmed bool
 
 	limit, cost int
@@ -36,7 +36,7 @@ type Blocked struct {
 	Chain    string
 }
 
-// change is what a step makes of one frontend, with its operations.
+// change describes one frontend after a step, with the operations that lead there.
 type change struct {
 	key      inet.Addr
 	now      *installed // nil: gone

@@ -27,7 +27,7 @@ func (s *State) Configure(set nat.Settings) {
 		s.settings = set
 		return
 	}
-	// Another set of backends is outside.
+	// The backends outside of the ranges may have changed.
 	s.recount(-1)
 	s.settings, s.cluster = set, cluster
 	s.recount(+1)
@@ -39,7 +39,7 @@ func (s *State) recount(n int) {
 	}
 }
 
-// Set makes f what is wanted at key. Setting what is already wanted is free.
+// Set makes f the wanted frontend at key. Setting an equal frontend costs nothing.
 func (s *State) Set(key inet.Addr, f nat.Frontend) {
 	f = f.Canonical(key)
 	old, exists := s.want[key]
