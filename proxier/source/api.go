@@ -41,11 +41,11 @@ func ExpectAPI(store *store.Store) {
 
 // RunAPI follows the objects of an API server until ctx ends. It lists and
 // watches services, endpointslices, nodes, servicecidrs and the pods of one
-// node, and nothing else. While the server is away what was seen last stays in the store.
+// node only. While the server is away the store keeps the objects it saw last.
 //
-// The reflectors write straight into the store: it holds the only copy of each
-// object, and a list, the first as well as one after a gap, is one update of
-// the store.
+// The reflectors write straight into the store, which holds the only copy of each
+// object. Each list, the first as well as one after a gap, is one update of the
+// store.
 func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store *store.Store) error {
 	// The labels are those kube-proxy selects by.
 	services := listWatch(client, client.CoreV1().Services(""), selector{labels: "!" + convert.LabelServiceProxyName})
@@ -78,13 +78,13 @@ func runReflector(ctx context.Context, source string, lw cache.ListerWatcher, ki
 	cache.NewReflectorWithOptions(lw, kind, s, cache.ReflectorOptions{Name: source}).RunWithContext(ctx)
 }
 
-// api is what the typed clients of all kinds have in common.
+// api holds the methods that the typed clients of all kinds share.
 type api[List runtime.Object] interface {
 	List(context.Context, metav1.ListOptions) (List, error)
 	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-// selector narrows what is listed and watched.
+// selector narrows the objects that are listed and watched.
 type selector struct{ labels, fields string }
 
 func (s selector) in(o metav1.ListOptions) metav1.ListOptions {
@@ -103,17 +103,17 @@ func listWatch[List runtime.Object](client any, of api[List], only selector) cac
 	}, client)
 }
 
-// An API server that does not let a kind be read is asked again, less and less
-// often. The first answer proves little: one that has just started forbids, for
-// a moment, what its roles allow.
+// An API server that forbids a kind is asked again at growing intervals. The first
+// answer proves little, because a server that has just started may forbid for a
+// moment what its roles allow.
 const (
 	absentRetryFirst = time.Second
 	absentRetryMost  = 5 * time.Minute
 )
 
-// await returns true once the server lets a kind be read that Services can do
-// without, and false when ctx ended before: ServiceCIDRs, which are there since
-// Kubernetes 1.33, and Pods. skip is called while the server does not.
+// await returns true once the server allows reading an optional kind, and false when
+// ctx ended before. The optional kinds are ServiceCIDRs, which Kubernetes has since
+// 1.33, and Pods. await calls skip while the server refuses.
 func await[List runtime.Object](ctx context.Context, of api[List], only selector, instead string, skip func()) bool {
 	log := klog.FromContext(ctx)
 	for retry := absentRetryFirst; ; retry = min(2*retry, absentRetryMost) {

@@ -18,7 +18,8 @@ import (
 	"fairlead/proxier/store"
 )
 
-// files remembers what each file said last. Not safe for concurrent use.
+// files remembers the last valid content of each file. It is not safe for
+// concurrent use.
 type files struct {
 	path, dir string // the same where the path is a directory
 	store     *store.Store
@@ -26,7 +27,7 @@ type files struct {
 	holders   map[objects.Key][]string // the files that have an object, sorted
 }
 
-// file is what is known of one file.
+// file holds the known state of one file.
 type file struct {
 	version version
 	items   map[objects.Key]*objects.Object
@@ -34,7 +35,7 @@ type file struct {
 	unknown []Unknown
 }
 
-// version tells whether a file may have changed.
+// version shows whether a file may have changed.
 type version struct {
 	modified time.Time
 	size     int64
@@ -49,8 +50,8 @@ func newFiles(path string, store *store.Store) *files {
 	return f
 }
 
-// scan looks at all files and applies those that changed, in one update of the
-// store: an object that moves to another file is never gone meanwhile.
+// scan checks all files and applies those that changed in one update of the store, so
+// that an object that moves to another file stays present throughout.
 func (f *files) scan() error {
 	names, err := f.list()
 	if err != nil {
@@ -87,8 +88,8 @@ func (f *files) scan() error {
 	return nil
 }
 
-// read reads a file that changed, and reports whether it did. A file that is
-// not as it should be keeps what it said last.
+// read reads a file that changed, and reports whether it did. An invalid file keeps
+// its last valid content.
 func (f *files) read(name string, touched map[objects.Key]struct{}) bool {
 	file := f.byName[name]
 	now, err := versionOf(name)
@@ -110,7 +111,7 @@ func (f *files) read(name string, touched map[objects.Key]struct{}) bool {
 	return true
 }
 
-// errUnread is in errors that may pass without any change of the file.
+// errUnread marks errors that may pass without any change of the file.
 var errUnread = errors.New("cannot be read")
 
 func (f *files) parse(name string) ([]objects.Object, error) {
@@ -130,7 +131,7 @@ func (f *files) parse(name string) ([]objects.Object, error) {
 	return items, err
 }
 
-// versionOf follows links. What cannot be read without waiting is refused.
+// versionOf follows links. It refuses files that block on reading.
 func versionOf(name string) (version, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -168,9 +169,9 @@ func (f *file) problems(name string) []objects.Problem {
 	return r.Problems
 }
 
-// replace makes list all that a file says, and adds what that may change to
-// touched. Within a file the last object of a name counts, as if each were
-// applied in turn; one that could not be decoded stays as it was.
+// replace makes list the whole content of a file, and adds the keys that this may
+// change to touched. Within a file the last object of a name counts, as if each were
+// applied in turn. An object that could not be decoded keeps its last valid form.
 func (f *files) replace(name string, list []objects.Object, touched map[objects.Key]struct{}) {
 	before := f.byName[name].items
 	now := make(map[objects.Key]*objects.Object, len(list))

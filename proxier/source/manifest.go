@@ -28,8 +28,8 @@ import (
 // it on its line, a comment as a rule, belongs to the document.
 var separator = regexp.MustCompile(`(?m)^(?:---|\.\.\.)(?:[ \t\r]|$)`)
 
-// directives is what may stand before the --- of a document, such as %YAML 1.2:
-// with no effect on manifests.
+// directives matches the lines that may stand before the --- of a document, such as
+// %YAML 1.2. They have no effect on manifests.
 var directives = regexp.MustCompile(`^\x{feff}?(?:(?:[%#][^\n]*|[ \t\r]*)(?:\n|$))+$`)
 
 // ParseManifest reads a file of YAML or JSON documents: ordinary manifests,
@@ -71,7 +71,7 @@ func (p *parser) parse(data []byte) ([]objects.Object, error) {
 	return out, nil
 }
 
-// parseJSON is not ok for what is not JSON; then it may still be YAML.
+// parseJSON returns false for a document that is not JSON; it may still be YAML.
 func (p *parser) parseJSON(data []byte) (items []objects.Object, ok bool, err error) {
 	if data = bytes.TrimSpace(data); len(data) == 0 || data[0] != '{' {
 		return nil, false, nil
@@ -110,8 +110,8 @@ func (p *parser) parseYAML(doc []byte) ([]objects.Object, error) {
 	return p.parseObject(data)
 }
 
-// yamlError is what the YAML parser puts before its messages; its lines count
-// from the beginning of the document.
+// yamlError matches the prefix of the YAML parser's messages, whose lines count from
+// the beginning of the document.
 var yamlError = regexp.MustCompile(`^(?:error converting YAML to JSON: )?yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?`)
 
 // withLine names the line of the file: the one the YAML parser complains about,
@@ -152,7 +152,7 @@ func (p *parser) parseObject(data []byte) ([]objects.Object, error) {
 }
 
 // parseList reads a v1 List or the list of one kind, whose items may leave out
-// what they are.
+// apiVersion and kind.
 func (p *parser) parseList(items []json.RawMessage, list metav1.TypeMeta) ([]objects.Object, error) {
 	var out []objects.Object
 	for i, raw := range items {
@@ -209,8 +209,8 @@ func (p *parser) parseOne(meta metav1.TypeMeta, data []byte) (*objects.Object, e
 	return &it, nil
 }
 
-// unread is what is left of an object that cannot be decoded. Without a name
-// only the file can be blamed.
+// unread returns the item for an object that cannot be decoded. Without a name, its
+// problem can be reported for the file only.
 func unread(kind string, data []byte, cause error) (*objects.Object, error) {
 	var head struct {
 		Metadata struct{ Namespace, Name string }
@@ -231,8 +231,8 @@ func unread(kind string, data []byte, cause error) (*objects.Object, error) {
 	return &objects.Object{Key: key, Problems: r.Problems, Unread: true}, nil
 }
 
-// strictProblem reports a field that does not exist: spelled wrong, or newer
-// than we are. The object is used without it.
+// strictProblem reports a field that is misspelt or newer than this version of
+// fairlead. The object is used without it.
 func strictProblem(key objects.Key, err error) objects.Problem {
 	r := objects.NewReport(key.Kind, key.Name)
 	if field, ok := strings.CutPrefix(err.Error(), "unknown field "); ok {

@@ -11,8 +11,8 @@ import (
 	"fairlead/proxier/store"
 )
 
-// MasqFile takes over what a file of ip-masq-agent says, and why the newest
-// version of it is not in force, or nil.
+// MasqFile takes over the settings of a file of ip-masq-agent, and the error that
+// keeps its newest version out of force, or nil.
 func MasqFile(s *store.Store, path string, keep []netip.Prefix, err error) {
 	r := objects.NewReport(objects.KindFile, path)
 	if err != nil {

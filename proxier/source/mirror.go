@@ -13,15 +13,15 @@ import (
 )
 
 // mirror is the side of a Store that a reflector of one kind writes to, a
-// cache.TransformingStore. It converts and pokes, and nothing else. Only the
+// cache.TransformingStore. It only converts objects and wakes the loop. Only the
 // reflector's goroutine uses it.
 type mirror struct {
 	source string
 	store  *store.Store
 }
 
-// converted is an object that was converted while the list it belongs to is
-// still coming in, so that not even a list is ever in memory in full.
+// converted is an object that was converted while its list is still coming in, so
+// that memory never holds a whole list of API objects.
 type converted struct {
 	*metav1.ObjectMeta // namespace and name: by them the reflector finds it
 	item               objects.Object
@@ -65,7 +65,7 @@ func (m *mirror) Delete(obj any) error {
 	return nil
 }
 
-// Replace makes a list all that there is, in one update.
+// Replace makes a list the complete set of objects, in one update.
 func (m *mirror) Replace(list []any, _ string) error {
 	items := make([]objects.Object, 0, len(list))
 	for _, obj := range list {
@@ -80,7 +80,7 @@ func (m *mirror) Replace(list []any, _ string) error {
 	return nil
 }
 
-// Resync does nothing: the loop looks after what the store already has.
+// Resync does nothing, because the loop repeats its own work on stored objects.
 func (m *mirror) Resync() error { return nil }
 
 // read converts an object, or takes one that the reflector has converted before.

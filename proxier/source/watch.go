@@ -45,9 +45,9 @@ func (f *files) readAll() error {
 	return errors.Join(errs...)
 }
 
-// RunFiles is ReadFiles, and follows every change until ctx ends. A file is
-// applied at once or not at all; one that does not parse keeps what it last
-// said and is reported. Call Store.Expect(SourceFiles) before.
+// RunFiles reads like ReadFiles, then follows every change until ctx ends. A file is
+// applied as a whole or not at all. A file that does not parse is reported and keeps
+// its last valid content. Call Store.Expect(SourceFiles) before.
 func RunFiles(ctx context.Context, path string, store *store.Store) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -66,26 +66,25 @@ func RunFiles(ctx context.Context, path string, store *store.Store) error {
 }
 
 const (
-	// renamed is how long more of the same may follow a file that appeared
+	// renamed is how long RunFiles waits for further changes after a file appeared
 	// whole, by renaming.
 	renamed = 5 * time.Millisecond
-	// written is how long nobody may have written to a file, or have taken it
-	// away, before it is read: it may be half of what it is going to be.
+	// written is how long a file must be free of writes and removals before it is
+	// read, because it may be written in part only.
 	written = 50 * time.Millisecond
-	// longest is how long the two may add up to.
+	// longest bounds the sum of these waits.
 	longest = time.Second
-	// again is how often all files are looked at without any event: what links
-	// lead to may change, and so may files that the kernel does not watch.
+	// again is the interval at which all files are checked without any event.
+	// Targets of links and files that the kernel does not watch may change.
 	again = 10 * time.Second
-	// sooner is the same while something cannot be read.
+	// sooner replaces again while some file cannot be read.
 	sooner = time.Second
 )
 
-// watch watches directories, as files are replaced by renaming. That holds for
-// a ConfigMap, too, whose files are links through a directory that is. A
-// directory itself may be replaced: so the one above it is watched as well, or
-// while that is gone the next one that is there. Watching what is watched
-// already is harmless.
+// watch watches directories, because files are replaced by renaming. The files of a
+// ConfigMap are links through a directory that is replaced in the same way. The
+// directory itself may be replaced, so watch also watches its parent, or the nearest
+// one that exists. Watching a directory twice is harmless.
 func (f *files) watch(watcher *fsnotify.Watcher) error {
 	err := watcher.Add(f.dir)
 	for dir := f.dir; dir != filepath.Dir(dir); {
@@ -103,7 +102,7 @@ func (f *files) follow(ctx context.Context, watcher *fsnotify.Watcher) error {
 	log := klog.FromContext(ctx)
 	timer := time.NewTimer(again)
 	defer timer.Stop()
-	var first, due time.Time // of the events that wait to be looked at
+	var first, due time.Time // of the events that wait to be handled
 	for {
 		select {
 		case <-ctx.Done():
@@ -138,7 +137,7 @@ func (f *files) follow(ctx context.Context, watcher *fsnotify.Watcher) error {
 	}
 }
 
-// wait returns how long to wait before an event is looked at, 0 for never.
+// wait returns how long to wait before an event is handled; 0 means never.
 func (f *files) wait(e fsnotify.Event) time.Duration {
 	inside := filepath.Dir(e.Name) == filepath.Clean(f.dir)
 	ours := inside && f.isManifest(filepath.Base(e.Name))
@@ -157,8 +156,8 @@ func above(path, dir string) bool {
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
-// look is scan for a path that was there once. Should it be gone, its objects
-// stay: somebody is moving it about. It reports whether all could be read.
+// look scans a path that existed once. If the path is missing, its objects stay,
+// because it is probably being moved. It reports whether all files could be read.
 func (f *files) look(watcher *fsnotify.Watcher) bool {
 	var problems []objects.Problem
 	err := f.watch(watcher)
@@ -184,7 +183,7 @@ func (f *files) look(watcher *fsnotify.Watcher) bool {
 	return err == nil
 }
 
-// isManifest tells by its name whether a file of the directory is one.
+// isManifest reports whether a file's name is that of a manifest.
 func (f *files) isManifest(name string) bool {
 	if f.dir != f.path {
 		return name == filepath.Base(f.path)
@@ -199,8 +198,8 @@ func (f *files) isManifest(name string) bool {
 	return false
 }
 
-// list returns the manifests, sorted by name. A path that is not there is an
-// error; in a directory that is there, there may be none.
+// list returns the manifests, sorted by name. A missing path is an error, and an
+// empty directory is valid.
 func (f *files) list() ([]string, error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
