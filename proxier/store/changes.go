@@ -12,8 +12,7 @@ type Changes struct {
 	Last             time.Time
 }
 
-// ChangeCounts returns all changes that there were, and those among them that
-// the kernel has.
+// ChangeCounts returns the number of all changes, and of those that the kernel has.
 func (s *Store) ChangeCounts() (total, done Changes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

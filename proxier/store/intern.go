@@ -9,11 +9,11 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// maxNames bounds what the store remembers of names that are gone.
+// maxNames bounds how many removed names the store remembers.
 const maxNames = 1 << 16
 
-// intern makes all endpoints of a node share one copy of its name: decoding
-// gives each its own, and there are far more endpoints than nodes and zones.
+// intern makes all endpoints of a node share one copy of its name. Decoding makes a
+// copy for each, and there are far more endpoints than nodes and zones.
 func (tx *Tx) intern(slice *objects.Slice) {
 	names := tx.s.names
 	if len(names) > maxNames {

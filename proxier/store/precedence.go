@@ -9,12 +9,12 @@ import (
 	"fairlead/proxier/status"
 )
 
-// Objects may come from an API server and from files at once. One that both
-// have is taken from the API server, where it is kept up to date: a file is what
-// a node begins with. So it does not matter which of the two spoke last, and
-// when one takes it away it is the other's again.
+// Objects may come from an API server and from files at once. The version of the API
+// server takes precedence, because the server keeps it up to date and a file only
+// gets a node started. The order of arrival does not matter. When one source removes
+// an object, the version of the other takes effect.
 
-// PutAPI brings the store to what an API server says of an object.
+// PutAPI stores the version of an object from an API server.
 func (tx *Tx) PutAPI(source string, it *objects.Object) {
 	tx.s.inAPI[it.Key] = source
 	tx.Put(it)
@@ -23,7 +23,7 @@ func (tx *Tx) PutAPI(source string, it *objects.Object) {
 	}
 }
 
-// ReplaceAPI makes a list all that a source of an API server has.
+// ReplaceAPI makes a list the complete set of objects from a source of an API server.
 func (tx *Tx) ReplaceAPI(source string, items []objects.Object) {
 	now := make(map[objects.Key]struct{}, len(items))
 	for i := range items {
@@ -39,7 +39,7 @@ func (tx *Tx) ReplaceAPI(source string, items []objects.Object) {
 	}
 }
 
-// DropAPI takes away what an API server said.
+// DropAPI removes the version of an API server.
 func (tx *Tx) DropAPI(key objects.Key) {
 	delete(tx.s.inAPI, key)
 	if it := tx.s.inFiles[key]; it != nil {
@@ -50,8 +50,8 @@ func (tx *Tx) DropAPI(key objects.Key) {
 	}
 }
 
-// PutFile brings the store to what files say of an object; the item belongs to
-// the store.
+// PutFile stores the version of an object from files. The item then belongs to the
+// store.
 func (tx *Tx) PutFile(it *objects.Object) {
 	tx.s.inFiles[it.Key] = it
 	if _, ok := tx.s.inAPI[it.Key]; !ok {
@@ -60,7 +60,7 @@ func (tx *Tx) PutFile(it *objects.Object) {
 	tx.settleSources(it.Key)
 }
 
-// DropFile takes away what files said.
+// DropFile removes the version of files.
 func (tx *Tx) DropFile(key objects.Key) {
 	delete(tx.s.inFiles, key)
 	if _, ok := tx.s.inAPI[key]; !ok {

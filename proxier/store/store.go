@@ -17,9 +17,9 @@ import (
 	"fairlead/proxier/status"
 )
 
-// Store is the edge between the sources of objects and the loop: sources put
-// slim objects in, the loop takes what became dirty. It is safe for concurrent
-// use; its lock is never held over I/O.
+// Store connects the sources of objects to the loop. Sources put slim objects in, and
+// the loop takes the keys that became dirty. It is safe for concurrent use and never
+// holds its lock over I/O.
 type Store struct {
 	poked chan struct{}
 	book  *status.Book
@@ -47,7 +47,7 @@ type Store struct {
 	inFiles      map[objects.Key]*objects.Object
 }
 
-// Dirty is what changed since the last TakeDirty.
+// Dirty lists the objects that changed since the last TakeDirty.
 type Dirty struct {
 	Services     []types.NamespacedName // changed themselves or by a slice, sorted
 	Nodes        bool
@@ -93,8 +93,8 @@ func New() *Store {
 func (s *Store) Poked() <-chan struct{} { return s.poked }
 
 // Expect makes the store wait for the first list of a source. Until all
-// expected sources have delivered nothing is handed out: a missing object would
-// only mean that it was not seen yet.
+// expected sources have delivered, the store hands out no changes, because a missing
+// object may only be late.
 func (s *Store) Expect(source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +139,7 @@ func (s *Store) poke() {
 	}
 }
 
-// TakeDirty returns what changed and forgets it.
+// TakeDirty returns the changes since the last call and clears them.
 func (s *Store) TakeDirty() Dirty {
 	s.mu.Lock()
 	defer s.mu.Unlock()

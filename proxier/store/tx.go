@@ -14,15 +14,15 @@ import (
 	"fairlead/proxier/status"
 )
 
-// Tx is one atomic update of a Store. An object that is equal to the one that
-// is there changes nothing. Objects that were put in belong to the store.
+// Tx is one atomic update of a Store. Putting an object that equals the stored one
+// changes nothing. Objects that were put in belong to the store.
 type Tx struct {
 	s       *Store
 	changed bool
 }
 
-// Put brings the store to what the item says; an item that says nothing any
-// more takes the object out.
+// Put stores the object and the problems of the item. An item without object takes
+// the object out.
 func (tx *Tx) Put(it *objects.Object) {
 	tx.SetProblems(it.Key.Kind, it.Key.Name, it.Problems)
 	switch {
@@ -64,7 +64,7 @@ func (tx *Tx) delete(k objects.Key) {
 	}
 }
 
-// Drop takes the object and what was wrong with it out of the store.
+// Drop takes the object and its problems out of the store.
 func (tx *Tx) Drop(k objects.Key) {
 	tx.SetProblems(k.Kind, k.Name, nil)
 	tx.delete(k)
@@ -218,13 +218,13 @@ func (tx *Tx) SetTunnelAddrs(addrs []netip.Addr) {
 	}
 }
 
-// SetProblems replaces what the source of an object finds wrong with it; none
-// clears it.
+// SetProblems replaces the problems that the source of an object found. An empty list
+// clears them.
 func (tx *Tx) SetProblems(kind, name string, ps []objects.Problem) {
 	tx.s.book.Set(status.BySource, objects.Key{Kind: kind, Name: name}, ps)
 }
 
-// same compares what is there, or nil, with what would replace it.
+// same compares the stored object, or nil, with its replacement.
 func same[T any](old, now *T) bool {
 	return old == now || old != nil && reflect.DeepEqual(old, now)
 }
@@ -234,7 +234,7 @@ func (tx *Tx) markService(key types.NamespacedName) {
 	tx.changed = true
 }
 
-// other counts a change of what is neither a Service nor a slice.
+// other counts a change of an object that is neither a Service nor a slice.
 func (tx *Tx) other() {
 	tx.s.changes.others++
 	tx.changed = true
