@@ -14,9 +14,8 @@ import (
 	"fairlead/proxier/store"
 )
 
-// changeMetrics are the series about changes on their way to the kernel. They
-// are read from the store when they are asked for: a loop that hangs would not
-// set them.
+// changeMetrics are the series about changes on their way to the kernel. Each scrape
+// reads them from the store, so that they stay true while the loop hangs.
 type changeMetrics struct{ store atomic.Pointer[store.Store] }
 
 func newChangeMetrics(register func(...metrics.Registerable)) *changeMetrics {
@@ -52,7 +51,7 @@ func newChangeMetrics(register func(...metrics.Registerable)) *changeMetrics {
 // Follow reads the series about changes from a store.
 func (m *Metrics) Follow(s *store.Store) { m.changes.store.Store(s) }
 
-// reading is a series that is read when it is asked for. It is a
+// reading is a series that each scrape reads anew. It is a
 // metrics.Registerable.
 type reading struct {
 	name, help string

@@ -18,8 +18,8 @@ import (
 	"fairlead/nat"
 )
 
-// Counters are what the kernel counts for backends; see kernel.Table for the
-// contract. It is asked at any time, by several goroutines.
+// Counters reads the kernel's counters of backends; see kernel.Table for the
+// contract. Several goroutines may call it at any time.
 type Counters interface {
 	BackendCounters(ctx context.Context) ([]nat.BackendCounter, error)
 }
@@ -50,9 +50,9 @@ type counterKey struct {
 	endpoint endpointKey // another Service may get the same address
 }
 
-// count is the last that was read of a counter. What is missed is kept once, as
-// it may be overlooked (see kernel.Table.BackendCounters): what is found again would
-// count twice.
+// count holds the last value read of a counter. A counter that a reading misses is
+// kept for one more reading, because the reading may have overlooked it (see
+// kernel.Table.BackendCounters). A counter found again would otherwise count twice.
 type count struct {
 	n      uint64
 	missed bool
@@ -89,8 +89,8 @@ func endpointOf(c *nat.BackendCounter) endpointKey {
 	return endpointKey{namespace: namespace, name: name, port: port, endpoint: c.Backend}
 }
 
-// add takes what the kernel counts now. Series that nothing counts for any more
-// end at the second scrape without.
+// add takes over the present values of the kernel's counters. A series ends at the
+// second scrape without a counter for it.
 func (m *connectionMetrics) add(now []nat.BackendCounter) {
 	last, total := make(map[counterKey]count, len(now)), make(map[endpointKey]uint64, len(now))
 	for i := range now {
@@ -122,7 +122,7 @@ func (m *connectionMetrics) add(now []nat.BackendCounter) {
 // Describe is for the registry.
 func (m *connectionMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.desc }
 
-// Collect is for the registry. What cannot be read now is what it was.
+// Collect is for the registry. Counters that cannot be read keep their last values.
 func (m *connectionMetrics) Collect(ch chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

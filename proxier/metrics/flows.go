@@ -73,5 +73,5 @@ func (m *Metrics) Swept(s conntrack.Sweep) {
 	}
 }
 
-// Forgot counts sticky clients that were forgotten.
+// Forgot counts the affinity entries that were deleted.
 func (m *Metrics) Forgot(clients int) { m.forgotten.Add(float64(clients)) }

@@ -11,9 +11,9 @@ import (
 	"fairlead/proxier/resolve"
 )
 
-// Metrics are the time series of a Proxier. Those called kubeproxy_ mean what
-// kube-proxy's of the same name mean. Durations are in seconds. Safe for
-// concurrent use.
+// Metrics are the time series of a Proxier. Those called kubeproxy_ mean the same as
+// kube-proxy's of that name. Durations are in seconds. Metrics are safe for concurrent
+// use.
 type Metrics struct {
 	sync     *metrics.Histogram
 	lastSync *metrics.Gauge
@@ -149,7 +149,7 @@ func (m *Metrics) Repaired(kind string, objects int) {
 	m.drift.WithLabelValues(kind).Add(float64(objects))
 }
 
-// Wanted is what Services ask for at present.
+// Wanted counts the present demands of Services.
 type Wanted struct {
 	Frontends, Backends int
 	// Internal and external count the Services with a Local traffic policy that have
@@ -158,7 +158,7 @@ type Wanted struct {
 	Fallbacks          map[resolve.FallbackReason]int // Services
 }
 
-// SetWanted replaces what Services ask for.
+// SetWanted replaces the counts of Wanted.
 func (m *Metrics) SetWanted(w *Wanted) {
 	m.frontends.Set(float64(w.Frontends))
 	m.backends.Set(float64(w.Backends))
@@ -171,7 +171,8 @@ func (m *Metrics) SetWanted(w *Wanted) {
 	m.fallbacks.set(fallbacks)
 }
 
-// Programmed measures a change that the kernel now has, by the time it was made.
+// Programmed measures how long a change took to reach the kernel, from the time it
+// was made.
 func (m *Metrics) Programmed(at time.Time) { m.programming.Observe(time.Since(at).Seconds()) }
 
 // Report replaces the number of problems by kind.

@@ -34,7 +34,7 @@ func newOverlayMetrics(register func(...metrics.Registerable)) *overlayMetrics {
 	return m
 }
 
-// Overlay takes over what the overlay reports.
+// Overlay publishes a report of the overlay.
 func (m *Metrics) Overlay(r *overlay.Report) {
 	o := m.overlay
 	o.written.Add(float64(r.Written))

@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// tally is a gauge by labels whose values all change at once: a scrape sees
-// what there was or what there is, and nothing in between, as it would while a
-// GaugeVec is emptied and filled again. It is a metrics.Registerable.
+// tally is a gauge by labels whose values all change at once. A scrape sees either all
+// old or all new values, unlike with a GaugeVec that is emptied and filled again. It
+// is a metrics.Registerable.
 type tally struct {
 	name string
 	desc *prometheus.Desc
