@@ -21,16 +21,16 @@ import (
 // Comment marks the rules of Apply, for people and for Remove.
 const Comment = "fairlead: pods"
 
-// ErrLegacy is about a table that Apply cannot change: the whole of it would
-// have to be replaced, over the changes of others.
+// ErrLegacy reports a table that Apply cannot change. The kernel replaces such a table
+// only as a whole, which would overwrite the changes of other programs.
 var ErrLegacy = errors.New("tables of legacy iptables are not changed")
 
-// Apply makes the chains that were found accept packets from and to pods, by
-// rules in front of all others. What it did before stays; a chain is changed as a
-// whole or not at all. To learn whether that was enough, Load and Check again.
+// Apply makes the chains of the findings accept packets from and to pods, by rules in
+// front of all others. Its earlier rules stay. It changes a chain as a whole or not at
+// all. To learn whether that was enough, Load and Check again.
 //
-// It takes whoever may forward through this node as allowed to reach pods: that
-// is what flannel and kube-router do, too, and why a flag should ask for it.
+// The rules let every host that may forward through this node reach pods, as those of
+// flannel and kube-router do. Therefore only a flag should turn Apply on.
 func Apply(ns int, c Config, findings []Finding) error {
 	var errs []error
 	for _, f := range findings {
@@ -55,7 +55,7 @@ func apply(ns int, c Config, f Finding) error {
 	defer func() { _ = l.socket.Close() }()
 	t := f.table.kernel()
 	chain := &nftables.Chain{Name: f.entry, Table: t}
-	rules, err := l.rules(t) // as they are now
+	rules, err := l.rules(t) // at present
 	if err != nil {
 		return fmt.Errorf("list rules: %w", err)
 	}
@@ -88,7 +88,7 @@ func apply(ns int, c Config, f Finding) error {
 	return l.conn.Flush()
 }
 
-// kernel is the table as the library names it.
+// kernel returns the table in the library's terms.
 func (t *table) kernel() *nftables.Table {
 	return &nftables.Table{Name: t.name, Family: map[string]nftables.TableFamily{
 		"ip": nftables.TableFamilyIPv4, "ip6": nftables.TableFamilyIPv6, "inet": nftables.TableFamilyINet,
@@ -119,8 +119,8 @@ func acceptRule(p netip.Prefix, source, both bool) []expr.Any {
 	)
 }
 
-// acceptPort is "udp dport PORT counter accept". In tables of iptables it is the match
-// that iptables of any release reads.
+// acceptPort is "udp dport PORT counter accept". In tables of iptables it uses the
+// match that iptables of any release reads.
 func acceptPort(p Port, xtables bool) []expr.Any {
 	out := []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Register: 1, Data: []byte{p.Proto}}}
 	all, one := [2]uint16{0, math.MaxUint16}, [2]uint16{p.Number, p.Number}
@@ -137,17 +137,16 @@ func acceptPort(p Port, xtables bool) []expr.Any {
 	return append(out, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictAccept})
 }
 
-// Remove takes back what Apply did in any table, and returns how many rules that
-// were.
+// Remove deletes the rules of Apply from all tables and returns their number.
 func Remove(ns int) (int, error) {
 	return each(ns, func(l *loader, r *nftables.Rule) error { return l.conn.DelRule(r) })
 }
 
-// Count returns how many rules Remove would take back.
+// Count returns how many rules Remove would delete.
 func Count(ns int) (int, error) { return each(ns, func(*loader, *nftables.Rule) error { return nil }) }
 
-// each calls f for each rule of Apply, and counts them; what f queues is done at
-// once.
+// each calls f for each rule of Apply and counts them. It carries out the operations
+// that f queues in one transaction.
 func each(ns int, f func(*loader, *nftables.Rule) error) (int, error) {
 	l, err := dial(ns)
 	if err != nil {

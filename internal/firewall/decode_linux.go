@@ -78,7 +78,8 @@ func decodeExpr(family byte, b []byte) (any, error) {
 	return e, nil
 }
 
-// newExpr returns what to decode into, nil for what is not evaluated.
+// newExpr returns a value to decode an expression into, or nil for an expression that
+// is not evaluated.
 func newExpr(name string) expr.Any {
 	switch name {
 	case "meta":
@@ -121,7 +122,7 @@ func isNeutral(name string) bool {
 	return false
 }
 
-// comment returns what nft shows behind "comment".
+// comment returns the text that nft shows behind "comment".
 func comment(data []byte) string {
 	for len(data) >= 2 && len(data) >= 2+int(data[1]) {
 		value := data[2 : 2+int(data[1])]

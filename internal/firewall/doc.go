@@ -5,24 +5,24 @@
 // packets to ports of the node that others have to reach.
 //
 // Every base chain of a hook sees a packet, in order of priority. "accept" ends
-// that chain only; "drop" ends the packet. So no rule of fairlead can let through
-// what Docker's "policy drop", the last rule of firewalld or ufw throws away:
-// that chain itself has to accept it. See moby/moby#39439, firewalld#767.
+// that chain only; "drop" ends the packet. So no rule of fairlead can rescue a packet
+// that Docker's "policy drop" or the last rule of firewalld or ufw drops. That chain
+// itself has to accept it. See moby/moby#39439, firewalld#767.
 //
-//	kernel --Load--> Ruleset --Check(Config)--> []Finding --String--> what to type
+//	kernel --Load--> Ruleset --Check(Config)--> []Finding --String--> commands to run
 //	                                               └-------Apply----> a rule in that chain
 //
-// # How it is decided
+// # How Check decides
 //
 // Check plays the hooks forward, input and prerouting: it sends the kinds of packets
 // that a pod network has (see Flow and Port) through the rules as nf_tables would,
-// jumps, sets and maps included. A rule that is understood matches or does not. One that is not
-// (an ipset, a limit, the time of day) may accept, and then a drop behind it is
-// reported as possible; what it may drop is not reported. So a ruleset that lets
-// pods pass is never reported.
+// jumps, sets and maps included. It evaluates every rule that it understands. Any other
+// rule (an ipset, a limit, the time of day) may accept the packet, and Check reports a
+// drop behind it as possible. Check ignores drops by such a rule. So it never reports a
+// ruleset that lets pods pass.
 //
-// Load reads nftables, which iptables-nft writes, too, and the tables of legacy
-// iptables where the kernel has any. The latter can be told, not changed.
+// Load reads nftables, which iptables-nft also writes, and the tables of legacy
+// iptables where the kernel has any. Apply cannot change the latter.
 //
 // Ruleset and Finding are values; nothing here keeps state or logs.
 package firewall

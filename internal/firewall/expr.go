@@ -11,11 +11,11 @@ import (
 	"github.com/google/nftables/expr"
 )
 
-// opaque is an expression that is not understood, or that depends on more than
-// one packet tells. It may match.
+// opaque is an expression that Check does not understand, or that depends on more than
+// one packet shows. It may match.
 type opaque struct{ name string }
 
-// neutral is an expression that matches always and does not matter here.
+// neutral is an expression that always matches and has no effect on the verdict.
 type neutral struct{}
 
 // set is a set or map by its elements.
@@ -39,7 +39,7 @@ func program(exprs []any, sets map[string]*set) func(packet) (answer, verdict) {
 	}
 }
 
-// step evaluates one expression. done tells that there is a verdict.
+// step evaluates one expression. done reports that there is a verdict.
 func (m *machine) step(e any, p packet, sets map[string]*set) (matched answer, v verdict, done bool) {
 	switch e := e.(type) {
 	case *expr.Verdict:
@@ -160,7 +160,7 @@ func sure(b bool) answer {
 	return no
 }
 
-// unless turns an answer round.
+// unless inverts an answer.
 func unless(a answer, invert bool) answer {
 	if invert {
 		return yes - a
@@ -179,7 +179,7 @@ func (m *machine) lookup(e *expr.Lookup, s *set) (answer, verdict, bool) {
 	}
 	switch {
 	case found != yes && e.DestRegister == 0:
-		// Any verdict of the map is possible; one that accepts is what matters.
+		// Any verdict of the map is possible; an accepting one decides.
 		return found, verdict{kind: s.best()}, found == maybe
 	case found != yes:
 		m.store(e.DestRegister, unknown(16))
@@ -233,7 +233,7 @@ func (s *set) find(load func(n int) datum) (answer, nftables.SetElement) {
 func verdictOf(v *expr.Verdict) verdict {
 	switch v.Kind {
 	case expr.VerdictAccept, expr.VerdictStop, expr.VerdictQueue, expr.VerdictStolen:
-		return verdict{kind: accept} // or somebody else decides
+		return verdict{kind: accept} // or another program decides
 	case expr.VerdictDrop:
 		return verdict{kind: drop}
 	case expr.VerdictJump:

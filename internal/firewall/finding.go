@@ -20,7 +20,7 @@ type Finding struct {
 	Certain  bool     // false: rules that are not understood may accept the traffic
 	Owner    string   // "Docker", "firewalld", "ufw", or empty
 	Remedy   []string // commands for the node
-	Err      error    // the table could not be read, and nothing else is known of it
+	Err      error    // why the table could not be read; its chains are then unknown
 
 	table *table
 	entry string // the chain whose first rules Apply makes
@@ -28,7 +28,7 @@ type Finding struct {
 	ports []Port // that it drops packets to
 }
 
-// String says what is the matter and what to type.
+// String describes the problem and the commands that solve it.
 func (f Finding) String() string {
 	if f.Err != nil {
 		return fmt.Sprintf("whether table %s drops pod traffic is not known: %v", f.Table, f.Err)
@@ -127,8 +127,8 @@ func with[T comparable](list []T, v T) []T {
 
 const dockerUser = "DOCKER-USER"
 
-// owner tells by the names of chains whose rules these are, and which chain is
-// the place for an exception.
+// owner recognises the program behind the rules by the names of chains, and returns
+// the chain that is the place for an exception.
 func (t *table) owner(c *chain, p packet) (who, entry string) {
 	switch {
 	case t.name == "firewalld":

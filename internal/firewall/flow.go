@@ -8,15 +8,15 @@ import (
 	"slices"
 )
 
-// Config is what a node's pod traffic looks like. Devices may be left empty;
-// rules about them then match no packet.
+// Config describes a node's pod traffic. Devices may be left empty; rules about them
+// then match no packet.
 type Config struct {
 	PodCIDRs     []netip.Prefix // of this node
 	ClusterCIDRs []netip.Prefix // of all pods; PodCIDRs if empty
 	PodDevice    string         // a pod's device on the node, or the bridge: "veth0", "cni0"
 	Overlay      string         // "fairlead.1"
 	Uplink       string         // "eth0"
-	Own          string         // table that is not asked: "inet fairlead"
+	Own          string         // table to leave out: "inet fairlead"
 	Ports        []Port         // of this node that others have to reach
 	Self, Peers  []netip.Addr   // addresses of this node and of other nodes
 }
@@ -35,7 +35,7 @@ const (
 )
 
 // packet is one packet of a flow. It has a value for everything that rules may
-// sensibly ask: ports that no rule names, marks of zero.
+// sensibly match: ports that no rule names, marks of zero.
 type packet struct {
 	flow        Flow
 	hook        hook // forward if empty
@@ -155,7 +155,7 @@ func (c Config) allPods() []netip.Prefix {
 	slices.SortFunc(all, netip.Prefix.Compare)
 	var out []netip.Prefix
 	for _, p := range all {
-		// Sorted by address, then length: what contains p came before it.
+		// Sorted by address, then length: a range that contains p came before it.
 		if n := len(out); n == 0 || !out[n-1].Overlaps(p) {
 			out = append(out, p)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/google/nftables/xt"
 )
 
-// layout is where things are in struct ipt_entry or ip6t_entry of a 64-bit
+// layout holds the offsets of fields in struct ipt_entry or ip6t_entry of a 64-bit
 // kernel. Addresses are at its beginning: source, destination and their masks.
 type layout struct {
 	addr, proto, flags, invert, offsets, size int
@@ -43,7 +43,7 @@ const (
 	forwardAt = 2  // NF_INET_FORWARD
 )
 
-// builtin returns the chain of a hook. One of no interest gets a name that nothing
+// builtin returns the chain of a hook. A chain of another hook gets a name that nothing
 // jumps to.
 func builtin(at int) *chain {
 	switch at {
@@ -123,7 +123,7 @@ func split(l layout, blob []byte) ([]entry, error) {
 	return out, nil
 }
 
-// extension returns name, revision and content of what is at an offset.
+// extension returns name, revision and content of the extension at an offset.
 func (e entry) extension(at int) (name string, revision byte, content []byte, size int, err error) {
 	if at+xtHead > len(e.raw) {
 		return "", 0, nil, 0, errBlob
@@ -143,7 +143,7 @@ func (e entry) chainName() (string, bool) {
 	return string(trimNUL(content)), true
 }
 
-// verdict is what the target does. A standard target has no name.
+// verdict returns the verdict of the target. A standard target has no name.
 func (e entry) verdict(names map[int]string) verdict {
 	name, _, content, _, err := e.extension(e.target)
 	if err != nil || name != "" || len(content) < 4 {
@@ -156,7 +156,7 @@ func (e entry) verdict(names map[int]string) verdict {
 	case v == -5: // XT_RETURN
 		return verdict{kind: back}
 	case v < 0:
-		return verdict{kind: accept} // or a queue: somebody else decides
+		return verdict{kind: accept} // or a queue: another program decides
 	case int(v) == e.start+len(e.raw):
 		return verdict{} // a rule without a target goes on with the next one
 	case e.raw[e.flags]&e.gotoFlag != 0:

@@ -26,7 +26,7 @@ func (r *Ruleset) loadLegacy() {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		// To ask for a table that is not there would make it.
+		// Asking for a missing table would make it.
 		if err == nil && !slices.Contains(strings.Fields(string(names)), "filter") {
 			continue
 		}

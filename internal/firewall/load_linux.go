@@ -19,7 +19,7 @@ import (
 	"fairlead/internal/nl"
 )
 
-// Ruleset is what the hooks consist of, without the table Own.
+// Ruleset holds the base chains of the hooks, without the table Own.
 type Ruleset struct {
 	tables  []*table
 	unknown []Finding // tables that could not be read
@@ -29,9 +29,10 @@ type Ruleset struct {
 // loadTries bounds how often a dump is repeated that changes while it is read.
 const loadTries = 5
 
-// Load reads all tables with a filter chain at the hooks forward, input or prerouting, in the namespace with
-// that descriptor, 0 for the current one. Its cost grows with other people's
-// rules: call it at the start and when a table changed, not per Service.
+// Load reads all tables with a filter chain at the hooks forward, input or prerouting,
+// in the namespace with that descriptor, 0 for the current one. Its cost grows with the
+// rules of other programs: call it at the start and when a table changed, not per
+// Service.
 func Load(ns int, own string) (*Ruleset, error) {
 	var r *Ruleset
 	var err error
@@ -61,7 +62,7 @@ func indexes(ns int) (map[string]uint32, error) {
 	}
 	defer h.Close()
 	links, err := h.LinkList()
-	if err != nil && !errors.Is(err, rtnl.ErrDumpInterrupted) { // what came and went is no matter
+	if err != nil && !errors.Is(err, rtnl.ErrDumpInterrupted) { // devices that came or went are unimportant
 		return nil, err
 	}
 	out := make(map[string]uint32, len(links))
@@ -222,8 +223,8 @@ func targets(exprs []any, sets map[string]*set) []string {
 	return out
 }
 
-// set reads one set. One that is not there is nil: what looks into it is not
-// understood.
+// set reads one set. It returns nil for a missing set, and expressions that look into
+// it are then opaque.
 func (l *loader) set(all []*nftables.Set, name string) (*set, error) {
 	i := slices.IndexFunc(all, func(s *nftables.Set) bool { return s.Name == name })
 	if i < 0 {

@@ -44,7 +44,7 @@ func known(b []byte) datum {
 
 func unknown(n int) datum { return datum{make([]byte, n), make([]bool, n)} }
 
-// native is a number in the byte order of this machine, as meta and ct have it.
+// native returns a number in the byte order of this machine, which meta and ct use.
 func native(v uint32) datum { return known(binary.NativeEndian.AppendUint32(nil, v)) }
 
 func (d datum) isKnown() bool { return !slices.Contains(d.known, false) }
@@ -106,14 +106,14 @@ func (p packet) payload(base expr.PayloadBase, offset, n int) datum {
 	return datum{header.value[offset : offset+n], header.known[offset : offset+n]}
 }
 
-// padded is the name of a device as rules have it.
+// padded returns the name of a device in the form that rules use.
 func (d device) padded() []byte {
 	b := make([]byte, unix.IFNAMSIZ)
 	copy(b, d.name)
 	return b
 }
 
-// meta returns what is known of the packet besides its bytes.
+// meta returns the known properties of the packet besides its bytes.
 func (p packet) meta(key expr.MetaKey) datum {
 	switch key {
 	case expr.MetaKeyNFPROTO:
@@ -177,7 +177,7 @@ func (p packet) status() uint32 {
 	return s
 }
 
-// conntrack returns what connection tracking knows of the packet's flow.
+// conntrack returns the state of the packet's flow in connection tracking.
 func (p packet) conntrack(key expr.CtKey) datum {
 	if p.early {
 		return unknown(16)

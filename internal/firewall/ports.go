@@ -19,7 +19,7 @@ const (
 	preroutingHook hook = "prerouting"
 )
 
-// Use is what a port of the node is for.
+// Use is the purpose of a port of the node.
 type Use string
 
 // The uses, as reports name them.
@@ -71,7 +71,7 @@ func (c Config) ports() []Port {
 }
 
 // toNode returns packets to ports of the node. Tunnel packets come from other nodes
-// and are not tracked. Nobody knows who asks for the others.
+// and are not tracked. The senders of all other packets are unknown.
 func (c Config) toNode(dev func(string) device) []packet {
 	var out []packet
 	uplink := dev(c.Uplink)
@@ -153,7 +153,7 @@ func (t *table) xtables() bool {
 	return t.legacy || t.family != "inet" && slices.Contains([]string{"filter", "raw", "mangle"}, t.name)
 }
 
-// flows lists what is dropped, in bounded length.
+// flows lists the dropped flows, in bounded length.
 func (f *Finding) flows() string {
 	const most = 6
 	var out []string

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// answer is what a rule says of a packet.
+// answer says whether a rule matches a packet.
 type answer int
 
 const (
@@ -17,7 +17,7 @@ const (
 	yes
 )
 
-// verdict is what is to be done with a packet that a rule matches.
+// verdict is the fate of a packet that a rule matches.
 type verdict struct {
 	kind  verdictKind
 	chain string // of jump and goto
@@ -34,14 +34,14 @@ const (
 	back // return
 )
 
-// rule tells what it does with a packet.
+// rule decides about a packet.
 type rule struct {
 	number int    // in its chain, from 1
 	handle uint64 // 0 where there are none
 	eval   func(packet) (answer, verdict)
 }
 
-// chain is a base chain of one of the hooks, or what one may jump to.
+// chain is a base chain of one of the hooks, or a chain that one may jump to.
 type chain struct {
 	name     string
 	rules    []rule
@@ -101,7 +101,7 @@ type walk struct {
 	table  *table
 	packet packet
 	steps  int
-	unsure bool   // a rule behind which we are may have accepted the packet
+	unsure bool   // an earlier rule may have accepted the packet
 	where  string // the place of the drop
 }
 
@@ -121,7 +121,7 @@ func (w *walk) run(c *chain) verdictKind {
 }
 
 // chain returns accept, drop, or goOn for a packet that comes out at the end.
-// sure is how certain it is that the packet is in the chain at all.
+// sure says how certain it is that the packet enters the chain.
 func (w *walk) chain(c *chain, depth int, sure answer) verdictKind {
 	if c == nil || depth > deepest {
 		return goOn
@@ -147,7 +147,7 @@ func (w *walk) chain(c *chain, depth int, sure answer) verdictKind {
 			if kind == accept {
 				w.unsure = true
 			}
-			continue // what may drop a packet is not reported
+			continue // a rule that only may drop a packet is not reported
 		}
 		switch kind {
 		case accept:
@@ -188,7 +188,7 @@ func (t *table) jumpsFirst(c *chain, name string, p packet) bool {
 	return false
 }
 
-// has reports whether the table has a chain whose name begins like that.
+// has reports whether the table has a chain whose name has that prefix.
 func (t *table) has(prefix string) bool {
 	for name := range t.chains {
 		if strings.HasPrefix(name, prefix) {

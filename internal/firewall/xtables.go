@@ -16,7 +16,7 @@ func target(e *expr.Target) (answer, verdict, bool) {
 	case "REJECT", "TARPIT":
 		return yes, verdict{kind: drop}, true
 	case "NFQUEUE", "SYNPROXY":
-		return yes, verdict{kind: accept}, true // somebody else decides
+		return yes, verdict{kind: accept}, true // another program decides
 	}
 	return yes, verdict{}, false // LOG, MARK, TCPMSS ...
 }
@@ -67,8 +67,8 @@ func match(e *expr.Match, p packet) answer {
 	return maybe
 }
 
-// addrType looks at xt_addrtype's mask of types, 0 for any. All addresses are
-// unicast, those of the node itself local.
+// addrType checks xt_addrtype's mask of types, 0 for any. All addresses are unicast,
+// and those of the node itself are local.
 func addrType(mask uint16, invert, local bool) answer {
 	if mask == 0 {
 		return yes
