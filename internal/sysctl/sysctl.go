@@ -12,18 +12,18 @@ import (
 	"syscall"
 )
 
-// Setting is a file below /proc/sys and what it has to say.
+// Setting is a file below /proc/sys and its required content.
 type Setting struct {
 	Path   string   // "net/ipv4/ip_forward"
 	Want   string   // what Apply writes
 	Also   []string // other values that will do
-	Report bool     // somebody's decision: Apply does not write it
+	Report bool     // an administrator's decision: Apply does not write it
 	Device bool     // of a device that may go at any time: a missing file is no finding
 	Module string   // that makes the file appear, if it may be missing
-	Why    string   // what happens otherwise
+	Why    string   // the effect of any other value
 }
 
-// Config is what the list depends on.
+// Config holds the facts that the list depends on.
 type Config struct {
 	IPv4, IPv6 bool   // families of pods
 	Bridge     bool   // pods hang on a bridge
@@ -50,13 +50,13 @@ func Needed(c Config) []Setting {
 			Path: "net/ipv4/ip_forward", Want: "1",
 			Why: "packets from and to pods are not forwarded",
 		}, Setting{
-			// Writing ip_forward sets this, too, but somebody may set it back.
+			// Writing ip_forward sets this, too, but another program may set it back.
 			Path: "net/ipv4/conf/default/forwarding", Want: "1",
 			Why: "new pods' devices copy it; packets from them are not forwarded",
 		})
 		for _, dev := range slices.Sorted(slices.Values(c.Path)) {
 			out = append(out, Setting{
-				// IPv4 looks at the device that a packet comes from; IPv6 at conf/all alone.
+				// IPv4 uses the setting of the device that a packet comes from; IPv6 uses conf/all alone.
 				Path: device("ipv4", dev, "forwarding"), Want: "1", Device: true,
 				Why: "packets of pods that come in by this device are not forwarded",
 			})
@@ -70,7 +70,7 @@ func Needed(c Config) []Setting {
 	}
 	if c.IPv4 && c.Overlay != "" {
 		out = append(out, Setting{
-			// What counts is the greater one of this and conf/all.
+			// The kernel uses the greater one of this and conf/all.
 			Path: device("ipv4", c.Overlay, "rp_filter"), Want: "2",
 			Why: "packets that nodes send through the tunnel while replies take another way are dropped",
 		})
@@ -156,14 +156,14 @@ func (s Setting) Name() string {
 
 func (s Setting) ok(have string) bool { return have == s.Want || slices.Contains(s.Also, have) }
 
-// Finding is a setting that is not as it should be.
+// Finding is a setting whose value differs from the required one.
 type Finding struct {
 	Setting
 	Have string // empty where it could not be read
 	Err  error  // why it could not be read or set
 }
 
-// String says what is wrong, what comes of it, and what to type on the node.
+// String describes the wrong value, its effect, and the command to run on the node.
 func (f Finding) String() string {
 	var b strings.Builder
 	if f.Have != "" {
@@ -185,7 +185,7 @@ func (f Finding) String() string {
 	return b.String()
 }
 
-// Check returns what is not as it should be, in the order of needed. read
+// Check returns the settings that have a wrong value, in the order of needed. read
 // returns the content of a file below /proc/sys.
 func Check(needed []Setting, read func(path string) (string, error)) []Finding {
 	var out []Finding

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultRoot is where the kernel shows its settings.
+// DefaultRoot is the directory where the kernel shows its settings.
 const DefaultRoot = "/proc/sys"
 
 // Tree is a place where the kernel shows its settings. In a container
@@ -29,9 +29,9 @@ func (t Tree) Read(path string) (string, error) {
 	return string(text), pathless(err)
 }
 
-// Apply writes those settings that are not as they should be, unless they are
-// for reporting only. It returns what it set, with the value from before, and
-// what is left to be done by somebody else.
+// Apply writes the settings that have a wrong value, unless they are for reporting
+// only. It returns the settings that it wrote, with their earlier values, and those
+// that still have a wrong value.
 func (t Tree) Apply(needed []Setting) (set, left []Finding) {
 	for _, f := range Check(needed, t.Read) {
 		if f.Report || f.Err != nil {
@@ -47,7 +47,7 @@ func (t Tree) Apply(needed []Setting) (set, left []Finding) {
 	return set, left
 }
 
-// write does not make files: the tree may be mounted at the wrong place.
+// write makes no files, because the tree may be mounted at the wrong place.
 func (t Tree) write(s Setting) error {
 	file, err := os.OpenFile(filepath.Join(t.Root, s.Path), os.O_WRONLY, 0)
 	if err != nil {
