@@ -21,9 +21,9 @@ import (
 	"fairlead/internal/netns"
 )
 
-// Apply removes what p says, in order, and calls done for each object with what
-// went wrong. An object that cannot be removed does not keep others from going;
-// the error names all of those.
+// Apply removes the objects of p in order, and calls done for each object with its
+// error. It goes on after an object that cannot be removed; the returned error names
+// all of those.
 func Apply(ctx context.Context, ns *netns.NS, p Plan, done func(*Removal, error)) error {
 	h, err := handle(ns)
 	if err != nil {
@@ -73,7 +73,7 @@ func (x *remover) remove(r *Removal) error {
 	return err
 }
 
-// gone reports that an object was not there to be removed.
+// gone reports that an object was missing when it should be removed.
 func gone(err error) bool {
 	for _, e := range []error{unix.ENOENT, unix.ENODEV, unix.ESRCH, fs.ErrNotExist} {
 		if errors.Is(err, e) {
@@ -119,7 +119,7 @@ func (x *remover) table(name string) error {
 func (x *remover) transaction(queue func(*nftables.Conn)) error {
 	conn, err := nftables.New(nftables.WithNetNSFd(fd(x.ns)), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		// Best effort: without CAP_NET_ADMIN in the first user namespace the
-		// default size has to do.
+		// default size has to suffice.
 		_, _ = c.SetWriteBuffer(bufferSize), c.SetReadBuffer(bufferSize)
 		return nil
 	}))
@@ -130,8 +130,8 @@ func (x *remover) transaction(queue func(*nftables.Conn)) error {
 	return conn.Flush()
 }
 
-// rules first takes out the jumps, so that no packet meets a chain that is half
-// there, then empties all chains, which refer to each other, then removes them.
+// rules first removes the jumps, so that no packet meets an incomplete chain. Then it
+// empties all chains, which refer to each other, and removes them.
 func (x *remover) rules(r *Removal) error {
 	t, err := kernelTable(r.Name)
 	if err != nil {

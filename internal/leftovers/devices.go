@@ -13,8 +13,7 @@ import (
 // podBridge is the bridge that flannel's conflist names.
 const podBridge = "cni0"
 
-// ownsDevice reports whether l was made by the owner and is of use to nobody
-// else.
+// ownsDevice reports whether the owner made l and no other program uses it.
 func (p *planner) ownsDevice(l *Link) bool {
 	ours := p.aliased(l)
 	switch {
@@ -30,8 +29,8 @@ func (p *planner) ownsDevice(l *Link) bool {
 	return false
 }
 
-// aliased reports whether fairlead runs l, or did. Under the name of flannel it
-// may have been flannel's before, and again after.
+// aliased reports whether fairlead runs l, or did. A device with flannel's name may
+// have belonged to flannel before, and again after.
 func (p *planner) aliased(l *Link) bool {
 	return l.Kind == "vxlan" && l.Alias == p.Alias && p.Alias != ""
 }
@@ -72,7 +71,7 @@ func (p *planner) devices() {
 }
 
 // ownsBridge: a node that went back to flannel has conflists of both, which name
-// one bridge. It is flannel's then.
+// one bridge. The bridge then belongs to flannel.
 func (p *planner) ownsBridge(name string) bool {
 	switch p.owner {
 	case Flannel:
@@ -85,7 +84,7 @@ func (p *planner) ownsBridge(name string) bool {
 
 func (p *planner) isIPVS(l Link) bool { return p.ownsDevice(&l) }
 
-// legacy tells what only the old iptables can remove.
+// legacy reports the objects that only the old iptables can remove.
 func (p *planner) legacy() {
 	for i := range p.state.Legacy {
 		t := &p.state.Legacy[i]

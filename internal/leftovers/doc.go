@@ -1,31 +1,31 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package leftovers removes what kube-proxy, flannel and fairlead leave on a node
-// when they end, and nothing else.
+// Package leftovers removes only the objects that kube-proxy, flannel and fairlead leave
+// on a node when they end.
 //
-//	kernel, files --Look--> State --NewPlan--> Plan --Apply--> what is gone, by object
+//	kernel, files --Look--> State --NewPlan--> Plan --Apply--> removed objects
 //	                                  pure      └──String──> for people, before that
 //
-// # What belongs to whom
+// # How objects are recognised
 //
-// None of the three removes its rules when it ends, so that an upgrade drops no
-// packet. Their objects are known by their names, and where a name could be
-// somebody else's by more than that:
+// All three keep their rules when they end, so that an upgrade drops no packet. Their
+// objects are recognised by name. Where another program could use the same name,
+// further properties decide:
 //
 //   - Chains of iptables are listed by name (see names.go), because KUBE- is the
 //     prefix of the kubelet, of kube-router and of policy engines, too. Rules are
 //     removed from chains of others only if they are the jumps that kube-proxy or
-//     flannel make. A chain that anybody else's rule jumps to stays, with all that
-//     it needs, and is told.
+//     flannel make. A chain that another program's rule jumps to stays, with all that
+//     it needs, and is reported.
 //   - Devices have to be of the kind that the owner makes. A VXLAN device with the
 //     alias of fairlead is fairlead's, whatever its name: see --flannel-compat.
-//   - A route that an administrator could have added as well is told, not removed.
+//   - A route that an administrator could have added as well is only reported.
 //
-// What cannot be removed without running a program is told, with the line to
-// type: tables of legacy iptables, and services of IPVS.
+// Some objects can be removed only by running a program: tables of legacy iptables,
+// and services of IPVS. They are reported with the command to run.
 //
-// Everything is done over netlink. Nothing here keeps state, logs or waits;
-// functions may be called from any goroutine. Objects that are gone already are
-// no error, so Apply may be repeated.
+// Everything is done over netlink. The functions keep no state, do not log or wait, and
+// may be called from any goroutine. A missing object is no error, so Apply may be
+// repeated.
 package leftovers

@@ -30,7 +30,7 @@ func (s *State) lookLegacy() error {
 			errs = append(errs, fmt.Errorf("list tables of legacy iptables: %w", err))
 			continue
 		}
-		// To ask for a table that is not there would make it.
+		// Asking for a missing table would make it.
 		for name := range strings.FieldsSeq(string(names)) {
 			blob, err := legacyTable(family, name)
 			if err != nil {

@@ -24,9 +24,9 @@ import (
 // tries bounds how often a dump is repeated that changes while it is read.
 const tries = 10
 
-// Look reads what there is in a network namespace, nil for that of the process,
-// and in files. What could not be read is in the error; the rest is returned all
-// the same.
+// Look reads the State of a network namespace, nil for that of the process, and of
+// files. The error names everything that could not be read; Look returns the rest
+// nevertheless.
 func Look(ns *netns.NS, o Options) (*State, error) {
 	s := &State{}
 	errs := []error{s.lookTables(ns)}
@@ -140,7 +140,8 @@ func (s *State) lookSets(h *rtnl.Handle) error {
 	return nil
 }
 
-// lookProc reads what has no netlink, in the namespace of the calling thread.
+// lookProc reads state that netlink does not offer, in the namespace of the calling
+// thread.
 func (s *State) lookProc() error {
 	text, err := os.ReadFile("/proc/thread-self/net/ip_vs")
 	if err == nil {
@@ -179,13 +180,13 @@ func bridgeOf(conflist []byte) string {
 		Plugins []struct{ Bridge string }
 	}
 	if err := json.Unmarshal(conflist, &c); err != nil || len(c.Plugins) == 0 {
-		return "" // not what fairlead writes
+		return "" // fairlead writes no such file
 	}
 	return c.Plugins[0].Bridge
 }
 
-// parseSubnets reads flannel's file; what is not understood is passed over,
-// because less is removed then.
+// parseSubnets reads flannel's file. It skips lines that it does not understand, so
+// that too little is removed rather than too much.
 func (s *State) parseSubnets(text string) {
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")

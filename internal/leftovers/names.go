@@ -11,7 +11,7 @@ import (
 // A jump is a rule that an owner puts into a chain of iptables itself.
 type jump struct{ table, from, to string }
 
-// names are what an owner calls its objects.
+// names are the names of an owner's objects.
 type names struct {
 	tables   []string // of nftables, "ip kube-proxy"
 	chains   []string // of iptables
@@ -89,7 +89,7 @@ func (n *names) ownsChain(name string) bool {
 	return slices.Contains(n.chains, name) || n.prefix(name) != ""
 }
 
-// prefix returns that of a chain which is named after a hash.
+// prefix returns the prefix of a chain that is named after a hash.
 func (n *names) prefix(chain string) string {
 	for _, p := range n.prefixes {
 		if strings.HasPrefix(chain, p) {

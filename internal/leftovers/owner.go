@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Owner is whose leftovers are meant.
+// Owner is a program that leaves objects on a node.
 type Owner string
 
 // The owners.

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// Kind is what a Removal removes. The order is that of removing: first what
-// starts pods, then what packets meet, then what that refers to.
+// Kind is the kind of object that a Removal removes. Kinds are in the order of removal:
+// first files that start pods, then objects that packets meet, then the objects that
+// those refer to.
 type Kind uint8
 
 // The kinds, in order.
@@ -30,15 +31,15 @@ type Removal struct {
 	Kind  Kind
 	// Name is that of a file, device or set, and of a table with its family.
 	Name string
-	// Rules and Chains are what goes of a table of iptables: rules in chains of
-	// others, by their handles, and whole chains.
+	// Rules and Chains are removed from a table of iptables: rules in chains of
+	// other programs, by their handles, and whole chains.
 	Rules  []JumpRule
 	Chains []string
 	Route  Route
 	index  int // of a device
 }
 
-// JumpRule is a rule of an owner in somebody else's chain.
+// JumpRule is a rule of an owner in another program's chain.
 type JumpRule struct {
 	Chain  string
 	Rule   Rule
@@ -111,7 +112,7 @@ func (r Route) String() string {
 	return b.String()
 }
 
-// Left is what stays, and why.
+// Left is an object that stays, with the reason.
 type Left struct {
 	Owner   Owner
 	Object  string
@@ -119,7 +120,7 @@ type Left struct {
 	Command string // to be typed by a person, if there is one
 }
 
-// String is a sentence, and what to type.
+// String returns a sentence, and the command to run.
 func (l *Left) String() string {
 	s := "left in place: " + l.Object + ": " + l.Why
 	if l.Command != "" {
@@ -128,16 +129,16 @@ func (l *Left) String() string {
 	return s
 }
 
-// Plan says what goes, in order, and what is left to be typed.
+// Plan lists the objects to remove, in order, and those left to the administrator.
 type Plan struct {
 	Removals []Removal
 	Left     []Left
 }
 
-// Empty reports that nobody left anything, as far as the plan was asked.
+// Empty reports whether the owners of the plan left nothing.
 func (p *Plan) Empty() bool { return len(p.Removals) == 0 && len(p.Left) == 0 }
 
-// NewPlan returns what goes of the owners' leftovers. It is a pure function.
+// NewPlan returns the plan that removes the owners' leftovers. It is a pure function.
 func NewPlan(o Options, owners []Owner, s *State) Plan {
 	var out Plan
 	for kind := KindConflist; kind <= KindFile; kind++ {
@@ -213,9 +214,9 @@ func (p *planner) file(kind Kind, name string) {
 	}
 }
 
-// routes: those of fairlead bear its number, and flannel's blackhole is for the
-// pod CIDR. flannel's other routes go with its devices, or are like any route that
-// an administrator adds.
+// routes plans the removal of routes. Those of fairlead bear its protocol number, and
+// flannel's blackhole is for the pod CIDR. flannel's other routes go with its devices,
+// or look like any route that an administrator adds.
 func (p *planner) routes() {
 	for _, r := range p.state.Routes {
 		switch {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// rules plans what goes of one table of iptables.
+// rules plans the removals from one table of iptables.
 func (p *planner) rules(t *Table) {
 	if len(p.names.chains) == 0 {
 		return
@@ -19,7 +19,7 @@ func (p *planner) rules(t *Table) {
 		byName[t.Chains[i].Name] = &t.Chains[i]
 	}
 	out := Removal{Kind: KindRules, Name: t.String()}
-	kept := map[string]bool{} // chains of the owner that somebody needs
+	kept := map[string]bool{} // chains of the owner that another program needs
 	for i := range t.Chains {
 		c := &t.Chains[i]
 		if !c.Base && p.names.ownsChain(c.Name) {

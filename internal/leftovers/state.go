@@ -8,16 +8,16 @@ import (
 	"path/filepath"
 )
 
-// Options say where to look.
+// Options name the places that Look reads.
 type Options struct {
 	// CNIDir is where the container runtime looks for conflists.
 	CNIDir string
-	// SubnetFile is what flannel tells its CNI plugin.
+	// SubnetFile is the file that flannel writes for its CNI plugin.
 	SubnetFile string
 	// KeepBridge leaves flannel's bridge, which is needed.
 	KeepBridge bool
-	// Table, Alias and Protocol are what fairlead's table is called, what its
-	// devices bear, and what its routes are marked with.
+	// Table is the name of fairlead's table, Alias the alias of its devices, and
+	// Protocol the protocol number of its routes.
 	Table    string
 	Alias    string
 	Protocol uint8
@@ -42,10 +42,10 @@ func (o *Options) conflist(owner Owner) string {
 	return ""
 }
 
-// State is what a machine holds, as far as it could be somebody's leftovers.
+// State lists the objects on a machine that could be an owner's leftovers.
 type State struct {
 	Tables []Table  // of nftables
-	Legacy []Table  // of legacy iptables, with those chains that could be somebody's
+	Legacy []Table  // of legacy iptables, with those chains that could be an owner's
 	Sets   []string // of ipset
 	Links  []Link
 	Routes []Route  // of the main table
@@ -59,8 +59,8 @@ type State struct {
 	Virtual bool
 }
 
-// Table is a table of nftables. Chains are known only where somebody's could be
-// among them.
+// Table is a table of nftables. Chains are known only where an owner's could be among
+// them.
 type Table struct {
 	Family string // "ip", "ip6", "inet"
 	Name   string
@@ -70,7 +70,7 @@ type Table struct {
 // String returns the name as nft takes it.
 func (t *Table) String() string { return t.Family + " " + t.Name }
 
-// Chain is a chain and what in it leads to others.
+// Chain is a chain with its rules that lead to other chains.
 type Chain struct {
 	Name  string
 	Base  bool // the kernel calls it

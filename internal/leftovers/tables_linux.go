@@ -41,8 +41,8 @@ func (s *State) lookTables(ns *netns.NS) error {
 			return err
 		}
 		defer func() { _ = socket.Close() }()
-		// A list that is read during a commit may lack objects that were there all the
-		// time. If commits never pause, the last list has to do.
+		// A list that is read during a commit may lack objects that existed throughout. If
+		// commits never pause, the last list has to suffice.
 		for range tries {
 			before, err := generation(socket)
 			if err != nil {
