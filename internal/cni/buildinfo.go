@@ -13,7 +13,7 @@ import (
 	"github.com/blang/semver/v4"
 )
 
-// kind tells what a file is.
+// kind is the kind of a file.
 type kind int
 
 const (
@@ -21,7 +21,7 @@ const (
 	program             // the kernel can run it
 )
 
-// build is what a program says of itself without being run.
+// build holds the facts that a program states about itself without being run.
 type build struct {
 	kind    kind
 	version string // "v1.9.1", empty where it is not known
@@ -31,7 +31,7 @@ type build struct {
 // inspect reads the headers of a program.
 func inspect(content []byte) build {
 	if bytes.HasPrefix(content, []byte("#!")) {
-		return build{kind: program} // a wrapper, by somebody who had a reason
+		return build{kind: program} // a wrapper that an administrator wrote
 	}
 	f, err := elf.NewFile(bytes.NewReader(content))
 	if err != nil || f.Machine != machine() || !whole(f, len(content)) {
@@ -51,7 +51,7 @@ func inspect(content []byte) build {
 	return b
 }
 
-// versions returns what may be a version, best first: that of the module, of
+// versions returns the possible versions, best first: that of the module, of
 // "go install module@version" and, with Go 1.24 and newer, of a build in a clean
 // checkout of a tag; or the one that the plugins' own build script hands to the
 // linker.
@@ -66,8 +66,8 @@ func versions(info *debug.BuildInfo) []string {
 	return out
 }
 
-// whole reports whether a file has all that its headers promise. A copy that was
-// interrupted has not.
+// whole reports whether a file has all bytes that its headers promise. An interrupted
+// copy lacks some.
 func whole(f *elf.File, size int) bool {
 	for _, p := range f.Progs {
 		if p.Off+p.Filesz > uint64(size) {

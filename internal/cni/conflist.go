@@ -21,18 +21,18 @@ const (
 	Bridge Plugin = "bridge" // a bridge port per pod; needs br_netfilter for Services
 )
 
-// What Config uses where a field is its zero value.
+// Config uses these where a field is its zero value.
 const (
 	DefaultName   = "fairlead"
 	DefaultBridge = "cni0"
 	// DefaultDataDir is where host-local notes which addresses are taken. It
 	// forgets them at boot, as the kernel forgets the pods. On a disk, addresses
-	// of pods that died with the machine are never free again
+	// of pods that died with the machine would stay taken
 	// (kubernetes/kubernetes#57280, containernetworking/plugins#252).
 	DefaultDataDir = "/run/fairlead/ipam"
 	// FlannelName and FlannelDataDir are those of flannel's conflist, with
-	// DefaultBridge. On a node that comes from flannel they keep addresses of its
-	// pods from being given again, and pods of both reach each other.
+	// DefaultBridge. On a node that migrates from flannel they prevent a second
+	// use of its pods' addresses, and pods of both reach each other.
 	FlannelName    = "cbr0"
 	FlannelDataDir = "/var/lib/cni/networks" // host-local's own default
 )
@@ -41,7 +41,7 @@ const (
 // and plugins 1.0 know it.
 const cniVersion = "1.0.0"
 
-// Config is what a conflist says. PodCIDRs are required.
+// Config holds the settings of a conflist. PodCIDRs are required.
 type Config struct {
 	Name     string         // of the network; the name of the directory of taken addresses, too
 	Plugin   Plugin         // PTP by default
@@ -67,7 +67,7 @@ type links struct {
 	// refuses another one (flannel-io/flannel#1850).
 	ForceAddress bool `json:"forceAddress,omitempty"`
 	HairpinMode  bool `json:"hairpinMode,omitempty"`
-	IPMasq       bool `json:"ipMasq"` // said, so that nobody wonders
+	IPMasq       bool `json:"ipMasq"` // explicit, for readers of the file
 	MTU          int  `json:"mtu,omitempty"`
 	IPAM         ipam `json:"ipam"`
 }
@@ -87,8 +87,8 @@ type route struct {
 	Dst string `json:"dst"`
 }
 
-// Conflist returns the text of the conflist: the same for the same Config,
-// whatever the order of PodCIDRs.
+// Conflist returns the text of the conflist. Equal Configs give equal texts, whatever
+// the order of PodCIDRs.
 func (c Config) Conflist() ([]byte, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
@@ -142,7 +142,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate reports everything that is wrong, not the first thing only.
+// validate reports all errors together.
 func (c Config) validate() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

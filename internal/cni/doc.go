@@ -13,20 +13,20 @@
 // a node is: InstallPlugins, sysctls, data path, Install; to take a node out,
 // Remove comes first.
 //
-// # What is written, and what is not
+// # Files
 //
 // Files appear whole or not at all: a temporary file in the same directory is
 // synced and renamed. containerd notices that as the renaming of the temporary
 // file; it does not notice a file that is moved in from another directory
-// (containerd/containerd#11715). A file that is as it should be is not touched,
+// (containerd/containerd#11715). A file with the right content is left untouched,
 // because integrity monitors watch these directories (flannel-io/flannel#1108).
 // The directories themselves are never removed: containerd would stop watching.
 //
 // The conflist asks no plugin for masquerade or port mappings. Both belong to
 // the table inet fairlead.
 //
-// Nothing here runs a program. Plugins are compared by the build information
-// that the Go linker leaves in them.
+// The package runs no program. It compares plugins by the build information that the
+// Go linker leaves in them.
 //
 // # Concurrency
 //

@@ -22,8 +22,8 @@ const (
 	DefaultFile = "10-fairlead.conflist"
 )
 
-// Install makes file have the given text and mode 0644, atomically, and reports
-// whether it had to be written. Its directory is made if need be.
+// Install writes the given text to file with mode 0644, atomically, unless it is there
+// already. It reports whether it wrote the file, and makes the directory if needed.
 func Install(file string, text []byte) (written bool, err error) {
 	if err := runtimeReads(file); err != nil {
 		return false, fmt.Errorf("install conflist: %w", err)
@@ -40,9 +40,8 @@ func Install(file string, text []byte) (written bool, err error) {
 	return true, nil
 }
 
-// Remove takes the conflist away, so that the runtime starts no more pods on
-// this node; those that run keep their network. It reports whether there was
-// one.
+// Remove deletes the conflist, so that the runtime starts no more pods on this node.
+// Running pods keep their network. It reports whether there was a conflist.
 func Remove(file string) (removed bool, err error) {
 	err = os.Remove(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,10 +57,10 @@ func Remove(file string) (removed bool, err error) {
 type Rival struct {
 	File    string // with its directory
 	Network string // its name, empty when it cannot be read
-	Err     error  // why it cannot: then the runtime has no network at all
+	Err     error  // why it cannot be read: then the runtime has no network at all
 }
 
-// String says what is the matter and what to do.
+// String describes the problem and its solution.
 func (r Rival) String() string {
 	what := fmt.Sprintf("%s (network %q) sorts before the conflist of fairlead, so that new pods are connected by it", r.File, r.Network)
 	if r.Err != nil {
@@ -72,7 +71,7 @@ func (r Rival) String() string {
 
 // Rivals returns the configurations in the directory of file whose names sort
 // before it. containerd takes the first one in lexical order, valid or not, and
-// CRI-O the first one that is valid, unless told the name of a network.
+// CRI-O the first valid one, unless its configuration names a network.
 func Rivals(file string) ([]Rival, error) {
 	entries, err := os.ReadDir(filepath.Dir(file)) // sorted
 	if errors.Is(err, fs.ErrNotExist) {
@@ -107,7 +106,7 @@ func networkName(file string) (string, error) {
 	return c.Name, nil
 }
 
-// runtimeReads returns an error for a file that runtimes pass over.
+// runtimeReads returns an error for a file that runtimes ignore.
 func runtimeReads(file string) error {
 	switch ext := filepath.Ext(file); ext {
 	case ".conflist", ".conf", ".json":
@@ -123,8 +122,8 @@ func isPlain(file string, mode fs.FileMode) bool {
 	return err == nil && info.Mode() == mode
 }
 
-// replace makes file have a content and a mode, or leaves it as it is. What an
-// agent that was killed half-way left behind goes, too.
+// replace gives file a content and a mode, or leaves it unchanged. It also removes the
+// temporary files of an agent that was killed half-way.
 func replace(file string, mode fs.FileMode, content io.Reader) (err error) {
 	dir := filepath.Dir(file)
 	pattern := "." + filepath.Base(file) + ".*.tmp" // no runtime reads .tmp
@@ -163,7 +162,7 @@ func syncDir(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// Missing returns those of the plugins that dir does not have as programs.
+// Missing returns the plugins that dir lacks as programs.
 func Missing(dir string, plugins []string) []string {
 	return slices.DeleteFunc(slices.Clone(plugins), func(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))

@@ -8,8 +8,8 @@ import (
 	"runtime"
 )
 
-// machine is what programs of this platform are made for. Where it is not known
-// everything is taken for a program of another one, and said to be.
+// machine is the machine type in programs for this platform. Where it is unknown, every
+// program is treated and reported as one for another platform.
 func machine() elf.Machine {
 	switch runtime.GOARCH {
 	case "386":

@@ -15,7 +15,7 @@ import (
 // DefaultBinDir is where runtimes look for plugins.
 const DefaultBinDir = "/opt/cni/bin"
 
-// Outcome is what InstallPlugins did with one plugin.
+// Outcome is the result of InstallPlugins for one plugin.
 type Outcome string
 
 // The outcomes.
@@ -27,7 +27,7 @@ const (
 	Unknown   Outcome = "unknown"   // what is there does not tell its age and stays
 )
 
-// Result is one plugin's.
+// Result describes the outcome for one plugin.
 type Result struct {
 	Plugin  string
 	Outcome Outcome
@@ -35,9 +35,9 @@ type Result struct {
 	Theirs  string // version of what was there before
 }
 
-// InstallPlugins copies the plugins from one directory to another. What is there
-// already is replaced only if it is older for certain, or no program. A plugin
-// that cannot be installed does not keep the others; it is in the error.
+// InstallPlugins copies the plugins from one directory to another. It replaces an
+// existing file only if that is certainly older, or no program. It goes on after a
+// plugin that cannot be installed, and names it in the error.
 func InstallPlugins(from, to string, plugins []string) ([]Result, error) {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return nil, fmt.Errorf("install plugins: %w", err)
@@ -93,7 +93,7 @@ func installPlugin(from, to, name string) (Result, error) {
 	return r, err
 }
 
-// decide compares a program of ours with what is in its place.
+// decide compares a program of ours with the file in its place.
 func decide(ours, theirs build) Outcome {
 	switch {
 	case theirs.kind == broken:
