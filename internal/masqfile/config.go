@@ -16,11 +16,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// DefaultPath is where ip-masq-agent looks.
+// DefaultPath is the path that ip-masq-agent reads.
 const DefaultPath = "/etc/config/ip-masq-agent"
 
-// Config is what the file says. The zero value is of no use; see Absent, Default
-// and Parse.
+// Config holds the settings of the file. The zero value is invalid; use Absent, Default
+// or Parse.
 type Config struct {
 	NonMasqueradeCIDRs []netip.Prefix
 	MasqLinkLocal      bool // masquerade towards 169.254.0.0/16, too
@@ -31,13 +31,13 @@ type Config struct {
 
 const defaultResync = 60 * time.Second
 
-// Absent is what holds while there is no file: everything that leaves the
-// cluster is masqueraded, metadata services on link-local addresses included.
+// Absent returns the settings that hold without a file: everything that leaves the
+// cluster is masqueraded, including metadata services on link-local addresses.
 func Absent() Config {
 	return Config{MasqLinkLocal: true, MasqLinkLocalIPv6: true, ResyncInterval: defaultResync}
 }
 
-// Default is what an empty file means: the defaults of ip-masq-agent.
+// Default returns the settings of an empty file: the defaults of ip-masq-agent.
 func Default() Config {
 	return Config{
 		NonMasqueradeCIDRs: []netip.Prefix{ // RFC 1918
@@ -63,15 +63,15 @@ func (c Config) NonMasquerade() []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// Equal reports whether two configurations say the same.
+// Equal reports whether two configurations have the same settings.
 func (c Config) Equal(o Config) bool {
 	return slices.Equal(c.NonMasqueradeCIDRs, o.NonMasqueradeCIDRs) && c.MasqLinkLocal == o.MasqLinkLocal &&
 		c.MasqLinkLocalIPv6 == o.MasqLinkLocalIPv6 && c.ResyncInterval == o.ResyncInterval
 }
 
-// Parse reads a file, in YAML or JSON. It is taken as a whole or not at all, as
-// by ip-masq-agent; unlike there, a field that does not exist is an error: it is
-// a typing mistake. The error has all that is wrong, and where.
+// Parse reads a file in YAML or JSON. Like ip-masq-agent it accepts the whole file or
+// nothing. Unlike ip-masq-agent it reports an unknown field as an error, because that
+// is a typing mistake. The error lists every fault with its place.
 func Parse(text []byte) (Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
@@ -102,7 +102,7 @@ func Parse(text []byte) (Config, error) {
 		}
 		seen[key.Value] = key.Line
 		if value.Tag == "!!null" {
-			continue // as if it were not there
+			continue // an empty field counts as absent
 		}
 		if key.Value == "nonMasqueradeCIDRs" && value.Kind == yaml.SequenceNode {
 			errs = append(errs, c.setCIDRs(key.Value, value)) // has lines of its own
@@ -116,7 +116,7 @@ func Parse(text []byte) (Config, error) {
 	return c, nil
 }
 
-// set is one field.
+// set sets one field.
 func (c *Config) set(field string, value *yaml.Node) error {
 	switch field {
 	case "nonMasqueradeCIDRs":
@@ -133,7 +133,7 @@ func (c *Config) set(field string, value *yaml.Node) error {
 		c.ResyncInterval = d
 		return nil
 	case "cidrLimit":
-		return nil // ip-masq-agent's protection of a linear list; there is none here
+		return nil // ip-masq-agent limits a linear list; a set needs no such limit
 	}
 	for _, known := range []string{"nonMasqueradeCIDRs", "masqLinkLocal", "masqLinkLocalIPv6", "resyncInterval", "cidrLimit"} {
 		if strings.EqualFold(known, field) {
@@ -144,7 +144,7 @@ func (c *Config) set(field string, value *yaml.Node) error {
 }
 
 func (c *Config) setCIDRs(field string, value *yaml.Node) error {
-	c.NonMasqueradeCIDRs = nil // an empty list is a list: spare nobody
+	c.NonMasqueradeCIDRs = nil // an empty list counts: it spares no destination
 	var errs []error
 	for i, item := range value.Content {
 		item = follow(item)
@@ -168,7 +168,7 @@ func setBool(to *bool, field string, value *yaml.Node) error {
 	return nil
 }
 
-// follow returns what an alias stands for.
+// follow returns the node that an alias stands for.
 func follow(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
@@ -176,7 +176,7 @@ func follow(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// shown is a value in an error.
+// shown returns a value in the form for errors.
 func shown(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -187,7 +187,7 @@ func shown(n *yaml.Node) string {
 	return n.Value
 }
 
-// yamlError leaves out whose error it is.
+// yamlError leaves out the name of the library.
 func yamlError(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 }

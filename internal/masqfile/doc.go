@@ -1,21 +1,21 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package masqfile reads and follows the configuration file of ip-masq-agent,
-// which says what pods reach with their own address:
+// Package masqfile reads and follows the configuration file of ip-masq-agent, which
+// lists the destinations that pods reach with their own address:
 //
 //	nonMasqueradeCIDRs: [10.0.0.0/8, "fd00::/8"]
 //	masqLinkLocal: false
 //	masqLinkLocalIPv6: false
 //	resyncInterval: 60s
 //
-// YAML and JSON are the same to it. The meaning is ip-masq-agent's, field by
-// field: a field that is not in the file has that program's default. What differs
-// is the case that there is no file. Then ip-masq-agent spares RFC 1918, while
-// fairlead spares nothing but this cluster's pods (Absent): an address that
-// nobody said is routable for pods must be taken for one that is not.
+// It accepts YAML and JSON. Each field means the same as for ip-masq-agent, and a
+// missing field has that program's default. The one difference is a missing file. Then
+// ip-masq-agent spares RFC 1918, while fairlead spares only this cluster's pods
+// (Absent), because an address must count as unroutable for pods until the
+// configuration names it.
 //
-// Parse is pure. Watch calls back with what holds from now on; a file that does
-// not parse changes nothing and is reported. Both are safe for concurrent use,
-// but a callback is never called twice at a time.
+// Parse is pure. Watch calls back with each new State. A file that does not parse is
+// reported and changes no setting. Both are safe for concurrent use, and each Watch
+// makes one callback at a time.
 package masqfile

@@ -15,10 +15,10 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// State is what holds from now on, and what is wrong with the file.
+// State holds the settings in force, and the error of the file.
 type State struct {
 	Config  Config
-	Present bool  // Config is what a file said, not what Absent says
+	Present bool  // Config comes from a file and not from Absent
 	Err     error // why the file is not in force; it names the path
 }
 
@@ -34,15 +34,15 @@ func text(err error) string {
 }
 
 const (
-	// quiet is how long nothing may have happened to the file before it is read.
-	// It may be half of what it is going to be, or be on its way to another name.
+	// quiet is how long the file must be unchanged before it is read, because it
+	// may be written in part only, or be on its way to another name.
 	quiet = 50 * time.Millisecond
-	// longest is how long that may be put off.
+	// longest bounds the delay by quiet.
 	longest = time.Second
 )
 
-// Read looks at the file once. A file that cannot be read or does not parse
-// leaves the State as it was but for Err.
+// Read reads the file once. For a file that cannot be read or does not parse it returns
+// the State before with a new Err.
 func Read(path string, before State) State {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -60,9 +60,9 @@ func Read(path string, before State) State {
 }
 
 // Watch calls changed at once and whenever the State differs from the last one,
-// until ctx ends. Absent holds until there was a file that parses. The file, and
-// its directory, may come and go; a ConfigMap's file, which is a link through a
-// directory that is replaced, is followed. changed must not block.
+// until ctx ends. Absent holds until the first file that parses. The file and its
+// directory may come and go. Watch follows a ConfigMap's file, which is a link through
+// a directory that is replaced. changed must not block.
 func Watch(ctx context.Context, path string, changed func(State)) error {
 	path = filepath.Clean(path)
 	watcher, err := fsnotify.NewWatcher()
@@ -76,7 +76,7 @@ func Watch(ctx context.Context, path string, changed func(State)) error {
 
 	timer := time.NewTimer(state.Config.ResyncInterval)
 	defer timer.Stop()
-	var first time.Time // of the events that wait to be looked at
+	var first time.Time // of the events that wait to be handled
 	for {
 		select {
 		case <-ctx.Done():
@@ -106,10 +106,10 @@ func Watch(ctx context.Context, path string, changed func(State)) error {
 	}
 }
 
-// watch watches the directory of the file, as files are replaced by renaming,
-// and the one above it, as directories are, too; or the nearest that exist.
-// Watching what is watched already is harmless. Where nothing can be watched the
-// resync interval remains.
+// watch watches the directory of the file and its parent, because files and directories
+// are replaced by renaming. If they are missing it watches the nearest ones that exist.
+// Watching a directory twice is harmless. If no directory can be watched, the resync
+// interval remains.
 func watch(watcher *fsnotify.Watcher, path string) {
 	for dir, added := filepath.Dir(path), 0; added < 2; dir = filepath.Dir(dir) {
 		if watcher.Add(dir) == nil {
