@@ -30,8 +30,8 @@ type Cluster struct {
 	mu   sync.Mutex
 	last int // number of the newest node
 
-	// plugins is the context of New, which never ends here: pods are removed by
-	// programs, and Close comes after the end of everything else.
+	// plugins is the context of New without its cancellation, because programs remove
+	// the pods, and Close comes after the end of everything else.
 	plugins context.Context
 }
 

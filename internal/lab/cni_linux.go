@@ -30,11 +30,11 @@ func FindPlugins(plugins ...string) (string, error) {
 	return "", fmt.Errorf("find CNI plugins %v (Debian: containernetworking-plugins): none of %v has them all", plugins, dirs)
 }
 
-// CNIConfDir is where this node looks for a conflist, with PodLink CNI.
+// CNIConfDir is the directory of this node's conflist, with PodLink CNI.
 func (n *Node) CNIConfDir() string { return n.cniDir("net.d") }
 
-// CNIDataDir is where plugins may keep what they know, which other nodes of this
-// machine must not see.
+// CNIDataDir is the directory for the plugins' own state. The other nodes of this
+// machine must not see it.
 func (n *Node) CNIDataDir() string { return n.cniDir("data") }
 
 func (n *Node) cniDir(name string) string {
@@ -50,7 +50,7 @@ func (n *Node) makeCNIDirs() error {
 	return nil
 }
 
-// attachment is what a runtime remembers of a pod between ADD and DEL.
+// attachment holds the facts that a runtime keeps about a pod between ADD and DEL.
 type attachment struct {
 	runner *libcni.CNIConfig
 	list   *libcni.NetworkConfigList
@@ -71,7 +71,7 @@ func (n *Node) conflist() (list *libcni.NetworkConfigList, err error) {
 	return libcni.NetworkConfFromFile(slices.Min(files))
 }
 
-// wireCNI has the plugins connect the pod: ADD.
+// wireCNI runs the plugins with ADD, which connect the pod.
 func (p *Pod) wireCNI() error {
 	cfg := p.Node.cluster.Config
 	list, err := p.Node.conflist()
@@ -96,13 +96,13 @@ func (p *Pod) wireCNI() error {
 		err = p.adopt(result)
 	}
 	if err != nil {
-		// A runtime does so, too: half of a pod may be there.
+		// A runtime does the same, because the pod may be connected in part.
 		return errors.Join(fmt.Errorf("add pod %s to %s by CNI: %w", p.Name, p.Node.Name, err), p.unwireCNI())
 	}
 	return nil
 }
 
-// adopt takes over what the plugins made.
+// adopt takes over the device and addresses that the plugins made.
 func (p *Pod) adopt(r *types100.Result) error {
 	for _, ip := range r.IPs {
 		addr, ok := netip.AddrFromSlice(ip.Address.IP)
@@ -123,7 +123,7 @@ func (p *Pod) adopt(r *types100.Result) error {
 	return errors.Join(p.waitUp(uplink), p.Node.waitUp(p.device))
 }
 
-// unwireCNI has the plugins remove the pod: DEL.
+// unwireCNI runs the plugins with DEL, which remove the pod.
 func (p *Pod) unwireCNI() error {
 	err := p.Node.NS.Do(func() error {
 		return p.cni.runner.DelNetworkList(p.Node.cluster.plugins, p.cni.list, p.cni.conf)

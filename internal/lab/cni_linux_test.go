@@ -59,7 +59,8 @@ func TestCNI(t *testing.T) {
 	}
 }
 
-// TestCNIRefused: what the plugins say is passed on, and nothing is left.
+// TestCNIRefused checks that an error of the plugins is passed on and that nothing is
+// left behind.
 func TestCNIRefused(t *testing.T) {
 	bin := labtest.Plugins(t, "ptp", "host-local")
 	c := labtest.New(t, lab.Config{Nodes: 1, PodLink: lab.CNI, CNIDir: t.TempDir(), CNIBinDir: bin})

@@ -18,7 +18,7 @@ const (
 	// Bridge joins the pods of a node by cni0 with hairpin ports, as the bridge
 	// CNI plugin does.
 	Bridge
-	// CNI leaves pods to the plugins of CNIBinDir and to the conflist that somebody
+	// CNI leaves pods to the plugins of CNIBinDir and to the conflist that an agent
 	// puts into the CNIConfDir of their node. A container runtime does the same.
 	CNI
 )
@@ -31,11 +31,11 @@ type Config struct {
 	IPv6 bool
 	// PodLink is PTP unless set.
 	PodLink PodLink
-	// CNIDir gets, with PodLink CNI, a directory for each node; CNIBinDir has the
-	// programs. Both are absolute.
+	// With PodLink CNI, CNIDir receives a directory for each node, and CNIBinDir holds
+	// the programs. Both are absolute.
 	CNIDir, CNIBinDir string
 	// NoPodRoutes leaves out the plain routes to the other nodes' pod CIDRs, for
-	// those who bring an overlay.
+	// tests with an overlay.
 	NoPodRoutes bool
 	// Subnets gives each node a subnet of its own behind the router, where plain
 	// routes to pods cannot work: it needs NoPodRoutes.

@@ -32,8 +32,8 @@ type Conn struct {
 	init sctpInit      // SCTP only
 }
 
-// Dial makes a new connection from inside ns, with a port that is new too, and
-// returns what the server says about it. The connection is closed again.
+// Dial makes a new connection from inside ns with a new port, closes it again, and
+// returns the server's reply.
 func Dial(ctx context.Context, ns *netns.NS, to inet.Addr) (Reply, error) {
 	c, err := Open(ctx, ns, netip.Addr{}, to)
 	if err != nil {
@@ -78,8 +78,8 @@ func (h *Host) Open(ctx context.Context, to inet.Addr) (*Conn, error) {
 	return Open(ctx, h.NS, netip.Addr{}, to)
 }
 
-// Ask sends something over the connection and waits for the reply to it: over
-// TCP from the same server, over UDP from whoever the flow leads to now.
+// Ask sends a request over the connection and waits for the reply. Over TCP the same
+// server replies, over UDP the one that the flow leads to now.
 func (c *Conn) Ask(ctx context.Context) (Reply, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package lab builds a small cluster out of network namespaces. Each node has
-// routing, netfilter and conntrack of its own, as on a machine of its own, and
-// it takes neither root (a user namespace will do) nor the ip command.
+// Package lab builds a small cluster out of network namespaces. Each node has its own
+// routing, netfilter and conntrack, like a separate machine. A user namespace suffices
+// instead of root, and the lab does not use the ip command.
 //
 //	                 fabric: a router, and a switch with a port per node
 //	     ┌──────────────┬───────────────┬──────────────────┐
@@ -15,7 +15,7 @@
 //	10.244.1.0/24  10.244.2.0/24
 //	fd00:10:244:1::/64 ...
 //
-// With Subnets the switch is not there, and each node has a subnet of its own:
+// With Subnets there is no switch, and each node has its own subnet:
 // 192.168.N.10 and fd00:50:N::10 behind the router.
 //
 // Node N has underlay address N, pod CIDRs numbered N and a default route to the
@@ -25,7 +25,7 @@
 // # Pods on the same node
 //
 // A pod's packet to a ClusterIP whose backend lives on the same node must come
-// back through the node's IP layer, or nobody translates the reply. With PTP,
+// back through the node's IP layer, where its reply is translated. With PTP,
 // the default, each pod hangs on a veth of its own and everything is routed.
 // With Bridge, pods share cni0 as under the bridge CNI plugin: the reply is
 // then switched, not routed, and reaches conntrack only because the kernel's
@@ -34,19 +34,19 @@
 // kernel without it.
 //
 // Either way a node that dials one of its own pods, or masquerades towards it,
-// is seen as the gateway of its pod CIDR; towards anybody else it is seen as its
-// underlay address. Pods must be masqueraded to leave the cluster: the fabric
-// has no routes to them.
+// appears as the gateway of its pod CIDR; all other hosts see its underlay address.
+// Pods must be masqueraded to leave the cluster, because the fabric has no routes to
+// them.
 //
 // With CNI the plugins of a container runtime make the pods' links, by the
 // conflist that an agent on the node wrote: ADD connects a pod, DEL removes it.
 //
 // # Talking
 //
-// Servers answer with their name and the source address they saw; Dial returns
-// that, or an error that tells refused, timeout, unreachable and reset apart.
-// TCP and UDP are the kernel's. SCTP, which few kernels are built with, is an
-// INIT and an INIT ACK over raw sockets: what conntrack and NAT need to see.
+// Servers answer with their name and the source address they saw. Dial returns the
+// answer, or an error that distinguishes refused, timeout, unreachable and reset.
+// TCP and UDP are the kernel's. Few kernels are built with SCTP, so the lab sends an
+// INIT and an INIT ACK over raw sockets, which suffice for conntrack and NAT.
 //
 // # Lifetime
 //

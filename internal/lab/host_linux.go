@@ -104,7 +104,7 @@ func (h *Host) setSysctls(values []sysctl) error {
 	})
 }
 
-// withIPv4 leaves out what a kernel without IPv6 does not have.
+// withIPv4 leaves out the sysctls that a kernel without IPv6 lacks.
 func withIPv4(values []sysctl) []sysctl {
 	return slices.DeleteFunc(slices.Clone(values), func(s sysctl) bool { return strings.HasPrefix(s.file, "ipv6/") })
 }
@@ -114,11 +114,11 @@ func (h *Host) Addrs() []netip.Addr {
 	return slices.DeleteFunc([]netip.Addr{h.Addr4, h.Addr6}, func(a netip.Addr) bool { return !a.IsValid() })
 }
 
-// Netlink returns the host's rtnetlink handle, for changes the lab has no word
-// for. It belongs to the host.
+// Netlink returns the host's rtnetlink handle, for changes without a method of their
+// own. The handle belongs to the host.
 func (h *Host) Netlink() *netlink.Handle { return h.links }
 
-// own makes c end with the host. A closed host closes it at once.
+// own closes c together with the host. A closed host closes it at once.
 func (h *Host) own(c io.Closer) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -129,7 +129,7 @@ func (h *Host) own(c io.Closer) error {
 	return nil
 }
 
-// Close ends what runs inside the host and lets its namespace go. A second
+// Close ends everything that runs inside the host and releases its namespace. A second
 // Close does nothing.
 func (h *Host) Close() error {
 	h.mu.Lock()

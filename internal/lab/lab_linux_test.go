@@ -19,8 +19,8 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 
 var protos = []inet.Proto{inet.TCP, inet.UDP, inet.SCTP}
 
-// TestReach dials from everywhere to everywhere, without any NAT: nobody's
-// address changes.
+// TestReach dials from everywhere to everywhere without any NAT, so every address stays
+// the same.
 func TestReach(t *testing.T) {
 	for name, cfg := range map[string]lab.Config{
 		"ptp":    {Nodes: 2, IPv6: true},
@@ -55,8 +55,8 @@ func TestReach(t *testing.T) {
 }
 
 // TestSubnets puts each node behind the router: nodes, and pods with the client
-// of their own node, reach each other; pods of different nodes do not, before
-// somebody brings an overlay.
+// of their own node, reach each other. Pods of different nodes need an overlay for
+// that.
 func TestSubnets(t *testing.T) {
 	c := labtest.New(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true, Subnets: true})
 	a, b := c.Nodes[0], c.Nodes[1]

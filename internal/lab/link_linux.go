@@ -31,8 +31,8 @@ func veth(a *Host, aName string, b *Host, bName string) error {
 }
 
 // waitUp waits until the kernel has noticed the carrier of a device that was set
-// up. Before that it drops what the device should send, and the first packet,
-// often a neighbour solicitation, is only sent again a second later.
+// up. Before that it drops the packets of the device, and the first one, often a
+// neighbour solicitation, is sent again only a second later.
 func (h *Host) waitUp(name string) error {
 	return h.poll("carrier of "+name, func() (bool, error) {
 		l, err := h.link(name)

@@ -90,8 +90,8 @@ func (n *Node) wire() error {
 	return n.guardPodCIDRs()
 }
 
-// guardPodCIDRs keeps packets for pods that are gone from leaving by the default
-// route, and tells the sender.
+// guardPodCIDRs rejects packets for removed pods, which would leave by the default route
+// otherwise. The sender receives an ICMP error.
 func (n *Node) guardPodCIDRs() error {
 	for _, cidr := range n.PodCIDRs {
 		if err := n.links.RouteAdd(&netlink.Route{Dst: ipNet(cidr), Type: unix.RTN_UNREACHABLE}); err != nil {
@@ -143,8 +143,8 @@ func (n *Node) Pods() []*Pod {
 	return pods
 }
 
-// Close takes the node with its pods out of the cluster. Routes to it stay where
-// they are, as they do when a machine dies.
+// Close takes the node with its pods out of the cluster. Routes to it stay in place, as
+// they do when a machine dies.
 func (n *Node) Close() error {
 	n.cluster.mu.Lock()
 	n.cluster.Nodes = slices.DeleteFunc(slices.Clone(n.cluster.Nodes), func(o *Node) bool { return o == n })

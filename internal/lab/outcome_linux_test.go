@@ -15,7 +15,7 @@ import (
 	"fairlead/internal/lab/labtest"
 )
 
-// TestOutcome tells the ways apart in which nobody answers.
+// TestOutcome distinguishes the ways in which an answer can fail to come.
 func TestOutcome(t *testing.T) {
 	c := labtest.New(t, lab.Config{Nodes: 1, IPv6: true})
 	node := c.Nodes[0]
@@ -54,8 +54,7 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// TestConn keeps connections open: what they see is what a client with
-// long-lived connections sees.
+// TestConn keeps connections open, like a client with long-lived connections.
 func TestConn(t *testing.T) {
 	c := labtest.New(t, lab.Config{Nodes: 1})
 	client := labtest.Pod(t, c.Nodes[0], "client", 0)

@@ -20,7 +20,7 @@ type Pod struct {
 
 // AddPod makes a pod with the next free addresses of the node's pod CIDRs.
 // Addresses are never handed out twice. With PodLink CNI it waits for a conflist,
-// and the address is what the plugins say.
+// and the plugins choose the address.
 func (n *Node) AddPod(name string) (*Pod, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

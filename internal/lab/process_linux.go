@@ -19,8 +19,8 @@ type Process struct {
 	err  error // of Wait; valid once done is closed
 }
 
-// Start runs cmd inside the host. The kernel kills it when this process ends,
-// however that happens.
+// Start runs cmd inside the host. The kernel kills it when this process ends in any
+// way.
 func (h *Host) Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	if cmd.SysProcAttr == nil {

@@ -14,7 +14,7 @@ import (
 	"fairlead/internal/lab/labtest"
 )
 
-// TestProcess runs programs inside a node, and lets one go down with it.
+// TestProcess runs programs inside a node and checks that one ends with the node.
 func TestProcess(t *testing.T) {
 	c := labtest.New(t, lab.Config{Nodes: 1})
 	node := c.Nodes[0]

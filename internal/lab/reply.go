@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reply is what a server says about one connection or request.
+// Reply is a server's answer to one connection or request.
 type Reply struct {
 	Server string         // its name
 	Source netip.AddrPort // where it saw the client
@@ -26,7 +26,8 @@ type Reply struct {
 // client's port, which is random.
 func (r Reply) String() string { return r.Server + " saw " + r.Source.Addr().String() }
 
-// The ways in which nobody answers. Errors of Dial and Ask wrap one of them.
+// These are the ways in which an answer fails to come. Errors of Dial and Ask wrap one
+// of them.
 var (
 	ErrRefused     = errors.New("refused")     // a TCP reset, or ICMP port unreachable
 	ErrTimeout     = errors.New("timeout")     // silence
@@ -34,8 +35,8 @@ var (
 	ErrReset       = errors.New("reset")       // an established connection that broke
 )
 
-// Outcome puts what Dial returned into one string, for tables of tests: the
-// reply, or the word of the error.
+// Outcome puts the results of Dial into one string for tables of tests: the reply, or
+// the word of the error.
 func Outcome(r Reply, err error) string {
 	for _, word := range []error{ErrRefused, ErrTimeout, ErrUnreachable, ErrReset} {
 		if errors.Is(err, word) {
@@ -85,7 +86,7 @@ func isAny(err error, list ...syscall.Errno) bool {
 	return false
 }
 
-// errEOF is a server that closed the connection before it said anything.
+// errEOF means that the server closed the connection before it sent anything.
 var errEOF = errors.New("connection closed before the reply")
 
 // encode is the reply on the wire: one line, or one datagram.

@@ -43,7 +43,7 @@ func sctpNetwork(a netip.Addr) string {
 	return "ip6:132"
 }
 
-// roundTrip sends the INIT and returns what the cookie of the INIT ACK says.
+// roundTrip sends the INIT and returns the text in the cookie of the INIT ACK.
 func (i sctpInit) roundTrip(c *net.IPConn) (string, error) {
 	if _, err := c.Write(sctpPacket(i.source, i.dest, 0, sctpInitChunk, i.tag, "")); err != nil {
 		return "", err
@@ -84,7 +84,7 @@ func (s *Server) answerInits(c *net.IPConn, port uint16) {
 }
 
 // sctpPacket makes a packet with one INIT or INIT ACK chunk. The checksum is
-// valid, because conntrack looks at it.
+// valid, because conntrack checks it.
 func sctpPacket(source, dest uint16, vtag uint32, kind byte, tag uint32, cookie string) []byte {
 	be := binary.BigEndian
 	b := make([]byte, 0, sctpHeaderLen+sctpInitLen+sctpParamLen+len(cookie)+3)
