@@ -36,10 +36,10 @@ const (
 	changed = "changed"
 )
 
-// Mismatches compares what the kernel has with what is wanted, one entry for each
-// object, in the order in which a repair would reach them. It plans the repair to the
-// end as if the kernel carried it out, so the State is of no further use. Slots and size
-// classes that the kernel could keep are no difference.
+// Mismatches compares the table in the kernel with the wanted one and returns one entry
+// for each object, in the order in which a repair would reach them. It plans the repair
+// to the end as if the kernel carried it out, so the State must not be used afterwards.
+// It ignores slots and size classes that the kernel could keep.
 func (s *State) Mismatches(found *ruleset.Snapshot) []Mismatch {
 	d := &mismatches{found: found, at: map[string]int{}}
 	if !found.Exists {

@@ -14,7 +14,7 @@ import (
 // planner plans one frontend.
 type planner struct {
 	key inet.Addr
-	now installed // what the kernel will have
+	now installed // the frontend after the step
 
 	chains     []ruleset.Chain
 	dels, adds []ruleset.Op // of elements; dels come first

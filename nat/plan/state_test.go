@@ -155,8 +155,8 @@ func TestNextIsPure(t *testing.T) {
 	}
 }
 
-// TestNeverHalfMade commits a large frontend in small batches and looks at what
-// a packet could meet after each of them.
+// TestNeverHalfMade commits a large frontend in small batches and checks after each of
+// them which elements a packet could meet.
 func TestNeverHalfMade(t *testing.T) {
 	key := nattest.Addr("10.96.0.1:80", inet.TCP)
 	s := NewState()

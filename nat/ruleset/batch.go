@@ -48,7 +48,7 @@ type Op struct {
 // Batch is a list of operations. The kernel carries them out in order, all or none.
 type Batch []Op
 
-// Counts returns the number of operations by what they do, for metrics.
+// Counts returns the number of operations by their effect, for metrics.
 func (b Batch) Counts() (adds, deletes int) {
 	for i := range b {
 		switch b[i].Verb {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Entry is an element with what the kernel adds to it: what it counted, and when it
-// expires. It is for people to read; plans compare Elements.
+// Entry is an element with the facts that the kernel adds to it: its counter and its
+// expiry. It is for people to read; plans compare Elements.
 type Entry struct {
 	Element
 	Packets, Bytes uint64 // if Element.Counter is set

@@ -85,7 +85,7 @@ type SetSpec struct {
 
 // layout lists every set and map in the order in which they are declared.
 var layout = [numKinds]SetSpec{
-	// What a client dials -> the chain that fits its policy and size class.
+	// The address that a client dials -> the chain that fits its policy and size class.
 	VIPs:      {name: "vips", Key: []Part{PartVIP, PartProto, PartPort}, Verdict: true},
 	NodePorts: {name: "nodeports", Key: []Part{PartProto, PartPort}, Verdict: true},
 	// The same and a slot -> backend. The "locals" are the backends on this
