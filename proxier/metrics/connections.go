@@ -29,8 +29,8 @@ const counterPatience = 10 * time.Second
 
 // connectionMetrics is the series of connections by endpoint, read from the
 // kernel at each scrape. A counter in the kernel begins at 0 when the backend
-// gets another slot, and goes with its frontend, while a series must not fall;
-// so what is added between two scrapes is summed here. It is a
+// gets another slot, and goes with its frontend, while a series must not fall. So
+// connectionMetrics sums the increases between two scrapes. It is a
 // metrics.Registerable.
 type connectionMetrics struct {
 	ctx  context.Context // ends the reading of a scrape that comes too late

@@ -19,8 +19,8 @@ import (
 	"fairlead/nat"
 )
 
-// TestMetricsDocumented compares docs/metrics.md with what is registered: name,
-// type and labels of each series.
+// TestMetricsDocumented compares docs/metrics.md with the registered series: name, type
+// and labels of each.
 func TestMetricsDocumented(t *testing.T) {
 	registry := metrics.NewKubeRegistry()
 	m := NewMetrics(registry.MustRegister)

@@ -83,7 +83,7 @@ func TestRunAPI(t *testing.T) {
 	}
 }
 
-// TestRunAPISelectors: what is for others is not even sent to us.
+// TestRunAPISelectors checks that the server does not send objects for other proxies.
 func TestRunAPISelectors(t *testing.T) {
 	client := fake.NewClientset()
 	var mu sync.Mutex
@@ -163,7 +163,7 @@ func startAPI(t *testing.T, client kubernetes.Interface) *store.Store {
 	return st
 }
 
-// TestMirrorReplace: a list after a gap takes out what is not in it, at once.
+// TestMirrorReplace checks that a list after a gap removes all other objects at once.
 func TestMirrorReplace(t *testing.T) {
 	node := func(name, zone string) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelTopologyZone: zone}}}

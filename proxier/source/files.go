@@ -31,7 +31,7 @@ type files struct {
 type file struct {
 	version version
 	items   map[objects.Key]*objects.Object
-	err     error // why items are not what the file says
+	err     error // why items differ from the file's content
 	unknown []Unknown
 }
 

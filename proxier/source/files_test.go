@@ -21,7 +21,7 @@ func service(name, ip string) string {
 	return fmt.Sprintf("---\napiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {clusterIP: %s, ports: [{port: 80}]}\n", name, ip)
 }
 
-// TestFilesSequence changes files and looks at what is in the store then.
+// TestFilesSequence changes files and checks the contents of the store after each change.
 func TestFilesSequence(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {

@@ -102,8 +102,8 @@ items:
 	}
 }
 
-// FuzzParseManifest: whatever a file holds, it is read or refused, and what was
-// read can be put in a store and taken out again.
+// FuzzParseManifest checks that every file is read or refused, and that objects that
+// were read can be put in a store and taken out again.
 func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte(webManifest))
 	f.Add([]byte(`{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Node","metadata":{"name":"a"}}]}`))

@@ -25,7 +25,7 @@ import (
 )
 
 // streamServer is an API server of Kubernetes 1.34 or newer, for one client: it
-// streams lists (KEP-3157), then what is sent to its channels. Keys are
+// streams lists (KEP-3157), then the events that are sent to its channels. Keys are
 // resources.
 type streamServer struct {
 	client kubernetes.Interface
@@ -161,7 +161,7 @@ func TestRunAPIMemory(t *testing.T) {
 	if got := len(st.Services()); got != services {
 		t.Fatalf("%d Services, want %d", got, services)
 	}
-	// What the connection and the decoders hold goes when they come to rest.
+	// The connection and the decoders release their memory when they come to rest.
 	var used int64
 	proxiertest.Eventually(t, "the st takes no more", func() bool {
 		used = int64(heap()) - int64(before)

@@ -282,8 +282,8 @@ func TestRunFilesWays(t *testing.T) {
 	}
 }
 
-// soon is eventually, but without waiting for files that are looked at again
-// without an event.
+// soon is like eventually, but does not wait for the repeated check of files without an
+// event.
 func soon(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(again * 9 / 10); !ok(); time.Sleep(time.Millisecond) {

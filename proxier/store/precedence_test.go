@@ -13,8 +13,8 @@ import (
 	"fairlead/proxier/proxiertest"
 )
 
-// TestSourcesAgain gives the store a slice again that it had before, while
-// somebody reads it: only the race detector sees that the store wrote to it.
+// TestSourcesAgain gives the store a slice again that it had before, while another
+// goroutine reads it. Only the race detector sees that the store wrote to it.
 func TestSourcesAgain(t *testing.T) {
 	key := objects.Key{Kind: objects.KindSlice, Name: "default/web"}
 	says := func(eps string) *objects.Object {

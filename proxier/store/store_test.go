@@ -18,7 +18,7 @@ import (
 	"fairlead/proxier/proxiertest"
 )
 
-// poked takes a poke, if there is one.
+// poked takes a wake-up, if there is one.
 func poked(s *Store) bool {
 	select {
 	case <-s.Poked():
@@ -32,7 +32,7 @@ func oneSlice(key, service, node string) *objects.Slice {
 	return &objects.Slice{Key: proxiertest.NameOf(key), Service: proxiertest.NameOf(service), Endpoints: []objects.Endpoint{{Addr: proxiertest.MustAddrs("10.244.0.1")[0], Node: node, Ready: true}}}
 }
 
-// TestStoreDirty makes one change after another and looks at what is dirty.
+// TestStoreDirty makes one change after another and checks which objects are dirty.
 func TestStoreDirty(t *testing.T) {
 	services := func(list ...string) Dirty {
 		var d Dirty
