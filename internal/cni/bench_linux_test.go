@@ -17,8 +17,8 @@ import (
 
 // BenchmarkPlugin compares the links that the real plugins make, between two
 // pods of one node: connections one after the other, and a stream, to the pod and
-// through a Service. The two take turns, so that whatever else the machine does
-// hits both; what is reported is medians of turns. ADR 12 has the numbers:
+// through a Service. The two take turns, so that other load on the machine hits both.
+// It reports the medians of all turns. ADR 12 has the numbers:
 //
 //	go test ./internal/cni -run '^$' -bench Plugin -benchtime 500x
 func BenchmarkPlugin(b *testing.B) {
@@ -43,7 +43,7 @@ const (
 	turnBytes = 4 << 20 // of a stream
 )
 
-// way is a pod and what it dials.
+// way is a pod and the address that it dials.
 type way struct {
 	client  *netns.NS
 	targets map[string]netip.Addr

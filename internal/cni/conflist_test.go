@@ -174,7 +174,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestInstallFails leaves what was there.
+// TestInstallFails checks that a failed Install keeps the old file.
 func TestInstallFails(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, DefaultFile)

@@ -21,18 +21,18 @@ type Outcome string
 // The outcomes.
 const (
 	Installed Outcome = "installed" // there was none, or an unusable one
-	Upgraded  Outcome = "upgraded"  // what was there was older
+	Upgraded  Outcome = "upgraded"  // the existing file was older
 	Same      Outcome = "same"      // bit by bit
-	Newer     Outcome = "newer"     // what is there is as new or newer and stays
-	Unknown   Outcome = "unknown"   // what is there does not tell its age and stays
+	Newer     Outcome = "newer"     // the existing file is as new or newer and stays
+	Unknown   Outcome = "unknown"   // the existing file has no known version and stays
 )
 
 // Result describes the outcome for one plugin.
 type Result struct {
 	Plugin  string
 	Outcome Outcome
-	Ours    string // version, empty where the program does not tell
-	Theirs  string // version of what was there before
+	Ours    string // version, empty where it is unknown
+	Theirs  string // version of the file before
 }
 
 // InstallPlugins copies the plugins from one directory to another. It replaces an
@@ -69,7 +69,7 @@ func installPlugin(from, to, name string) (Result, error) {
 		return Result{}, fmt.Errorf("%s is not a program of this platform", source)
 	}
 	r := Result{Plugin: name, Ours: ours.version}
-	there, err := os.ReadFile(target) // through a link: what the runtime would run
+	there, err := os.ReadFile(target) // through a link, as the runtime does
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		r.Outcome = Installed

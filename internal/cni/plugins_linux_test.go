@@ -215,7 +215,7 @@ func TestPlugins(t *testing.T) {
 	}
 }
 
-// checkLink looks at a pod's device and default routes.
+// checkLink checks a pod's device and default routes.
 func checkLink(t *testing.T, p *pod) {
 	t.Helper()
 	err := p.Do(func() error {

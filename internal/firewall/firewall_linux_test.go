@@ -124,8 +124,8 @@ func families(fs []firewall.Finding) []string {
 	return slices.Compact(out)
 }
 
-// TestForeign: what is reported is what happens to packets; Apply mends it and
-// Remove takes that back.
+// TestForeign checks that reports agree with the fate of packets, that Apply lets the
+// packets pass, and that Remove undoes this.
 func TestForeign(t *testing.T) {
 	tests := []struct {
 		name, ruleset string
@@ -196,7 +196,8 @@ func TestHarmless(t *testing.T) {
 	}
 }
 
-// TestLegacy is told, not changed; the command that it names helps.
+// TestLegacy checks that legacy iptables is reported and unchanged, and that the
+// command in the report helps.
 func TestLegacy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -221,7 +222,7 @@ func TestLegacy(t *testing.T) {
 	w.meets(t, "after the remedy", nil)
 }
 
-// TestRemedy types what is reported, where the program is at hand.
+// TestRemedy runs the reported commands where the program is installed.
 func TestRemedy(t *testing.T) {
 	for name, ruleset := range map[string]string{"docker": docker, "oracle": oracle, "plain": plain} {
 		t.Run(name, func(t *testing.T) {
@@ -241,7 +242,7 @@ func TestRemedy(t *testing.T) {
 	}
 }
 
-// TestPossible: what is not understood makes a finding uncertain.
+// TestPossible checks that a rule that Check cannot evaluate makes a finding uncertain.
 func TestPossible(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -263,7 +264,7 @@ func TestOwn(t *testing.T) {
 	}
 }
 
-// TestLarge bounds what a ruleset of thousands of chains costs.
+// TestLarge bounds the cost of a ruleset of thousands of chains.
 func TestLarge(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

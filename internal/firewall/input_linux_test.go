@@ -167,8 +167,8 @@ func hostfw(rules ...string) string {
 
 const both = "tunnel IPv4, tunnel IPv6, health IPv4, health IPv6"
 
-// TestInput: what is reported of packets to the node is what happens to them, the
-// command that is named helps, and so does Apply.
+// TestInput checks that reports agree with the fate of packets to the node, and that
+// both the reported command and Apply help.
 func TestInput(t *testing.T) {
 	for _, tt := range []struct {
 		name, ruleset string
@@ -266,7 +266,7 @@ func TestInputLegacy(t *testing.T) {
 	w.opens(t, "after the remedy", "")
 }
 
-// TestInputRemedy types what is reported.
+// TestInputRemedy runs the reported commands.
 func TestInputRemedy(t *testing.T) {
 	t.Parallel()
 	w := newInputWorld(t)

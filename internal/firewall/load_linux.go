@@ -157,7 +157,7 @@ func baseOf(c *nftables.Chain) (*table, hook) {
 		nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
 	}[c.Table.Family]
 	if family == "" {
-		return nil, "" // a bridge's hooks see what is switched
+		return nil, "" // a bridge's hooks see switched packets
 	}
 	return &table{family: family, name: c.Table.Name, chains: map[string]*chain{}}, at
 }

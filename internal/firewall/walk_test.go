@@ -88,7 +88,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestConntrackMatch looks at what iptables calls --ctstate and --ctstatus.
+// TestConntrackMatch checks the options --ctstate and --ctstatus of iptables.
 func TestConntrackMatch(t *testing.T) {
 	const invalid, established, fresh, dnat = 1, 2, 8, 0x80
 	state, status := uint16(xt.ConntrackState), uint16(xt.ConntrackStatus)

@@ -36,7 +36,7 @@ type Host struct {
 	owned  []io.Closer // what runs inside the host
 }
 
-// sysctl is one file below /proc/sys/net and what to write into it.
+// sysctl is one file below /proc/sys/net and the value to write into it.
 type sysctl struct{ file, value string }
 
 // hostSysctls make a fresh namespace behave the same whatever init_net's
@@ -60,7 +60,7 @@ func hostSysctls() []sysctl {
 	}
 }
 
-// routerSysctls are what a node needs on top to forward pod traffic.
+// routerSysctls are the additional settings that a node needs to forward pod traffic.
 func routerSysctls() []sysctl {
 	return []sysctl{
 		{"ipv4/ip_forward", "1"},

@@ -94,7 +94,7 @@ func removeFile(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// route deletes by everything that tells one route from another.
+// route deletes by all properties that identify a route.
 func (x *remover) route(r *Route) error {
 	out := &rtnl.Route{
 		Dst: ipNet(r.Dst), LinkIndex: r.Device, Protocol: rtnl.RouteProtocol(r.Protocol), Priority: r.Metric, Table: unix.RT_TABLE_MAIN,

@@ -77,7 +77,7 @@ func (n *node) plan(t *testing.T, owners ...leftovers.Owner) leftovers.Plan {
 	return leftovers.NewPlan(n.opts, owners, s)
 }
 
-// clean removes what the owners left, and makes sure that nothing is left then.
+// clean removes the owners' leftovers and checks that nothing remains.
 func (n *node) clean(t *testing.T, owners ...leftovers.Owner) {
 	t.Helper()
 	plan := n.plan(t, owners...)
@@ -186,8 +186,8 @@ func TestOtherOwner(t *testing.T) {
 	}
 }
 
-// TestUsedByOthers: a chain that somebody's rule leads to stays with what it
-// needs; everything else goes.
+// TestUsedByOthers checks that a chain that another program's rule leads to stays,
+// together with everything that it needs, and that all other chains go.
 func TestUsedByOthers(t *testing.T) {
 	n := newNode(t)
 	n.run(t, testdata(t, "kube-proxy.iptables"), "iptables-nft-restore")

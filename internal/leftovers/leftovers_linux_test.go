@@ -195,7 +195,7 @@ func TestFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan := n.plan(t, leftovers.Flannel)
-	// After the plan was made somebody needs a chain.
+	// Another program starts to use a chain after the plan was made.
 	n.script(t, "iptables-nft -N MINE; iptables-nft -A MINE -j FLANNEL-FWD")
 	bad := map[string]bool{}
 	err := leftovers.Apply(t.Context(), n.NS, plan, func(r *leftovers.Removal, err error) { bad[r.String()] = err != nil })
@@ -218,7 +218,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestLegacy: rules of the old iptables are told, with a line to type that works.
+// TestLegacy checks that rules of the old iptables are reported with a command that
+// works.
 func TestLegacy(t *testing.T) {
 	n := newNode(t)
 	if err := n.legacy(t); err != nil {

@@ -13,7 +13,7 @@ import (
 	"fairlead/internal/nstest"
 )
 
-// TestGeneration: each commit of anybody is noticed.
+// TestGeneration checks that each commit of any program is noticed.
 func TestGeneration(t *testing.T) {
 	ns := nstest.New(t)
 	raw, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns})

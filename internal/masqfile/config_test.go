@@ -109,7 +109,7 @@ func TestNonMasquerade(t *testing.T) {
 	}
 }
 
-// FuzzParse: no panic, and what is accepted is whole.
+// FuzzParse checks that Parse does not panic and that accepted settings are complete.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"", "{}", "nonMasqueradeCIDRs: [10.0.0.0/8]\nresyncInterval: 1s", "&a [*a]", "? {a: b}\n: c"} {
 		f.Add([]byte(s))

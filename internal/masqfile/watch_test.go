@@ -129,8 +129,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchLink: the directory is a link from the beginning, so that nothing but
-// the directory above tells when it leads elsewhere.
+// TestWatchLink starts with a directory that is a link, so that only an event of its
+// parent shows when it leads elsewhere.
 func TestWatchLink(t *testing.T) {
 	w := world{t, t.TempDir()}
 	w.write("a/ip-masq-agent", "nonMasqueradeCIDRs: [10.1.0.0/16]\n")
@@ -159,7 +159,7 @@ func TestWatchLink(t *testing.T) {
 	}
 }
 
-// TestWatchResync: a change that no event tells of is found by the interval.
+// TestWatchResync checks that the interval finds a change without an event.
 func TestWatchResync(t *testing.T) {
 	w := world{t, t.TempDir()}
 	w.write("elsewhere/file", "nonMasqueradeCIDRs: [10.1.0.0/16]\nresyncInterval: 10ms\n")
