@@ -12,8 +12,8 @@ import (
 )
 
 // Adopt replaces the State's view of the kernel by the objects that were found
-// there. The next steps repair the differences object by object. Without the
-// interference of another program there are none:
+// there. The next steps repair the differences object by object. There are none
+// unless another program interfered. The repair follows these rules:
 //
 //   - An object that equals the wanted one stays, with its counters and flows.
 //   - Rules, policies and elements are mended in place.

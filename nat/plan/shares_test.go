@@ -88,7 +88,7 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestSharesNames: chains of each number have names of their own, which can be read.
+// TestSharesNames checks that chains of each number have their own, readable names.
 func TestSharesNames(t *testing.T) {
 	for _, number := range []uint8{0, 1, ruleset.MaxShares} {
 		f := stickyFrontend("d/web")

@@ -181,8 +181,8 @@ var Hooks = map[string]*Hook{
 }
 
 // rule holds one rule in two forms: the line that nft prints, and the expressions
-// that nft itself would send for that line. The registers follow nft as well, because
-// nft restores the line by walking the expressions backwards from their registers.
+// that nft itself would send for that line. The registers follow nft as well. To
+// restore the line, nft walks the expressions backwards from their registers.
 type rule struct {
 	Text  string
 	Exprs []expr.Any

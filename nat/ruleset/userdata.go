@@ -9,8 +9,8 @@ import (
 	"fairlead/internal/inet"
 )
 
-// nft stores user data with a set for its own use; the kernel keeps the bytes and
-// never reads them. Without the expressions of typeof, nft could
+// User data is stored by nft with a set for its own use; the kernel keeps the bytes
+// and never reads them. Without the expressions of typeof, nft could
 // list the slot of a backend only as a number of unknown length and would
 // refuse to read its own listing. The encoding is that of nft's
 // mnl_nft_set_add and of the expr_ops.build_udata functions (nft 0.9.4 to 1.1).
