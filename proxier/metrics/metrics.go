@@ -137,7 +137,7 @@ func (m *Metrics) Synced(start time.Time, err error) {
 	m.lastSync.SetToCurrentTime()
 }
 
-// Committed counts a batch that the kernel took.
+// Committed counts a batch that the kernel accepted.
 func (m *Metrics) Committed(adds, deletes int) {
 	m.commits.Inc()
 	m.ops.WithLabelValues("add").Add(float64(adds))

@@ -160,7 +160,7 @@ func TestReadFiles(t *testing.T) {
 	}
 }
 
-// TestReadFilesError: the rest is in the store all the same.
+// TestReadFilesError checks that the rest is in the store nevertheless.
 func TestReadFilesError(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a.yaml": service("a", "10.0.0.1"), "b.yaml": "a: b: c\n"} {

@@ -98,7 +98,8 @@ func TestStoreDirty(t *testing.T) {
 	}
 }
 
-// TestStoreSync: nothing is handed out before every source has delivered.
+// TestStoreSync checks that the store hands out nothing before every source has
+// delivered.
 func TestStoreSync(t *testing.T) {
 	s := New()
 	s.Expect("files")
@@ -163,7 +164,7 @@ func TestStoreReads(t *testing.T) {
 	}
 }
 
-// TestStoreIntern: endpoints of one node share its name.
+// TestStoreIntern checks that endpoints of one node share its name.
 func TestStoreIntern(t *testing.T) {
 	s := New()
 	fresh := func() string { return strings.Clone("node-with-a-long-name") }
