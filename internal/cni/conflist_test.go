@@ -122,7 +122,8 @@ func TestConflistErrors(t *testing.T) {
 	}
 }
 
-// TestInstall: written once, repaired, nothing left behind.
+// TestInstall checks that the file is written once and repaired, and that nothing is
+// left behind.
 func TestInstall(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "net.d")
 	file := filepath.Join(dir, DefaultFile)

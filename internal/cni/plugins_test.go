@@ -117,7 +117,7 @@ func TestInstallPluginsBusy(t *testing.T) {
 	}
 }
 
-// TestInstallPluginsErrors: the others are installed all the same.
+// TestInstallPluginsErrors checks that the other plugins are installed nevertheless.
 func TestInstallPluginsErrors(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(from, "good"), compile(t, "v1.0.0"))

@@ -181,7 +181,7 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestHarmless: pods pass, and nothing is reported.
+// TestHarmless checks that rulesets that let pods pass are not reported.
 func TestHarmless(t *testing.T) {
 	for name, ruleset := range map[string]string{"nft": harmless, "legacy": harmlessLegacy} {
 		t.Run(name, func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestPossible(t *testing.T) {
 	w.meets(t, "with what may drop", nil)
 }
 
-// TestOwn: the table of fairlead itself is not asked.
+// TestOwn checks that the table of fairlead itself is left out.
 func TestOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

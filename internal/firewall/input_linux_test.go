@@ -280,7 +280,8 @@ func TestInputRemedy(t *testing.T) {
 	w.opens(t, "after the remedy", "")
 }
 
-// TestInputIptablesReads: what Apply writes into a table of iptables, iptables lists.
+// TestInputIptablesReads checks that iptables lists the rules that Apply writes into its
+// tables.
 func TestInputIptablesReads(t *testing.T) {
 	t.Parallel()
 	w := newInputWorld(t)

@@ -174,7 +174,7 @@ func TestIPTables(t *testing.T) {
 	}
 }
 
-// TestOtherOwner: clean-up for one leaves the other alone.
+// TestOtherOwner checks that a clean-up for one owner keeps the objects of the other.
 func TestOtherOwner(t *testing.T) {
 	n := newNode(t)
 	rules := testdata(t, "kube-proxy.iptables")

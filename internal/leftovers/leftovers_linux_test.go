@@ -77,7 +77,8 @@ func TestFlannel(t *testing.T) {
 	}
 }
 
-// TestTakenOver: a device of flannel's name that fairlead runs is fairlead's.
+// TestTakenOver checks that a device of flannel's name that fairlead runs counts as
+// fairlead's.
 func TestTakenOver(t *testing.T) {
 	n := flannelNode(t)
 	n.script(t, "ip link set flannel.1 alias fairlead; ip route add 10.244.5.0/24 via 10.244.5.0 dev flannel.1 onlink proto 102")
@@ -135,7 +136,7 @@ ip route add 10.7.0.0/24 via 192.168.50.3 proto 103
 	}
 }
 
-// TestIPVS: kernels of CI lack ip_vs, dummy and ip_set, so only the plan is made.
+// TestIPVS only makes the plan, because kernels of CI lack ip_vs, dummy and ip_set.
 func TestIPVS(t *testing.T) {
 	s := &leftovers.State{
 		Sets:  []string{"KUBE-CLUSTER-IP", "KUBE-6-LOOP-BACK", "KUBE-ROUTER-NODES", "mine"},
@@ -157,7 +158,8 @@ func TestIPVS(t *testing.T) {
 	}
 }
 
-// TestBridge: a bridge is whose conflist names it, and stays while it is needed.
+// TestBridge checks that a bridge belongs to the owner whose conflist names it, and
+// stays while it is needed.
 func TestBridge(t *testing.T) {
 	n := newNode(t)
 	n.script(t, "ip link add cni0 type bridge")
@@ -185,7 +187,8 @@ func TestBridge(t *testing.T) {
 	goes("with ptp", false, leftovers.Fairlead)
 }
 
-// TestFailures: what cannot be removed is named, and the rest goes.
+// TestFailures checks that the error names objects that cannot be removed, and that the
+// rest goes.
 func TestFailures(t *testing.T) {
 	n := newNode(t)
 	n.run(t, testdata(t, "flannel.iptables"), "iptables-nft-restore")

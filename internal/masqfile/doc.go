@@ -10,8 +10,8 @@
 //	resyncInterval: 60s
 //
 // It accepts YAML and JSON. Each field means the same as for ip-masq-agent, and a
-// missing field has that program's default. The one difference is a missing file. Then
-// ip-masq-agent spares RFC 1918, while fairlead spares only this cluster's pods
+// missing field has that program's default. A missing file has a different meaning:
+// ip-masq-agent then spares RFC 1918, while fairlead spares only this cluster's pods
 // (Absent), because an address must count as unroutable for pods until the
 // configuration names it.
 //

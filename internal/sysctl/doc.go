@@ -11,7 +11,7 @@
 // off) are only reported. No setting is ever set back, because other programs may need
 // it by then.
 //
-// route_localnet exposes what listens on 127.0.0.1 (CVE-2020-8558), so it is set only
+// route_localnet exposes the services on 127.0.0.1 (CVE-2020-8558), so it is set only
 // while the table drops packets from and to 127.0.0.0/8 that arrive on a wire.
 //
 // These settings deliberately stay unchanged:
