@@ -5,6 +5,7 @@ package apiserver
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,6 +107,7 @@ func TestServers(t *testing.T) {
 // dryRun has the API server judge each preset, as kube-proxy alone and with the
 // network, and options that add kinds, without keeping anything.
 func dryRun(t *testing.T, cfg *rest.Config) {
+	t.Helper()
 	a := newApplier(t, cfg)
 	files, err := filepath.Glob("../../chart/presets/*.yaml")
 	if err != nil || len(files) != 7 {
@@ -124,9 +126,7 @@ func dryRun(t *testing.T, cfg *rest.Config) {
 		} {
 			t.Run(preset+" "+name, func(t *testing.T) {
 				values := map[string]any{"preset": preset, "image": map[string]any{"repository": "registry.example/fairlead"}, "apiServer": map[string]any{"host": "192.0.2.1"}}
-				for k, v := range more {
-					values[k] = v
-				}
+				maps.Copy(values, more)
 				for _, o := range render(t, values) {
 					a.apply(t, o, metav1.DryRunAll)
 				}
@@ -137,10 +137,12 @@ func dryRun(t *testing.T, cfg *rest.Config) {
 
 // nodeStatus installs the policy, and tries to patch as an agent on node a does.
 func nodeStatus(t *testing.T, cfg *rest.Config) {
+	t.Helper()
 	a := newApplier(t, cfg)
 	values := map[string]any{"image": map[string]any{"repository": "registry.example/fairlead"}, "flannelCompat": true,
 		"network": map[string]any{"Network": "10.244.0.0/16", "Backend": map[string]any{"Type": "vxlan"}}}
 	for _, o := range render(t, values) {
+		t.Helper()
 		a.apply(t, o)
 	}
 	admin := kubernetes.NewForConfigOrDie(cfg)

@@ -231,7 +231,7 @@ func TestRefused(t *testing.T) {
 		"flannelCompat needs network":                 with(map[string]any{"flannelCompat": true}),
 		"metrics.networkPolicy.from is needed":        with(map[string]any{"metrics": map[string]any{"networkPolicy": on}}),
 		"Kubernetes makes the namespace kube-system":  with(map[string]any{"namespace": map[string]any{"create": true}}),
-		"additional properties 'netwrok' not allowed": with(map[string]any{"netwrok": vxlan}),
+		"additional properties 'netwrok' not allowed": with(map[string]any{"netwrok": vxlan}), //nolint:misspell // the misspelled value is the case
 		"at '/preset'":                                with(map[string]any{"preset": "k3d"}),
 		"at '/image/digest'":                          with(map[string]any{"image": map[string]any{"repository": "a.example/b", "digest": "sha256:1"}}),
 		"at '/image/repository'":                      with(map[string]any{"image": map[string]any{"repository": "fairlead"}}),
