@@ -152,20 +152,19 @@ func TestPacketAffinitySwitched(t *testing.T) {
 		svc  *corev1.Service
 		want func(t *testing.T, to inet.Addr, had []string)
 	}{
-		{"off", serviceObject(1), func(t *testing.T, to inet.Addr, had []string) { b.changes(t, 0, clients, to, had) }},
-		{"on", serviceObject(1, sticky(0)), func(t *testing.T, to inet.Addr, had []string) { b.stays(t, clients, to, had) }},
-		{"shorter", serviceObject(1, sticky(1)), func(t *testing.T, to inet.Addr, had []string) { b.changes(t, 1200*time.Millisecond, clients, to, had) }},
+		{"off", serviceObject(1), func(t *testing.T, to inet.Addr, had []string) { t.Helper(); b.changes(t, 0, clients, to, had) }},
+		{"on", serviceObject(1, sticky(0)), func(t *testing.T, to inet.Addr, had []string) { t.Helper(); b.stays(t, clients, to, had) }},
+		{"shorter", serviceObject(1, sticky(1)), func(t *testing.T, to inet.Addr, had []string) {
+			t.Helper()
+			b.changes(t, 1200*time.Millisecond, clients, to, had)
+		}},
 		{"longer", serviceObject(1, sticky(86400)), func(t *testing.T, to inet.Addr, had []string) {
-			t.Helper()
-			t.Helper()
-			t.Helper()
 			t.Helper()
 			time.Sleep(1500 * time.Millisecond) // as long as it took before
 			b.stays(t, clients, to, had)
 		}},
-		{"off again", serviceObject(1), func(t *testing.T, to inet.Addr, had []string) { b.changes(t, 0, clients, to, had) }},
+		{"off again", serviceObject(1), func(t *testing.T, to inet.Addr, had []string) { t.Helper(); b.changes(t, 0, clients, to, had) }},
 	} {
-		t.Helper()
 		t.Run(step.name, func(t *testing.T) {
 			b.apply(t, step.svc)
 			for family := range ipFamilies {

@@ -118,11 +118,13 @@ func TestPacketStaleFlows(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, defaults(), lab.PTP)
 	b.apply(t, serviceObject(1, everyProtocol))
-	set := func(t *testing.T, members ...member) { b.apply(t, slicesWith(1, everyProtocolPorts(), members...)...) }
+	set := func(t *testing.T, members ...member) {
+		t.Helper()
+		b.apply(t, slicesWith(1, everyProtocolPorts(), members...)...)
+	}
 	set(t, ready(b.here))
 	flows := b.flows(t, 1)
 	t.Run("replaced", func(t *testing.T) {
-		t.Helper()
 		reach(t, flows, "here")
 		set(t, ready(b.there))
 		reach(t, flows, "there")

@@ -98,26 +98,19 @@ func TestPacketEstablished(t *testing.T) {
 		want   string // of a new connection to the VIP from outside
 	}{
 		{"before", func(*testing.T) {}, "there m"},
-		{"its endpoint terminates", func(t *testing.T) { b.apply(t, sliceObjects(1, ready(b.here), draining(b.there))...) }, "here m"},
-		{"its endpoint is removed", func(t *testing.T) { b.apply(t, sliceObjects(1, ready(b.here))...) }, "here m"},
-		{"all endpoints are", func(t *testing.T) { b.remove(t, sliceObjects(1)...) }, "refused"},
+		{"its endpoint terminates", func(t *testing.T) { t.Helper(); b.apply(t, sliceObjects(1, ready(b.here), draining(b.there))...) }, "here m"},
+		{"its endpoint is removed", func(t *testing.T) { t.Helper(); b.apply(t, sliceObjects(1, ready(b.here))...) }, "here m"},
+		{"all endpoints are", func(t *testing.T) { t.Helper(); b.remove(t, sliceObjects(1)...) }, "refused"},
 		{"endpoints elsewhere only and policies Local", func(t *testing.T) {
-			t.Helper()
-			t.Helper()
-			t.Helper()
 			t.Helper()
 			b.apply(t, serviceObject(1, externalLocal, internalLocal))
 			b.apply(t, sliceObjects(1, ready(b.there))...)
 		}, "timeout"},
-		{"a source range for others", func(t *testing.T) { b.apply(t, serviceObject(1, sourceRanges("192.0.2.0/24"))) }, "timeout"},
-		{"the agent restarts", func(t *testing.T) { b.restart(t, defaults()) }, "timeout"},
-		{"masqueradeAll", func(t *testing.T) { cfg := defaults(); cfg.MasqueradeAll = true; b.restart(t, cfg) }, "timeout"},
-		{"the Service is removed, but not its port", func(t *testing.T) { b.remove(t, serviceObject(1)) }, "unreachable"},
+		{"a source range for others", func(t *testing.T) { t.Helper(); b.apply(t, serviceObject(1, sourceRanges("192.0.2.0/24"))) }, "timeout"},
+		{"the agent restarts", func(t *testing.T) { t.Helper(); b.restart(t, defaults()) }, "timeout"},
+		{"masqueradeAll", func(t *testing.T) { t.Helper(); cfg := defaults(); cfg.MasqueradeAll = true; b.restart(t, cfg) }, "timeout"},
+		{"the Service is removed, but not its port", func(t *testing.T) { t.Helper(); b.remove(t, serviceObject(1)) }, "unreachable"},
 	} {
-		t.Helper()
-		t.Helper()
-		t.Helper()
-		t.Helper()
 		t.Run(step.name, func(t *testing.T) {
 			step.change(t)
 			for _, c := range conns {

@@ -37,11 +37,13 @@ type world struct {
 	called int
 }
 
-func start(t *testing.T) *world { return startWith(t, 0) }
+func start(t *testing.T) *world {
+	t.Helper()
+	return startWith(t, 0)
+}
 
 // startWith limits the number of sockets.
 func startWith(t *testing.T, sockets int) *world {
-	t.Helper()
 	t.Helper()
 	w := &world{ns: nstest.New(t), wrong: map[Name]string{}}
 	w.healthy.Store(true)

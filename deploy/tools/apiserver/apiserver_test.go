@@ -142,7 +142,6 @@ func nodeStatus(t *testing.T, cfg *rest.Config) {
 	values := map[string]any{"image": map[string]any{"repository": "registry.example/fairlead"}, "flannelCompat": true,
 		"network": map[string]any{"Network": "10.244.0.0/16", "Backend": map[string]any{"Type": "vxlan"}}}
 	for _, o := range render(t, values) {
-		t.Helper()
 		a.apply(t, o)
 	}
 	admin := kubernetes.NewForConfigOrDie(cfg)
