@@ -56,7 +56,7 @@ func (n *Network) keepFirewall(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		case <-n.tunnels:
+		case <-n.tunnels.Woken():
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"fairlead/internal/masqfile"
 	"fairlead/internal/sysctl"
+	"fairlead/internal/worker"
 	"fairlead/overlay"
 	"fairlead/proxier"
 	"fairlead/proxier/metrics"
@@ -38,8 +39,8 @@ type Network struct {
 	table   func() bool // whether the table was brought up to date once
 
 	report   atomic.Pointer[overlay.Report] // the last one
-	settings chan struct{}                  // ready when kernel settings may have changed
-	tunnels  chan struct{}                  // ready when the tunnels have changed that firewalls must let pass
+	settings *worker.Inbox[struct{}]        // woken when kernel settings may have changed
+	tunnels  *worker.Inbox[struct{}]        // woken when the tunnels have changed that firewalls must let pass
 }
 
 // NewNetwork returns a Network that does nothing before Start. The overlay is nil
@@ -48,7 +49,7 @@ type Network struct {
 func NewNetwork(cfg Config, proxy *resolve.Config, store *store.Store, metrics *metrics.Metrics, overlay Overlay, table func() bool) *Network {
 	return &Network{
 		cfg: cfg, proxy: proxy, store: store, metrics: metrics, overlay: overlay, table: table,
-		settings: make(chan struct{}, 1), tunnels: make(chan struct{}, 1),
+		settings: worker.NewInbox[struct{}](), tunnels: worker.NewInbox[struct{}](),
 	}
 }
 
@@ -104,13 +105,10 @@ func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 		log.Info("Repaired the overlay after another program changed it", "changes", r.Repaired)
 	}
 	if last == nil || !slices.Equal(last.Devices, r.Devices) {
-		n.wakeSysctls()
+		n.settings.Wake()
 	}
 	if last == nil || last.Ready != r.Ready || !slices.Equal(last.Devices, r.Devices) {
-		select {
-		case n.tunnels <- struct{}{}:
-		default:
-		}
+		n.tunnels.Wake()
 	}
 	if r.Ready && (last == nil || !last.Ready) {
 		log.Info("Made the overlay ready", "devices", r.Devices, "mtu", r.MTU)

@@ -40,7 +40,7 @@ func (n *Network) keepSysctls(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		case <-n.settings:
+		case <-n.settings.Woken():
 		}
 	}
 }
@@ -48,17 +48,10 @@ func (n *Network) keepSysctls(ctx context.Context) error {
 // watchSysctls wakes keepSysctls when the kernel tells of a change, until ctx is done.
 // Without notifications keepSysctls still checks at its interval.
 func (n *Network) watchSysctls(ctx context.Context) error {
-	if err := sysctl.Watch(ctx, nil, n.wakeSysctls); err != nil {
+	if err := sysctl.Watch(ctx, nil, n.settings.Wake); err != nil {
 		klog.FromContext(ctx).Error(err, "Failed to watch kernel settings, checking them at an interval", "interval", sysctlInterval)
 	}
 	return nil
-}
-
-func (n *Network) wakeSysctls() {
-	select {
-	case n.settings <- struct{}{}:
-	default:
-	}
 }
 
 // applySysctls checks and sets once.
