@@ -4,7 +4,6 @@
 package plan
 
 import (
-	"maps"
 	"slices"
 
 	"fairlead/nat/ruleset"
@@ -15,7 +14,9 @@ func (s *State) Acked(step *Step) {
 	for i := range step.Batch {
 		s.have.carryOut(&step.Batch[i])
 	}
-	maps.Copy(s.have.ranges, step.ranges)
+	for set, ranges := range step.ranges {
+		s.have.setRanges(set, ranges)
+	}
 	s.have.junk = s.have.junk[min(step.junk, len(s.have.junk)):]
 	s.program = s.program && !step.programmed
 	s.settleMembers(&s.dirtyBefore)

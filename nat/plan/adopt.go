@@ -69,7 +69,9 @@ func adopted(found *ruleset.Snapshot) holding {
 		return h
 	}
 	h.adoptDeclarations(found)
-	maps.Copy(h.ranges, found.Ranges)
+	for set, ranges := range found.Ranges {
+		h.setRanges(set, ranges)
+	}
 	for _, e := range found.Elements {
 		h.adoptElement(e)
 	}

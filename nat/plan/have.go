@@ -75,6 +75,16 @@ func newHolding() holding {
 	}
 }
 
+// setRanges records the content of a set that settings fill. An empty set has no entry,
+// whether the kernel listed it or nobody ever filled it.
+func (h *holding) setRanges(set ruleset.Set, ranges []netip.Prefix) {
+	if len(ranges) == 0 {
+		delete(h.ranges, set)
+		return
+	}
+	h.ranges[set] = ranges
+}
+
 // hasSticky reports whether the kernel has frontends that keep clients.
 func (h *holding) hasSticky() bool {
 	for verdict := range h.verdicts {
