@@ -42,7 +42,7 @@ func ReadWriter(r nl.Reply) (name string, pid uint32) {
 }
 
 // ReadSet returns the declaration of a set. Two declarations are equal if the
-// kernel treats their sets in the same way and nft lists them alike.
+// kernel treats their sets in the same way and nft lists them alike; see SameAs.
 func ReadSet(r nl.Reply) Set {
 	var s Set
 	for kind, v := range nl.Attrs(body(r)) {

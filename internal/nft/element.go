@@ -103,12 +103,24 @@ func comment(b []byte, s string) []byte {
 	return append(append(b, s...), 0)
 }
 
-// readComment is the inverse of comment. It reports false for other user data.
-func readComment(b []byte) (string, bool) {
-	if len(b) < 3 || b[0] != byte(userdata.NFTNL_UDATA_SET_ELEM_COMMENT) || int(b[1]) != len(b)-2 || b[len(b)-1] != 0 {
-		return "", false
+// readComment is the inverse of comment. It ignores the flags that nft adds to the last
+// range of a set for its listing, and reports false for other user data.
+func readComment(b []byte) (comment string, ok bool) {
+	for len(b) > 0 {
+		if len(b) < 2 || len(b) < 2+int(b[1]) {
+			return "", false
+		}
+		kind, v := userdata.Type(b[0]), b[2:2+int(b[1])]
+		b = b[2+len(v):]
+		switch {
+		case kind == userdata.NFTNL_UDATA_SET_ELEM_FLAGS:
+		case kind == userdata.NFTNL_UDATA_SET_ELEM_COMMENT && len(v) > 0 && v[len(v)-1] == 0:
+			comment = string(v[:len(v)-1])
+		default:
+			return "", false
+		}
 	}
-	return string(b[2 : len(b)-1]), true
+	return comment, true
 }
 
 // Elements calls each for the elements in one message of a dump or notification.

@@ -60,6 +60,14 @@ type Set struct {
 	ElementExprs    bool   // new elements get expressions, such as counters
 }
 
+// SameAs reports whether the kernel treats two sets in the same way. User data is not
+// compared: the kernel never reads it, and each version of nft writes other bytes there
+// when it loads a listing.
+func (s Set) SameAs(other Set) bool {
+	s.UserData, other.UserData = "", ""
+	return s == other
+}
+
 // AddSet declares a set. id must be unique within the transaction.
 func (t Table) AddSet(m *nl.Messages, s *Set, id uint32) {
 	t.in(m, unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE)

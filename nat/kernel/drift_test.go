@@ -218,8 +218,9 @@ func TestWatch(t *testing.T) {
 	}
 	select {
 	case w := <-pokes:
-		if w.Name != "nft" || w.PID == 0 {
-			t.Errorf("the table was changed by %v, want nft", w)
+		unpacked := strings.HasPrefix(w.Name, "ld-linux") // the nft of another release, see nftversions.sh
+		if w.Name != "nft" && !unpacked || w.PID != uint32(nft.Process.Pid) {
+			t.Errorf("the table was changed by %v, want nft (pid %d)", w, nft.Process.Pid)
 		}
 	case <-time.After(5 * time.Second):
 		t.Error("no poke for a flushed ruleset")
@@ -322,7 +323,8 @@ func readable(listing string) string {
 }
 
 // TestDeclarations lets nft declare our sets from our text and compares what
-// the kernel then holds with our own declarations, byte by byte.
+// the kernel then holds with our own declarations: with nft 1.0 byte by byte, and with
+// later ones, which write other user data, as far as the kernel cares.
 func TestDeclarations(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("table inet " + ruleset.TableName + " {\n")
@@ -336,12 +338,19 @@ func TestDeclarations(t *testing.T) {
 	if out, err := nstest.Command(t, ns, "nft", "-f", file).CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v\n%s", err, out)
 	}
-	r, err := open(t, ns).Load(t.Context())
+	table := open(t, ns)
+	r, err := table.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	version, err := nstest.Command(t, ns, "nft", "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact := strings.Contains(string(version), "v1.0.")
+	declared := table.Declarations(t)
 	ruleset.AllSets(func(s ruleset.Set) {
-		if same, ok := r.Sets[s]; !ok || !same {
+		if same, ok := r.Sets[s]; !ok || !same || exact && declared[s.String()] != s.Declaration() {
 			t.Errorf("what nft declared as %s is not ours", s)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/nft"
+	"fairlead/internal/nl"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
@@ -29,6 +30,17 @@ func (t *Table) Elements(tb testing.TB, s ruleset.Set) []ruleset.Element {
 		out = append(out, e)
 	})
 	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
+}
+
+// Declarations lists all sets of the table.
+func (t *Table) Declarations(tb testing.TB) map[string]nft.Set {
+	tb.Helper()
+	out := map[string]nft.Set{}
+	l := loader{socket: t.socket}
+	if err := l.dump("sets", unix.NFT_MSG_GETSET, func(r nl.Reply) { s := nft.ReadSet(r); out[s.Name] = s }); err != nil {
 		tb.Fatal(err)
 	}
 	return out

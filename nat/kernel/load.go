@@ -105,7 +105,7 @@ func (l *loader) loadSets() error {
 		set, ok := ruleset.SetNamed(got.Name)
 		switch {
 		case ok:
-			l.found.Sets[set] = got == set.Declaration()
+			l.found.Sets[set] = got.SameAs(set.Declaration())
 		case got.Flags&anonymous == 0:
 			l.found.StraySets = append(l.found.StraySets, got.Name)
 		}
