@@ -23,6 +23,7 @@ import (
 // onNode.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Getenv("FAIRLEAD_COMMAND") != "") {
+		profileStart(os.Getenv("FAIRLEAD_PROFILE"))
 		main()
 		return
 	}

@@ -74,7 +74,7 @@ func (p *process) logs(t *testing.T, text string) time.Duration {
 }
 
 // kubeconfig names an API server that speaks plain HTTP.
-func kubeconfig(t *testing.T, addr string) string {
+func kubeconfig(t testing.TB, addr string) string {
 	t.Helper()
 	path := t.TempDir() + "/kubeconfig"
 	text := fmt.Sprintf(`apiVersion: v1
