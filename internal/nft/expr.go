@@ -4,6 +4,9 @@
 package nft
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
@@ -31,6 +34,7 @@ type MasqueradePorts struct{ expr.Masq }
 type Foreign struct {
 	expr.Any
 	Name string
+	raw  []byte // for EncodeExprs
 }
 
 // String returns the kernel's name of the expression.
@@ -45,6 +49,8 @@ func marshal(family uint8, e expr.Any) ([]byte, error) {
 			m.BE32(unix.NFTA_CT_DREG, e.Register)
 			m.U8(unix.NFTA_CT_DIRECTION, 0)
 		})
+	case *Foreign:
+		return e.raw, nil
 	case *MasqueradePorts:
 		return item("masq", func(m *nl.Messages) {
 			m.BE32(unix.NFTA_MASQ_FLAGS, unix.NF_NAT_RANGE_PROTO_SPECIFIED|unix.NF_NAT_RANGE_PROTO_RANDOM_FULLY)
@@ -71,9 +77,29 @@ func ReadExprs(family uint8, list []byte) []expr.Any {
 	var out []expr.Any
 	for _, item := range nl.Attrs(list) {
 		name := nl.String(nl.Attr(item, unix.NFTA_EXPR_NAME))
-		out = append(out, readExpr(family, name, nl.Attr(item, unix.NFTA_EXPR_DATA)))
+		e := readExpr(family, name, nl.Attr(item, unix.NFTA_EXPR_DATA))
+		if f, ok := e.(*Foreign); ok {
+			f.raw = slices.Clone(item)
+		}
+		out = append(out, e)
 	}
 	return out
+}
+
+// EncodeExprs is the reverse of ReadExprs, for rules that are kept in a file. The error
+// names an expression that cannot be encoded.
+func EncodeExprs(family uint8, exprs []expr.Any) ([]byte, error) {
+	const header = unix.SizeofNlMsghdr + genmsgLen // of a message that only carries the attributes
+	var m nl.Messages
+	Table{}.Begin(&m, 0, 0)
+	for _, e := range exprs {
+		b, err := marshal(family, e)
+		if err != nil {
+			return nil, fmt.Errorf("encode expression %T: %w", e, err)
+		}
+		m.Attr(unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, b...)
+	}
+	return m.Bytes()[header:], m.Err()
 }
 
 func readExpr(family uint8, name string, data []byte) expr.Any {

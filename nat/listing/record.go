@@ -1,0 +1,247 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package listing
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/inet"
+	"fairlead/internal/nft"
+	"fairlead/nat/ruleset"
+)
+
+// recordVersion is the version of the JSON form of a Table. Readers refuse others.
+const recordVersion = 1
+
+// record is the JSON form of a Table, for a file. Rules are the bytes that the kernel
+// and programs exchange, whose meaning never changes.
+type record struct {
+	Version   int                       `json:"version"`
+	Flags     uint32                    `json:"flags,omitempty"`
+	Sets      map[string]bool           `json:"sets"`
+	Chains    []chainRecord             `json:"chains"`
+	Elements  []elementRecord           `json:"elements"`
+	Ranges    map[string][]netip.Prefix `json:"ranges,omitempty"`
+	Live      []string                  `json:"live,omitempty"` // sets whose elements were read with counters
+	StraySets []string                  `json:"straySets,omitempty"`
+	Strays    []strayRecord             `json:"strays,omitempty"`
+}
+
+type chainRecord struct {
+	Name  string      `json:"name"`
+	Hook  *hookRecord `json:"hook,omitempty"`
+	Rules [][]byte    `json:"rules,omitempty"`
+}
+
+type hookRecord struct {
+	Type     string `json:"type"`
+	Number   uint32 `json:"number"`
+	Priority int32  `json:"priority"`
+	Drops    bool   `json:"drops,omitempty"`
+}
+
+type elementRecord struct {
+	Set     string `json:"set"`
+	Key     string `json:"key,omitempty"` // address:port
+	Proto   uint8  `json:"proto,omitempty"`
+	Slot    uint32 `json:"slot,omitempty"`
+	Client  string `json:"client,omitempty"`
+	Data    string `json:"data,omitempty"`
+	Verdict string `json:"verdict,omitempty"`
+	Comment string `json:"comment,omitempty"`
+
+	Counter bool   `json:"counter,omitempty"`
+	Packets uint64 `json:"packets,omitempty"`
+	Bytes   uint64 `json:"bytes,omitempty"`
+	Timeout int64  `json:"timeoutMs,omitempty"`
+	Expires int64  `json:"expiresMs,omitempty"`
+}
+
+type strayRecord struct {
+	Set     string         `json:"set"`
+	Key     []byte         `json:"key,omitempty"`
+	KeyEnd  []byte         `json:"keyEnd,omitempty"`
+	Flags   uint32         `json:"flags,omitempty"`
+	Element *elementRecord `json:"element,omitempty"`
+}
+
+// MarshalJSON writes everything that was read of the table.
+func (t *Table) MarshalJSON() ([]byte, error) {
+	f := t.Found
+	r := record{Version: recordVersion, Flags: f.Flags, Sets: map[string]bool{}, StraySets: f.StraySets, Ranges: map[string][]netip.Prefix{}}
+	for set, same := range f.Sets {
+		r.Sets[set.String()] = same
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Chains)) {
+		c, err := newChainRecord(f.Chains[name])
+		if err != nil {
+			return nil, err
+		}
+		r.Chains = append(r.Chains, c)
+	}
+	for set, list := range f.Ranges {
+		r.Ranges[set.String()] = list
+	}
+	for i := range f.Elements {
+		if _, live := t.Entries[f.Elements[i].Set]; !live {
+			r.Elements = append(r.Elements, newElementRecord(&ruleset.Entry{Element: f.Elements[i]}))
+		}
+	}
+	for _, set := range slices.SortedFunc(maps.Keys(t.Entries), ruleset.CompareSets) {
+		r.Live = append(r.Live, set.String())
+		for i := range t.Entries[set] {
+			r.Elements = append(r.Elements, newElementRecord(&t.Entries[set][i]))
+		}
+	}
+	for i := range f.Strays {
+		s := &f.Strays[i]
+		out := strayRecord{Set: s.Set.String(), Key: []byte(s.Key), KeyEnd: []byte(s.KeyEnd), Flags: s.Flags}
+		if s.Element != (ruleset.Element{}) {
+			e := newElementRecord(&ruleset.Entry{Element: s.Element})
+			out.Element = &e
+		}
+		r.Strays = append(r.Strays, out)
+	}
+	return json.Marshal(r)
+}
+
+func newChainRecord(c *ruleset.Chain) (chainRecord, error) {
+	out := chainRecord{Name: c.Name}
+	if h := c.Hook; h != nil {
+		out.Hook = &hookRecord{Type: string(h.Type), Number: uint32(h.Number), Priority: int32(h.Priority), Drops: h.Drops}
+	}
+	for _, rule := range c.Rules {
+		b, err := nft.EncodeExprs(unix.NFPROTO_INET, rule.Exprs)
+		if err != nil {
+			return out, fmt.Errorf("chain %s: %w", c.Name, err)
+		}
+		out.Rules = append(out.Rules, b)
+	}
+	return out, nil
+}
+
+func newElementRecord(e *ruleset.Entry) elementRecord {
+	out := elementRecord{
+		Set: e.Set.String(), Proto: uint8(e.Key.Proto), Slot: e.Slot, Verdict: e.Verdict, Comment: e.Comment,
+		Counter: e.Counter, Packets: e.Packets, Bytes: e.Bytes, Timeout: e.Timeout.Milliseconds(), Expires: e.Expires.Milliseconds(),
+	}
+	if e.Key.IP.IsValid() {
+		out.Key = e.Key.AddrPort().String()
+	}
+	if e.Client.IsValid() {
+		out.Client = e.Client.String()
+	}
+	if e.Data.IsValid() {
+		out.Data = e.Data.String()
+	}
+	return out
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. It refuses a set that this version of the
+// table does not have.
+func (t *Table) UnmarshalJSON(b []byte) error {
+	var r record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return err
+	}
+	if r.Version != recordVersion {
+		return fmt.Errorf("read table: version %d is not %d; use the fairlead that wrote it", r.Version, recordVersion)
+	}
+	f := &ruleset.Snapshot{
+		Exists: true, Flags: r.Flags, StraySets: r.StraySets,
+		Sets: map[ruleset.Set]bool{}, Chains: map[string]*ruleset.Chain{}, Ranges: map[ruleset.Set][]netip.Prefix{},
+	}
+	*t = Table{Found: f, Entries: map[ruleset.Set][]ruleset.Entry{}}
+	var errs []error
+	setOf := func(name string) ruleset.Set {
+		set, ok := ruleset.SetNamed(name)
+		if !ok {
+			errs = append(errs, fmt.Errorf("read table: set %q is not known", name))
+		}
+		return set
+	}
+	for name, same := range r.Sets {
+		f.Sets[setOf(name)] = same
+	}
+	for _, name := range r.Live {
+		t.Entries[setOf(name)] = nil
+	}
+	for name, list := range r.Ranges {
+		f.Ranges[setOf(name)] = list
+	}
+	for i := range r.Chains {
+		f.Chains[r.Chains[i].Name] = r.Chains[i].chain()
+	}
+	for i := range r.Elements {
+		e, err := r.Elements[i].entry(setOf(r.Elements[i].Set))
+		errs = append(errs, err)
+		if _, live := t.Entries[e.Set]; live {
+			t.Entries[e.Set] = append(t.Entries[e.Set], e)
+		}
+		if !e.Set.Spec().Learnt {
+			f.Elements = append(f.Elements, e.Element)
+		}
+	}
+	for _, s := range r.Strays {
+		out := ruleset.Stray{Set: setOf(s.Set), Key: string(s.Key), KeyEnd: string(s.KeyEnd), Flags: s.Flags}
+		if s.Element != nil {
+			e, err := s.Element.entry(out.Set)
+			errs = append(errs, err)
+			out.Element = e.Element
+		}
+		f.Strays = append(f.Strays, out)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *chainRecord) chain() *ruleset.Chain {
+	out := &ruleset.Chain{Name: c.Name}
+	if h := c.Hook; h != nil {
+		out.Hook = &ruleset.Hook{
+			Type: nftables.ChainType(h.Type), Number: nftables.ChainHook(h.Number), Priority: nftables.ChainPriority(h.Priority), Drops: h.Drops,
+		}
+	}
+	for _, b := range c.Rules {
+		out.AddRule(nft.ReadExprs(unix.NFPROTO_INET, b))
+	}
+	return out
+}
+
+func (e *elementRecord) entry(set ruleset.Set) (ruleset.Entry, error) {
+	out := ruleset.Entry{
+		Element: ruleset.Element{Set: set, Slot: e.Slot, Verdict: e.Verdict, Comment: e.Comment, Counter: e.Counter},
+		Packets: e.Packets, Bytes: e.Bytes,
+		Timeout: time.Duration(e.Timeout) * time.Millisecond, Expires: time.Duration(e.Expires) * time.Millisecond,
+	}
+	var errs []error
+	if e.Key != "" {
+		key, err := netip.ParseAddrPort(e.Key)
+		errs = append(errs, err)
+		out.Key = inet.Addr{IP: key.Addr(), Port: key.Port(), Proto: inet.Proto(e.Proto)}
+	}
+	if e.Client != "" {
+		var err error
+		out.Client, err = netip.ParsePrefix(e.Client)
+		errs = append(errs, err)
+	}
+	if e.Data != "" {
+		var err error
+		out.Data, err = netip.ParseAddrPort(e.Data)
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return out, fmt.Errorf("read table: element of %s: %s", set, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return out, nil
+}
