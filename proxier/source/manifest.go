@@ -43,7 +43,8 @@ func ParseManifest(data []byte) ([]objects.Object, error) {
 
 // parser reads one file.
 type parser struct {
-	unknown []Unknown // objects of kinds that Kubernetes does not have
+	unknown []Unknown           // objects of kinds that Kubernetes does not have
+	typed   func(metav1.Object) // called with each object that fairlead uses; may be nil
 }
 
 func (p *parser) parse(data []byte) ([]objects.Object, error) {
@@ -198,6 +199,9 @@ func (p *parser) parseOne(meta metav1.TypeMeta, data []byte) (*objects.Object, e
 	}
 	if obj.GetNamespace() == "" && objects.IsNamespaced(meta.Kind) {
 		obj.SetNamespace(metav1.NamespaceDefault)
+	}
+	if p.typed != nil {
+		p.typed(obj)
 	}
 	it, err := convert.Convert(obj)
 	if err != nil {
