@@ -36,7 +36,7 @@ func WatchFill(ctx context.Context, ns *netns.NS, report func(f Fill, warning st
 	tick := time.NewTicker(fillInterval)
 	defer tick.Stop()
 	for {
-		f, err := readFill(ns)
+		f, err := ReadFill(ns)
 		if err != nil {
 			report(Fill{}, "", err)
 		} else {
@@ -104,9 +104,9 @@ const (
 	attrCPUDrop       = 10 // CTA_STATS_DROP
 )
 
-// readFill asks the kernel. ti-mo/conntrack (v0.6.0) asks for the first of these as
+// ReadFill reads the fill once. nil is the namespace of the process. ti-mo/conntrack (v0.6.0) asks for the first of these as
 // a dump, whose end never comes.
-func readFill(ns *netns.NS) (f Fill, err error) {
+func ReadFill(ns *netns.NS) (f Fill, err error) {
 	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns})
 	if err != nil {
 		return Fill{}, err

@@ -17,7 +17,7 @@ func TestReadFill(t *testing.T) {
 	for i := range 7 {
 		f.add(t, inet.UDP, fmt.Sprintf("10.0.0.1:%d", i+1), "10.96.0.10:53", "10.244.0.1:53")
 	}
-	got, err := readFill(f.ns)
+	got, err := ReadFill(f.ns)
 	if err != nil || got.Entries != 7 || got.Limit == 0 || got.Dropped != 0 {
 		t.Errorf("%+v: %v", got, err)
 	}

@@ -52,7 +52,7 @@ func TestSetDuringSweep(t *testing.T) {
 	done := make(chan Sweep, 1)
 	go func() { done <- c.sweep(c.inbox.Take()) }()
 	eventually(t, "deletion began", func() bool {
-		got, err := readFill(f.ns)
+		got, err := ReadFill(f.ns)
 		return err == nil && got.Entries < n
 	})
 	began := time.Now()

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/commands.md")
@@ -44,16 +45,33 @@ func TestCommandsPage(t *testing.T) {
 	}
 }
 
-// hasManyFlags tells commands whose flags docs/configuration.md lists.
-func hasManyFlags(cmd *cobra.Command) bool { return cmd.Flags().Lookup("node-name") != nil }
-
 func writeCommand(w *strings.Builder, cmd *cobra.Command) {
 	fmt.Fprintf(w, "\n## %s\n\n%s\n\n```\n%s\n```\n", cmd.CommandPath(), cmd.Long, strings.ReplaceAll(strings.TrimSpace(cmd.Example), "\n  ", "\n"))
-	flags := strings.TrimRight(cmd.LocalNonPersistentFlags().FlagUsagesWrapped(90), "\n")
-	switch {
-	case hasManyFlags(cmd):
-		fmt.Fprint(w, "\n[configuration.md](configuration.md) lists its flags.\n")
-	case flags != "":
+	own := ownFlags(cmd)
+	if flags := strings.TrimRight(own.FlagUsagesWrapped(90), "\n"); flags != "" {
 		fmt.Fprintf(w, "\n```\n%s\n```\n", flags)
 	}
+	switch {
+	case !hasManyFlags(cmd):
+	case own.HasAvailableFlags():
+		fmt.Fprint(w, "\n[configuration.md](configuration.md) lists its other flags, which are those of the agent.\n")
+	default:
+		fmt.Fprint(w, "\n[configuration.md](configuration.md) lists its flags.\n")
+	}
+}
+
+// hasManyFlags tells commands that have flags of the agent, which docs/configuration.md
+// lists.
+func hasManyFlags(cmd *cobra.Command) bool { return cmd.Flags().Lookup("node-name") != nil }
+
+// ownFlags returns the flags of a command that docs/configuration.md does not list.
+func ownFlags(cmd *cobra.Command) *pflag.FlagSet {
+	out := pflag.NewFlagSet("", pflag.ContinueOnError)
+	agent := newRunCommand().Flags()
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if !hasManyFlags(cmd) || agent.Lookup(f.Name) == nil && cmd.Name() != "render" {
+			out.AddFlag(f)
+		}
+	})
+	return out
 }

@@ -4,17 +4,15 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	cliflag "k8s.io/component-base/cli/flag"
 
-	"fairlead/cmd/fairlead/inspect"
-	"fairlead/cmd/fairlead/options"
+	"fairlead/cmd/fairlead/output"
+	"fairlead/cmd/fairlead/view"
 	"fairlead/nat/listing"
 )
 
@@ -22,7 +20,8 @@ import (
 func kindsOfGet() []string { return []string{"services", "endpoints", "hostports", "affinity"} }
 
 func newGetCommand() *cobra.Command {
-	var format string
+	var from readFlags
+	var out output.Flags
 	cmd := &cobra.Command{
 		Use:   "get services|endpoints|hostports|affinity [NAMESPACE/NAME]",
 		Short: "List what the kernel serves on this node",
@@ -35,8 +34,8 @@ CAP_NET_ADMIN and no running agent.`,
 		Args:      cobra.RangeArgs(1, 2),
 		ValidArgs: kindsOfGet(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "table" && format != "json" {
-				return fmt.Errorf("--output: %q is not table or json", format)
+			if err := out.Validate(); err != nil {
+				return err
 			}
 			service := ""
 			if len(args) == 2 {
@@ -44,49 +43,44 @@ CAP_NET_ADMIN and no running agent.`,
 					return fmt.Errorf("%q is not NAMESPACE/NAME", service)
 				}
 			}
-			rows, list, err := get(cmd, args[0], service)
+			node, err := from.node(cmd)
 			if err != nil {
 				return err
 			}
-			if format == "json" {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(list)
-			}
-			return printRows(cmd.OutOrStdout(), rows)
+			return out.Run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func(ctx context.Context) (*output.Result, error) {
+				return get(ctx, node, args[0], service)
+			})
 		},
 	}
-	var groups cliflag.NamedFlagSets
-	groups.FlagSet("Output").StringVarP(&format, "output", "o", "table", "table or json")
-	options.Sections(cmd, &groups)
+	from.register(cmd, func(groups *cliflag.NamedFlagSets) { out.Register(groups.FlagSet("Output")) })
 	return cmd
 }
 
-// get returns the rows of a table, titles first, and the same as values.
-func get(cmd *cobra.Command, kind, service string) (rows [][]string, list any, err error) {
-	views := map[string]func(*listing.Table, string) ([][]string, any){
+// get returns the rows of a table and the same as values.
+func get(ctx context.Context, node view.Node, kind, service string) (*output.Result, error) {
+	views := map[string]func(*listing.Table, string) (*output.Table, any){
 		"services": getServices, "endpoints": getEndpoints, "hostports": getHostPorts, "affinity": getAffinity,
 	}
-	view, ok := views[kind]
+	show, ok := views[kind]
 	if !ok {
-		return nil, nil, fmt.Errorf("%q is not one of %s", kind, strings.Join(kindsOfGet(), ", "))
+		return nil, fmt.Errorf("%q is not one of %s", kind, strings.Join(kindsOfGet(), ", "))
 	}
 	if service != "" && kind != "services" && kind != "endpoints" {
-		return nil, nil, fmt.Errorf("%s has no names to select by", kind)
+		return nil, fmt.Errorf("%s has no names to select by", kind)
 	}
-	table, err := inspect.LoadTable(cmd.Context())
+	table, err := node.Table(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if service != "" && !table.HasService(service) {
-		return nil, nil, fmt.Errorf("the table has no frontend of Service %s", service)
+		return nil, fmt.Errorf("the table has no frontend of Service %s", service)
 	}
-	rows, list = view(table, service)
-	return rows, list, nil
+	rows, list := show(table, service)
+	return &output.Result{Text: rows, Value: list}, nil
 }
 
-func getServices(t *listing.Table, service string) ([][]string, any) {
-	rows := [][]string{{"SERVICE", "PROTOCOL", "ADDRESS", "POLICY", "ENDPOINTS", "LOCAL", "STICKY", "SOURCES"}}
+func getServices(t *listing.Table, service string) (*output.Table, any) {
+	rows := &output.Table{Titles: []string{"SERVICE", "PROTOCOL", "ADDRESS", "POLICY", "ENDPOINTS", "LOCAL", "STICKY", "SOURCES"}}
 	list := t.Frontends(service)
 	for _, f := range list {
 		local := 0
@@ -99,13 +93,13 @@ func getServices(t *listing.Table, service string) ([][]string, any) {
 		if f.Sources != nil {
 			sources = strings.Join(f.Sources, ",")
 		}
-		rows = append(rows, []string{f.Service, f.Proto, f.Address, f.Policy, fmt.Sprint(len(f.Endpoints)), fmt.Sprint(local), yes(f.Sticky), sources})
+		rows.Add(f.Service, f.Proto, f.Address, f.Policy, fmt.Sprint(len(f.Endpoints)), fmt.Sprint(local), yes(f.Sticky), sources)
 	}
 	return rows, list
 }
 
-func getEndpoints(t *listing.Table, service string) ([][]string, any) {
-	rows := [][]string{{"SERVICE", "PROTOCOL", "ADDRESS", "ENDPOINT", "LOCAL", "CONNECTIONS"}}
+func getEndpoints(t *listing.Table, service string) (*output.Table, any) {
+	rows := &output.Table{Titles: []string{"SERVICE", "PROTOCOL", "ADDRESS", "ENDPOINT", "LOCAL", "CONNECTIONS"}}
 	list := t.Frontends(service)
 	for _, f := range list {
 		for _, e := range f.Endpoints {
@@ -113,26 +107,26 @@ func getEndpoints(t *listing.Table, service string) ([][]string, any) {
 			if e.Connections != nil {
 				count = fmt.Sprint(*e.Connections)
 			}
-			rows = append(rows, []string{f.Service, f.Proto, f.Address, e.Address, yes(e.Local), count})
+			rows.Add(f.Service, f.Proto, f.Address, e.Address, yes(e.Local), count)
 		}
 	}
 	return rows, list
 }
 
-func getHostPorts(t *listing.Table, _ string) ([][]string, any) {
-	rows := [][]string{{"POD", "PROTOCOL", "ADDRESS", "ENDPOINT"}}
+func getHostPorts(t *listing.Table, _ string) (*output.Table, any) {
+	rows := &output.Table{Titles: []string{"POD", "PROTOCOL", "ADDRESS", "ENDPOINT"}}
 	list := t.HostPorts()
 	for _, p := range list {
-		rows = append(rows, []string{p.Pod, p.Proto, p.Address, p.Endpoint})
+		rows.Add(p.Pod, p.Proto, p.Address, p.Endpoint)
 	}
 	return rows, list
 }
 
-func getAffinity(t *listing.Table, _ string) ([][]string, any) {
-	rows := [][]string{{"ADDRESS", "PROTOCOL", "CLIENT", "ENDPOINT", "EXPIRES"}}
+func getAffinity(t *listing.Table, _ string) (*output.Table, any) {
+	rows := &output.Table{Titles: []string{"ADDRESS", "PROTOCOL", "CLIENT", "ENDPOINT", "EXPIRES"}}
 	list := t.Clients()
 	for _, c := range list {
-		rows = append(rows, []string{c.Address, c.Proto, c.Client, c.Endpoint, c.Expires})
+		rows.Add(c.Address, c.Proto, c.Client, c.Endpoint, c.Expires)
 	}
 	return rows, list
 }
@@ -142,12 +136,4 @@ func yes(on bool) string {
 		return "yes"
 	}
 	return "no"
-}
-
-func printRows(out io.Writer, rows [][]string) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	return w.Flush()
 }

@@ -44,7 +44,7 @@ func TestTable(t *testing.T) {
 	for args, want := range map[string]string{
 		"get pods":                      `"pods" is not one of services, endpoints, hostports, affinity`,
 		"get services web":              `"web" is not NAMESPACE/NAME`,
-		"get services -o xml":           `--output: "xml" is not table or json`,
+		"get services -o xml":           `--output: "xml" is not table, wide, json, yaml`,
 		"table --service default/other": "--service: the table has no frontend of Service default/other",
 		"table --service web":           `--service: "web" is not NAMESPACE/NAME`,
 		"table --family 5":              `--family: "5" is not 4 or 6`,

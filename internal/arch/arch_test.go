@@ -185,10 +185,19 @@ func rules() []rule {
 		why: "a command parses flags and calls one package; agent and inspect open the kernel",
 	}, {
 		from: []string{"cmd/fairlead/inspect"}, deny: []string{
-			"fairlead/cmd/fairlead/agent", "fairlead/cmd/fairlead/node", "fairlead/nat/apply", "fairlead/overlay/keeper", "fairlead/conntrack",
+			"fairlead/cmd/fairlead/agent", "fairlead/cmd/fairlead/node", "fairlead/nat/apply", "fairlead/overlay/keeper",
 			"github.com/spf13/...",
 		},
 		why: "inspect reads the kernel for commands, and writes nothing",
+	}, {
+		from: []string{"cmd/fairlead/view"}, deny: []string{
+			"fairlead/cmd/fairlead/...", "fairlead/nat/kernel", "fairlead/conntrack", "github.com/...", "golang.org/x/sys/...",
+			"k8s.io/client-go/...", "os", "net",
+		},
+		why: "cmd/fairlead/view is what commands know of a node, and does no I/O",
+	}, {
+		from: []string{"cmd/fairlead/output"}, deny: []string{"fairlead/...", "k8s.io/...", "os", "net"},
+		why: "cmd/fairlead/output prints and knows no node",
 	}, {
 		from: []string{"cmd/fairlead/agent"}, tests: true, deny: []string{"github.com/spf13/..."},
 		why: "agent takes an options.Config and knows no flags",

@@ -34,6 +34,15 @@ func newClient(ctx context.Context, c *options.Config) (kubernetes.Interface, *a
 	return client, server, nil
 }
 
+// ClientOf returns a function that makes a client for a command, or returns nil if the
+// API server is no source.
+func ClientOf(c *options.Config) func(context.Context) (kubernetes.Interface, error) {
+	return func(ctx context.Context) (kubernetes.Interface, error) {
+		client, _, err := newClient(ctx, c)
+		return client, err
+	}
+}
+
 // clientConfig returns nil if the API server is no source.
 func clientConfig(c *options.Config) (*rest.Config, error) {
 	f := &c.API

@@ -80,8 +80,13 @@ type Run struct {
 func NewRun() *Run { return &Run{logging: logsapi.NewLoggingConfiguration()} }
 
 // Register adds all flags to cmd, in groups.
-func (f *Run) Register(cmd *cobra.Command) {
+func (f *Run) Register(cmd *cobra.Command) { f.RegisterWith(cmd, func(*cliflag.NamedFlagSets) {}) }
+
+// RegisterWith is Register for a command that has flags of its own. add puts them into
+// groups, which stand before those of the agent.
+func (f *Run) RegisterWith(cmd *cobra.Command, add func(*cliflag.NamedFlagSets)) {
 	var groups cliflag.NamedFlagSets
+	add(&groups)
 	source := groups.FlagSet("Source")
 	source.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file of the API server; default without --manifests is the pod's service account")
 	source.StringVar(&f.manifests, "manifests", "", "file or directory of Kubernetes manifests; the agent follows their changes")
