@@ -123,7 +123,10 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.publishProblems(klog.FromContext(ctx))
 	p.logHintChanges(klog.FromContext(ctx))
 	p.metrics.Synced(start, err)
-	p.metrics.SetWanted(p.desired.wanted())
+	p.history.Synced(start, err)
+	wanted := p.desired.wanted()
+	p.metrics.SetWanted(wanted)
+	p.history.Serves(wanted.Frontends, wanted.Backends)
 	refused := p.refusedServices()
 	p.desired.health.publish(p.health, func(svc types.NamespacedName) bool {
 		_, not := refused[svc]
@@ -136,6 +139,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 			_, not := refused[t.Service]
 			if !not {
 				p.metrics.Programmed(t.At)
+				p.history.Programmed(t.At)
 			}
 			return !not
 		})

@@ -54,6 +54,7 @@ type Deps struct {
 	Health  Health         // nil answers no load balancer
 	Events  *status.Events // nil writes none
 	Metrics *metrics.Metrics
+	History *status.History // nil keeps none
 }
 
 // Proxier keeps the table equal to what the objects in a Store say.
@@ -69,6 +70,7 @@ type Proxier struct {
 	health  Health
 	events  *status.Events
 	metrics *metrics.Metrics
+	history *status.History
 
 	drifted chan struct{} // poked when another program changed the table
 	// writer is the program that changed it last, until a repair is reported.
@@ -90,7 +92,7 @@ func New(cfg resolve.Config, store *store.Store, deps Deps) *Proxier {
 	desired := newDesired(&cfg, store)
 	return &Proxier{
 		desired: desired, apply: apply.New(deps.Table, desired.state), store: store, book: store.Book(), table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
-		health: deps.Health, events: deps.Events, metrics: deps.Metrics,
+		health: deps.Health, events: deps.Events, metrics: deps.Metrics, history: deps.History,
 		drifted: make(chan struct{}, 1),
 		refused: map[inet.Addr]struct{}{},
 	}

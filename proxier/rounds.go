@@ -72,6 +72,7 @@ func (p *Proxier) repaired(ctx context.Context, found plan.Drift) {
 		p.metrics.Repaired(d.Kind, d.Count)
 	}
 	p.metrics.Repairs.Inc()
+	p.history.Repaired(status.Repair{At: time.Now(), By: by.String(), Found: found.String()})
 	log := klog.FromContext(ctx)
 	switch repair, fought := p.fight.repaired(time.Now()); {
 	case repair:

@@ -52,7 +52,7 @@ func TestSecondAgent(t *testing.T) {
 	line := fmt.Sprintf(`"Another fairlead runs on this node, waiting until it ends" pid=%d`, first.Process.Pid)
 	second.logs(t, line)
 	third.logs(t, line)
-	if answer := ask(t, "http://"+others+"/readyz"); !strings.Contains(answer, "503") {
+	if answer := httpGet(t, "http://"+others+"/readyz"); !strings.Contains(answer, "503") {
 		t.Errorf("/readyz of an agent that waits answers %s", answer)
 	}
 	if text := ownedTable(t); !strings.Contains(text, "10.96.0.1 ") || strings.Contains(text, "10.96.0.2 ") || strings.Contains(text, "10.96.0.3 ") {
@@ -95,7 +95,7 @@ func TestSecondAgent(t *testing.T) {
 		serving = others
 	}
 	eventually(t, "the last agent is ready", func() error {
-		if answer := ask(t, "http://"+serving+"/readyz"); !strings.Contains(answer, "200") {
+		if answer := httpGet(t, "http://"+serving+"/readyz"); !strings.Contains(answer, "200") {
 			return fmt.Errorf("/readyz answers %s", answer)
 		}
 		return nil

@@ -122,7 +122,7 @@ func testAPIServerAway(t *testing.T, silent bool) {
 			t.Errorf("the log has no %s", part)
 		}
 	}
-	if answer := ask(t, "http://127.0.0.1:20256/readyz"); !strings.Contains(answer, "503") || !strings.Contains(answer, "http://"+addr+" is unreachable since") {
+	if answer := httpGet(t, "http://127.0.0.1:20256/readyz"); !strings.Contains(answer, "503") || !strings.Contains(answer, "http://"+addr+" is unreachable since") {
 		t.Errorf("/readyz answers %s", answer)
 	}
 	if n := strings.Count(p.text(), "\n"); n > 8 {
@@ -159,7 +159,7 @@ func returns(t *testing.T, p *process, addr string) {
 	p.logs(t, `"Reached the API server"`)
 }
 
-func ask(t *testing.T, url string) string {
+func httpGet(t *testing.T, url string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -244,22 +244,22 @@ func TestBesideKubeProxy(t *testing.T) {
 		"--healthz-bind-address", "127.0.0.1:20356", "--probe-bind-address", "127.0.0.1:20357")
 	p.logs(t, `"Another process uses this address and answers its requests, retrying. The kubelet must probe --probe-bind-address meanwhile" address="127.0.0.1:20356"`)
 	eventually(t, "the agent answers on its own port", func() error {
-		if got := ask(t, "http://127.0.0.1:20357/readyz"); !strings.HasPrefix(got, "200 OK {\"ready\":true}") {
+		if got := httpGet(t, "http://127.0.0.1:20357/readyz"); !strings.HasPrefix(got, "200 OK {\"ready\":true}") {
 			return fmt.Errorf("%s", got)
 		}
 		return nil
 	})
-	if got := ask(t, "http://127.0.0.1:20357/livez"); !strings.Contains(got, `"healthy":true`) {
+	if got := httpGet(t, "http://127.0.0.1:20357/livez"); !strings.Contains(got, `"healthy":true`) {
 		t.Errorf("/livez answers %s", got)
 	}
-	if got := ask(t, "http://127.0.0.1:20356/livez"); got != "200 OK other" {
+	if got := httpGet(t, "http://127.0.0.1:20356/livez"); got != "200 OK other" {
 		t.Errorf("the health port answers %s", got)
 	}
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
 	p.logs(t, `"Serving on an address that was in use" address="127.0.0.1:20356"`)
-	if got := ask(t, "http://127.0.0.1:20356/livez"); !strings.Contains(got, `"healthy":true`) {
+	if got := httpGet(t, "http://127.0.0.1:20356/livez"); !strings.Contains(got, `"healthy":true`) {
 		t.Errorf("the health port answers %s", got)
 	}
 }

@@ -199,6 +199,13 @@ func rules() []rule {
 		from: []string{"cmd/fairlead/output"}, deny: []string{"fairlead/...", "k8s.io/...", "os", "net"},
 		why: "cmd/fairlead/output prints and knows no node",
 	}, {
+		from: []string{"cmd/fairlead/state"}, tests: true, deny: []string{"fairlead/...", "github.com/...", "golang.org/...", "k8s.io/...", "os", "net", "net/http"},
+		why: "state holds the words of the agent's answers and does no I/O",
+	}, {
+		from: []string{"cmd/fairlead/ask"}, tests: true, deny: []string{"fairlead/...", "github.com/...", "k8s.io/..."},
+		allow: []string{"fairlead/cmd/fairlead/ask", "fairlead/cmd/fairlead/state", "fairlead/internal/peercred"},
+		why:   "ask carries answers and knows neither agent nor commands",
+	}, {
 		from: []string{"cmd/fairlead/agent"}, tests: true, deny: []string{"github.com/spf13/..."},
 		why: "agent takes an options.Config and knows no flags",
 	}, {
@@ -324,6 +331,9 @@ func TestViolations(t *testing.T) {
 		{"cmd/fairlead/agent/client.go", "k8s.io/client-go/rest", false},
 		{"cmd/fairlead/run.go", "k8s.io/client-go/rest", true},
 		{"cmd/fairlead/run.go", "fairlead/nat/kernel", true},
+		{"cmd/fairlead/state/state.go", "os", true},
+		{"cmd/fairlead/ask/client.go", "fairlead/cmd/fairlead/agent", true},
+		{"cmd/fairlead/ask/client.go", "fairlead/cmd/fairlead/state", false},
 		{"cmd/fairlead/agent/agent.go", "fairlead/nat/kernel", false},
 		{"cmd/fairlead/node/network.go", "fairlead/overlay/keeper", true},
 		{"cmd/fairlead/node/network.go", "fairlead/cmd/fairlead/options", true},

@@ -210,6 +210,23 @@ func (s *Store) Pod(key types.NamespacedName) *objects.Pod {
 	return s.pods[key]
 }
 
+// Counts are numbers of objects.
+type Counts struct {
+	Services, Nodes int
+	Endpoints       int // of all slices
+}
+
+// Counts returns the present numbers.
+func (s *Store) Counts() Counts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := Counts{Services: len(s.services), Nodes: len(s.nodes)}
+	for _, slice := range s.slices {
+		c.Endpoints += len(slice.Endpoints)
+	}
+	return c
+}
+
 // Book is where the problems of objects are kept.
 func (s *Store) Book() *status.Book { return s.book }
 

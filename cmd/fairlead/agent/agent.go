@@ -29,6 +29,7 @@ import (
 	"fairlead/proxier/metrics"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/source"
+	"fairlead/proxier/status"
 	"fairlead/proxier/store"
 )
 
@@ -49,6 +50,8 @@ type agent struct {
 	network  *node.Network
 	proxier  *proxier.Proxier
 	health   *health
+	reporter *reporter
+	fill     atomic.Pointer[conntrack.Fill] // the last one
 
 	owner atomic.Pointer[node.Owner]
 	owned chan struct{} // closed when this agent is the only one on the node
@@ -142,12 +145,16 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 	}
 	a.health = &health{node: name, needsNode: client != nil, api: api, store: a.store, answers: a.metrics, timeout: cfg.SyncTimeout}
 	a.checks = healthcheck.New(healthcheck.Options{Healthy: a.health.keepsUp, Report: func(n healthcheck.Name, err error) { proxier.HealthCheck(a.store.Book(), n, err) }})
+	history := status.NewHistory()
 	a.proxier = proxier.New(cfg.Proxier, a.store, proxier.Deps{
 		Table: a.table, Flows: a.cleaner, Clients: a.affinity, Overlay: peers,
-		Health: a.checks, Events: events, Metrics: a.metrics,
+		Health: a.checks, Events: events, Metrics: a.metrics, History: history,
 	})
 	a.network = node.NewNetwork(cfg.Node, &cfg.Proxier, a.store, a.metrics, pods, a.proxier.Ready)
 	a.health.proxier, a.health.ready = a.proxier, a.network.Ready
+	a.reporter = &reporter{
+		cfg: cfg, since: time.Now(), api: api, store: a.store, history: history, proxier: a.proxier, network: a.network, health: a.health, fill: &a.fill,
+	}
 	return a, nil
 }
 
@@ -231,6 +238,7 @@ func (a *agent) reportFill(log klog.Logger) func(conntrack.Fill, string, error) 
 			return
 		}
 		a.metrics.Filled(f)
+		a.fill.Store(&f)
 		var texts []string
 		if warning != "" {
 			texts = append(texts, warning)
@@ -275,6 +283,7 @@ func (a *agent) serve(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return serve(ctx, a.owned, s.Metrics, s.HardFail, metrics) })
 	group.Go(func() error { return serve(ctx, a.owned, s.Health, s.HardFail, health) })
 	group.Go(func() error { return serve(ctx, a.owned, s.Probe, s.HardFail, probes) })
+	group.Go(func() error { return a.serveSocket(ctx) })
 	group.Go(func() error { return saveMemory(ctx, a.proxier.Ready) })
 	group.Go(func() error { return watchConfig(ctx, a.cfg.Files) })
 }

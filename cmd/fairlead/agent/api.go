@@ -14,6 +14,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
+
+	"fairlead/cmd/fairlead/state"
 )
 
 const (
@@ -37,7 +39,11 @@ type apiServer struct {
 	requests map[*http.Request]time.Time // without an answer yet, by their start
 	reached  bool                        // at least once
 	since    time.Time                   // of the first failure; zero while the server answers
-	err      error                       // the last failure
+	err      error                       // the last failure; nil while the server answers
+	first    time.Time                   // of the answers since the last failure
+	last     time.Time                   // of the last answer
+	lastErr  string                      // text of the last failure
+	lastAway time.Time                   // of the last failure
 	next     time.Time                   // of the next line
 	wait     time.Duration
 }
@@ -107,6 +113,10 @@ func (s *apiServer) answered(r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.requests, r)
+	s.last = time.Now()
+	if !s.since.IsZero() || !s.reached {
+		s.first = s.last
+	}
 	switch {
 	case !s.since.IsZero():
 		s.log.Info("Reached the API server", "server", s.url, "after", time.Since(s.since).Round(time.Millisecond))
@@ -123,7 +133,7 @@ func (s *apiServer) away(start time.Time, err error) {
 	if s.since.IsZero() {
 		s.since = start
 	}
-	s.err = err
+	s.err, s.lastErr, s.lastAway = err, err.Error(), now
 	if now.Before(s.next) {
 		return
 	}
@@ -179,6 +189,22 @@ func (s *apiServer) problem() string {
 		return s.url + " was not reached yet"
 	}
 	return ""
+}
+
+// state returns what problem says as values. It returns nil if s is nil.
+func (s *apiServer) state() *state.APIServer {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := &state.APIServer{URL: s.url, LastContact: timeOf(s.last), LastError: s.lastErr, LastErrorAt: timeOf(s.lastAway)}
+	if s.err != nil {
+		out.Away = timeOf(s.since)
+	} else if s.reached {
+		out.Reached = timeOf(s.first)
+	}
+	return out
 }
 
 // withoutUnreachable returns a context whose logger omits errors of requests without an

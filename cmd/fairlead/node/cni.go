@@ -27,12 +27,12 @@ type cniWriter struct {
 	cfg  *CNI
 	pods func() (podNetwork, bool)
 
-	report    func(texts []string)
+	report    func(err error, rivals []string)
 	installed bool // whether the plugins were installed
 }
 
 func newCNIWriter(cfg *CNI, pods func() (podNetwork, bool)) *cniWriter {
-	return &cniWriter{cfg: cfg, pods: pods, report: func([]string) {}}
+	return &cniWriter{cfg: cfg, pods: pods, report: func(error, []string) {}}
 }
 
 // run keeps the conflist until ctx is done.
@@ -43,7 +43,7 @@ func (w *cniWriter) run(ctx context.Context) error {
 	for {
 		if pods, ready := w.pods(); ready {
 			err := w.write(ctx, pods)
-			w.report(append(texts(err), rivals(w.file())...))
+			w.report(err, rivals(w.file()))
 			tick.Reset(cniInterval)
 		}
 		select {

@@ -17,6 +17,7 @@ import (
 	"fairlead/internal/sysctl"
 	"fairlead/internal/worker"
 	"fairlead/overlay"
+	"fairlead/overlay/probe"
 	"fairlead/proxier"
 	"fairlead/proxier/metrics"
 	"fairlead/proxier/resolve"
@@ -39,6 +40,8 @@ type Network struct {
 	table   func() bool // whether the table was brought up to date once
 
 	report   atomic.Pointer[overlay.Report] // the last one
+	lost     atomic.Pointer[[]probe.Lost]   // of the last round; nil before the first
+	written  atomic.Bool                    // the CNI configuration is in place
 	settings *worker.Inbox[struct{}]        // woken when kernel settings may have changed
 	tunnels  *worker.Inbox[struct{}]        // woken when the tunnels have changed that firewalls must let pass
 }
@@ -87,7 +90,10 @@ func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kuber
 	}
 	if n.cfg.CNI.ConfDir != "" {
 		w := newCNIWriter(&n.cfg.CNI, n.pods)
-		w.report = func(texts []string) { n.store.Book().NodeReport(n.proxy.NodeName, "CNI", texts) }
+		w.report = func(err error, rivals []string) {
+			n.written.Store(err == nil)
+			n.store.Book().NodeReport(n.proxy.NodeName, "CNI", append(texts(err), rivals...))
+		}
 		group.Go(func() error { return w.run(ctx) })
 	}
 }

@@ -8,11 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
+
+	"fairlead/internal/peercred"
 )
 
 // ownerName is an abstract Unix socket. The kernel keeps one name space of them for each
@@ -85,11 +86,11 @@ func awaitOwner(ctx context.Context, found func(pid int32)) (trusted bool, err e
 		return true, fmt.Errorf("connect: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	peer, err := peerOf(conn)
+	peer, err := peercred.Of(conn)
 	if err != nil {
 		return true, err
 	}
-	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
+	if !peercred.Trusted(peer) {
 		klog.FromContext(ctx).Error(nil, "A program without privileges holds the socket that keeps two agents apart: stop it",
 			"socket", ownerName, "pid", peer.Pid, "uid", peer.Uid)
 		return false, nil
@@ -100,26 +101,6 @@ func awaitOwner(ctx context.Context, found func(pid int32)) (trusted bool, err e
 	// An owner sends nothing; an end or a reset of the connection ends the read.
 	_, _ = conn.Read(make([]byte, 1))
 	return true, nil
-}
-
-func peerOf(conn net.Conn) (*unix.Ucred, error) {
-	unixConn, ok := conn.(*net.UnixConn)
-	if !ok {
-		return nil, fmt.Errorf("peer of %T: %w", conn, errors.ErrUnsupported)
-	}
-	raw, err := unixConn.SyscallConn()
-	if err != nil {
-		return nil, fmt.Errorf("peer: %w", err)
-	}
-	var cred *unix.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err = errors.Join(err, failed); err != nil {
-		return nil, fmt.Errorf("peer: %w", err)
-	}
-	return cred, nil
 }
 
 // Close gives the right up. An agent that waits takes over at once.

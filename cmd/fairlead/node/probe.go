@@ -21,6 +21,7 @@ func (n *Network) probePeers(ctx context.Context) error {
 	return probe.Run(ctx, probe.Options{
 		Interval: n.cfg.ProbePeers, Own: n.vteps, Peers: n.probed,
 		Report: func(lost []probe.Lost) {
+			n.setLost(lost)
 			texts := make([]string, len(lost))
 			for i, l := range lost {
 				texts[i] = fmt.Sprintf("node %s (%s) did not answer 3 or more packets in a row through the tunnel: check that UDP port %d is open both ways and that NATs in between keep or announce the nodes' addresses",

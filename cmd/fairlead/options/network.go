@@ -6,7 +6,6 @@ package options
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -173,9 +172,7 @@ func validateCNI(c *node.CNI) error {
 	for _, d := range []struct{ flag, dir string }{
 		{"--cni-conf-dir", c.ConfDir}, {"--cni-bin-dir", c.BinDir}, {"--cni-plugins-from", c.PluginsFrom}, {"--cni-data-dir", c.DataDir},
 	} {
-		if d.dir != "" && !filepath.IsAbs(d.dir) {
-			errs = append(errs, fmt.Errorf("%s: %q is not an absolute path", d.flag, d.dir))
-		}
+		errs = append(errs, absolute(d.flag, d.dir))
 	}
 	return errors.Join(append(errs, existing("--cni-plugins-from", c.PluginsFrom))...)
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -140,6 +141,14 @@ func listenAddress(flag, s string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %q is not an address and port", flag, s)
+	}
+	return nil
+}
+
+// absolute accepts an absolute path, or an empty text.
+func absolute(flag, path string) error {
+	if path != "" && !filepath.IsAbs(path) {
+		return fmt.Errorf("%s: %q is not an absolute path", flag, path)
 	}
 	return nil
 }

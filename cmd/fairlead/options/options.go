@@ -16,6 +16,7 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 
+	"fairlead/cmd/fairlead/ask"
 	"fairlead/cmd/fairlead/node"
 	"fairlead/internal/flannel"
 	"fairlead/internal/leftovers"
@@ -52,6 +53,7 @@ type API struct {
 type Serve struct {
 	Metrics, Health string
 	Probe           string // a second address of what Health serves
+	SocketDir       string // of the socket for commands
 	HardFail        bool   // end when an address is in use
 	Profiling       bool
 }
@@ -65,6 +67,7 @@ type Run struct {
 	metricsAddr string
 	healthAddr  string
 	probeAddr   string
+	socketDir   string
 	replace     []string
 	logging     *logsapi.LoggingConfiguration
 
@@ -98,6 +101,7 @@ func (f *Run) RegisterWith(cmd *cobra.Command, add func(*cliflag.NamedFlagSets))
 	serve.StringVar(&f.metricsAddr, "metrics-bind-address", "127.0.0.1:"+metricsPort, "address and port of /metrics, /proxyMode and /configz; empty for none")
 	serve.StringVar(&f.healthAddr, "healthz-bind-address", "0.0.0.0:"+healthzPort, "address and port of /healthz, /livez and /readyz; empty for none. kube-proxy uses the same default")
 	serve.StringVar(&f.probeAddr, "probe-bind-address", "", "second address and port of /healthz, /livez and /readyz, for the kubelet's probes: kube-proxy on the same node would answer those to its port; empty for none")
+	serve.StringVar(&f.socketDir, "socket-dir", ask.DefaultDir, "directory of the socket through which commands such as fairlead status ask the agent: the file agent-N.sock, where N is the number of the network namespace, with mode 0600; empty for none")
 	f.kubeProxyFlags.register(source, nodes, serve, groups.FlagSet("Kernel"))
 	logsapi.AddFlags(f.logging, groups.FlagSet("Logs"))
 	groups.FlagSet("Logs").VisitAll(func(f *pflag.Flag) {
@@ -122,6 +126,7 @@ func (f *Run) Config(fs *pflag.FlagSet) (*Config, error) {
 		listenAddress("--metrics-bind-address", f.metricsAddr),
 		listenAddress("--healthz-bind-address", f.healthAddr),
 		listenAddress("--probe-bind-address", f.probeAddr),
+		absolute("--socket-dir", f.socketDir),
 	}
 	if f.replaceOwners, err = replaceable(f.replace, &f.network); err != nil {
 		errs = append(errs, fmt.Errorf("--replace: %w", err))
@@ -149,7 +154,7 @@ func (f *Run) complete(cfg resolve.Config, fs *pflag.FlagSet) *Config {
 			ContentType: f.contentType, AcceptTypes: f.acceptTypes, QPS: f.qps, Burst: f.burst,
 		},
 		Manifests: f.manifests, EndEstablished: f.conntrack.endRemoved,
-		Serve:       Serve{Metrics: f.metricsAddr, Health: f.healthAddr, Probe: f.probeAddr, HardFail: f.hardFail, Profiling: f.profiling},
+		Serve:       Serve{Metrics: f.metricsAddr, Health: f.healthAddr, Probe: f.probeAddr, SocketDir: f.socketDir, HardFail: f.hardFail, Profiling: f.profiling},
 		SyncTimeout: 2 * f.syncPeriod, InitOnly: f.initOnly,
 		Files: f.files, Warnings: f.warnings, Effective: configz(cfg, fs),
 	}

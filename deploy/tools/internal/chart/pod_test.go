@@ -39,10 +39,10 @@ func TestPrivileges(t *testing.T) {
 	}
 }
 
-// TestWritableMounts checks that the running agent can write to the conflist directory
-// alone, and to kernel settings only when it sets them.
+// TestWritableMounts checks that the running agent can write to the directories of the
+// conflist and of its socket alone, and to kernel settings only when it sets them.
 func TestWritableMounts(t *testing.T) {
-	for sysctls, want := range map[string][]string{"agent": {"cni-conf", "sysctl"}, "init": {"cni-conf"}, "none": {"cni-conf"}} {
+	for sysctls, want := range map[string][]string{"agent": {"cni-conf", "run", "sysctl"}, "init": {"cni-conf", "run"}, "none": {"cni-conf", "run"}} {
 		p := pod(t, objects(t, with(map[string]any{"network": vxlan, "sysctls": sysctls}), Release{}))
 		var writable []string
 		for _, m := range p.Containers[0].VolumeMounts {
