@@ -4,9 +4,6 @@
 package proxier
 
 import (
-	"net/netip"
-
-	"fairlead/internal/inet"
 	"fairlead/nat/plan"
 	"fairlead/nat/ruleset"
 	"fairlead/proxier/objects"
@@ -23,17 +20,9 @@ func Render(cfg resolve.Config, store *store.Store) (string, []objects.Problem) 
 }
 
 // Diff returns how the table that was read from the kernel differs from the one that
-// the objects in the store ask for, and what is wrong with the objects. The addresses
-// of this node's tunnels, which no object names, are taken from the table.
+// the objects in the store ask for, and what is wrong with the objects.
 func Diff(cfg resolve.Config, s *store.Store, found *ruleset.Snapshot) ([]plan.Mismatch, []objects.Problem) {
-	var own []netip.Addr
-	for _, f := range inet.Families() {
-		for _, p := range found.Ranges[ruleset.Set{Kind: ruleset.VTEPs, Family: f}] {
-			own = append(own, p.Addr())
-		}
-	}
-	s.Update(func(tx *store.Tx) { tx.SetTunnelAddrs(own) })
-	d := newDesired(&cfg, s)
-	d.update()
-	return d.state.Mismatches(found), s.Book().Problems()
+	w := NewWanted(cfg, s, found)
+	problems := w.Problems()
+	return w.Mismatches(found), problems
 }

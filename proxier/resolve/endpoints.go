@@ -55,19 +55,21 @@ type choice struct {
 	any bool
 	// fallback says why hints, which some endpoint has, were not followed.
 	fallback Fallback
+	// level is the level whose hints were followed, "" for none.
+	level string
 }
 
 // choose applies kube-proxy's rules: local and cluster fall back independently.
 func choose(eps []target, self *Self) choice {
 	var c choice
 	onNode := func(t target) bool { return t.on(self) }
-	ready := filter(eps, func(t target) bool { return t.Ready })
-	draining := filter(eps, func(t target) bool { return !t.Ready && t.Serving && t.Terminating })
+	ready := filter(eps, target.isReady)
+	draining := filter(eps, target.isDraining)
 	c.existing = eps
 	c.any = len(ready)+len(draining) > 0
 	c.serving = filter(eps, func(t target) bool { return t.Serving || t.Ready })
 
-	c.cluster, c.fallback = byTopology(ready, self)
+	c.cluster, c.level, c.fallback = byTopology(ready, self)
 	if len(c.cluster) == 0 {
 		c.cluster = draining
 	}

@@ -24,6 +24,12 @@ type target struct {
 
 func (t target) backend() netip.AddrPort { return netip.AddrPortFrom(t.Addr, t.port) }
 
+// isReady reports whether the endpoint takes connections.
+func (t target) isReady() bool { return t.Ready }
+
+// isDraining reports whether the endpoint takes connections while no endpoint is ready.
+func (t target) isDraining() bool { return !t.Ready && t.Serving && t.Terminating }
+
 // rank orders statements about one endpoint by how much use it is.
 func (t target) rank(self *Self) int {
 	rank := 0

@@ -17,8 +17,8 @@ import (
 // for this node, else those for its zone, else all. Hints of a level count only
 // when every endpoint has them, so that they can be introduced gradually. The
 // fallback is about the last level that has hints but was of no use: with it
-// the endpoints returned are those of a wider level.
-func byTopology(ready []target, self *Self) (out []target, why Fallback) {
+// the endpoints returned are those of a wider level. level is the one that was followed.
+func byTopology(ready []target, self *Self) (out []target, level string, why Fallback) {
 	levels := []struct {
 		name  string
 		hints func(*target) []string
@@ -53,10 +53,10 @@ func byTopology(ready []target, self *Self) (out []target, why Fallback) {
 		case len(ours) == 0:
 			why = Fallback{FallbackReason: FallbackReason{l.name, reasonNotHere}}
 		default:
-			return ours, why
+			return ours, l.name, why
 		}
 	}
-	return ready, why
+	return ready, "", why
 }
 
 // strangeHints reports hints for zones that no node is in, one for each slice
