@@ -119,12 +119,10 @@ func (b *bed) probe(ctx context.Context, client origin, to inet.Addr, want strin
 	return "never " + strings.Join(missing, " ")
 }
 
-// expect is probe that fails the test.
+// expect is probe that fails the test. The evaluation of the table must say the same.
 func (b *bed) expect(t *testing.T, client origin, to inet.Addr, want string) {
 	t.Helper()
-	if got := b.probe(t.Context(), client, to, want); got != want {
-		t.Errorf("%s to %s: got %q, want %q", client.host.Name, to, got, want)
-	}
+	b.expectAll(t, try{client, to, want})
 }
 
 // try is one expectation.
@@ -139,13 +137,18 @@ func (b *bed) expectAll(t *testing.T, tries ...try) {
 	t.Helper()
 	var all sync.WaitGroup
 	got := make([]string, len(tries))
+	foreseen := make([]string, len(tries))
 	for i, try := range tries {
+		foreseen[i] = b.foresee(t, try.from, try.to)
 		all.Go(func() { got[i] = b.probe(t.Context(), try.from, try.to, try.want) })
 	}
 	all.Wait()
 	for i, try := range tries {
 		if got[i] != try.want {
 			t.Errorf("%s to %s: got %q, want %q", try.from.host.Name, try.to, got[i], try.want)
+		}
+		if !b.agrees(foreseen[i], try.want) {
+			t.Errorf("%s to %s: the evaluation of the table says %q, want %q", try.from.host.Name, try.to, foreseen[i], try.want)
 		}
 	}
 }

@@ -161,6 +161,10 @@ func rules() []rule {
 		deny: []string{"fairlead/nat/plan", "fairlead/nat/kernel", "fairlead/nat/apply", "fairlead/internal/nl", "fairlead/internal/netns", "os", "net"},
 		why:  "nat/listing prints what was read and does no I/O",
 	}, {
+		from: []string{"nat/evaluate"},
+		deny: []string{"fairlead/nat/plan", "fairlead/nat/kernel", "fairlead/nat/apply", "fairlead/internal/nl", "fairlead/internal/netns", "os", "net"},
+		why:  "nat/evaluate executes rules that were read and does no I/O",
+	}, {
 		from: []string{"internal/nft"}, deny: []string{"fairlead/internal/netns", "github.com/mdlayher/...", "os", "net"},
 		why: "internal/nft writes and reads bytes and does no I/O",
 	}, {

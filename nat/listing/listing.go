@@ -93,7 +93,7 @@ func newPrinter(t *Table, o *Options) *printer {
 	}
 	for name, c := range t.Found.Chains {
 		for _, r := range c.Rules {
-			if line := read(r.Exprs); p.hasLine(&line) {
+			if line := Read(r.Exprs); p.hasLine(&line) {
 				p.rules[name] = append(p.rules[name], line)
 			}
 		}

@@ -24,9 +24,9 @@ type Line struct {
 	Chain    string // that it goes to
 }
 
-// read reads a rule. The text of a rule with an expression, or a use of one, that no
+// Read reads a rule. The text of a rule with an expression, or a use of one, that no
 // rule of fairlead has is a comment.
-func read(exprs []expr.Any) Line {
+func Read(exprs []expr.Any) Line {
 	d := decoder{familyAt: -1, protoAt: -1}
 	ok := true
 	for _, e := range exprs {
