@@ -49,21 +49,6 @@ type Cleaner struct {
 	local map[netip.Addr]struct{}
 }
 
-// work names the frontends whose flows may be stale.
-type work struct {
-	frontends map[inet.Addr]struct{}
-	all       bool // all flows may be stale
-}
-
-func (w *work) add(frontend inet.Addr) {
-	if w.frontends == nil {
-		w.frontends = map[inet.Addr]struct{}{}
-	}
-	w.frontends[frontend] = struct{}{}
-}
-
-func (w *work) none() bool { return len(w.frontends) == 0 && !w.all }
-
 // NewCleaner returns a Cleaner that does nothing until Run.
 func NewCleaner(cfg Config) *Cleaner {
 	c := &Cleaner{cfg: cfg, inbox: worker.NewInbox[work]()}
@@ -100,10 +85,7 @@ func (c *Cleaner) change(frontend inet.Addr, f func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f() {
-		c.inbox.Add(func(w *work) bool {
-			w.add(frontend)
-			return true
-		})
+		c.inbox.Add(func(w *work) bool { return w.add(frontend, time.Now()) })
 	}
 }
 
@@ -123,11 +105,11 @@ func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
 	backoff := worker.Backoff{First: 50 * time.Millisecond, Last: 10 * time.Second}
 	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
 		began := time.Now()
-		s, done := c.pass(began)
+		s, done, next := c.pass(began)
 		if done {
 			report(s)
 		}
-		if next, ok := c.late.next(); ok {
+		if !next.IsZero() {
 			again.Reset(time.Until(next))
 		}
 		pause(ctx, min(rest*time.Since(began), lastRest))
@@ -145,19 +127,30 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// pass does all work that is due. done is false if there was nothing to report.
-func (c *Cleaner) pass(now time.Time) (s Sweep, done bool) {
-	if w := c.inbox.Take(); !w.none() {
+// pass does all work that is due. done is false if there was nothing to report. next is
+// when other work becomes due, or zero.
+func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
+	var w work
+	c.inbox.Add(func(all *work) bool {
+		w, next = all.due(now)
+		return false
+	})
+	if !w.none() {
 		s, done = c.sweep(w), true
 	}
-	if next, ok := c.late.next(); ok && !next.After(now) {
+	at, ok := c.late.next()
+	if ok && !at.After(now) {
 		late := c.checkLate(now)
 		done = done || late.Deleted > 0 || late.Err != nil
 		s.Scanned += late.Scanned
 		s.Deleted += late.Deleted
 		s.Err = errors.Join(s.Err, late.Err)
+		at, ok = c.late.next()
 	}
-	return s, done
+	if ok && (next.IsZero() || at.Before(next)) {
+		next = at
+	}
+	return s, done, next
 }
 
 // targeted is how many frontends are searched one by one. Each search makes the
@@ -194,8 +187,8 @@ func (c *Cleaner) finish(w work, err error) {
 	c.inbox.Add(func(due *work) bool {
 		for frontend := range w.frontends {
 			if err != nil {
-				due.add(frontend)
-			} else if _, again := due.frontends[frontend]; !again {
+				due.addNow(frontend)
+			} else if !due.has(frontend) {
 				c.view.Purge(frontend)
 			}
 		}

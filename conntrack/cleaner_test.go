@@ -200,11 +200,11 @@ func TestRetry(t *testing.T) {
 	defer func() { _ = none.Close() }()
 	c := NewCleaner(Config{Namespace: none})
 	c.Set(udp("10.96.0.10:53"), nil, nil)
-	if c.sweep(c.inbox.Take()).Err == nil {
+	if c.sweep(takeAll(c)).Err == nil {
 		t.Fatal("a sweep in no namespace succeeded")
 	}
 	c.cfg.Namespace = f.ns
-	if err := c.sweep(c.inbox.Take()).Err; err != nil {
+	if err := c.sweep(takeAll(c)).Err; err != nil {
 		t.Fatal(err)
 	}
 	if left := f.list(t); len(left) != 0 {
@@ -237,7 +237,7 @@ func BenchmarkSweep(b *testing.B) {
 					c.Set(key, []netip.AddrPort{ap("10.244.0.1:53")}, nil)
 					c.Set(key, nil, nil)
 				}
-				if err := c.sweep(c.inbox.Take()).Err; err != nil {
+				if err := c.sweep(takeAll(c)).Err; err != nil {
 					b.Fatal(err)
 				}
 			}

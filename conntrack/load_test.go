@@ -31,7 +31,7 @@ func TestSweepMemory(t *testing.T) {
 	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.1:53")}, nil)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	s := c.sweep(c.inbox.Take())
+	s := c.sweep(takeAll(c))
 	runtime.ReadMemStats(&after)
 	if s.Err != nil || s.Scanned != n || s.Deleted != 0 {
 		t.Errorf("%+v", s)
@@ -50,7 +50,7 @@ func TestSetDuringSweep(t *testing.T) {
 	c := NewCleaner(Config{Namespace: f.ns})
 	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.2:53")}, nil)
 	done := make(chan Sweep, 1)
-	go func() { done <- c.sweep(c.inbox.Take()) }()
+	go func() { done <- c.sweep(takeAll(c)) }()
 	eventually(t, "deletion began", func() bool {
 		got, err := ReadFill(f.ns)
 		return err == nil && got.Entries < n

@@ -1,0 +1,71 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conntrack
+
+import (
+	"time"
+
+	"fairlead/internal/inet"
+)
+
+// openingDelay is how long a search for opening flows of TCP and SCTP may wait. Each
+// search makes the kernel walk its whole table, so changes in quick succession share
+// one. A client whose endpoint is gone sends nothing before its retransmission after a
+// second (RFC 6298, RFC 9260), so a flow that is deleted before then costs it no time.
+// A client of UDP may send at any moment, so searches for its flows do not wait.
+const openingDelay = 500 * time.Millisecond
+
+// work names the frontends whose flows may be stale. The zero value is none.
+type work struct {
+	frontends map[inet.Addr]struct{} // due at once
+	opening   map[inet.Addr]struct{} // due at openingAt
+	openingAt time.Time
+	all       bool // all flows may be stale
+}
+
+// add makes a search for the flows of a frontend due, now or later. It reports whether
+// the worker has to wake up to learn that.
+func (w *work) add(frontend inet.Addr, now time.Time) bool {
+	if frontend.Proto == inet.UDP {
+		w.addNow(frontend)
+		return true
+	}
+	first := w.opening == nil
+	if first {
+		w.opening, w.openingAt = map[inet.Addr]struct{}{}, now.Add(openingDelay)
+	}
+	w.opening[frontend] = struct{}{}
+	return first
+}
+
+// addNow makes a search due at once.
+func (w *work) addNow(frontend inet.Addr) {
+	if w.frontends == nil {
+		w.frontends = map[inet.Addr]struct{}{}
+	}
+	w.frontends[frontend] = struct{}{}
+}
+
+func (w *work) has(frontend inet.Addr) bool {
+	_, now := w.frontends[frontend]
+	_, later := w.opening[frontend]
+	return now || later
+}
+
+func (w *work) none() bool { return len(w.frontends) == 0 && !w.all }
+
+// due takes out what is due, and returns when the rest is, zero for no rest. A search of
+// all flows includes the rest.
+func (w *work) due(now time.Time) (work, time.Time) {
+	out := work{frontends: w.frontends, all: w.all}
+	w.frontends, w.all = nil, false
+	if !out.all && w.openingAt.After(now) {
+		return out, w.openingAt
+	}
+	for frontend := range w.opening {
+		out.addNow(frontend)
+	}
+	w.opening, w.openingAt = nil, time.Time{}
+	return out, time.Time{}
+}
