@@ -111,13 +111,3 @@ func (r *Report) Add(field, format string, args ...any) {
 	r.more++
 	r.Problems[MaxProblems-1] = Problem{Kind: r.Kind, Name: r.Name, UID: r.UID, Text: fmt.Sprintf("has %d further problems", r.more+1)}
 }
-
-// BoundProblems keeps the first MaxProblems of what one reporter says about an object. The
-// last one then says how many were left out. It changes the list.
-func BoundProblems(about Key, list []Problem) []Problem {
-	if len(list) <= MaxProblems {
-		return list
-	}
-	list[MaxProblems-1] = about.Problem("%d further problems are left out", len(list)-MaxProblems+1)
-	return list[:MaxProblems:MaxProblems]
-}

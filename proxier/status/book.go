@@ -42,7 +42,7 @@ func NewBook() *Book {
 // them. The slice belongs to the Book afterwards. Of more than objects.MaxProblems the
 // first ones are kept.
 func (b *Book) Set(reporter string, about objects.Key, problems []objects.Problem) {
-	problems = objects.BoundProblems(about, problems)
+	problems = about.Bound(problems)
 	at := bookEntry{reporter, about}
 	b.mu.Lock()
 	defer b.mu.Unlock()
