@@ -43,12 +43,27 @@ func (m *Messages) Operations() int { return max(len(m.starts)-1, 0) }
 // acknowledgement, so its answer ends them. If the socket has no room for all
 // refusals, refused is called for those that fit, the first ones.
 func (s *Socket) Transact(m *Messages, refused func(i int, err error)) error {
-	n := m.Operations()
-	if n == 0 {
+	if m.Operations() == 0 {
 		return nil
 	}
 	m.Ack()
 	m.mark(unix.NFNL_MSG_BATCH_END, m.b[m.starts[0]+headerLen+3])
+	return s.transact(m, m.Operations()-1, refused)
+}
+
+// Rehearse is Transact for a transaction that ends without a commit: the kernel checks
+// each operation, answers, and undoes them all. It loads modules that an operation needs,
+// as Transact does. "nft -c" checks its input in this way.
+func (s *Socket) Rehearse(m *Messages, refused func(i int, err error)) error {
+	if m.Operations() == 0 {
+		return nil
+	}
+	m.Ack()
+	return s.transact(m, m.Operations(), refused)
+}
+
+// transact sends a transaction of n operations and reads the answers.
+func (s *Socket) transact(m *Messages, n int, refused func(i int, err error)) error {
 	first, err := s.submit(m)
 	if err != nil {
 		return err
