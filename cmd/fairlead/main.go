@@ -58,6 +58,7 @@ nftables table, "inet fairlead". Print that table with
 		newTableCommand(),
 		newDiffCommand(),
 		newGetCommand(),
+		newCheckCommand(),
 		newCleanupCommand(),
 		newInstallCommand(),
 		newVersionCommand(),

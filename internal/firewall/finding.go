@@ -31,6 +31,14 @@ type Finding struct {
 // String describes the problem and the commands that solve it.
 func (f Finding) String() string {
 	if f.Err != nil {
+		return f.Problem()
+	}
+	return f.Problem() + "; on the node: " + strings.Join(f.Remedy, "; ")
+}
+
+// Problem describes the problem without a solution.
+func (f Finding) Problem() string {
+	if f.Err != nil {
 		return fmt.Sprintf("whether table %s drops pod traffic is not known: %v", f.Table, f.Err)
 	}
 	verb, what := "drops", "pod traffic"
@@ -44,9 +52,8 @@ func (f Finding) String() string {
 	if f.Owner != "" {
 		owner = " of " + f.Owner
 	}
-	return fmt.Sprintf("chain %s in table %s%s %s %s (%s; %s) at %s; on the node: %s",
-		f.Chain, f.Table, owner, verb, what, strings.Join(f.Families, ", "), f.flows(),
-		strings.Join(f.Where, ", "), strings.Join(f.Remedy, "; "))
+	return fmt.Sprintf("chain %s in table %s%s %s %s (%s; %s) at %s",
+		f.Chain, f.Table, owner, verb, what, strings.Join(f.Families, ", "), f.flows(), strings.Join(f.Where, ", "))
 }
 
 // Check returns the base chains that drop, or may drop, pod traffic.

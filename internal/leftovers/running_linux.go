@@ -21,6 +21,12 @@ func Running(o Owner) ([]int, error) {
 	if program == "" {
 		return nil, nil
 	}
+	return Processes(func(argv []string) bool { return isProgram(argv, program) })
+}
+
+// Processes returns the processes in the network namespace of the calling thread whose
+// command line matches, as far as /proc shows them. A command line has one part at least.
+func Processes(match func(argv []string) bool) ([]int, error) {
 	own, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, fmt.Errorf("find own network namespace: %w", err)
@@ -42,8 +48,8 @@ func Running(o Owner) ([]int, error) {
 		} else if err != nil {
 			continue
 		}
-		argv := strings.Split(string(cmdline), "\x00")
-		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && ns == own && isProgram(argv, program) {
+		argv := strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && ns == own && match(argv) {
 			out = append(out, pid)
 		}
 	}

@@ -165,6 +165,12 @@ type Finding struct {
 
 // String describes the wrong value, its effect, and the command to run on the node.
 func (f Finding) String() string {
+	evidence, remedy := f.Parts()
+	return evidence + "; on the node: " + remedy
+}
+
+// Parts returns the wrong value with its effect, and the command to run on the node.
+func (f Finding) Parts() (evidence, remedy string) {
 	var b strings.Builder
 	if f.Have != "" {
 		fmt.Fprintf(&b, "%s is %s, not %s: %s", f.Name(), f.Have, f.Want, f.Why)
@@ -174,15 +180,14 @@ func (f Finding) String() string {
 	if f.Err != nil {
 		fmt.Fprintf(&b, " (%v)", f.Err)
 	}
-	b.WriteString("; on the node: ")
 	if f.Module != "" && errors.Is(f.Err, fs.ErrNotExist) {
-		b.WriteString("modprobe " + f.Module + " && ")
+		remedy = "modprobe " + f.Module + " && "
 	}
-	fmt.Fprintf(&b, "sysctl -w %s=%s", f.Name(), f.Want)
+	remedy += fmt.Sprintf("sysctl -w %s=%s", f.Name(), f.Want)
 	if errors.Is(f.Err, syscall.EROFS) {
-		b.WriteString(", or let the agent do it: give it the node's /proc/sys/net, or securityContext.privileged: /proc/sys is read-only in its container")
+		remedy += ", or let the agent do it: give it the node's /proc/sys/net, or securityContext.privileged: /proc/sys is read-only in its container"
 	}
-	return b.String()
+	return b.String(), remedy
 }
 
 // Check returns the settings that have a wrong value, in the order of needed. read

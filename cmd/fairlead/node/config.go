@@ -27,6 +27,9 @@ type Config struct {
 	SetSysctls   bool // set the kernel settings that pods need, instead of reporting them
 	OpenFirewall bool // add accept rules to other firewalls, instead of reporting them
 	SetCondition bool // set the Node's condition NetworkUnavailable to False
+	// KernelChecksums are the kinds of devices for whose packets the kernel computes
+	// checksums, instead of the network card.
+	KernelChecksums []Checksums
 	// AnnounceUnderlay writes the overlay's addresses into an annotation of the Node.
 	AnnounceUnderlay bool
 	// ProbePeers is the time between two probes of a peer through the tunnel; 0 is never.

@@ -83,6 +83,17 @@ func (n *Network) checkFirewall(ctx context.Context, ns int) {
 	n.store.Book().NodeReport(n.proxy.NodeName, "firewall", found)
 }
 
+// CheckFirewall returns the rules of other programs that drop pod traffic in the network
+// namespace of the process, and changes nothing. It returns false until the Node is known.
+func (n *Network) CheckFirewall() ([]firewall.Finding, bool, error) {
+	cfg, ok := n.traffic()
+	if !ok {
+		return nil, false, nil
+	}
+	findings, err := readFindings(0, cfg)
+	return findings, true, err
+}
+
 func readFindings(ns int, cfg firewall.Config) ([]firewall.Finding, error) {
 	rules, err := firewall.Load(ns, ownTable)
 	if err != nil {

@@ -43,6 +43,7 @@ type Network struct {
 	lost     atomic.Pointer[[]probe.Lost]   // of the last round; nil before the first
 	written  atomic.Bool                    // the CNI configuration is in place
 	settings *worker.Inbox[struct{}]        // woken when kernel settings may have changed
+	devices  *worker.Inbox[struct{}]        // woken when the overlay's devices have changed
 	tunnels  *worker.Inbox[struct{}]        // woken when the tunnels have changed that firewalls must let pass
 }
 
@@ -52,7 +53,7 @@ type Network struct {
 func NewNetwork(cfg Config, proxy *resolve.Config, store *store.Store, metrics *metrics.Metrics, overlay Overlay, table func() bool) *Network {
 	return &Network{
 		cfg: cfg, proxy: proxy, store: store, metrics: metrics, overlay: overlay, table: table,
-		settings: worker.NewInbox[struct{}](), tunnels: worker.NewInbox[struct{}](),
+		settings: worker.NewInbox[struct{}](), devices: worker.NewInbox[struct{}](), tunnels: worker.NewInbox[struct{}](),
 	}
 }
 
@@ -71,6 +72,9 @@ func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kuber
 	}
 	if n.cfg.Active {
 		group.Go(func() error { return n.keepFirewall(ctx) })
+	}
+	if n.overlay != nil && len(n.cfg.KernelChecksums) > 0 {
+		group.Go(func() error { return n.keepChecksums(ctx) })
 	}
 	if n.cfg.SetCondition && n.cfg.Active && client != nil {
 		group.Go(func() error { return setAvailable(ctx, client, n.proxy.NodeName, n.podsReady) })
@@ -98,6 +102,10 @@ func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kuber
 	}
 }
 
+// Describe takes over a report of the overlay without publishing it, so that
+// CheckSysctls and CheckFirewall know the tunnels.
+func (n *Network) Describe(r *overlay.Report) { n.report.Store(r) }
+
 // publish passes a report of the overlay on to metrics, status and log.
 func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 	last := n.report.Swap(r)
@@ -112,6 +120,7 @@ func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 	}
 	if last == nil || !slices.Equal(last.Devices, r.Devices) {
 		n.settings.Wake()
+		n.devices.Wake()
 	}
 	if last == nil || last.Ready != r.Ready || !slices.Equal(last.Devices, r.Devices) {
 		n.tunnels.Wake()

@@ -103,6 +103,23 @@ func awaitOwner(ctx context.Context, found func(pid int32)) (trusted bool, err e
 	return true, nil
 }
 
+// FindOwner returns the process that has the right to write to the network namespace of
+// the caller, 0 if it is in another PID namespace. It returns false without an agent.
+func FindOwner(ctx context.Context) (pid int32, found bool, err error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", ownerName)
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return 0, false, nil
+	} else if err != nil {
+		return 0, false, fmt.Errorf("look for a running agent: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	peer, err := peercred.Of(conn)
+	if err != nil {
+		return 0, false, err
+	}
+	return peer.Pid, true, nil
+}
+
 // Close gives the right up. An agent that waits takes over at once.
 func (o *Owner) Close() error {
 	if o.listener == nil {

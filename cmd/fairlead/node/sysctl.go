@@ -6,6 +6,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -57,20 +58,9 @@ func (n *Network) watchSysctls(ctx context.Context) error {
 // applySysctls checks and sets once.
 func (n *Network) applySysctls(ctx context.Context) {
 	log := klog.FromContext(ctx)
-	cfg := n.sysctls()
-	var err error
-	if cfg.RouterAdvertised, err = sysctl.RouterAdvertised(0); err != nil {
-		log.Error(err, "Failed to check whether a router advertises this node's default route")
-	}
-	if cfg.Localnet, err = n.localnet(); err != nil {
-		log.Error(err, "Failed to list the devices of pods")
-	}
-	if cfg.Path, err = n.path(); err != nil {
-		log.Error(err, "Failed to list the devices that packets of pods pass")
-	}
-	needed := sysctl.Needed(cfg)
-	for i := range needed {
-		needed[i].Report = needed[i].Report || !n.cfg.SetSysctls
+	needed, err := n.neededSysctls()
+	if err != nil {
+		log.Error(err, "Failed to find all kernel settings that pods need")
 	}
 	set, left := sysctl.Tree{Root: filepath.Dir(n.cfg.SysctlDir)}.Apply(needed)
 	for _, f := range set {
@@ -81,6 +71,34 @@ func (n *Network) applySysctls(ctx context.Context) {
 		texts[i] = f.String()
 	}
 	n.store.Book().NodeReport(n.proxy.NodeName, "sysctl", texts)
+}
+
+// CheckSysctls returns the kernel settings that have a wrong value, and changes nothing.
+// The error says which settings are not known to matter.
+func (n *Network) CheckSysctls() ([]sysctl.Finding, error) {
+	needed, err := n.neededSysctls()
+	return sysctl.Check(needed, sysctl.Tree{Root: filepath.Dir(n.cfg.SysctlDir)}.Read), err
+}
+
+// neededSysctls returns the kernel settings that pods need, and for each that depends on
+// something that could not be read, an error.
+func (n *Network) neededSysctls() ([]sysctl.Setting, error) {
+	cfg := n.sysctls()
+	var errs [3]error
+	if cfg.RouterAdvertised, errs[0] = sysctl.RouterAdvertised(0); errs[0] != nil {
+		errs[0] = fmt.Errorf("check whether a router advertises this node's default route: %w", errs[0])
+	}
+	if cfg.Localnet, errs[1] = n.localnet(); errs[1] != nil {
+		errs[1] = fmt.Errorf("list the devices of pods: %w", errs[1])
+	}
+	if cfg.Path, errs[2] = n.path(); errs[2] != nil {
+		errs[2] = fmt.Errorf("list the devices that packets of pods pass: %w", errs[2])
+	}
+	needed := sysctl.Needed(cfg)
+	for i := range needed {
+		needed[i].Report = needed[i].Report || !n.cfg.SetSysctls
+	}
+	return needed, errors.Join(errs[:]...)
 }
 
 // path returns the devices that packets of pods pass.

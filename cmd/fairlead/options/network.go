@@ -34,6 +34,7 @@ type networkFlags struct {
 	openFirewall bool
 	setCondition bool
 	checkSources bool
+	noOffload    []string
 	cni          node.CNI
 	uplink       uplinkFlags
 }
@@ -45,6 +46,7 @@ func (f *networkFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.setSysctls, "set-sysctls", true, "with --overlay or --cni-conf-dir, set the kernel settings that pods need; false only reports them")
 	fs.BoolVar(&f.openFirewall, "open-firewall", false, "with --overlay or --cni-conf-dir, add accept rules to other firewalls of the node that drop pod traffic, tunnel packets, health checks or NodePorts (Docker, firewalld, ufw); false only reports them")
 	fs.BoolVar(&f.setCondition, "set-node-network-available", false, "with --overlay or --cni-conf-dir, set the Node's condition NetworkUnavailable to False once the network is ready; needs the verb patch on nodes/status")
+	fs.StringSliceVar(&f.noOffload, "no-checksum-offload", nil, "with --overlay, let the kernel compute checksums of packets that go out by these devices: tunnel, uplink, or both; for network cards that spoil checksums of tunnelled packets")
 	fs.StringVar(&f.cni.BinDir, "cni-bin-dir", cni.DefaultBinDir, "directory where the container runtime looks for CNI plugins")
 	fs.StringVar(&f.cni.DataDir, "cni-data-dir", cni.DefaultDataDir, "directory where the host-local plugin stores the addresses of pods; after a change it may assign addresses that are in use")
 	fs.StringVar(&f.cni.PluginsFrom, "cni-plugins-from", "", "directory of CNI plugins to install in --cni-bin-dir; newer ones there stay")
@@ -136,6 +138,11 @@ func (f *networkFlags) apply(cfg *resolve.Config) error {
 			cfg.CheckedInterfaces = cfg.PodInterfaces
 		}
 	}
+	if _, err := node.ParseChecksums(f.noOffload); err != nil {
+		errs = append(errs, fmt.Errorf("--no-checksum-offload: %w", err))
+	} else if len(f.noOffload) > 0 && cfg.Overlay == nil {
+		errs = append(errs, errors.New("--no-checksum-offload: needs --overlay"))
+	}
 	return errors.Join(append(errs, validateCNI(&f.cni))...)
 }
 
@@ -193,8 +200,10 @@ func (f *networkFlags) active() bool {
 
 // node returns what the agent does to the node.
 func (f *networkFlags) node() node.Config {
+	checksums, _ := node.ParseChecksums(f.noOffload) // apply has checked them
 	return node.Config{
-		Active: f.active(), MTU: f.mtu, MasqFile: f.masqFile, CNI: f.cni,
+		KernelChecksums: checksums,
+		Active:          f.active(), MTU: f.mtu, MasqFile: f.masqFile, CNI: f.cni,
 		SetSysctls: f.setSysctls, OpenFirewall: f.openFirewall, SetCondition: f.setCondition, AnnounceUnderlay: f.uplink.announce, ProbePeers: f.uplink.probe,
 	}
 }
