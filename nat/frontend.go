@@ -6,6 +6,7 @@ package nat
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"fairlead/internal/inet"
@@ -83,13 +84,27 @@ func (f *Frontend) Equal(g *Frontend) bool {
 // maxComment is the longest comment that nft reads (NFTNL_UDATA_COMMENT_MAXLEN).
 const maxComment = 128
 
-// Comment shortens s, at the end, to what nft accepts.
+// Comment returns s as a comment that nft lists on one line and reads back: of at most 128
+// bytes, cut at the end, and with a question mark for each byte that would end the comment
+// or act on a terminal. nft has no escapes in quoted texts. Names from the API server have
+// no such bytes.
 func Comment(s string) string {
-	if len(s) <= maxComment {
+	if len(s) > maxComment {
+		s = s[:maxComment-3] + "..."
+	}
+	if strings.IndexFunc(s, isUnsafe) < 0 {
 		return s
 	}
-	return s[:maxComment-3] + "..."
+	b := []byte(s)
+	for i := range b {
+		if isUnsafe(rune(b[i])) {
+			b[i] = '?'
+		}
+	}
+	return string(b)
 }
+
+func isUnsafe(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
 // TrafficPolicy says which connections to a frontend are accepted, which backends may
 // take them and whether they are masqueraded.

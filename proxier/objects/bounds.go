@@ -24,4 +24,6 @@ const (
 	MaxHostPorts = 4096
 	// MaxProblems bounds the problems that one reporter has with one object.
 	MaxProblems = 100
+	// MaxProblemText bounds the text of one problem, in bytes: it may quote the object.
+	MaxProblemText = 1024
 )

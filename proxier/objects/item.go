@@ -62,6 +62,16 @@ func (k Key) Problem(format string, args ...any) Problem {
 	return r.Problems[0]
 }
 
+// Bound keeps the first MaxProblems of what one reporter says about the object. The last
+// one then says how many were left out. It changes the list.
+func (k Key) Bound(list []Problem) []Problem {
+	if len(list) <= MaxProblems {
+		return list
+	}
+	list[MaxProblems-1] = k.Problem("%d further problems are left out", len(list)-MaxProblems+1)
+	return list[:MaxProblems:MaxProblems]
+}
+
 // IsNamespaced reports whether objects of a kind have a namespace.
 func IsNamespaced(kind string) bool {
 	return kind == KindService || kind == KindSlice || kind == KindPod

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -63,19 +64,48 @@ type Report struct {
 // a terminal or a log is quoted.
 func NewReport(kind, name string) *Report { return &Report{Kind: kind, Name: Printable(name)} }
 
-// Printable quotes a name that would do something to a terminal or a log.
+// Printable quotes a name that would do something to a terminal or a log. It shortens a
+// name that no API server would accept.
 func Printable(name string) string {
+	name = shorten(name, maxName)
 	if q := strconv.Quote(name); q != `"`+name+`"` {
 		return q
 	}
 	return name
 }
 
+// maxName is the longest "namespace/name" and more: 63 and 253 bytes.
+const maxName = 320
+
+// shorten cuts a text that is longer than most bytes, between two characters.
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	end := most - len("...")
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "..."
+}
+
+// oneLine makes a text that an object has influenced safe for a log and a terminal: one
+// line of at most MaxProblemText bytes without control characters.
+func oneLine(s string) string {
+	s = strings.ReplaceAll(shorten(s, MaxProblemText), "\n", "; ")
+	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) || !utf8.ValidString(s) {
+		q := strconv.Quote(s)
+		s = strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+	}
+	return shorten(s, MaxProblemText)
+}
+
 // Add notes a problem with a field; an empty field is the object as a whole. Of more than
-// MaxProblems the first ones are kept, and the last one says how many follow.
+// MaxProblems the first ones are kept, and the last one says how many follow. A text is
+// one line of at most MaxProblemText bytes, whatever the object says.
 func (r *Report) Add(field, format string, args ...any) {
 	if len(r.Problems) < MaxProblems {
-		r.Problems = append(r.Problems, Problem{Kind: r.Kind, Name: r.Name, UID: r.UID, Field: field, Text: fmt.Sprintf(format, args...)})
+		r.Problems = append(r.Problems, Problem{Kind: r.Kind, Name: r.Name, UID: r.UID, Field: field, Text: oneLine(fmt.Sprintf(format, args...))})
 		return
 	}
 	r.more++

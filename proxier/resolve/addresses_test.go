@@ -85,7 +85,7 @@ func TestCheckEndpoints(t *testing.T) {
 			"EndpointSlice default/web-1: endpoints.addresses: 192.0.2.1 is an address of Node node-a and 8472/udp the port of its tunnels; it is not served",
 			"EndpointSlice default/web-1: endpoints.addresses: 192.0.2.2 is an address of Node node-b and 8472/udp the port of its tunnels; it is not served",
 		}},
-		{"no tunnels", Config{NodeName: "node-a"}, "[192.0.2.1:8472 192.0.2.2:8472 10.244.1.9:8472]", nil},
+		{"no tunnels", Config{NodeName: "node-a"}, "[10.244.1.9:8472 192.0.2.1:8472 192.0.2.2:8472]", nil},
 	} {
 		f := FactsOf(&tt.cfg, testCluster())
 		list, problems := CheckEndpoints([]*objects.Slice{slice}, &f)

@@ -4,41 +4,49 @@
 package resolve
 
 import (
-	"net/netip"
+	"cmp"
+	"slices"
 
 	"fairlead/proxier/objects"
 )
 
-// endpointsOf merges what the slices of a Service say about a port. An address
-// that occurs twice counts once: as ready where one says so, and of two that say
-// the same as the one on this node.
+// endpointsOf merges what the slices of a Service say about a port, sorted by address and
+// port. An address that occurs twice counts once: as ready where one says so, and of two
+// that say the same as the one on this node.
 func endpointsOf(list []*objects.Slice, port *objects.ServicePort, v6 bool, self *Self) []target {
-	var out []target
-	index := map[netip.AddrPort]int{}
+	out := make([]target, 0, countEndpoints(list, port, v6))
+	eachPort(list, port, v6, func(s *objects.Slice, number uint16) {
+		for i := range s.Endpoints {
+			out = append(out, target{&s.Endpoints[i], number})
+		}
+	})
+	slices.SortFunc(out, func(a, b target) int {
+		return cmp.Or(a.compare(b), cmp.Compare(b.rank(self), a.rank(self)))
+	})
+	return slices.CompactFunc(out, func(a, b target) bool { return a.compare(b) == 0 })
+}
+
+// eachPort calls f for each slice of the family that has the port, with its number there.
+func eachPort(list []*objects.Slice, port *objects.ServicePort, v6 bool, f func(s *objects.Slice, number uint16)) {
 	for _, s := range list {
 		if s.IPv6 != v6 {
 			continue
 		}
 		for _, p := range s.Ports {
-			if p.Name != port.Name || p.Proto != port.Proto {
-				continue
-			}
-			for _, ep := range s.Endpoints {
-				t := target{ep, p.Port}
-				i, twice := index[t.backend()]
-				if !twice {
-					index[t.backend()] = len(out)
-					out = append(out, t)
-				} else if t.rank(self) > out[i].rank(self) {
-					out[i] = t
-				}
+			if p.Name == port.Name && p.Proto == port.Proto {
+				f(s, p.Port)
 			}
 		}
 	}
-	return out
 }
 
-// choice is which endpoints may take a connection.
+func countEndpoints(list []*objects.Slice, port *objects.ServicePort, v6 bool) (n int) {
+	eachPort(list, port, v6, func(s *objects.Slice, _ uint16) { n += len(s.Endpoints) })
+	return n
+}
+
+// choice is which endpoints may take a connection. Its lists are sorted by address and
+// port; they may share memory.
 type choice struct {
 	// cluster are those that any client may be sent to: the ready ones, by
 	// topology; without any, those that still serve while they terminate
@@ -80,8 +88,21 @@ func choose(eps []target, self *Self) choice {
 	return c
 }
 
+// filter returns the targets that keep accepts: the list itself where that is all of it.
 func filter(in []target, keep func(target) bool) []target {
-	var out []target
+	n := 0
+	for _, t := range in {
+		if keep(t) {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return nil
+	case len(in):
+		return in
+	}
+	out := make([]target, 0, n)
 	for _, t := range in {
 		if keep(t) {
 			out = append(out, t)

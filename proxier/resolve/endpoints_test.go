@@ -71,7 +71,7 @@ func TestChoose(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var ts []target
 			for _, ep := range proxiertest.Endpoints(t, tt.eps) {
-				ts = append(ts, target{ep, 80})
+				ts = append(ts, target{&ep, 80})
 			}
 			c := choose(ts, &Self{Name: "node-a", Zone: "z1"})
 			if names(c.cluster) != tt.cluster || names(c.local) != tt.local || c.any != tt.any || c.fallback.String() != tt.fallback {
@@ -86,7 +86,7 @@ func TestChoose(t *testing.T) {
 func TestChooseZoneless(t *testing.T) {
 	var ts []target
 	for _, ep := range proxiertest.Endpoints(t, "a1/z1 b2/z2") {
-		ts = append(ts, target{ep, 80})
+		ts = append(ts, target{&ep, 80})
 	}
 	c := choose(ts, &Self{Name: "node-a"})
 	if names(c.cluster) != "a1 b2" || c.fallback.String() != "zone: this node has no zone label" {

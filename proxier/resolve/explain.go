@@ -97,7 +97,7 @@ func (b *builder) explain(from, safe []*objects.Slice) PortExplanation {
 	for _, slice := range from {
 		port := slices.IndexFunc(slice.Ports, func(p objects.SlicePort) bool { return p.Name == b.port.Name && p.Proto == b.port.Proto })
 		for i := range slice.Endpoints {
-			t := target{Endpoint: slice.Endpoints[i]}
+			t := target{Endpoint: &slice.Endpoints[i]}
 			if port >= 0 {
 				t.port = slice.Ports[port].Port
 			}
@@ -167,7 +167,7 @@ func (s *stages) reasons(slice *objects.Slice, port int, t target) (unused, notL
 		return both(CodeRefused, "it is an address of a node and %d/udp the port of its tunnels", t.port)
 	}
 	at := t.backend()
-	if m := s.merged[at]; m.rank(s.self) > t.rank(s.self) {
+	if m, ok := s.merged[at]; ok && m.rank(s.self) > t.rank(s.self) {
 		return both(CodeTwice, "another slice has it, too, and says that it is more ready")
 	}
 	unused, notLocal = s.condition(t), s.condition(t)

@@ -47,7 +47,7 @@ func localReady(list []*objects.Slice, self *Self) int {
 		}
 		for i := range s.Endpoints {
 			ep := &s.Endpoints[i]
-			if _, twice := seen[ep.Addr]; twice || !ep.Ready || !(target{Endpoint: *ep}).on(self) {
+			if _, twice := seen[ep.Addr]; twice || !ep.Ready || !(target{Endpoint: ep}).on(self) {
 				continue
 			}
 			seen[ep.Addr] = struct{}{}

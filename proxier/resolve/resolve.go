@@ -140,8 +140,13 @@ func newBuilder(svc *objects.Service, port *objects.ServicePort, v6 bool, list [
 	}
 	b.clusterIP = svc.ClusterIPs[i]
 	b.choice = choose(endpointsOf(list, port, v6, self), self)
-	b.cluster, b.local = b.backends(b.choice.cluster), b.backends(b.choice.local)
-	b.localAddrs = backends(b.choice.local)
+	b.cluster = b.backends(b.choice.cluster)
+	if svc.InternalLocal {
+		b.local = b.backends(b.choice.local)
+	}
+	if svc.ExternalLocal {
+		b.localAddrs = addrsOf(b.choice.local)
+	}
 	b.serving, b.existing = b.flows()
 	b.sources = b.sourceRanges()
 	return b
@@ -149,7 +154,7 @@ func newBuilder(svc *objects.Service, port *objects.ServicePort, v6 bool, list [
 
 func (b *builder) ours(ip netip.Addr) bool { return ip.Is6() == b.v6 }
 
-// backends returns endpoints as the table has them, in the order in which it keeps them.
+// backends returns endpoints as the table has them. They are in its order already.
 func (b *builder) backends(eps []target) []nat.Backend {
 	if len(eps) == 0 {
 		return nil
@@ -158,7 +163,6 @@ func (b *builder) backends(eps []target) []nat.Backend {
 	for i, ep := range eps {
 		out[i] = nat.Backend{AddrPort: ep.backend(), OnNode: ep.on(b.self)}
 	}
-	slices.SortFunc(out, func(a, c nat.Backend) int { return a.Compare(c.AddrPort) })
 	return out
 }
 
@@ -204,20 +208,19 @@ func (b *builder) claim(u use, limit *budget) {
 // flows returns the endpoints that may answer flows, and all endpoints if there are
 // others.
 func (b *builder) flows() (serving, existing []netip.AddrPort) {
-	serving = backends(b.choice.serving)
+	serving = addrsOf(b.choice.serving)
 	if len(b.choice.existing) == len(b.choice.serving) {
 		return serving, serving
 	}
-	return serving, backends(b.choice.existing)
+	return serving, addrsOf(b.choice.existing)
 }
 
-// backends returns the addresses and ports of endpoints, sorted.
-func backends(eps []target) []netip.AddrPort {
+// addrsOf returns the addresses and ports of endpoints, in their order.
+func addrsOf(eps []target) []netip.AddrPort {
 	out := make([]netip.AddrPort, len(eps))
 	for i, t := range eps {
 		out[i] = t.backend()
 	}
-	slices.SortFunc(out, netip.AddrPort.Compare)
 	return out
 }
 

@@ -4,6 +4,7 @@
 package resolve
 
 import (
+	"cmp"
 	"net/netip"
 
 	"fairlead/proxier/objects"
@@ -16,13 +17,18 @@ type Self struct {
 	Addrs []netip.Addr // addresses of the Node object
 }
 
-// target is an endpoint of one port of a Service.
+// target is an endpoint of one port of a Service. The Endpoint belongs to the store.
 type target struct {
-	objects.Endpoint
+	*objects.Endpoint
 	port uint16
 }
 
 func (t target) backend() netip.AddrPort { return netip.AddrPortFrom(t.Addr, t.port) }
+
+// compare orders targets by address, then port.
+func (t target) compare(o target) int {
+	return cmp.Or(t.Addr.Compare(o.Addr), cmp.Compare(t.port, o.port))
+}
 
 // isReady reports whether the endpoint takes connections.
 func (t target) isReady() bool { return t.Ready }

@@ -21,18 +21,17 @@ import (
 func byTopology(ready []target, self *Self) (out []target, level string, why Fallback) {
 	levels := []struct {
 		name  string
-		hints func(*target) []string
+		hints func(target) []string
 		self  string
 	}{
-		{levelNode, func(t *target) []string { return t.ForNodes }, self.Name},
-		{levelZone, func(t *target) []string { return t.ForZones }, self.Zone},
+		{levelNode, func(t target) []string { return t.ForNodes }, self.Name},
+		{levelZone, func(t target) []string { return t.ForZones }, self.Zone},
 	}
 	for _, l := range levels {
 		var ours []target
 		var bare netip.AddrPort
 		hinted := 0
-		for i := range ready {
-			t := &ready[i]
+		for _, t := range ready {
 			hints := l.hints(t)
 			switch {
 			case len(hints) == 0 && !bare.IsValid():
@@ -40,7 +39,7 @@ func byTopology(ready []target, self *Self) (out []target, level string, why Fal
 			case len(hints) > 0:
 				hinted++
 				if l.self != "" && slices.Contains(hints, l.self) {
-					ours = append(ours, *t)
+					ours = append(ours, t)
 				}
 			}
 		}

@@ -39,8 +39,10 @@ func NewBook() *Book {
 }
 
 // Set replaces the problems that a reporter has with an object; none clears
-// them. The slice belongs to the Book afterwards.
+// them. The slice belongs to the Book afterwards. Of more than objects.MaxProblems the
+// first ones are kept.
 func (b *Book) Set(reporter string, about objects.Key, problems []objects.Problem) {
+	problems = about.Bound(problems)
 	at := bookEntry{reporter, about}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -59,3 +59,22 @@ func TestBook(t *testing.T) {
 		t.Errorf("%d entries are left", n)
 	}
 }
+
+// TestBookBounds keeps few problems of an object, whoever reports them.
+func TestBookBounds(t *testing.T) {
+	b := NewBook()
+	web := objects.Key{Kind: objects.KindService, Name: "default/web"}
+	var many []objects.Problem
+	for i := range 16_000 {
+		many = append(many, objects.Problem{Kind: objects.KindService, Name: web.Name, Field: "spec.externalIPs", Text: fmt.Sprintf("%05d belongs to another Service", i)})
+	}
+	b.Set("x", web, many)
+	got := b.Problems()
+	if len(got) != objects.MaxProblems || got[0].Text != "15901 further problems are left out" || got[1].Text != "00000 belongs to another Service" {
+		t.Errorf("%d problems, the first are %v", len(got), got[:2])
+	}
+	b.Set("x", web, nil)
+	if got := b.Problems(); len(got) > 0 {
+		t.Errorf("%d problems are left", len(got))
+	}
+}
