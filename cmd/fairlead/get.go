@@ -6,49 +6,53 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	cliflag "k8s.io/component-base/cli/flag"
 
+	"fairlead/cmd/fairlead/explain"
 	"fairlead/cmd/fairlead/output"
-	"fairlead/cmd/fairlead/view"
-	"fairlead/nat/listing"
 )
-
-// kindsOfGet returns the arguments of fairlead get.
-func kindsOfGet() []string { return []string{"services", "endpoints", "hostports", "affinity"} }
 
 func newGetCommand() *cobra.Command {
 	var from readFlags
 	var out output.Flags
 	cmd := &cobra.Command{
-		Use:   "get services|endpoints|hostports|affinity [NAMESPACE/NAME]",
+		Use:   "get services|endpoints|nodes|hostports|affinity|egress [NAME]",
 		Short: "List what the kernel serves on this node",
-		Long: `List what the table in the kernel serves on this node: addresses of Services,
-their endpoints, ports of the node that belong to pods, or clients that session
-affinity keeps with an endpoint. A name selects one Service. The command needs
-CAP_NET_ADMIN and no running agent.`,
+		Long: `List what the table in the kernel serves on this node, joined with the API objects:
+addresses of Services, their endpoints and why an endpoint is not used, nodes and the
+way to their pods, ports of the node that belong to pods, clients that session affinity
+keeps with an endpoint, or the ranges that masquerade of pods depends on. A name selects
+one Service (NAMESPACE/NAME), Node or Pod. The command needs CAP_NET_ADMIN and no running
+agent. It takes the flags of the agent that runs on the node, unless it is given some.`,
 		Example: `  fairlead get services
   fairlead get endpoints kube-system/kube-dns -o json`,
-		Args:      cobra.RangeArgs(1, 2),
-		ValidArgs: kindsOfGet(),
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: completeGet(&from),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.Validate(); err != nil {
 				return err
 			}
-			service := ""
-			if len(args) == 2 {
-				if service = args[1]; service == "" || checkServiceName(service) != nil {
-					return fmt.Errorf("%q is not NAMESPACE/NAME", service)
-				}
+			name, err := getName(args)
+			if err != nil {
+				return err
 			}
 			node, err := from.node(cmd)
 			if err != nil {
 				return err
 			}
 			return out.Run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func(ctx context.Context) (*output.Result, error) {
-				return get(ctx, node, args[0], service)
+				p, err := explain.Read(ctx, node)
+				if err != nil {
+					return nil, err
+				}
+				if p.Table == nil && args[0] != "nodes" {
+					fmt.Fprintln(cmd.ErrOrStderr(), "fairlead:", output.Clean(p.Missing[0]))
+				}
+				return p.Get(args[0], name)
 			})
 		},
 	}
@@ -56,84 +60,21 @@ CAP_NET_ADMIN and no running agent.`,
 	return cmd
 }
 
-// get returns the rows of a table and the same as values.
-func get(ctx context.Context, node view.Node, kind, service string) (*output.Result, error) {
-	views := map[string]func(*listing.Table, string) (*output.Table, any){
-		"services": getServices, "endpoints": getEndpoints, "hostports": getHostPorts, "affinity": getAffinity,
+// getName checks the arguments of get, and returns the name or "".
+func getName(args []string) (string, error) {
+	kind := args[0]
+	if !slices.Contains(explain.Kinds(), kind) {
+		return "", fmt.Errorf("%q is not one of %s", kind, strings.Join(explain.Kinds(), ", "))
 	}
-	show, ok := views[kind]
-	if !ok {
-		return nil, fmt.Errorf("%q is not one of %s", kind, strings.Join(kindsOfGet(), ", "))
+	if len(args) < 2 {
+		return "", nil
 	}
-	if service != "" && kind != "services" && kind != "endpoints" {
-		return nil, fmt.Errorf("%s has no names to select by", kind)
+	name := args[1]
+	switch {
+	case !explain.HasNames(kind):
+		return "", fmt.Errorf("%s has no names to select by", kind)
+	case kind != "nodes" && (name == "" || checkServiceName(name) != nil):
+		return "", fmt.Errorf("%q is not NAMESPACE/NAME", name)
 	}
-	table, err := node.Table(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if service != "" && !table.HasService(service) {
-		return nil, fmt.Errorf("the table has no frontend of Service %s", service)
-	}
-	rows, list := show(table, service)
-	return &output.Result{Text: rows, Value: list}, nil
-}
-
-func getServices(t *listing.Table, service string) (*output.Table, any) {
-	rows := &output.Table{Titles: []string{"SERVICE", "PROTOCOL", "ADDRESS", "POLICY", "ENDPOINTS", "LOCAL", "STICKY", "SOURCES"}}
-	list := t.Frontends(service)
-	for _, f := range list {
-		local := 0
-		for _, e := range f.Endpoints {
-			if e.Local {
-				local++
-			}
-		}
-		sources := "any"
-		if f.Sources != nil {
-			sources = strings.Join(f.Sources, ",")
-		}
-		rows.Add(f.Service, f.Proto, f.Address, f.Policy, fmt.Sprint(len(f.Endpoints)), fmt.Sprint(local), yes(f.Sticky), sources)
-	}
-	return rows, list
-}
-
-func getEndpoints(t *listing.Table, service string) (*output.Table, any) {
-	rows := &output.Table{Titles: []string{"SERVICE", "PROTOCOL", "ADDRESS", "ENDPOINT", "LOCAL", "CONNECTIONS"}}
-	list := t.Frontends(service)
-	for _, f := range list {
-		for _, e := range f.Endpoints {
-			count := "-"
-			if e.Connections != nil {
-				count = fmt.Sprint(*e.Connections)
-			}
-			rows.Add(f.Service, f.Proto, f.Address, e.Address, yes(e.Local), count)
-		}
-	}
-	return rows, list
-}
-
-func getHostPorts(t *listing.Table, _ string) (*output.Table, any) {
-	rows := &output.Table{Titles: []string{"POD", "PROTOCOL", "ADDRESS", "ENDPOINT"}}
-	list := t.HostPorts()
-	for _, p := range list {
-		rows.Add(p.Pod, p.Proto, p.Address, p.Endpoint)
-	}
-	return rows, list
-}
-
-func getAffinity(t *listing.Table, _ string) (*output.Table, any) {
-	rows := &output.Table{Titles: []string{"ADDRESS", "PROTOCOL", "CLIENT", "ENDPOINT", "EXPIRES"}}
-	list := t.Clients()
-	for _, c := range list {
-		rows.Add(c.Address, c.Proto, c.Client, c.Endpoint, c.Expires)
-	}
-	return rows, list
-}
-
-func yes(on bool) string {
-	if on {
-		return "yes"
-	}
-	return "no"
+	return name, nil
 }

@@ -5,13 +5,20 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	cliflag "k8s.io/component-base/cli/flag"
 
 	"fairlead/cmd/fairlead/agent"
+	"fairlead/cmd/fairlead/ask"
 	"fairlead/cmd/fairlead/inspect"
 	"fairlead/cmd/fairlead/options"
+	"fairlead/cmd/fairlead/state"
 	"fairlead/cmd/fairlead/view"
 	"fairlead/internal/cni"
 )
@@ -37,14 +44,54 @@ func (f *readFlags) node(cmd *cobra.Command) (view.Node, error) {
 	if f.bundle != "" {
 		return inspect.OpenBundle(f.bundle)
 	}
-	cfg, err := f.run.Config(cmd.Flags())
+	cfg, source, err := f.config(cmd)
 	if err != nil {
 		return nil, err
 	}
 	live := inspect.Live{
 		Version: options.Version(), Manifests: cfg.Manifests,
-		Config: view.Config{Table: cfg.Proxier, CNIConfDir: cmp.Or(cfg.Node.CNI.ConfDir, cni.DefaultDir), Source: "flags"},
+		Config: view.Config{Table: cfg.Proxier, CNIConfDir: cmp.Or(cfg.Node.CNI.ConfDir, cni.DefaultDir), Source: source},
 		Client: agent.ClientOf(cfg),
+		Agent:  func(ctx context.Context) (json.RawMessage, error) { return rawState(ctx, cfg.Serve.SocketDir) },
 	}
 	return live.Node(), nil
+}
+
+// config returns the configuration of the agent: the one that the flags say or, without
+// any of them, the one of the agent that runs in this network namespace.
+func (f *readFlags) config(cmd *cobra.Command) (cfg *options.Config, source string, err error) {
+	if args := inspect.AgentArgs(); args != nil && !f.given(cmd) {
+		run, flags := options.NewRun(), &cobra.Command{}
+		run.Register(flags)
+		if err := flags.ParseFlags(args); err != nil {
+			return nil, "", fmt.Errorf("read the flags of the running agent: %w", err)
+		}
+		quiet := flags.Flags().Set("v", "0")
+		cfg, err := run.Config(flags.Flags())
+		if err := errors.Join(quiet, err); err != nil {
+			return nil, "", fmt.Errorf("read the flags of the running agent: %w", err)
+		}
+		return cfg, "agent", nil
+	}
+	cfg, err = f.run.Config(cmd.Flags())
+	return cfg, "flags", err
+}
+
+// given reports whether the user set a flag of the agent.
+func (f *readFlags) given(cmd *cobra.Command) bool {
+	run := newRunCommand().Flags()
+	given := false
+	cmd.Flags().Visit(func(flag *pflag.Flag) { given = given || run.Lookup(flag.Name) != nil })
+	return given
+}
+
+// rawState asks the running agent for its state.
+func rawState(ctx context.Context, dir string) (json.RawMessage, error) {
+	client, err := ask.Open(cmp.Or(dir, ask.DefaultDir))
+	if err != nil {
+		return nil, err
+	}
+	var raw json.RawMessage
+	err = client.Get(ctx, state.Path, &raw)
+	return raw, err
 }

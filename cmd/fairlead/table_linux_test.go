@@ -38,11 +38,11 @@ func TestTable(t *testing.T) {
 		t.Errorf("fairlead get services: %v\n%s", err, out)
 	}
 	out, err = onNode(t, node, "get", "endpoints", "-o", "json")
-	if err != nil || !strings.Contains(out, `"endpoints": [`) {
+	if err != nil || !strings.Contains(out, `"frontend": "10.96.0.10:80"`) {
 		t.Errorf("fairlead get endpoints: %v\n%s", err, out)
 	}
 	for args, want := range map[string]string{
-		"get pods":                      `"pods" is not one of services, endpoints, hostports, affinity`,
+		"get pods":                      `"pods" is not one of services, endpoints, nodes, hostports, affinity, egress`,
 		"get services web":              `"web" is not NAMESPACE/NAME`,
 		"get services -o xml":           `--output: "xml" is not table, wide, json, yaml`,
 		"table --service default/other": "--service: the table has no frontend of Service default/other",

@@ -203,6 +203,12 @@ func rules() []rule {
 		from: []string{"cmd/fairlead/output"}, deny: []string{"fairlead/...", "k8s.io/...", "os", "net"},
 		why: "cmd/fairlead/output prints and knows no node",
 	}, {
+		from: []string{"cmd/fairlead/explain"}, deny: []string{
+			"fairlead/cmd/fairlead/inspect", "fairlead/cmd/fairlead/agent", "fairlead/cmd/fairlead/node", "fairlead/cmd/fairlead/options",
+			"fairlead/nat/kernel", "github.com/...", "golang.org/x/sys/...", "k8s.io/client-go/...", "os", "net",
+		},
+		why: "cmd/fairlead/explain joins what was read and does no I/O",
+	}, {
 		from: []string{"cmd/fairlead/state"}, tests: true, deny: []string{"fairlead/...", "github.com/...", "golang.org/...", "k8s.io/...", "os", "net", "net/http"},
 		why: "state holds the words of the agent's answers and does no I/O",
 	}, {

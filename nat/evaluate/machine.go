@@ -123,23 +123,8 @@ func (m *machine) chain(s *state, c *ruleset.Chain, depth int) []result {
 		var next []*state
 		for _, s := range on {
 			for _, r := range m.rule(s, c, i) {
-				switch {
-				case r.kind == goesOn:
-					next = append(next, r.state)
-				case r.kind == returned:
-					done = append(done, result{r.state, ends})
-				case r.target == "":
-					done = append(done, result{r.state, r.end})
-				default:
-					sub := m.enter(r.state, r.target, depth)
-					for _, e := range sub {
-						if e.end == ends && r.kind == jumped {
-							next = append(next, e.state)
-						} else {
-							done = append(done, e)
-						}
-					}
-				}
+				goOn, end := m.follow(r, depth)
+				next, done = append(next, goOn...), append(done, end...)
 			}
 		}
 		if on = merge(next); len(on) == 0 {
@@ -150,6 +135,27 @@ func (m *machine) chain(s *state, c *ruleset.Chain, depth int) []result {
 		done = append(done, result{s, ends})
 	}
 	return done
+}
+
+// follow returns the states that go on to the next rule, and those for which the chain
+// has ended.
+func (m *machine) follow(r move, depth int) (goOn []*state, end []result) {
+	switch {
+	case r.kind == goesOn:
+		return []*state{r.state}, nil
+	case r.kind == returned:
+		return nil, []result{{r.state, ends}}
+	case r.target == "":
+		return nil, []result{{r.state, r.end}}
+	}
+	for _, e := range m.enter(r.state, r.target, depth) {
+		if e.end == ends && r.kind == jumped {
+			goOn = append(goOn, e.state)
+		} else {
+			end = append(end, e)
+		}
+	}
+	return goOn, end
 }
 
 // enter evaluates the chain that a verdict leads to.

@@ -45,32 +45,11 @@ func used() [][2]string {
 // from the given one, or not at all.
 func (u Unknown) meant() string {
 	for _, k := range used() {
-		if distance(strings.ToLower(u.Kind), strings.ToLower(k[1])) <= 2 {
+		if objects.Distance(strings.ToLower(u.Kind), strings.ToLower(k[1])) <= 2 {
 			return fmt.Sprintf("kind %s in %s", k[1], k[0])
 		}
 	}
 	return ""
-}
-
-// distance is the number of letters to insert, delete or replace (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(row[j]+1, row[j+1]+1, cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // maxUnknown bounds the number of unknown objects that are kept of one file.

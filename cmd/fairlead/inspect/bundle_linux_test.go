@@ -128,12 +128,9 @@ func TestBundle(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		t.Logf("%s: %d bytes", name, len(files[name]))
 	}
-	for name, write := range map[string]func(*testing.T, map[string][]byte) string{
-		"directory": writeDir, "tar": func(t *testing.T, f map[string][]byte) string { return writeTar(t, f, false) },
-		"tar.gz": func(t *testing.T, f map[string][]byte) string { return writeTar(t, f, true) },
-	} {
+	for name, path := range map[string]string{"directory": writeDir(t, files), "tar": writeTar(t, files, false), "tar.gz": writeTar(t, files, true)} {
 		t.Run(name, func(t *testing.T) {
-			n, err := inspect.OpenBundle(write(t, files))
+			n, err := inspect.OpenBundle(path)
 			check(t, err)
 			is := readParts(t, n)
 			ignore := cmpopts.IgnoreMapEntries(func(k, _ string) bool { return strings.HasSuffix(k, "nf_conntrack_count") })

@@ -6,6 +6,7 @@ package inspect
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -88,9 +89,7 @@ func readObjects(ctx context.Context, client kubernetes.Interface, manifests str
 	}
 	out := view.NewObjects(merged)
 	for _, from := range []*view.Objects{o, files} {
-		for kind, why := range from.Missing {
-			out.Missing[kind] = why
-		}
+		maps.Copy(out.Missing, from.Missing)
 	}
 	return out, nil
 }

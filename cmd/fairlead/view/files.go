@@ -88,9 +88,7 @@ func allObjects(ctx context.Context, n Node, missing map[string]string) (*Object
 		return nil, err
 	}
 	all := *o
-	for kind, why := range o.Missing {
-		missing[kind] = why
-	}
+	maps.Copy(missing, o.Missing)
 	if all.Pods, err = n.Pods(ctx, ""); err != nil {
 		missing["Pod"] = err.Error()
 	}

@@ -158,3 +158,9 @@ func (n *Network) Tunnel(r Route) (remote netip.Addr, ok bool) {
 	}
 	return netip.Addr{}, true
 }
+
+// AddrOn returns the address that masquerade gives to packets which leave by a device for
+// the next host: one of the same subnet, or else the first of the family.
+func (n *Network) AddrOn(device string, next netip.Addr) netip.Addr {
+	return n.SourceOf(Route{Link: device, Gateway: next, Type: "unicast"}, next)
+}

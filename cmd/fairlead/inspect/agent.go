@@ -1,0 +1,66 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package inspect
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// AgentArgs returns the arguments of the agent that runs in the network namespace of this
+// process, without its name and "run". It returns nil if there is no agent that this
+// process may read, or if several have different arguments.
+func AgentArgs() []string {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return nil
+	}
+	here, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return nil
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue
+		}
+		args := agentArgs(filepath.Join("/proc", e.Name()), self, here)
+		switch {
+		case args == nil:
+		case found == nil:
+			found = args
+		case !slices.Equal(found, args):
+			return nil
+		}
+	}
+	return found
+}
+
+// agentArgs returns the arguments of a process if it is an agent. A process that ends is
+// none.
+func agentArgs(proc, self, here string) []string {
+	exe, err := os.Readlink(filepath.Join(proc, "exe"))
+	if err != nil || exe != self && filepath.Base(strings.TrimSuffix(exe, " (deleted)")) != "fairlead" {
+		return nil
+	}
+	if ns, err := os.Readlink(filepath.Join(proc, "ns/net")); err != nil || ns != here {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(proc, "cmdline"))
+	if err != nil {
+		return nil
+	}
+	args := strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+	if len(args) < 2 || args[1] != "run" {
+		return nil
+	}
+	return append([]string{}, args[2:]...)
+}
