@@ -20,6 +20,7 @@ import (
 	"fairlead/internal/lab"
 	"fairlead/internal/lab/labtest"
 	"fairlead/nat/kernel"
+	"fairlead/nat/ruleset"
 	"fairlead/proxier/convert"
 	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
@@ -51,7 +52,8 @@ type bed struct {
 	cleaner *conntrack.Cleaner
 	// endEstablished is for the next agent.
 	endEstablished bool
-	sweeps         atomic.Int64 // how often it looked for stale flows
+	sweeps         atomic.Int64  // how often it looked for stale flows
+	pause          time.Duration // after each commit of the next agent, in which packets meet what it left
 }
 
 // targetPort is where the pods here and there answer, over each protocol.
@@ -107,7 +109,7 @@ func (b *bed) start(t *testing.T, cfg resolve.Config) {
 			tx.Put(&it)
 		}
 	})
-	b.agent = New(cfg, b.store, Deps{Table: table, Flows: b.cleaner, Clients: forgetter, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
+	b.agent = New(cfg, b.store, Deps{Table: pausing{table, b.pause}, Flows: b.cleaner, Clients: forgetter, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
 	ctx, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(t.Context()), klog.Logger{}))
 	ended := make(chan error, 3)
 	go func() { ended <- b.agent.Run(ctx) }()
@@ -126,6 +128,17 @@ func (b *bed) start(t *testing.T, cfg resolve.Config) {
 		}
 	}
 	b.settle(t)
+}
+
+// pausing is a table in the kernel that waits after each commit.
+type pausing struct {
+	*kernel.Table
+	pause time.Duration
+}
+
+func (p pausing) Commit(ctx context.Context, b ruleset.Batch) error {
+	defer time.Sleep(p.pause)
+	return p.Table.Commit(ctx, b)
 }
 
 // restart ends the agent and starts another on the same objects.

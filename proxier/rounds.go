@@ -41,6 +41,12 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	}
 	p.metrics.Loads.Add(float64(r.Loads))
 	p.loaded = p.loaded || r.Loads > 0
+	if r.Replaced > 0 {
+		klog.FromContext(ctx).Info("Replaced the table of another version in one transaction", "operations", r.Replaced)
+	}
+	if r.Stepwise != nil {
+		klog.FromContext(ctx).Info("Replacing the table of another version step by step, new connections may fail meanwhile", "reason", r.Stepwise)
+	}
 	if len(r.Repaired) > 0 {
 		p.repaired(ctx, r.Repaired)
 	}

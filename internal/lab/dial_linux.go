@@ -11,7 +11,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/netns"
@@ -99,6 +102,28 @@ func (c *Conn) Source() netip.AddrPort {
 		return unmap(netip.AddrPortFrom(ip, c.init.source))
 	}
 	return netip.AddrPort{}
+}
+
+// Lost returns how many packets of a TCP connection were sent again, the first one
+// included, because no answer came. So a test need not know how long a packet takes to
+// find out that one was dropped.
+func (c *Conn) Lost() (int, error) {
+	tcp, ok := c.conn.(syscall.Conn)
+	if !ok {
+		return 0, fmt.Errorf("connection to %s has no socket", c.to)
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0, fmt.Errorf("connection to %s: %w", c.to, err)
+	}
+	var info *unix.TCPInfo
+	if ctl := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); ctl != nil {
+		err = ctl
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read TCP_INFO of the connection to %s: %w", c.to, err)
+	}
+	return int(info.Total_retrans), nil
 }
 
 // Close ends the connection.

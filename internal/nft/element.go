@@ -83,6 +83,12 @@ func (e *Element) put(m *nl.Messages) {
 			})
 		})
 	}
+	if e.Timeout != 0 {
+		m.BE64(unix.NFTA_SET_ELEM_TIMEOUT, e.Timeout)
+	}
+	if e.Expires != 0 {
+		m.BE64(unix.NFTA_SET_ELEM_EXPIRATION, e.Expires)
+	}
 	if e.Comment != "" {
 		var room [260]byte
 		m.Attr(unix.NFTA_SET_ELEM_USERDATA, comment(room[:0], e.Comment)...)

@@ -115,6 +115,23 @@ func (s *Socket) setUp(cfg *Config) (err error) {
 	return nil
 }
 
+// Reserve makes room for one write of n bytes, beyond the limit of the machine with
+// CAP_NET_ADMIN in the initial user namespace. MaxSend then says how much there is.
+func (s *Socket) Reserve(n int) error {
+	if n <= s.maxSend {
+		return nil
+	}
+	if err := s.buffer(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, n); err != nil { // the kernel doubles it
+		return fmt.Errorf("make a send buffer of %d bytes: %w", n, err)
+	}
+	size, err := s.conn.WriteBuffer()
+	if err != nil {
+		return err
+	}
+	s.maxSend = size - sendOverhead
+	return nil
+}
+
 // buffer sets the size of a buffer beyond the limit of the machine if it may.
 func (s *Socket) buffer(force, plain, size int) error {
 	var failed error

@@ -20,13 +20,16 @@ func (t *Table) Commit(ctx context.Context, b ruleset.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := t.encode(b); err != nil {
-		return fmt.Errorf("commit %d operations: %w", len(b), err)
+	if err := t.prepare(b); err != nil {
+		return fmt.Errorf("commit %d operations: %w", len(b), classify(err))
 	}
 	refused := &ruleset.RefusedError{}
 	err := t.socket.Transact(&t.out, func(i int, err error) {
 		refused.Refusals = append(refused.Refusals, ruleset.Refusal{Index: t.operation(i), Err: err})
 	})
+	if t.out.Size() > bufferSize {
+		t.out = nl.Messages{} // hardly ever needed again
+	}
 	if err == nil && len(refused.Refusals) > 0 {
 		if i := refused.Refusals[0].Index; i != ruleset.Whole {
 			refused.First = b[i].String()
@@ -47,14 +50,31 @@ func (t *Table) operation(i int) int {
 	return int(t.owner[i])
 }
 
+// prepare encodes a batch and makes room for it.
+func (t *Table) prepare(b ruleset.Batch) error {
+	carried, err := t.readCarried(b)
+	if err != nil {
+		return err
+	}
+	if err := t.encode(b, carried); err != nil {
+		return err
+	}
+	return t.socket.Reserve(t.out.Size() + markSize)
+}
+
+// markSize is more than the messages that begin and end a transaction take.
+const markSize = 64
+
 // encode makes t.out the transaction of a batch. A run of elements shares its
 // messages, so a refusal of one is reported for the first of them.
-func (t *Table) encode(b ruleset.Batch) error {
+func (t *Table) encode(b ruleset.Batch, carried map[int][]entry) error {
 	t.out.BeginTransaction(unix.NFNL_SUBSYS_NFTABLES)
 	t.owner = t.owner[:0]
 	for i := 0; i < len(b); {
 		n := runLength(b[i:])
-		if err := encodeRun(&t.out, b[i:i+n], uint32(i)); err != nil {
+		if b[i].Verb == ruleset.CarryClients {
+			encodeEntries(&t.out, b[i].Set, carried[i])
+		} else if err := encodeRun(&t.out, b[i:i+n], uint32(i)); err != nil {
 			return err
 		}
 		for len(t.owner) < t.out.Operations() {

@@ -20,6 +20,8 @@ func classify(err error) error {
 		return nil
 	case errors.Is(err, nl.ErrLost):
 		return fmt.Errorf("%w: %w", nat.ErrLost, err)
+	case errors.Is(err, nl.ErrTooLarge):
+		return fmt.Errorf("%w: %w", nat.ErrTooLarge, err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: %w", nat.ErrPermission, err)
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EEXIST), errors.Is(err, unix.EBUSY):

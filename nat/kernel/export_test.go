@@ -35,6 +35,20 @@ func (t *Table) Elements(tb testing.TB, s ruleset.Set) []ruleset.Element {
 	return out
 }
 
+// Lifetimes lists the clients of an affinity map with the time that each has left.
+func (t *Table) Lifetimes(tb testing.TB, s ruleset.Set) map[string]time.Duration {
+	tb.Helper()
+	out := map[string]time.Duration{}
+	err := eachElement(t.socket, s, func(el *nft.Element) {
+		e, _ := decode(s, el)
+		out[e.Client.Addr().String()] = time.Duration(el.Expires) * time.Millisecond
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
+}
+
 // Declarations lists all sets of the table.
 func (t *Table) Declarations(tb testing.TB) map[string]nft.Set {
 	tb.Helper()

@@ -31,8 +31,9 @@ func affinityVerdict(key inet.Addr, f *nat.Frontend) string {
 	}.String()
 }
 
-// putAffinity starts or stops remembering new connections to the frontend.
-func (s *State) putAffinity(p *planner, want *nat.Frontend) {
+// putAffinity starts or stops remembering new connections to the frontend, which had the
+// shape was.
+func (s *State) putAffinity(p *planner, want *nat.Frontend, was ruleset.Shape) {
 	to := affinityVerdict(p.key, want)
 	if p.now.remember == to && !p.now.oldRemember {
 		return
@@ -40,12 +41,27 @@ func (s *State) putAffinity(p *planner, want *nat.Frontend) {
 	if p.now.remember != "" {
 		p.del(p.affinityElement())
 	}
+	p.carryConfined(p.now.remember, to, was)
 	p.now.remember, p.now.oldRemember = to, false
 	if to == "" {
 		return
 	}
 	s.putChains(p, to)
 	p.add(p.affinityElement())
+}
+
+// carryConfined keeps the clients that a version before 0.2 remembered in the map of all
+// clients although policy Local confined them.
+func (p *planner) carryConfined(from, to string, shape ruleset.Shape) {
+	was, _ := ruleset.ParseAffinityChain(from)
+	is, _ := ruleset.ParseAffinityChain(to)
+	if from == "" || was.Local || !is.Local || shape.PolicyWord() != "local" {
+		return
+	}
+	p.adds = append(p.adds, ruleset.Op{
+		Verb: ruleset.CarryClients, Set: ruleset.AffinityOf(p.key, true, is.Share),
+		Element: ruleset.Element{Set: ruleset.AffinityOf(p.key, false, was.Share), Key: p.key},
+	})
 }
 
 func (p *planner) affinityElement() ruleset.Element {

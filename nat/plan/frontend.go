@@ -40,6 +40,14 @@ func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
 	if step.cost > 0 && !large && (!done || step.cost+cost > step.limit) {
 		return false
 	}
+	if s.chainsFirst(&p, have) {
+		for i := range p.chains {
+			if !step.has(p.chains[i].Name) {
+				step.addChain(&p.chains[i])
+			}
+		}
+		return true // and again in the next step
+	}
 	c := change{key: key, done: done, from: len(step.Batch)}
 	if wanted || !done {
 		c.now = new(installed) // not &p.now, which would keep all of p, and so the batch
@@ -56,6 +64,23 @@ func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
 	step.changes = append(step.changes, c)
 	step.unstick = append(step.unstick, p.unstuck(have, &want)...)
 	return done
+}
+
+// chainsFirst reports whether a frontend that serves needs a chain that the kernel does not
+// have yet. The chain then goes one transaction ahead of the verdict that leads to it: a
+// packet that is on its way while the kernel changes the generation runs the rules of the
+// old one, in which a new chain is empty, but finds the elements of the new one
+// (nft_do_chain, nft_lookup_eval).
+func (s *State) chainsFirst(p *planner, have *installed) bool {
+	if have == nil || have.verdict == "" {
+		return false
+	}
+	for i := range p.chains {
+		if _, ok := s.have.chains[p.chains[i].Name]; !ok {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
@@ -77,8 +102,9 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 	if !ok {
 		return false
 	}
+	was := p.now.shape
 	s.putVerdict(p, to)
-	s.putAffinity(p, want)
+	s.putAffinity(p, want, was)
 	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, len(backends)) &&
 		p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, len(want.LocalBackends)) &&
 		p.cutSources(want.Sources)

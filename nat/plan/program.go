@@ -93,6 +93,9 @@ func (s *State) nextSets(step *Step, chains []ruleset.Chain) {
 	declare := func(set ruleset.Set) {
 		if _, ok := s.have.oddSets[set]; ok {
 			step.add(ruleset.Op{Verb: ruleset.DeleteSet, Name: set.String()}, ruleset.Op{Verb: ruleset.AddSet, Set: set})
+			if set.Spec().Learnt {
+				step.add(ruleset.Op{Verb: ruleset.CarryClients, Set: set, Element: ruleset.Element{Set: set}})
+			}
 		} else if _, ok := s.have.sets[set]; !ok {
 			step.add(ruleset.Op{Verb: ruleset.AddSet, Set: set})
 		}

@@ -75,9 +75,9 @@ add element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.4 . 
 		want: []string{`delete element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.2 . 80 }
 add element backends4 { 10.96.0.1 . tcp . 80 . 1 comment "d/web" : 10.244.0.10 . 80 }`},
 	}, {
-		name: "growing out of the class changes the verdict, chains go afterwards",
+		name: "growing out of the class changes the verdict, chains come before and go afterwards",
 		from: web(p[:2]...), to: new(web(p[:3]...)),
-		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-2 }
+		want: []string{chainsOnly, `delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-2 }
 add element backends4 { 10.96.0.1 . tcp . 80 . 2 comment "d/web" : 10.244.0.3 . 80 }
 add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-4 }`,
 			"delete chain cluster4-2\ndelete chain pick4-2"},
@@ -90,7 +90,7 @@ add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-4 }`,
 	}, {
 		name: "less than a quarter is",
 		from: web(p[:8]...), to: new(web(p[:1]...)),
-		want: []string{strings.Join([]string{
+		want: []string{chainsOnly, strings.Join([]string{
 			`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-8 }`,
 			deleteSlot(7), deleteSlot(6), deleteSlot(5), deleteSlot(4),
 			deleteSlot(3), deleteSlot(2), deleteSlot(1),
@@ -127,6 +127,9 @@ delete element cluster-ips4 { 10.96.0.1 }`,
 		})
 	}
 }
+
+// chainsOnly is a batch of new chains, of which dry writes nothing.
+const chainsOnly = ""
 
 func deleteSlot(i int) string {
 	return fmt.Sprintf(`delete element backends4 { 10.96.0.1 . tcp . 80 . %d comment "d/web" : 10.244.0.%d . 80 }`, i, i+1)
@@ -252,7 +255,12 @@ func TestForget(t *testing.T) {
 	} {
 		s := settled(key, tt.from)
 		s.Set(key, tt.to)
-		got := s.Next(0).Unstick()
+		step := s.Next(0)
+		if len(step.Keys()) == 0 { // chains come first
+			s.Acked(step)
+			step = s.Next(0)
+		}
+		got := step.Unstick()
 		if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b nat.Pair) bool { return a == b })); diff != "" {
 			t.Errorf("%s: Forget (-want +got):\n%s", tt.name, diff)
 		}

@@ -32,16 +32,20 @@ const (
 	DeleteChain
 	AddElement
 	DeleteElement
+	// CarryClients copies the entries of affinity map Element.Set into Set, which may be
+	// the map that replaces it in the same batch: those of frontend Element.Key, or all if
+	// that is zero. They are read when the batch is committed.
+	CarryClients
 )
 
 // Op is one operation. Which fields count depends on the verb.
 type Op struct {
 	Verb    Verb
-	Set     Set     // AddSet, FlushSet
+	Set     Set     // AddSet, FlushSet, CarryClients
 	Flags   uint32  // AdoptTable: NFT_TABLE_F_...
 	Name    string  // DeleteSet, FlushChain, DeleteChain
 	Chain   *Chain  // AddChain
-	Element Element // AddElement, DeleteElement
+	Element Element // AddElement, DeleteElement; CarryClients: the map that has the entries, and whose
 	Stray   *Stray  // DeleteElement, instead of Element
 }
 
@@ -105,6 +109,8 @@ func (o *Op) String() string {
 		return fmt.Sprintf("flush chain inet %s %s", TableName, o.Name)
 	case DeleteChain:
 		return fmt.Sprintf("delete chain inet %s %s", TableName, o.Name)
+	case CarryClients:
+		return fmt.Sprintf("add element inet %s %s { entries of %s }", TableName, o.Set, o.Element.Set)
 	case AddElement:
 		return fmt.Sprintf("add element inet %s %s { %s }", TableName, o.Element.Set, &o.Element)
 	}

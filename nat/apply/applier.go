@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"fairlead/internal/inet"
+	"fairlead/nat"
+	"fairlead/nat/plan"
+	"fairlead/nat/ruleset"
+)
+
+// Table is the table in the kernel; see kernel.Table for the contract.
+type Table interface {
+	Load(ctx context.Context) (*ruleset.Snapshot, error)
+	Commit(ctx context.Context, b ruleset.Batch) error
+}
+
+// Applier makes the kernel equal to a plan. It must not be used by two goroutines at
+// a time.
+type Applier struct {
+	table Table
+	state *plan.State
+
+	// mustLoad is set while the state may be wrong about the kernel.
+	mustLoad bool
+	loaded   bool // at least once
+	// transitions counts down the tries to replace the table of another version in one
+	// transaction. It is set by the first load.
+	transitions int
+	// guessed is set while the state takes a transition for carried out that failed.
+	guessed bool
+	// drift is what loads found changed since the last commit, which repairs it.
+	drift plan.Drift
+	// reloads counts the loads since the last commit.
+	reloads int
+	// single is set while batches have one frontend or chain each, to find the one
+	// that the kernel refuses without naming it.
+	single bool
+}
+
+// New returns an Applier that loads the table before its first commit.
+func New(table Table, state *plan.State) *Applier {
+	return &Applier{table: table, state: state, mustLoad: true}
+}
+
+// transitionTries bounds how often the table of another version is replaced in one
+// transaction. Each refusal costs a load of the table.
+const transitionTries = 3
+
+// Distrust makes the next round load the table first, because another program may
+// have changed it.
+func (a *Applier) Distrust() { a.mustLoad = true }
+
+// Result is what one round did.
+type Result struct {
+	Batches []ruleset.Batch // committed, in order
+	Changed []inet.Addr     // frontends that were in them
+	Unstick []nat.Pair      // see plan.Step.Unstick
+	// Refused are frontends that the kernel refused. They wait until they change or
+	// until plan.State.Retry.
+	Refused []Refused
+	// Chains are chains that the kernel refused, with their names. A frontend that
+	// needs one is among Refused, unless it is in the kernel with an older version of
+	// the chain.
+	Chains []RefusedChain
+	Loads  int
+	// Replaced is the number of operations that replaced the table of another version.
+	Replaced int
+	// Stepwise is why that took several transactions, nil if it did not.
+	Stepwise error
+	// Repaired is what another program had changed and a commit of this round
+	// repaired.
+	Repaired plan.Drift
+	// More says that there is more to do: call Round again, after looking for newer
+	// changes.
+	More bool
+}
+
+// Refused is a frontend that the kernel refused.
+type Refused struct {
+	Frontend inet.Addr
+	Err      error
+}
+
+// RefusedChain is a chain that the kernel refused.
+type RefusedChain struct {
+	Chain string
+	Err   error
+}
+
+// load makes the state know what the kernel has; the next steps mend exactly the
+// difference.
+func (a *Applier) load(ctx context.Context, r *Result) error {
+	found, err := a.table.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("read what the kernel has: %w", err)
+	}
+	if drift := a.state.Adopt(found); a.loaded && !a.guessed { // the first one is what happened before this process
+		a.drift.Merge(drift)
+	}
+	a.guessed = false
+	if !a.loaded {
+		a.transitions = transitionTries
+	}
+	a.mustLoad, a.loaded = false, true
+	r.Loads++
+	return nil
+}
+
+// isNamed reports whether the kernel named the operation that it refused first.
+func isNamed(err error) bool {
+	var refused *ruleset.RefusedError
+	return errors.As(err, &refused) && refused.Refusals[0].Index != ruleset.Whole
+}
+
+func isDrift(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.EBUSY)
+}
+
+// isGeneral reports errors that say nothing about the batch: another one would meet
+// them as well.
+func isGeneral(err error) bool {
+	for _, general := range []error{nat.ErrPermission, syscall.ENOMEM, syscall.EMFILE, syscall.EBADF, syscall.EINTR} {
+		if errors.Is(err, general) {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *Applier) refuse(r *Result, key inet.Addr, err error) {
+	a.state.Refuse(key)
+	r.Refused = append(r.Refused, Refused{Frontend: key, Err: reason(err)})
+}
+
+func (a *Applier) refuseChain(r *Result, c *ruleset.Chain, err error) {
+	a.state.RefuseChain(c)
+	r.Chains = append(r.Chains, RefusedChain{Chain: c.Name, Err: reason(err)})
+}
+
+// reason returns the errno of an error, if it has one: the rest differs from try to
+// try.
+func reason(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	return err
+}
