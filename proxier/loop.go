@@ -111,6 +111,9 @@ func (p *Proxier) sync(ctx context.Context) error {
 	start := time.Now()
 	p.pendingSince.CompareAndSwap(0, start.UnixNano())
 	p.desired.start()
+	if traffic := p.traffic.Load(); traffic != nil {
+		p.desired.state.SetTraffic(*traffic)
+	}
 	p.publishOverlay()
 	// Who owns an address in the kernel keeps it, so the table is read first.
 	loaded, err := p.apply.Load(ctx)

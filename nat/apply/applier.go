@@ -42,12 +42,19 @@ type Applier struct {
 	// single is set while batches have one frontend or chain each, to find the one
 	// that the kernel refuses without naming it.
 	single bool
+	// limit is the cost of a batch. A socket may turn out to be too small for it.
+	limit int
 }
 
 // New returns an Applier that loads the table before its first commit.
 func New(table Table, state *plan.State) *Applier {
-	return &Applier{table: table, state: state, mustLoad: true}
+	return &Applier{table: table, state: state, mustLoad: true, limit: bulkLimit}
 }
+
+// bulkLimit is the cost of a batch where there is much to do. The kernel takes some 0.8 ms
+// for each transaction beside its operations, and a change that comes meanwhile waits for
+// one.
+const bulkLimit = 4 * ruleset.DefaultLimit
 
 // transitionTries bounds how often the table of another version is replaced in one
 // transaction. Each refusal costs a load of the table.

@@ -75,7 +75,7 @@ func (a *Applier) next() *plan.Step {
 	if a.single {
 		return a.state.NextSingle()
 	}
-	return a.state.Next(0)
+	return a.state.Next(a.limit)
 }
 
 // commit carries out a step. One without operations, of a frontend that was deleted
@@ -104,6 +104,9 @@ func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Resu
 	case errors.Is(err, nat.ErrLost):
 		a.mustLoad = true
 		return err
+	case errors.Is(err, nat.ErrTooLarge) && a.limit > ruleset.DefaultLimit:
+		a.limit /= 2
+		return nil
 	case errors.Is(err, nat.ErrDrift) && a.reloads < maxReloads:
 		a.reloads++
 		return a.load(ctx, r)

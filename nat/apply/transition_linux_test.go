@@ -160,3 +160,18 @@ func TestReplaceLost(t *testing.T) {
 	}
 	settled(t, s, state, 20)
 }
+
+// TestNarrowSocket fills a table through a socket that is too small for the batches that
+// are used where there is much to do. They become smaller, and nothing is refused.
+func TestNarrowSocket(t *testing.T) {
+	s := newSpoiler(t)
+	state := plan.NewState()
+	state.Configure(nattest.Settings())
+	for i := range 250 {
+		state.Set(vip(i+1), cluster(20))
+	}
+	if refused, chains := round(t, apply.New(&narrow{s, ruleset.DefaultLimit + 50}, state)); len(refused)+len(chains) > 0 {
+		t.Errorf("refused %v, chains %v", refused, chains)
+	}
+	settled(t, s, state, 250)
+}

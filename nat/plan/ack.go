@@ -26,6 +26,9 @@ func (s *State) Acked(step *Step) {
 	}
 	s.dirty.compact()
 	s.large.compact()
+	if s.late && s.have.exists {
+		s.touchAll()
+	}
 }
 
 // carryOut applies to h the operations that the kernel applied to the table.

@@ -28,36 +28,50 @@ func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	was := s.have
 	s.have = adopted(found)
 	s.adoptShares()
-	s.dirty, s.dirtyBefore, s.dirtyAfter = newQueue[inet.Addr](), newQueue[ruleset.Element](), newQueue[ruleset.Element]()
+	s.dirty, s.dirtyBefore, s.dirtyAfter = newLanes(), newQueue[ruleset.Element](), newQueue[ruleset.Element]()
 	s.large = newQueue[inet.Addr]()
 	s.idle, s.program = true, true
-	for key := range s.want {
-		s.touch(key)
+	if s.late = !found.Exists; s.late {
+		s.touchVital()
+	} else {
+		s.touchAll()
 	}
-	for key := range s.have.frontends {
-		s.touch(key)
-	}
-	for e := range s.members {
-		s.touchMember(e)
-	}
-	for e := range s.have.members {
-		s.touchMember(e)
-	}
-	s.dirty.sort(s.compareUrgency)
-	s.dirtyBefore.sort(compareMembers)
-	s.dirtyAfter.sort(compareMembers)
 	return s.have.drift(&was)
 }
 
-// compareUrgency puts the frontends that others depend on first.
-func (s *State) compareUrgency(a, b inet.Addr) int {
-	if first := s.want[a].First; first != s.want[b].First {
-		if first {
-			return -1
+// touchVital marks the frontends that others depend on. The rest of a table that is missing
+// waits until these are in the kernel: to put many thousand in order takes longer.
+func (s *State) touchVital() {
+	for key, f := range s.want {
+		if f.First {
+			s.touchLast(key)
 		}
-		return 1
 	}
-	return a.Compare(b)
+	s.dirty.sort(nil)
+}
+
+// touchAll marks everything that may differ from the kernel.
+func (s *State) touchAll() {
+	s.late = false
+	for key := range s.want {
+		s.touchLast(key)
+	}
+	for key := range s.have.frontends {
+		s.touchLast(key)
+	}
+	for e := range s.members {
+		if _, have := s.have.members[e]; !have {
+			s.touchMember(e)
+		}
+	}
+	for e := range s.have.members {
+		if s.members[e] == 0 {
+			s.touchMember(e)
+		}
+	}
+	s.dirty.sort(s.traffic)
+	s.dirtyBefore.sort(compareMembers)
+	s.dirtyAfter.sort(compareMembers)
 }
 
 // adopted groups the elements that were found by frontend. It is empty for a table

@@ -17,7 +17,7 @@ import (
 // filled in behind its old verdict, then the verdict changes, and superfluous elements
 // go last. It returns false when the batch is full.
 func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
-	p := planner{key: key, room: step.room - step.cost}
+	p := planner{key: key, step: step, room: step.room - step.cost}
 	have := s.have.frontends[key]
 	if have != nil {
 		p.now = *have
@@ -66,21 +66,20 @@ func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
 	return done
 }
 
-// chainsFirst reports whether a frontend that serves needs a chain that the kernel does not
-// have yet. The chain then goes one transaction ahead of the verdict that leads to it: a
-// packet that is on its way while the kernel changes the generation runs the rules of the
-// old one, in which a new chain is empty, but finds the elements of the new one
+// chainsFirst reports whether a frontend that serves gets a verdict whose chain the kernel
+// does not have yet. The chain then goes one transaction ahead of the verdict: a packet
+// that is on its way while the kernel changes the generation runs the rules of the old
+// one, in which a new chain is empty, but finds the elements of the new one
 // (nft_do_chain, nft_lookup_eval).
 func (s *State) chainsFirst(p *planner, have *installed) bool {
 	if have == nil || have.verdict == "" {
 		return false
 	}
-	for i := range p.chains {
-		if _, ok := s.have.chains[p.chains[i].Name]; !ok {
-			return true
-		}
+	lacks := func(verdict string) bool {
+		_, ok := s.have.chains[verdict]
+		return !ok && verdict != "" && verdict != ruleset.VerdictDrop
 	}
-	return false
+	return lacks(p.now.verdict) || lacks(p.now.remember)
 }
 
 func (s *State) planWanted(p *planner, want *nat.Frontend) bool {

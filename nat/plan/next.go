@@ -37,8 +37,8 @@ func (s *State) next(step *Step) *Step {
 	if s.program {
 		step.programmed = s.nextProgram(step)
 	}
-	all := (!s.program || step.programmed) && s.nextMembers(step, &s.dirtyBefore) &&
-		s.nextFrontends(step) && s.nextMembers(step, &s.dirtyAfter)
+	all := (!s.program || step.programmed) && s.nextFrontends(step, &s.dirty.vital) && s.nextMembers(step, &s.dirtyBefore) &&
+		s.nextFrontends(step, &s.dirty.fresh, &s.dirty.rest) && s.nextLarge(step) && s.nextMembers(step, &s.dirtyAfter)
 	if all && len(step.Batch) == 0 && len(step.changes) == 0 {
 		s.nextIdle(step)
 	}
@@ -50,12 +50,12 @@ func (s *State) next(step *Step) *Step {
 
 // nextFrontends plans dirty frontends until the batch is full. It reports whether
 // all of them fitted.
-func (s *State) nextFrontends(step *Step) bool {
-	return s.dirty.each(func(key inet.Addr) bool {
-		return !step.isFull() && s.planFrontend(step, key, false)
-	}) && s.large.each(func(key inet.Addr) bool {
-		return !step.isFull() && s.planFrontend(step, key, true)
-	})
+func (s *State) nextFrontends(step *Step, lanes ...*queue[inet.Addr]) bool {
+	return each(func(key inet.Addr) bool { return !step.isFull() && s.planFrontend(step, key, false) }, lanes...)
+}
+
+func (s *State) nextLarge(step *Step) bool {
+	return s.large.each(func(key inet.Addr) bool { return !step.isFull() && s.planFrontend(step, key, true) })
 }
 
 // nextMembers does the same for elements that frontends share. Deletions come first,

@@ -124,8 +124,11 @@ func shareOf(f *installed) uint8 {
 // adoptShares assigns all numbers anew, after the kernel was read: first to Services
 // that have one there.
 func (s *State) adoptShares() {
-	keys := slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare)
 	s.shares = newShares()
+	if s.sticky == 0 {
+		return
+	}
+	keys := slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare)
 	for _, installed := range []bool{true, false} {
 		for _, key := range keys {
 			f := s.want[key]

@@ -16,6 +16,8 @@ type planner struct {
 	key inet.Addr
 	now installed // the frontend after the step
 
+	step *Step // that the plan is for
+
 	chains     []ruleset.Chain
 	dels, adds []ruleset.Op // of elements; dels come first
 	// room is how many operations still fit.
@@ -192,8 +194,8 @@ func (p *planner) sourceElement(src netip.Prefix) ruleset.Element {
 
 // putChains adds the chains behind a verdict that the kernel lacks.
 func (s *State) putChains(p *planner, verdict string) {
-	if s.have.verdicts[verdict] > 0 {
-		return // they came with the program
+	if s.have.verdicts[verdict] > 0 || p.step.has(verdict) {
+		return // they came with the program, or with another frontend
 	}
 	for _, c := range ruleset.ChainsOf(verdict, &s.settings) {
 		if s.have.chains[c.Name] != c.Fingerprint() {

@@ -35,17 +35,20 @@ type State struct {
 
 	// dirty holds the frontends whose wanted and present state may differ. dirtyBefore
 	// and dirtyAfter hold such elements of shared sets, by when they are written.
-	dirty       queue[inet.Addr]
+	dirty       lanes
 	dirtyBefore queue[ruleset.Element] // hairpin: before the frontends
 	dirtyAfter  queue[ruleset.Element] // cluster-ips: when all frontends are there
 	// large holds frontends that are partly written, because they exceed a batch. They
 	// get the room that the others leave in each batch.
 	large   queue[inet.Addr]
 	refused map[inet.Addr]struct{}
+	traffic map[inet.Addr]uint64 // see SetTraffic
 	// refusedChains are chains that the kernel refused, with their fingerprints.
 	refusedChains map[string]string
 	// program is set when the static chains and the sets of settings may differ.
 	program bool
+	// late is set while only vital frontends are marked, because the table is missing.
+	late bool
 	// idle is set when chains may have lost their last user.
 	idle bool
 }
@@ -58,7 +61,7 @@ func NewState() *State {
 		shares:        newShares(),
 		onDemand:      map[ruleset.Set]int{},
 		have:          newHolding(),
-		dirty:         newQueue[inet.Addr](),
+		dirty:         newLanes(),
 		dirtyBefore:   newQueue[ruleset.Element](),
 		dirtyAfter:    newQueue[ruleset.Element](),
 		large:         newQueue[inet.Addr](),
@@ -115,8 +118,19 @@ func (s *State) Retry() {
 func (s *State) touch(key inet.Addr) {
 	delete(s.refused, key)
 	s.large.remove(key)
-	s.dirty.push(key)
+	s.dirty.push(key, s.want[key].First, s.have.frontends[key] != nil)
 }
+
+// touchLast is touch for a frontend that did not just change.
+func (s *State) touchLast(key inet.Addr) {
+	delete(s.refused, key)
+	s.large.remove(key)
+	s.dirty.pushLast(key, s.want[key].First)
+}
+
+// SetTraffic says how many connections frontends had, so that Adopt has the busiest ones
+// written first. It keeps the map.
+func (s *State) SetTraffic(connections map[inet.Addr]uint64) { s.traffic = connections }
 
 func (s *State) touchMember(e ruleset.Element) {
 	if e.Set.Kind == ruleset.ClusterIPs {

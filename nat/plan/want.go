@@ -19,7 +19,7 @@ func (s *State) Configure(set nat.Settings) {
 	s.idle = true // the program may do without some chains
 	if set.BackendCounters != s.settings.BackendCounters {
 		for _, key := range slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare) {
-			s.touch(key)
+			s.touchLast(key)
 		}
 	}
 	cluster := append(inet.Normalize(set.Cluster, inet.IPv4), inet.Normalize(set.Cluster, inet.IPv6)...)

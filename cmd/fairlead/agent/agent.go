@@ -140,9 +140,6 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		}
 		pods, peers = k, k
 	}
-	if cfg.Proxier.BackendCounters {
-		metrics.CountConnections(ctx, legacyregistry.MustRegister, a.table)
-	}
 	a.health = &health{node: name, needsNode: client != nil, api: api, store: a.store, answers: a.metrics, timeout: cfg.SyncTimeout}
 	a.checks = healthcheck.New(healthcheck.Options{Healthy: a.health.keepsUp, Report: func(n healthcheck.Name, err error) { proxier.HealthCheck(a.store.Book(), n, err) }})
 	history := status.NewHistory()
@@ -150,6 +147,9 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		Table: a.table, Flows: a.cleaner, Clients: a.affinity, Overlay: peers,
 		Health: a.checks, Events: events, Metrics: a.metrics, History: history,
 	})
+	if cfg.Proxier.BackendCounters {
+		metrics.CountConnections(ctx, legacyregistry.MustRegister, a.proxier.Counters(a.table))
+	}
 	a.network = node.NewNetwork(cfg.Node, &cfg.Proxier, a.store, a.metrics, pods, a.proxier.Ready)
 	a.health.proxier, a.health.ready = a.proxier, a.network.Ready
 	a.reporter = &reporter{
