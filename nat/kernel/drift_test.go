@@ -67,6 +67,35 @@ func TestRepair(t *testing.T) {
 		{"rule of a pick chain", []string{"insert rule inet fairlead pick4-2 drop"}, 1, "1 chain (pick4-2)"},
 		{"chain of nobody", []string{"add chain inet fairlead mine"}, 1, "1 chain (mine)"},
 		{"set of nobody", []string{"add set inet fairlead mine { type ipv4_addr; }"}, 0, "1 set (mine)"},
+		{"dormant table", []string{"add table inet fairlead { flags dormant; }"}, 1, "1 table (flags 0x1)"},
+		{"policy", []string{"add chain inet fairlead postrouting { policy drop; }"}, 1, "1 chain (postrouting)"},
+		{"priority", []string{
+			"delete chain inet fairlead prerouting",
+			"add chain inet fairlead prerouting { type nat hook prerouting priority -90; }",
+			"add rule inet fairlead prerouting jump services"}, 2, "1 chain (prerouting)"},
+		{"type of a chain", []string{
+			"delete chain inet fairlead prerouting",
+			"add chain inet fairlead prerouting { type filter hook prerouting priority dstnat; }"}, 2, "1 chain (prerouting)"},
+		{"order of rules", []string{
+			"flush chain inet fairlead allowed4",
+			"add rule inet fairlead allowed4 drop",
+			"add rule inet fairlead allowed4 meta nfproto ipv4 ip daddr . meta l4proto . th dport . ip saddr @sources4-32 return"}, 1, "1 chain (allowed4)"},
+		{"flags of a set", []string{
+			"flush chain inet fairlead postrouting", "delete set inet fairlead hairpin4",
+			"add set inet fairlead hairpin4 { type ipv4_addr . ipv4_addr; flags dynamic; size 65535; }"}, 0,
+			"1 set (hairpin4), 1 chain (postrouting), 2 elements (hairpin4 10.244.0.3 . 10.244.0.3)"},
+		{"type of a set", []string{
+			"flush chain inet fairlead invalid-source", "delete set inet fairlead outside-backends4",
+			"add set inet fairlead outside-backends4 { type inet_service; }"}, 0,
+			"1 set (outside-backends4), 1 chain (invalid-source), 1 element (outside-backends4 198.51.100.9)"},
+		{"timeout of a set", []string{
+			"flush chain inet fairlead invalid-source", "delete set inet fairlead outside-backends4",
+			"add set inet fairlead outside-backends4 { type ipv4_addr; flags timeout; timeout 1h; }"}, 0,
+			"1 set (outside-backends4), 1 chain (invalid-source), 1 element (outside-backends4 198.51.100.9)"},
+		{"comment of an element", []string{
+			"delete element inet fairlead vips4 { 10.96.0.10 . udp . 53 }",
+			`add element inet fairlead vips4 { 10.96.0.10 . udp . 53 comment "mine" : goto cluster4-2 }`}, 0,
+			"1 element (kube-system/kube-dns:dns 10.96.0.10:53/udp)"},
 		{"base chain elsewhere", []string{
 			"delete chain inet fairlead output",
 			"add chain inet fairlead output { type nat hook output priority 0; }"}, 0, "1 chain (output)"},

@@ -1,0 +1,191 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	kmetrics "k8s.io/component-base/metrics"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+
+	"fairlead/internal/inet"
+	"fairlead/internal/nstest"
+	"fairlead/nat"
+	"fairlead/nat/nattest"
+	"fairlead/proxier/metrics"
+	"fairlead/proxier/proxiertest"
+)
+
+// logBuffer collects log lines.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// run starts the loop on the real table until the test ends, with its log.
+func (w *world) run(t testing.TB) *logBuffer {
+	t.Helper()
+	log := &logBuffer{}
+	ctx, cancel := context.WithCancel(klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(log)))))
+	done := make(chan error)
+	go func() { done <- w.p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	for deadline := time.Now().Add(20 * time.Second); !w.p.Ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the agent is not ready:\n%s", log)
+		}
+	}
+	return log
+}
+
+// TestRepairReported has nft change one object of each kind. The repair is counted by
+// kind, and the log and an Event name what was found and the process of nft.
+func TestRepairReported(t *testing.T) {
+	for kind, tt := range map[string]struct{ damage, found string }{
+		"table":   {"add table inet fairlead { flags dormant; }", "1 table (flags 0x1)"},
+		"set":     {"add set inet fairlead mine { type ipv4_addr; }", "1 set (mine)"},
+		"chain":   {"add chain inet fairlead postrouting { policy drop; }", "1 chain (postrouting)"},
+		"element": {"add element inet fairlead vips4 { 192.0.2.7 . tcp . 1 : goto refuse }", "1 element (192.0.2.7:1/tcp)"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			w := newTestWorld(t)
+			registry := kmetrics.NewKubeRegistry()
+			w.p = New(w.cfg, w.store, Deps{Table: w.table, Metrics: metrics.NewMetrics(registry.MustRegister)})
+			events, client := newTestEvents(t)
+			w.p.events = events
+			log := w.run(t)
+			cmd := nstest.Command(t, w.ns, "nft", tt.damage)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("nft %s: %v\n%s", tt.damage, err, out)
+			}
+			line := fmt.Sprintf(`"Repaired the table after another program changed it" found=%q by="nft (pid %d)"`, tt.found, cmd.Process.Pid)
+			proxiertest.Eventually(t, line, func() bool { return strings.Contains(log.String(), line) })
+			if n := strings.Count(log.String(), "changed it"); n != 1 {
+				t.Errorf("%d lines about one change:\n%s", n, log)
+			}
+			counted := fmt.Sprintf("fairlead_drift_repairs_total kind=%s 1", kind)
+			if got := proxiertest.Scrape(t, registry); !slices.Contains(got, counted) {
+				t.Errorf("no %q in\n%s", counted, strings.Join(got, "\n"))
+			}
+			event := fmt.Sprintf("after nft (pid %d) changed it: %s", cmd.Process.Pid, tt.found)
+			proxiertest.Eventually(t, event, func() bool { return strings.Contains(strings.Join(eventsOf(t, client), "\n"), event) })
+		})
+	}
+}
+
+// fighter keeps changing the table from another process, as fast as it can, until the
+// test ends.
+func (w *world) fighter(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	nstest.Command(t, w.ns, "nft", "--version") // skips the test without nft
+	cmd := nstest.Command(t, w.ns, "sh", "-c", `while :; do
+		nft insert rule inet fairlead services accept
+		nft flush chain inet fairlead services
+	done >/dev/null 2>&1`)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+}
+
+// TestFightNamed fights with nft. One line names the program, and a change of endpoints
+// does not wait for the next repair.
+func TestFightNamed(t *testing.T) {
+	w := newTestWorld(t)
+	log := w.run(t)
+	w.fighter(t)
+	proxiertest.Eventually(t, "a line about the fight", func() bool {
+		return strings.Contains(log.String(), `"Another program keeps changing the table, repairing it at most once per second: stop that program" by="nft (pid `)
+	})
+	start := time.Now()
+	if err := w.apply(`
+apiVersion: v1
+kind: Service
+metadata: {namespace: default, name: new}
+spec: {clusterIP: 10.96.0.77, ports: [{port: 80, protocol: TCP}]}
+`); err != nil {
+		t.Fatal(err)
+	}
+	key := nattest.Addr("10.96.0.77:80", inet.TCP)
+	served := func() bool {
+		_, err := nstest.Command(t, w.ns, "nft", "get", "element", "inet", "fairlead", "vips4", "{ 10.96.0.77 . tcp . 80 }").Output()
+		return err == nil
+	}
+	proxiertest.Eventually(t, key.String()+" is served", served)
+	t.Logf("a change took %s during the fight", time.Since(start))
+	time.Sleep(2 * time.Second)
+	if n := strings.Count(log.String(), "keeps changing the table"); n != 1 {
+		t.Errorf("%d lines about the fight, want 1:\n%s", n, log)
+	}
+}
+
+// BenchmarkFight measures what a program costs that keeps changing a table of 1,000
+// Services with 10 endpoints each: the agent's share of one processor.
+func BenchmarkFight(b *testing.B) {
+	nstest.Need(b)
+	w, err := newWorld()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(w.close)
+	for i := range 1000 {
+		w.p.desired.state.Set(nattest.Addr(fmt.Sprintf("10.97.%d.%d:80", i/250, i%250), inet.TCP),
+			nat.Frontend{Policy: nat.Internal, Owner: fmt.Sprintf("default/s%d", i), Backends: nattest.Pods(10)})
+	}
+	w.run(b)
+	w.fighter(b)
+	time.Sleep(5 * time.Second) // until the pauses between repairs are the longest
+	loads := w.table.loads
+	before, start := processorTime(b), time.Now()
+	for b.Loop() {
+		time.Sleep(10 * time.Second)
+	}
+	took := time.Since(start)
+	b.ReportMetric(100*float64(processorTime(b)-before)/float64(took), "%cpu")
+	b.ReportMetric(float64(w.table.loads-loads)/took.Seconds(), "loads/s")
+}
+
+// processorTime returns how long this process has run on a processor.
+func processorTime(tb testing.TB) time.Duration {
+	tb.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
