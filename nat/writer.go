@@ -11,6 +11,8 @@ import "fmt"
 type Writer struct {
 	Name string // of the thread, at most 15 bytes
 	PID  uint32 // in the initial PID namespace
+	// Rules says that the program changed chains and rules, and nothing else.
+	Rules bool
 }
 
 // String returns, for example, "nft (pid 4711)".

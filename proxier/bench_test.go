@@ -78,13 +78,13 @@ func benchWorld(b *testing.B, services int) *world {
 // must not be asked for anything.
 func BenchmarkNoChange(b *testing.B) {
 	w := benchWorld(b, 1000)
-	loads := w.table.loads
+	loads := w.table.loads.Load()
 	b.ReportAllocs()
 	for b.Loop() {
 		_, slice := benchObjects(7, 10)
 		w.store.Update(func(tx *store.Tx) { tx.SetSlice(slice) })
 		ops, err := w.sync()
-		if err != nil || ops != "" || w.table.loads != loads {
+		if err != nil || ops != "" || w.table.loads.Load() != loads {
 			b.Fatalf("not a no-op: %v\n%s", err, ops)
 		}
 	}

@@ -77,7 +77,11 @@ func (p *Proxier) Run(ctx context.Context) error {
 // distrust makes the next sync load the table.
 func (p *Proxier) distrust() {
 	p.fight.loading(time.Now())
-	p.apply.Distrust()
+	if p.elements.Swap(false) {
+		p.apply.Distrust()
+	} else {
+		p.apply.DistrustRules()
+	}
 }
 
 // watch pokes the loop when another program changes the table. If watching fails, it
@@ -86,6 +90,9 @@ func (p *Proxier) watch(ctx context.Context) {
 	poke := func(w nat.Writer) {
 		if w != (nat.Writer{}) {
 			p.writer.Store(&w)
+		}
+		if !w.Rules {
+			p.elements.Store(true)
 		}
 		select {
 		case p.drifted <- struct{}{}:

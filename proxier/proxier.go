@@ -76,6 +76,8 @@ type Proxier struct {
 	// writer is the program that changed it last, until a repair is reported.
 	writer atomic.Pointer[nat.Writer]
 	fight  fight
+	// elements is set when another program may have changed more than chains and rules.
+	elements atomic.Bool
 	// traffic holds the connections of each frontend at the last reading of counters.
 	traffic atomic.Pointer[map[inet.Addr]uint64]
 	// loaded is set when the table was read since clients were last checked.

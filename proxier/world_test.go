@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	kmetrics "k8s.io/component-base/metrics"
@@ -34,7 +35,9 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 type recorder struct {
 	*kernel.Table
 	ops   strings.Builder
-	loads int
+	loads atomic.Int64
+	rules atomic.Int64              // loads without elements
+	armed atomic.Bool               // the watch has poked
 	fault int                       // commits that will fail, before they reach the kernel
 	poker func(ruleset.Batch) error // refuses a batch
 }
@@ -43,8 +46,20 @@ type recorder struct {
 var errInjected = fmt.Errorf("injected: %w", nat.ErrPermission)
 
 func (r *recorder) Load(ctx context.Context) (*ruleset.Snapshot, error) {
-	r.loads++
+	r.loads.Add(1)
 	return r.Table.Load(ctx)
+}
+
+func (r *recorder) Watch(ctx context.Context, poke func(nat.Writer)) error {
+	return r.Table.Watch(ctx, func(w nat.Writer) {
+		poke(w)
+		r.armed.Store(true)
+	})
+}
+
+func (r *recorder) LoadRules(ctx context.Context) (*ruleset.Snapshot, error) {
+	r.rules.Add(1)
+	return r.Table.LoadRules(ctx)
 }
 
 func (r *recorder) Commit(ctx context.Context, b ruleset.Batch) error {

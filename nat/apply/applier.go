@@ -29,7 +29,9 @@ type Applier struct {
 
 	// mustLoad is set while the state may be wrong about the kernel.
 	mustLoad bool
-	loaded   bool // at least once
+	// rules is set with mustLoad if the state may be wrong about chains and rules only.
+	rules  bool
+	loaded bool // at least once
 	// transitions counts down the tries to replace the table of another version in one
 	// transaction. It is set by the first load.
 	transitions int
@@ -62,7 +64,19 @@ const transitionTries = 3
 
 // Distrust makes the next round load the table first, because another program may
 // have changed it.
-func (a *Applier) Distrust() { a.mustLoad = true }
+func (a *Applier) Distrust() { a.mustLoad, a.rules = true, false }
+
+// DistrustRules is Distrust after a change of chains and rules only, which costs less.
+func (a *Applier) DistrustRules() {
+	if !a.mustLoad {
+		a.mustLoad, a.rules = true, true
+	}
+}
+
+// rulesTable is a Table that can be read without its elements.
+type rulesTable interface {
+	LoadRules(ctx context.Context) (*ruleset.Snapshot, error)
+}
 
 // Result is what one round did.
 type Result struct {
@@ -101,9 +115,33 @@ type RefusedChain struct {
 	Err   error
 }
 
+// loadRules is load for chains and rules. It reports false if more than these has to be
+// read.
+func (a *Applier) loadRules(ctx context.Context, r *Result) (bool, error) {
+	table, can := a.table.(rulesTable)
+	if !a.rules || !a.loaded || a.guessed || !can {
+		return false, nil
+	}
+	found, err := table.LoadRules(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read chains and rules: %w", err)
+	}
+	drift, ok := a.state.AdoptRules(found)
+	if !ok {
+		return false, nil
+	}
+	a.drift.Merge(drift)
+	a.mustLoad, a.rules = false, false
+	r.Loads++
+	return true, nil
+}
+
 // load makes the state know what the kernel has; the next steps mend exactly the
 // difference.
 func (a *Applier) load(ctx context.Context, r *Result) error {
+	if done, err := a.loadRules(ctx, r); done || err != nil {
+		return err
+	}
 	found, err := a.table.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("read what the kernel has: %w", err)
@@ -115,7 +153,7 @@ func (a *Applier) load(ctx context.Context, r *Result) error {
 	if !a.loaded {
 		a.transitions = transitionTries
 	}
-	a.mustLoad, a.loaded = false, true
+	a.mustLoad, a.rules, a.loaded = false, false, true
 	r.Loads++
 	return nil
 }

@@ -102,13 +102,14 @@ func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Resu
 	case ctx.Err() != nil || isGeneral(err):
 		return err
 	case errors.Is(err, nat.ErrLost):
-		a.mustLoad = true
+		a.Distrust()
 		return err
 	case errors.Is(err, nat.ErrTooLarge) && a.limit > ruleset.DefaultLimit:
 		a.limit /= 2
 		return nil
 	case errors.Is(err, nat.ErrDrift) && a.reloads < maxReloads:
 		a.reloads++
+		a.Distrust()
 		return a.load(ctx, r)
 	}
 	if chain, frontends := culprits(step, err); chain != nil {
@@ -124,7 +125,8 @@ func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Resu
 		a.single = true
 		return nil
 	}
-	a.mustLoad, a.single = true, false // something that all frontends share
+	a.Distrust()
+	a.single = false // something that all frontends share
 	return err
 }
 

@@ -305,3 +305,65 @@ func TestLostAnswer(t *testing.T) {
 		t.Errorf("the kernel differs from what is known, %v", err)
 	}
 }
+
+// TestDistrustRules repairs rules without reading elements, and reads everything when more
+// than rules turns out to differ.
+func TestDistrustRules(t *testing.T) {
+	s := newSpoiler(t)
+	state := plan.NewState()
+	state.Configure(nattest.Settings())
+	nattest.Variety(state)
+	c := &counting{spoiler: s}
+	a := apply.New(c, state)
+	round(t, a)
+	for _, tt := range []struct {
+		damage ruleset.Batch
+		found  string
+		full   int
+	}{
+		{nil, "", 0},
+		{ruleset.Batch{{Verb: ruleset.FlushChain, Name: "services"}}, "1 chain (services)", 0},
+		{ruleset.Batch{{Verb: ruleset.AddChain, Chain: &ruleset.Chain{Name: "mine"}}}, "1 chain (mine)", 0},
+		{ruleset.Batch{{Verb: ruleset.FlushChain, Name: "services"}, {Verb: ruleset.DeleteSet, Name: "vips6"}}, "", 1},
+		{ruleset.Batch{{Verb: ruleset.DeleteTable}}, "1 table (missing)", 1},
+	} {
+		if len(tt.damage) > 0 {
+			if err := s.Table.Commit(t.Context(), tt.damage); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.full = 0
+		a.DistrustRules()
+		var found plan.Drift
+		for more := true; more; {
+			r, err := a.Round(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			found.Merge(r.Repaired)
+			more = r.More
+		}
+		if tt.found != "" && found.String() != tt.found || c.full != tt.full {
+			t.Errorf("%s: found %q with %d full loads, want %q with %d", tt.damage, found, c.full, tt.found, tt.full)
+		}
+		left, err := s.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if drift := state.Adopt(left); len(drift) > 0 {
+			t.Errorf("%s: still differs: %s", tt.damage, drift)
+		}
+		round(t, a)
+	}
+}
+
+// counting counts the loads of everything.
+type counting struct {
+	*spoiler
+	full int
+}
+
+func (c *counting) Load(ctx context.Context) (*ruleset.Snapshot, error) {
+	c.full++
+	return c.spoiler.Load(ctx)
+}

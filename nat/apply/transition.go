@@ -32,7 +32,8 @@ func (a *Applier) replace(ctx context.Context, r *Result) error {
 			a.replaced(t, r)
 			break
 		}
-		a.mustLoad, a.guessed = true, true
+		a.Distrust()
+		a.guessed = true
 		if ctx.Err() != nil || isGeneral(err) || errors.Is(err, nat.ErrLost) {
 			a.transitions++
 			return err

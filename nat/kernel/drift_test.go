@@ -260,6 +260,46 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestWatchRules tells changes of chains and rules from those of anything else.
+func TestWatchRules(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	settle(t, fillState(10, 2), table)
+	ctx, cancel := context.WithCancel(t.Context())
+	pokes, done := make(chan nat.Writer, 100), make(chan error)
+	go func() { done <- table.Watch(ctx, func(w nat.Writer) { pokes <- w }) }()
+	if w := <-pokes; w.Rules {
+		t.Error("what was before the watch is taken for a change of rules")
+	}
+	for _, tt := range []struct {
+		command string
+		rules   bool
+	}{
+		{"insert rule inet fairlead services accept", true},
+		{"add chain inet fairlead postrouting { policy drop; }", true},
+		{"add element inet fairlead nodes4 { 192.0.2.66 }", false},
+		{"flush set inet fairlead nodes4; insert rule inet fairlead services accept", false},
+		{"add set inet fairlead mine { type ipv4_addr; }", false},
+		{"flush chain inet fairlead services", true},
+		{"add table inet fairlead { flags dormant; }", false},
+		{"delete table inet fairlead", false},
+	} {
+		nftCommand(t, ns, tt.command)
+		select {
+		case w := <-pokes:
+			if w.Rules != tt.rules {
+				t.Errorf("%s: only rules is %v, want %v", tt.command, w.Rules, tt.rules)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: no poke", tt.command)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWatchLost changes the table while no notification arrives: the number of the last
 // transaction gives the change away, once. Where notifications arrive, our own commits
 // are no reason to poke, however often the number is checked.

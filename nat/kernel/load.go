@@ -21,7 +21,12 @@ import (
 
 // Load reads what the kernel has. A table that does not exist is an empty Snapshot
 // and no error. It costs one pass over all elements but those of affinity maps.
-func (t *Table) Load(ctx context.Context) (*ruleset.Snapshot, error) {
+func (t *Table) Load(ctx context.Context) (*ruleset.Snapshot, error) { return t.load(ctx, true) }
+
+// LoadRules is Load without elements, which costs little however many there are.
+func (t *Table) LoadRules(ctx context.Context) (*ruleset.Snapshot, error) { return t.load(ctx, false) }
+
+func (t *Table) load(ctx context.Context, elements bool) (*ruleset.Snapshot, error) {
 	var found *ruleset.Snapshot
 	err := nl.Repeat("table "+ruleset.TableName, func() error {
 		if err := ctx.Err(); err != nil {
@@ -30,7 +35,7 @@ func (t *Table) Load(ctx context.Context) (*ruleset.Snapshot, error) {
 		l := loader{socket: t.socket, found: &ruleset.Snapshot{
 			Sets: map[ruleset.Set]bool{}, Chains: map[string]*ruleset.Chain{}, Ranges: map[ruleset.Set][]netip.Prefix{},
 		}}
-		err := l.load()
+		err := l.load(elements)
 		found = l.found
 		return err
 	})
@@ -46,11 +51,15 @@ type loader struct {
 	found  *ruleset.Snapshot
 }
 
-func (l *loader) load() error {
+func (l *loader) load(elements bool) error {
 	if err := l.loadTable(); err != nil || !l.found.Exists {
 		return err
 	}
-	for _, part := range []func() error{l.loadSets, l.loadChains, l.loadRules, l.loadElements} {
+	parts := []func() error{l.loadSets, l.loadChains, l.loadRules}
+	if elements {
+		parts = append(parts, l.loadElements)
+	}
+	for _, part := range parts {
 		if err := part(); err != nil {
 			return vanished(err)
 		}

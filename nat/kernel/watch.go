@@ -68,26 +68,30 @@ type watcher struct {
 	// changed is set from a change of our table by another program until the
 	// notification about the generation, which ends its transaction and names it.
 	changed bool
+	// more is set with changed when the change is about more than chains and rules.
+	more bool
 	// seen is the newest generation that was announced.
 	seen atomic.Uint32
 }
 
 func (w *watcher) notified(r nl.Reply) {
 	if nft.Kind(r) != unix.NFT_MSG_NEWGEN {
-		w.changed = w.changed || w.table.concerns(r)
+		if w.table.concerns(r) {
+			w.changed, w.more = true, w.more || !isRule(r)
+		}
 		return
 	}
 	w.see(nft.ReadGeneration(r))
 	if w.changed {
 		name, pid := nft.ReadWriter(r)
-		w.poke(nat.Writer{Name: name, PID: pid})
+		w.poke(nat.Writer{Name: name, PID: pid, Rules: !w.more})
 	}
-	w.changed = false
+	w.changed, w.more = false, false
 }
 
 // lost handles notifications that are missing.
 func (w *watcher) lost() {
-	w.changed = false
+	w.changed, w.more = false, false
 	w.poke(nat.Writer{})
 }
 
@@ -130,6 +134,15 @@ func (w *watcher) check(ctx context.Context, requests *nl.Socket, every time.Dur
 // another program.
 func (t *Table) concerns(r nl.Reply) bool {
 	return r.Port != t.port.Load() && nft.TableOf(r) == self && !isRoutine(r)
+}
+
+// isRule reports whether a notification is about a chain or a rule.
+func isRule(r nl.Reply) bool {
+	switch nft.Kind(r) {
+	case unix.NFT_MSG_NEWRULE, unix.NFT_MSG_DELRULE, unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_DELCHAIN:
+		return true
+	}
+	return false
 }
 
 // isRoutine reports whether a notification is about elements that leave an affinity

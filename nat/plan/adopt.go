@@ -39,6 +39,27 @@ func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	return s.have.drift(&was)
 }
 
+// AdoptRules is Adopt for a snapshot without elements, which another program did not
+// change. It reports false, and changes nothing, if the table or its sets differ from what
+// the State knows; then Adopt must follow.
+func (s *State) AdoptRules(found *ruleset.Snapshot) (drift Drift, ok bool) {
+	if found.Exists != s.have.exists || found.Flags != s.have.flags || len(found.Sets) != len(s.have.sets) || len(s.have.oddSets) > 0 {
+		return nil, false
+	}
+	for set, ours := range found.Sets {
+		if _, known := s.have.sets[set]; !ours || !known {
+			return nil, false
+		}
+	}
+	was := s.have
+	s.have.chains, s.have.oddChains = map[string]string{}, map[string][]string{}
+	s.have.adoptDeclarations(found)
+	s.idle, s.program = true, true
+	s.have.driftOfSets(&was, &drift)
+	s.have.driftOfChains(&was, &drift)
+	return drift, true
+}
+
 // touchVital marks the frontends that others depend on. The rest of a table that is missing
 // waits until these are in the kernel: to put many thousand in order takes longer.
 func (s *State) touchVital() {
