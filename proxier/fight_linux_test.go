@@ -159,16 +159,23 @@ spec: {clusterIP: 10.96.0.77, ports: [{port: 80, protocol: TCP}]}
 	}
 }
 
-// BenchmarkFight measures what a program costs that keeps changing a table of 1,000
-// Services with 10 endpoints each: the agent's share of one processor.
+// BenchmarkFight measures what a program costs that keeps changing the rules of a table
+// whose Services have 10 endpoints each: the agent's share of one processor.
 func BenchmarkFight(b *testing.B) {
 	nstest.Need(b)
+	for _, services := range []int{1000, 10000} {
+		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) { fightBenchmark(b, services) })
+	}
+}
+
+func fightBenchmark(b *testing.B, services int) {
+	b.Helper()
 	w, err := newWorld()
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(w.close)
-	for i := range 1000 {
+	for i := range services {
 		w.p.desired.state.Set(nattest.Addr(fmt.Sprintf("10.97.%d.%d:80", i/250, i%250), inet.TCP),
 			nat.Frontend{Policy: nat.Internal, Owner: fmt.Sprintf("default/s%d", i), Backends: nattest.Pods(10)})
 	}

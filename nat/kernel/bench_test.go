@@ -178,3 +178,57 @@ func (f *firstServed) Commit(ctx context.Context, b ruleset.Batch) error {
 	}
 	return err
 }
+
+// BenchmarkReplace starts on the table of 10,000 Services of another version, whose map of
+// backends is declared in another way, so that all elements go into one transaction.
+func BenchmarkReplace(b *testing.B) {
+	const services = 10000
+	ns := nstest.New(b)
+	table := open(b, ns)
+	settle(b, fillState(services, 10), table)
+	var swap time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		damaged, err := table.Load(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		set := ruleset.Set{Kind: ruleset.Backends, Family: inet.IPv4}
+		damaged.Sets[set] = false // as if it were: the elements are written again
+		timed := &timedTable{Table: table, first: damaged}
+		a := apply.New(timed, fillState(services, 10))
+		b.StartTimer()
+		r, err := a.Round(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if r.Stepwise != nil {
+			b.Skipf("it does not fit into one transaction here: %v", r.Stepwise)
+		}
+		swap += timed.longest
+	}
+	b.ReportMetric(float64(swap.Milliseconds())/float64(b.N), "transaction-ms/op")
+}
+
+// timedTable gives a snapshot at the first load, and notes the longest transaction.
+type timedTable struct {
+	*kernel.Table
+	first   *ruleset.Snapshot
+	longest time.Duration
+}
+
+func (t *timedTable) Load(ctx context.Context) (*ruleset.Snapshot, error) {
+	if found := t.first; found != nil {
+		t.first = nil
+		found.Elements = slices.DeleteFunc(found.Elements, func(e ruleset.Element) bool { return !found.Sets[e.Set] })
+		return found, nil
+	}
+	return t.Table.Load(ctx)
+}
+
+func (t *timedTable) Commit(ctx context.Context, b ruleset.Batch) error {
+	start := time.Now()
+	err := t.Table.Commit(ctx, b)
+	t.longest = max(t.longest, time.Since(start))
+	return err
+}

@@ -53,13 +53,13 @@ func (s *State) Transition() *Transition {
 		builder.odd[chain] = true
 	}
 	t := &Transition{}
-	var all ruleset.Batch
+	var all []ruleset.Batch
 	for range maxPasses {
 		step := s.next(&Step{limit: unlimited, room: unlimited})
 		if step == nil {
 			break
 		}
-		all = append(all, step.Batch...)
+		all = append(all, step.Batch)
 		t.Changed = append(t.Changed, step.Keys()...)
 		t.Unstick = append(t.Unstick, step.Unstick()...)
 		t.Blocked = step.Blocked
@@ -115,23 +115,27 @@ func (b *builder) builds(o *ruleset.Op) bool {
 }
 
 // split divides the operations. Nothing can be built before a table is made anew.
-func (t *Transition) split(all ruleset.Batch, b *builder) {
-	if slices.ContainsFunc(all, func(o ruleset.Op) bool { return o.Verb == ruleset.DeleteTable }) {
-		t.Swap = all
-		return
+func (t *Transition) split(all []ruleset.Batch, b *builder) {
+	size, anew := 0, false
+	for _, batch := range all {
+		size += len(batch)
+		anew = anew || slices.ContainsFunc(batch, func(o ruleset.Op) bool { return o.Verb == ruleset.DeleteTable })
 	}
-	cost := ruleset.DefaultLimit // of the last batch of Build
-	for i := range all {
-		if !b.builds(&all[i]) {
-			t.Swap = append(t.Swap, all[i])
-			continue
+	t.Swap = make(ruleset.Batch, 0, size) // it may have a hundred thousand
+	cost := ruleset.DefaultLimit          // of the last batch of Build
+	for _, batch := range all {
+		for i := range batch {
+			if anew || !b.builds(&batch[i]) {
+				t.Swap = append(t.Swap, batch[i])
+				continue
+			}
+			if cost >= ruleset.DefaultLimit {
+				t.Build, cost = append(t.Build, nil), 0
+			}
+			last := &t.Build[len(t.Build)-1]
+			*last = append(*last, batch[i])
+			cost += batch[i].Cost()
 		}
-		if cost >= ruleset.DefaultLimit {
-			t.Build, cost = append(t.Build, nil), 0
-		}
-		last := &t.Build[len(t.Build)-1]
-		*last = append(*last, all[i])
-		cost += all[i].Cost()
 	}
 }
 
