@@ -5,6 +5,7 @@ package kernel_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"testing"
 	"time"
@@ -110,8 +111,6 @@ func lifetimes(t *testing.T, table interface {
 }) map[string]time.Duration {
 	t.Helper()
 	out := table.Lifetimes(t, ruleset.Set{Kind: ruleset.Affinity, Family: inet.IPv4})
-	for client, left := range table.Lifetimes(t, ruleset.Set{Kind: ruleset.Affinity, Family: inet.IPv6}) {
-		out[client] = left
-	}
+	maps.Copy(out, table.Lifetimes(t, ruleset.Set{Kind: ruleset.Affinity, Family: inet.IPv6}))
 	return out
 }
