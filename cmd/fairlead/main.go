@@ -59,6 +59,7 @@ nftables table, "inet fairlead". Print that table with
 		newDiffCommand(),
 		newGetCommand(),
 		newCheckCommand(),
+		newBundleCommand(),
 		newExplainCommand(),
 		newCleanupCommand(),
 		newInstallCommand(),

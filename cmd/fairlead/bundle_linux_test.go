@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fairlead/cmd/fairlead-lab/world"
+	"fairlead/internal/lab"
+	"fairlead/internal/nstest"
+)
+
+// TestBundle writes a bundle on a node. Commands say the same of it as of the node, and
+// nothing that a Pod keeps secret is in it.
+func TestBundle(t *testing.T) {
+	nstest.Need(t)
+	w, err := world.New(t.Context(), worldOf(t, lab.Config{Nodes: 1}), 2)
+	testWorld(t, w, err)
+	const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: db, namespace: default}\nspec: {nodeName: node-1, containers: [{name: c, image: i, args: [hunter2], command: [hunter2], env: [{name: P, value: hunter2}]}]}\n"
+	if err := world.WriteManifest(w.Manifests, "pod.yaml", pod); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.StartAgents(); err != nil {
+		t.Fatal(err)
+	}
+	node := w.Cluster.Nodes[0]
+	file := filepath.Join(t.TempDir(), "node.tar.gz")
+	eventually(t, "the table", func() error {
+		_, err := onNode(t, node, "table", "--service", "default/web")
+		return err
+	})
+	if out, err := onNode(t, node, "bundle", "-o", file); err != nil || !strings.HasPrefix(out, "wrote "+file) {
+		t.Fatalf("fairlead bundle: %v\n%s", err, out)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file has mode %v, %v", info.Mode(), err)
+	}
+	live, err := onNode(t, node, "get", "endpoints", "default/web", "-o", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if saved, err := execute(t, "get", "endpoints", "default/web", "-o", "json", "--bundle", file); err != nil || saved != live {
+		t.Errorf("get of the bundle: %v\n%s\nof the node\n%s", err, saved, live)
+	}
+	if out, err := onNode(t, node, "bundle", "-o", file); err == nil || !strings.Contains(out, "file exists") {
+		t.Errorf("a file is overwritten: %v, %s", err, out)
+	}
+	for name, text := range readArchive(t, file) {
+		if strings.Contains(text, "hunter2") || filepath.IsAbs(name) || strings.Contains(name, "..") {
+			t.Errorf("file %s has a secret, or leaves its directory:\n%s", name, text)
+		}
+	}
+}
+
+func readArchive(t *testing.T, file string) map[string]string {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for r := tar.NewReader(raw); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[filepath.Base(h.Name)] = string(text)
+	}
+	if !strings.Contains(out["objects.json"], `"db"`) {
+		t.Errorf("the Pod is not in the bundle: %s", out["objects.json"])
+	}
+	return out
+}
