@@ -38,8 +38,10 @@ import (
 var oldAgent = flag.String("old-agent", "", "run tests of upgrades with this older `program`, named VERSION.bin")
 
 // fillers are Services beside those that the tests dial, so that a change of all of them
-// exceeds a batch.
-const fillers = 250
+// exceeds a batch. The saved tables have the default.
+var fillers = flag.Int("fillers", savedFillers, "`number` of further Services in tests of upgrades, with -old-agent")
+
+const savedFillers = 250
 
 // upgradeObjects returns Services of every kind that layouts differ in.
 func (b *bed) upgradeObjects(here2 *lab.Pod) []any {
@@ -53,11 +55,11 @@ func (b *bed) upgradeObjects(here2 *lab.Pod) []any {
 	for n := 1; n <= 6; n++ {
 		out = append(out, sliceObjects(n, ready(b.here), ready(here2), ready(b.there))...)
 	}
-	for n := range fillers {
+	for n := range *fillers {
 		svc := serviceObject(0)
 		svc.Name = fmt.Sprintf("svc%d", 1000+n)
 		svc.Spec = corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}}
-		svc.Spec.ClusterIPs = []string{fmt.Sprintf("10.96.1.%d", n), fmt.Sprintf("fd00:10:96::%x", 0x1000+n)}
+		svc.Spec.ClusterIPs = []string{fmt.Sprintf("10.96.%d.%d", 1+n/250, n%250), fmt.Sprintf("fd00:10:96::%x", 0x1000+n)}
 		svc.Status = corev1.ServiceStatus{}
 		out = append(out, svc)
 		out = append(out, sliceObjects(1000+n, ready(b.here), ready(here2), ready(b.there))...)
@@ -192,6 +194,9 @@ func TestPacketUpgrade(t *testing.T) {
 	if *oldAgent != "" {
 		name := strings.TrimSuffix(filepath.Base(*oldAgent), ".bin")
 		files = []string{filepath.Join("testdata", "tables", name+".gz")}
+		if *fillers != savedFillers {
+			files = []string{filepath.Join(t.TempDir(), name+".gz")}
+		}
 	}
 	if len(files) < 3 && *oldAgent == "" {
 		t.Fatalf("%d saved tables, want those of three versions", len(files))
