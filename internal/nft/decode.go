@@ -110,6 +110,16 @@ func ReadChain(r nl.Reply) (name string, hook *Hook) {
 	}
 }
 
+// ReadObject returns the name and type of a stateful object, or of a flowtable, which has
+// type 0.
+func ReadObject(r nl.Reply) (name string, kind uint32) {
+	b := body(r)
+	if Kind(r) == unix.NFT_MSG_NEWFLOWTABLE {
+		return nl.String(nl.Attr(b, flowtableName)), 0
+	}
+	return nl.String(nl.Attr(b, unix.NFTA_OBJ_NAME)), nl.BE32(nl.Attr(b, unix.NFTA_OBJ_TYPE))
+}
+
 // ReadRule returns the chain of a rule and its expressions, for ReadExprs.
 func ReadRule(r nl.Reply) (chain string, exprs []byte) {
 	b := body(r)

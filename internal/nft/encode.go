@@ -153,6 +153,22 @@ func (t Table) DeleteChain(m *nl.Messages, name string) {
 	m.String(unix.NFTA_CHAIN_NAME, name)
 }
 
+// DeleteObject deletes a stateful object of a type, NFT_OBJECT_..., or with type 0 a
+// flowtable. Nothing may refer to it.
+func (t Table) DeleteObject(m *nl.Messages, name string, kind uint32) {
+	if kind == 0 {
+		t.in(m, unix.NFT_MSG_DELFLOWTABLE, 0)
+		m.String(flowtableName, name)
+		return
+	}
+	t.in(m, unix.NFT_MSG_DELOBJ, 0)
+	m.String(unix.NFTA_OBJ_NAME, name)
+	m.BE32(unix.NFTA_OBJ_TYPE, kind)
+}
+
+// flowtableName is NFTA_FLOWTABLE_NAME, which x/sys lacks.
+const flowtableName = 2
+
 // AddRule appends a rule to a chain. An error means that an expression cannot be
 // encoded; the message is then incomplete.
 func (t Table) AddRule(m *nl.Messages, chain string, exprs []expr.Any) error {

@@ -67,6 +67,11 @@ func TestRepair(t *testing.T) {
 		{"rule of a pick chain", []string{"insert rule inet fairlead pick4-2 drop"}, 1, "1 chain (pick4-2)"},
 		{"chain of nobody", []string{"add chain inet fairlead mine"}, 1, "1 chain (mine)"},
 		{"set of nobody", []string{"add set inet fairlead mine { type ipv4_addr; }"}, 0, "1 set (mine)"},
+		{"counter of nobody", []string{"add counter inet fairlead mine", "insert rule inet fairlead services counter name mine"}, 0, "1 object (object mine), 1 chain (services)"},
+		{"objects of nobody", []string{
+			"add counter inet fairlead mine", "add quota inet fairlead mine { over 1 mbytes; }",
+			"add map inet fairlead theirs { type ipv4_addr : counter; }", `add element inet fairlead theirs { 192.0.2.1 : "mine" }`}, 0,
+			"1 set (theirs), 2 objects (object mine)"},
 		{"dormant table", []string{"add table inet fairlead { flags dormant; }"}, 1, "1 table (flags 0x1)"},
 		{"policy", []string{"add chain inet fairlead postrouting { policy drop; }"}, 1, "1 chain (postrouting)"},
 		{"priority", []string{
@@ -130,6 +135,27 @@ func TestRepair(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRepairFlowtable removes a flowtable of another program.
+func TestRepairFlowtable(t *testing.T) {
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := fillState(3, 2)
+	settle(t, s, table)
+	const command = "add flowtable inet fairlead mine { hook ingress priority 0; devices = { lo }; }"
+	if out, err := nstest.Command(t, ns, "nft", command).CombinedOutput(); err != nil {
+		t.Skipf("the kernel has no flowtables (module nf_flow_table): %v\n%s", err, out)
+	}
+	found, err := table.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if drift := s.Adopt(found).String(); drift != "1 object (flowtable mine)" {
+		t.Errorf("found %q", drift)
+	}
+	settle(t, s, table)
+	restartWithNothing(t, table, s)
 }
 
 // TestRepairOrder flushes the table of 500 Services and expects the first batch of

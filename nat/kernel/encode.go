@@ -40,6 +40,8 @@ func encodeRun(m *nl.Messages, run ruleset.Batch, id uint32) error {
 		self.FlushChain(m, o.Name)
 	case ruleset.DeleteChain:
 		self.DeleteChain(m, o.Name)
+	case ruleset.DeleteObject:
+		self.DeleteObject(m, o.Name, o.Flags)
 	case ruleset.AddElement:
 		encodeElements(m, unix.NFT_MSG_NEWSETELEM, run)
 	case ruleset.DeleteElement:

@@ -55,7 +55,7 @@ func (l *loader) load(elements bool) error {
 	if err := l.loadTable(); err != nil || !l.found.Exists {
 		return err
 	}
-	parts := []func() error{l.loadSets, l.loadChains, l.loadRules}
+	parts := []func() error{l.loadSets, l.loadObjects, l.loadChains, l.loadRules}
 	if elements {
 		parts = append(parts, l.loadElements)
 	}
@@ -119,6 +119,17 @@ func (l *loader) loadSets() error {
 			l.found.StraySets = append(l.found.StraySets, got.Name)
 		}
 	})
+}
+
+func (l *loader) loadObjects() error {
+	note := func(r nl.Reply) {
+		name, kind := nft.ReadObject(r)
+		l.found.StrayObjects = append(l.found.StrayObjects, ruleset.Object{Name: name, Type: kind})
+	}
+	if err := l.dump("objects", unix.NFT_MSG_GETOBJ, note); err != nil {
+		return err
+	}
+	return l.dump("flowtables", unix.NFT_MSG_GETFLOWTABLE, note)
 }
 
 func (l *loader) loadChains() error {

@@ -35,6 +35,7 @@ type record struct {
 	Ranges    map[string][]netip.Prefix `json:"ranges,omitempty"`
 	Live      []string                  `json:"live,omitempty"` // sets whose elements were read with counters
 	StraySets []string                  `json:"straySets,omitempty"`
+	Objects   []ruleset.Object          `json:"objects,omitempty"`
 	Strays    []strayRecord             `json:"strays,omitempty"`
 }
 
@@ -79,7 +80,7 @@ type strayRecord struct {
 // MarshalJSON writes everything that was read of the table.
 func (t *Table) MarshalJSON() ([]byte, error) {
 	f := t.Found
-	r := record{Version: recordVersion, Flags: f.Flags, Sets: map[string]bool{}, StraySets: f.StraySets, Ranges: map[string][]netip.Prefix{}}
+	r := record{Version: recordVersion, Flags: f.Flags, Sets: map[string]bool{}, StraySets: f.StraySets, Objects: f.StrayObjects, Ranges: map[string][]netip.Prefix{}}
 	for set, same := range f.Sets {
 		r.Sets[set.String()] = same
 	}
@@ -159,7 +160,7 @@ func (t *Table) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("read table: version %d is not %d; use the fairlead that wrote it", r.Version, recordVersion)
 	}
 	f := &ruleset.Snapshot{
-		Exists: true, Flags: r.Flags, StraySets: r.StraySets,
+		Exists: true, Flags: r.Flags, StraySets: r.StraySets, StrayObjects: r.Objects,
 		Sets: map[ruleset.Set]bool{}, Chains: map[string]*ruleset.Chain{}, Ranges: map[ruleset.Set][]netip.Prefix{},
 	}
 	*t = Table{Found: f, Entries: map[ruleset.Set][]ruleset.Entry{}}

@@ -46,6 +46,9 @@ func (h *holding) carryOut(o *ruleset.Op) {
 			delete(h.sets, set)
 		}
 		h.straySets = slices.DeleteFunc(slices.Clone(h.straySets), func(name string) bool { return name == o.Name })
+	case ruleset.DeleteObject:
+		gone := ruleset.Object{Name: o.Name, Type: o.Flags}
+		h.objects = slices.DeleteFunc(slices.Clone(h.objects), func(have ruleset.Object) bool { return have == gone })
 	case ruleset.FlushSet:
 		delete(h.spoilt, o.Set)
 	case ruleset.AddChain:

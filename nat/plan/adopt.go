@@ -144,7 +144,7 @@ func (h *holding) adoptDeclarations(found *ruleset.Snapshot) {
 			h.oddSets[set] = users[set.String()]
 		}
 	}
-	h.straySets = found.StraySets
+	h.straySets, h.objects = found.StraySets, found.StrayObjects
 }
 
 // adoptElement notes an element. It marks elements that do not fit together, because

@@ -19,10 +19,11 @@ const (
 	KindSet     = "set"
 	KindChain   = "chain" // its hook, policy and rules included
 	KindElement = "element"
+	KindObject  = "object" // a counter or another stateful object, or a flowtable
 )
 
 // Kinds returns all kinds of a Difference.
-func Kinds() []string { return []string{KindTable, KindSet, KindChain, KindElement} }
+func Kinds() []string { return []string{KindTable, KindSet, KindChain, KindElement, KindObject} }
 
 // Difference says how many objects of a kind another program added, changed or
 // removed, and names one of them. The elements of a frontend count as one, and so do
@@ -104,6 +105,9 @@ func (h *holding) driftOfSets(was *holding, d *Drift) {
 	}
 	for _, name := range h.straySets {
 		d.note(KindSet, name)
+	}
+	for _, o := range h.objects {
+		d.note(KindObject, o.String())
 	}
 }
 

@@ -29,6 +29,7 @@ type holding struct {
 	spoilt    map[ruleset.Set]bool // sets of ranges with something that is no range
 	junk      []ruleset.Op         // deletions of other elements that no frontend has
 	straySets []string
+	objects   []ruleset.Object // of other programs
 }
 
 // installed describes a frontend in the kernel.

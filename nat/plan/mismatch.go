@@ -104,6 +104,8 @@ func (d *mismatches) read(o *ruleset.Op) {
 		if c := d.found.Chains[o.Name]; c != nil {
 			d.add(extra, "chain "+o.Name, "")
 		}
+	case ruleset.DeleteObject:
+		d.add(extra, ruleset.Object{Name: o.Name, Type: o.Flags}.String(), "")
 	case ruleset.AddElement:
 		d.add(missing, elementName(&o.Element), o.Element.String())
 	case ruleset.DeleteElement:

@@ -103,13 +103,13 @@ func (s *State) nextIdle(step *Step) {
 			idle = append(idle, name)
 		}
 	}
-	if len(idle) > 1 || len(s.have.straySets) > 0 || len(s.idleSets()) > 0 {
+	if len(idle) > 1 || len(s.have.straySets)+len(s.have.objects) > 0 || len(s.idleSets()) > 0 {
 		for _, name := range idle {
 			step.add(ruleset.Op{Verb: ruleset.FlushChain, Name: name})
 		}
 	}
 	sets := s.idleSets()
-	if s.idle = len(idle)+len(s.have.straySets)+len(sets) > 0; !s.idle {
+	if s.idle = len(idle)+len(s.have.straySets)+len(s.have.objects)+len(sets) > 0; !s.idle {
 		return // only saves the search next time
 	}
 	s.dropSets(step, sets)
@@ -118,6 +118,9 @@ func (s *State) nextIdle(step *Step) {
 	}
 	for _, name := range idle {
 		step.add(ruleset.Op{Verb: ruleset.DeleteChain, Name: name})
+	}
+	for _, o := range s.have.objects { // behind all that may refer to them
+		step.add(ruleset.Op{Verb: ruleset.DeleteObject, Name: o.Name, Flags: o.Type})
 	}
 }
 

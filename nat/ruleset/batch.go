@@ -32,6 +32,7 @@ const (
 	DeleteChain
 	AddElement
 	DeleteElement
+	DeleteObject
 	// CarryClients copies the entries of affinity map Element.Set into Set, which may be
 	// the map that replaces it in the same batch: those of frontend Element.Key, or all if
 	// that is zero. They are read when the batch is committed.
@@ -42,8 +43,8 @@ const (
 type Op struct {
 	Verb    Verb
 	Set     Set     // AddSet, FlushSet, CarryClients
-	Flags   uint32  // AdoptTable: NFT_TABLE_F_...
-	Name    string  // DeleteSet, FlushChain, DeleteChain
+	Flags   uint32  // AdoptTable: NFT_TABLE_F_...; DeleteObject: see Object.Type
+	Name    string  // DeleteSet, FlushChain, DeleteChain, DeleteObject
 	Chain   *Chain  // AddChain
 	Element Element // AddElement, DeleteElement; CarryClients: the map that has the entries, and whose
 	Stray   *Stray  // DeleteElement, instead of Element
@@ -56,7 +57,7 @@ type Batch []Op
 func (b Batch) Counts() (adds, deletes int) {
 	for i := range b {
 		switch b[i].Verb {
-		case DeleteTable, DeleteSet, FlushSet, FlushChain, DeleteChain, DeleteElement:
+		case DeleteTable, DeleteSet, FlushSet, FlushChain, DeleteChain, DeleteElement, DeleteObject:
 			deletes++
 		default:
 			adds++
@@ -111,6 +112,8 @@ func (o *Op) String() string {
 		return fmt.Sprintf("delete chain inet %s %s", TableName, o.Name)
 	case CarryClients:
 		return fmt.Sprintf("add element inet %s %s { entries of %s }", TableName, o.Set, o.Element.Set)
+	case DeleteObject:
+		return fmt.Sprintf("delete %s inet %s", Object{o.Name, o.Flags}, TableName)
 	case AddElement:
 		return fmt.Sprintf("add element inet %s %s { %s }", TableName, o.Element.Set, &o.Element)
 	}

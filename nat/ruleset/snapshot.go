@@ -25,8 +25,23 @@ type Snapshot struct {
 	// Ranges is the content of the sets that settings fill, sorted.
 	Ranges map[Set][]netip.Prefix
 
-	StraySets []string // sets that are not in the layout
-	Strays    []Stray  // other elements in sets of the layout
+	StraySets    []string // sets that are not in the layout
+	StrayObjects []Object // the layout has none
+	Strays       []Stray  // other elements in sets of the layout
+}
+
+// Object is a stateful object, such as a counter, or a flowtable.
+type Object struct {
+	Name string
+	Type uint32 // NFT_OBJECT_..., or 0 for a flowtable
+}
+
+// String returns, for example, "object mine".
+func (o Object) String() string {
+	if o.Type == 0 {
+		return "flowtable " + o.Name
+	}
+	return "object " + o.Name
 }
 
 // Flags of a table (enum nft_table_flags).
