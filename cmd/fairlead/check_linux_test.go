@@ -53,8 +53,8 @@ func has(t *testing.T, r finding.Report, check string, s finding.Severity, evide
 	t.Errorf("no finding %s %s %q with remedy %q in\n%s", s, check, evidence, remedy, r.Text())
 }
 
-// nft runs nft in the namespace of a host.
-func nft(t *testing.T, h *lab.Host, args ...string) {
+// inNFT runs nft in the namespace of a host.
+func inNFT(t *testing.T, h *lab.Host, args ...string) {
 	t.Helper()
 	if out, err := nstest.Command(t, h.NS, "nft", args...).CombinedOutput(); err != nil {
 		t.Fatalf("nft %v: %v\n%s", args, err, out)
@@ -99,16 +99,16 @@ func TestCheck(t *testing.T) {
 		})
 	})
 	t.Run("rules", func(t *testing.T) {
-		nft(t, node.Host, "add table ip other; add chain ip other f { type filter hook forward priority 0; policy drop; }")
+		inNFT(t, node.Host, "add table ip other; add chain ip other f { type filter hook forward priority 0; policy drop; }")
 		r := checkOn(t, node)
 		has(t, r, "firewall", finding.Error, "chain f in table ip other drops pod traffic", "nft insert rule ip other f ip saddr")
 		has(t, r, "firewall", finding.Error, "chain f", "or let the agent do it: --open-firewall")
-		nft(t, node.Host, "delete table ip other")
+		inNFT(t, node.Host, "delete table ip other")
 	})
 	t.Run("leftovers", func(t *testing.T) {
-		nft(t, node.Host, "add table ip kube-proxy")
+		inNFT(t, node.Host, "add table ip kube-proxy")
 		has(t, checkOn(t, node), "leftovers", finding.Warning, "kube-proxy left table ip kube-proxy", "fairlead cleanup --of kube-proxy")
-		nft(t, node.Host, "delete table ip kube-proxy")
+		inNFT(t, node.Host, "delete table ip kube-proxy")
 	})
 	t.Run("programs", func(t *testing.T) { checkRunning(t, node) })
 	t.Run("small path", func(t *testing.T) { // last, because the kernel remembers the path for ten minutes
@@ -144,8 +144,8 @@ func checkPath(t *testing.T, w *world.World, node, other *lab.Node) {
 		{"checksums of IPv6", "udp dport 8472 @th,224,16 0x86dd @th,288,8 17 drop", "spoils checksums", "--no-checksum-offload=tunnel", router},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			nft(t, tt.at, "add table inet broken; add chain inet broken f { type filter hook prerouting priority -400; }; add rule inet broken f "+tt.rule)
-			defer nft(t, tt.at, "delete table inet broken")
+			inNFT(t, tt.at, "add table inet broken; add chain inet broken f { type filter hook prerouting priority -400; }; add rule inet broken f "+tt.rule)
+			defer inNFT(t, tt.at, "delete table inet broken")
 			has(t, checkOn(t, node), "peers", finding.Error, tt.evidence, tt.remedy)
 		})
 	}

@@ -60,6 +60,7 @@ nftables table, "inet fairlead". Print that table with
 		newGetCommand(),
 		newCheckCommand(),
 		newBundleCommand(),
+		newTraceCommand(),
 		newExplainCommand(),
 		newCleanupCommand(),
 		newInstallCommand(),

@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead/cmd/fairlead-lab/world"
+	"fairlead/internal/lab"
+	"fairlead/internal/nstest"
+)
+
+// TestTrace follows a connection to a Service from a pod to its endpoint. The command
+// leaves nothing, also when it is killed, and the agent has nothing to repair.
+func TestTrace(t *testing.T) {
+	nstest.Need(t)
+	w, err := world.New(t.Context(), worldOf(t, lab.Config{Nodes: 1}), 1)
+	testWorld(t, w, err)
+	if err := w.StartAgents(); err != nil {
+		t.Fatal(err)
+	}
+	node := w.Cluster.Nodes[0]
+	if err := w.WaitAgents(t.Context(), w.Web); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe", "trace", "default/web", "--from", w.Client.Addrs()[0].String(), "--count", "1")
+	cmd.Env = append(cmd.Environ(), "FAIRLEAD_COMMAND=1")
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	p, err := node.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the packet was followed", func() error {
+		w.Client.Try(t.Context(), w.Web.At(w.Web.ClusterIPs[0]))
+		select {
+		case <-p.Done():
+			return nil
+		default:
+			return errors.New("it still runs")
+		}
+	})
+	for _, want := range []string{
+		"packet 1\n  tcp ", " -> 10.96.0.10:80 (Service default/web", "inet fairlead  services", "goto cluster4-",
+		"vmap @vips4", "accept  # dnat ip to", ":8080 (endpoint of default/web",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "rule with handle") || strings.Contains(out.String(), "packet 2") {
+		t.Errorf("a rule is not known, or another packet is followed:\n%s", out.String())
+	}
+	checkTraceKilled(t, node)
+	if log := w.Agents[node.Name].Tail(); strings.Contains(log, "epaired") {
+		t.Errorf("the agent repaired something:\n%s", log)
+	}
+	if out, err := onNode(t, node, "trace", "--to", "10.96.0.99", "--timeout", "300ms"); err == nil || !strings.Contains(out, "no such packet came") {
+		t.Errorf("without packets: %v, %s", err, out)
+	}
+}
+
+// checkTraceKilled kills the command: the kernel removes its table.
+func checkTraceKilled(t *testing.T, node *lab.Node) {
+	tables := func() string {
+		out, err := nstest.Command(t, node.NS, "nft", "list", "tables").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	if got := tables(); strings.Contains(got, "trace") {
+		t.Errorf("the command left %s", got)
+	}
+	cmd := exec.Command("/proc/self/exe", "trace", "default/web", "--timeout", time.Minute.String())
+	cmd.Env = append(cmd.Environ(), "FAIRLEAD_COMMAND=1")
+	p, err := node.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the table is there", func() error {
+		if !strings.Contains(tables(), "fairlead-trace-") {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	eventually(t, "the kernel removes the table", func() error {
+		if got := tables(); strings.Contains(got, "trace") {
+			return errors.New(got)
+		}
+		return nil
+	})
+}
