@@ -4,7 +4,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -67,6 +69,7 @@ func TestTrace(t *testing.T) {
 
 // checkTraceKilled kills the command: the kernel removes its table.
 func checkTraceKilled(t *testing.T, node *lab.Node) {
+	t.Helper()
 	tables := func() string {
 		out, err := nstest.Command(t, node.NS, "nft", "list", "tables").CombinedOutput()
 		if err != nil {
@@ -99,4 +102,39 @@ func checkTraceKilled(t *testing.T, node *lab.Node) {
 		}
 		return nil
 	})
+}
+
+// TestTraceStorm: a flood of packets ends the command after the packets that it asks for,
+// and within its time.
+func TestTraceStorm(t *testing.T) {
+	nstest.Need(t)
+	w, err := world.New(t.Context(), worldOf(t, lab.Config{Nodes: 1}), 1)
+	testWorld(t, w, err)
+	if err := w.StartAgents(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.WaitAgents(t.Context(), w.Web); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	flood := make(chan struct{})
+	go func() {
+		defer close(flood)
+		_ = w.Client.NS.Do(func() error {
+			conn, err := net.Dial("udp", "10.96.0.99:53")
+			if err != nil {
+				return err
+			}
+			for ctx.Err() == nil {
+				_, _ = conn.Write([]byte{0}) // a refusal is an error of the next write
+			}
+			return conn.Close()
+		})
+	}()
+	out, err := onNode(t, w.Cluster.Nodes[0], "trace", "--to", "10.96.0.99:53/udp", "--count", "20", "--timeout", "20s")
+	cancel()
+	<-flood
+	if n := strings.Count(out, "packet "); err != nil || n != 20 {
+		t.Errorf("%d packets, want 20: %v", n, err)
+	}
 }

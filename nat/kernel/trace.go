@@ -87,16 +87,20 @@ func (t *Tracer) Close() error {
 	return errors.Join(errs...)
 }
 
-// Run passes each step of each packet to step until ctx is done, and returns nil then. It
-// calls lost when the kernel had no room for some steps. Both are called from the
+// Run passes each step of each packet to step until ctx is done, and returns nil then. A
+// step without a table is the first of its packet: the kernel uses an ID again as soon as
+// the memory of a packet is free. Run calls lost when the kernel had no room for some steps.
+// Both are called from the
 // goroutine of Run and must not block for long.
 func (t *Tracer) Run(ctx context.Context, step func(nft.Trace), lost func()) error {
 	begun := false
 	err := t.events.Listen(ctx, func(r nl.Reply) {
 		if nft.IsTrace(r) {
-			if s := nft.ReadTrace(r); s.Table != t.table {
-				step(s)
+			s := nft.ReadTrace(r)
+			if s.Table == t.table {
+				s.Table = nft.Table{}
 			}
+			step(s)
 		}
 	}, nil, func() {
 		if begun {

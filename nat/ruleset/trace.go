@@ -74,7 +74,7 @@ func (m *TraceMatch) exprs() []expr.Any {
 		p := m.From.Masked()
 		f := inet.FamilyOf(p.Addr())
 		add(saddr(f, reg1))
-		n := uint32(AddrLen(f))
+		n := AddrLen(f)
 		out = append(out, &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: n, Mask: netMask(p), Xor: make([]byte, n)})
 		is(p.Addr().AsSlice())
 	}

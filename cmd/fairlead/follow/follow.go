@@ -55,14 +55,23 @@ type Collector struct {
 	Own     string
 	packets map[uint32]*Packet
 	order   []uint32
+	retired []*Packet // whose ID another packet has now
 }
 
-// Add takes a step at a time. It drops steps of further packets while more than most are
+// Add takes a step at a time. A step without a table begins a packet. Add drops steps of further packets while more than most are
 // under way.
 func (c *Collector) Add(t *nft.Trace, now time.Time, most int) {
 	p := c.packets[t.ID]
+	if t.Table == (nft.Table{}) {
+		if p != nil {
+			c.retired = append(c.retired, p)
+			delete(c.packets, t.ID)
+			c.order = slices.DeleteFunc(c.order, func(id uint32) bool { return id == t.ID })
+		}
+		return
+	}
 	if p == nil {
-		if len(c.order) >= most {
+		if len(c.order)+len(c.retired) >= most {
 			return
 		}
 		if c.packets == nil {
@@ -97,7 +106,8 @@ func (c *Collector) Add(t *nft.Trace, now time.Time, most int) {
 // Done returns the packets that made no step for a time, in the order in which they came,
 // and forgets them.
 func (c *Collector) Done(now time.Time, idle time.Duration) []*Packet {
-	var out []*Packet
+	out := c.retired
+	c.retired = nil
 	c.order = slices.DeleteFunc(c.order, func(id uint32) bool {
 		p := c.packets[id]
 		if now.Sub(p.last) < idle {

@@ -50,3 +50,19 @@ func TestCollector(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestReuse: a step without a table ends the packet that had the same ID before.
+func TestReuse(t *testing.T) {
+	c := Collector{}
+	now := time.Now()
+	for range 3 {
+		c.Add(&nft.Trace{ID: 1}, now, 10)
+		c.Add(&nft.Trace{ID: 1, Table: nft.Table{Name: "o"}, Kind: nft.TracePolicy}, now, 10)
+	}
+	if done := c.Done(now, time.Second); len(done) != 2 {
+		t.Errorf("%d packets have ended, want 2", len(done))
+	}
+	if done := c.Done(now.Add(time.Hour), time.Second); len(done) != 1 || len(done[0].Steps) != 1 {
+		t.Errorf("the last packet is %+v", done)
+	}
+}
