@@ -82,12 +82,19 @@ func (r reportText) Print(out io.Writer, _ bool) error {
 
 func (f *checkFlags) check(cmd *cobra.Command) (*finding.Report, error) {
 	in := doctor.Input{Wait: f.wait}
+	read := readFlags{run: f.run}
+	var source string
 	var err error
-	if in.Flags, err = agentFlags(cmd.Flags(), "output", "watch", "interval", "timeout", "peer-timeout"); err != nil {
+	if in.Config, source, err = read.config(cmd); err != nil {
 		return nil, err
 	}
-	if in.Config, err = f.run.Config(cmd.Flags()); err != nil {
-		return nil, err
+	switch {
+	case source == "agent":
+		in.Flags = "the flags are those of the running agent"
+	case read.given(cmd):
+		in.Flags = "the flags are those of the command line"
+	default:
+		in.Flags = "no flags are given and no agent was found to take them from, so the pods' network is not checked"
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 	defer cancel()

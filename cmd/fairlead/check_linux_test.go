@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,8 +30,9 @@ func checkOn(t *testing.T, n *lab.Node, args ...string) finding.Report {
 		t.Fatalf("check prints %s: %v, %v", out, jsonErr, err)
 	}
 	code := 0
-	if exit := (*exec.ExitError)(nil); err != nil {
-		if exit, _ = err.(*exec.ExitError); exit == nil {
+	if err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
 			t.Fatal(err)
 		}
 		code = exit.ExitCode()
@@ -76,7 +78,7 @@ func TestCheck(t *testing.T) {
 		if r.ExitCode() != 0 {
 			return fmt.Errorf("the report is\n%s", r.Text())
 		}
-		has(t, r, "flags", finding.OK, "those of the agent (process", "")
+		has(t, r, "flags", finding.OK, "those of the running agent", "")
 		has(t, r, "kernel", finding.OK, "has all", "")
 		has(t, r, "agent", finding.OK, "the agent runs", "")
 		has(t, r, "peers", finding.OK, "1 of 1 other nodes answer packets of up to 1430 bytes", "")
@@ -128,6 +130,7 @@ func TestCheck(t *testing.T) {
 
 // checkPath breaks the way between two nodes.
 func checkPath(t *testing.T, w *world.World, node, other *lab.Node) {
+	t.Helper()
 	router := w.Cluster.Router()
 	for _, tt := range []struct {
 		name, rule, evidence, remedy string
@@ -181,6 +184,7 @@ func stopAgent(t *testing.T, w *world.World, n *lab.Node) {
 
 // checkRunning starts programs under the names of others. They do nothing but wait.
 func checkRunning(t *testing.T, node *lab.Node) {
+	t.Helper()
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
 		nstest.Skip(t, "sleep is not installed")
@@ -211,6 +215,7 @@ func checkRunning(t *testing.T, node *lab.Node) {
 
 // checkStopped breaks what a running agent would mend.
 func checkStopped(t *testing.T, w *world.World, node *lab.Node) {
+	t.Helper()
 	flags := []string{"--manifests", w.Manifests, "--node-name", node.Name, "--cluster-cidr", world.JoinPrefixes(w.Cluster.Config.ClusterCIDRs()), "--overlay", "vxlan"}
 	stopAgent(t, w, node)
 	r := checkOn(t, node, flags...)
@@ -239,6 +244,7 @@ func checkStopped(t *testing.T, w *world.World, node *lab.Node) {
 
 // checkDirs breaks the directories of the container runtime.
 func checkDirs(t *testing.T, node *lab.Node, flags []string) {
+	t.Helper()
 	dir := t.TempDir()
 	flags = append(flags, "--cni-conf-dir", dir, "--cni-data-dir", dir, "--cni-bin-dir", dir)
 	r := checkOn(t, node, flags...)

@@ -64,14 +64,14 @@ func Features() []Feature {
 // setFeatures returns the kinds of sets. lookup and dynset need a set, and are part of
 // the core as these are.
 func setFeatures() []Feature {
-	set := func(name, since, use string, s Set) Feature {
+	set := func(name, use string, s Set) Feature {
 		d := s.Declaration()
-		return Feature{Name: name, Module: "nf_tables", Option: "CONFIG_NF_TABLES", Since: since, Use: use, Set: &d}
+		return Feature{Name: name, Module: "nf_tables", Option: "CONFIG_NF_TABLES", Since: "4.1", Use: use, Set: &d}
 	}
 	return []Feature{
-		set("verdict map with concatenated keys", "4.1", "Services", Set{Kind: VIPs, Family: inet.IPv4}),
-		set("map with concatenated keys", "4.1", "Services", Set{Kind: Backends, Family: inet.IPv6}),
-		set("set of ranges", "4.1", "ranges of pods", Set{Kind: Pods, Family: inet.IPv6}),
-		set("map that packets fill", "4.1", "session affinity", Set{Kind: Affinity, Family: inet.IPv4}),
+		set("verdict map with concatenated keys", "Services", Set{Kind: VIPs, Family: inet.IPv4}),
+		set("map with concatenated keys", "Services", Set{Kind: Backends, Family: inet.IPv6}),
+		set("set of ranges", "ranges of pods", Set{Kind: Pods, Family: inet.IPv6}),
+		set("map that packets fill", "session affinity", Set{Kind: Affinity, Family: inet.IPv4}),
 	}
 }

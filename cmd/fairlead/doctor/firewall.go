@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"context"
+	"slices"
 
 	"fairlead/cmd/fairlead/doctor/finding"
 )
@@ -31,7 +32,7 @@ func (d *doctor) checkFirewall(context.Context) {
 		}
 		remedy := f.Remedy
 		if d.Config.Node.Active && f.Err == nil {
-			remedy = append(remedy[:len(remedy):len(remedy)], "or let the agent do it: --open-firewall")
+			remedy = append(slices.Clip(remedy), "or let the agent do it: --open-firewall")
 		}
 		d.report.Add(check, severity, remedy, "%s", f.Problem())
 	}
