@@ -62,8 +62,10 @@ func (p *Picture) hopTo(w view.Way, forwarding map[string]string) Hop {
 			h.Remedy = overlayRemedy
 		}
 	}
-	switch {
+	switch node := p.nodeOfPod(w.Dst); {
 	case h.Broken != "":
+	case r.Dst.Bits() == 0 && p.Config.Table.Overlay != nil && node != "":
+		h.Broken, h.Remedy = fmt.Sprintf("the overlay has no route to the pods of %s, so the packets take the default route", node), overlayRemedy
 	case link != nil && !link.Up:
 		h.Broken, h.Remedy = fmt.Sprintf("device %s is down", h.Device), "Turn it on: ip link set "+h.Device+" up"
 	case forwarding != nil && forwarding[forwardingSetting(w.Dst)] == "0":
@@ -73,6 +75,21 @@ func (p *Picture) hopTo(w view.Way, forwarding map[string]string) Hop {
 		h.neighbour(p.Network, next)
 	}
 	return h
+}
+
+// nodeOfPod returns the other node whose range of pods has an address, or "".
+func (p *Picture) nodeOfPod(ip netip.Addr) string {
+	if p.Objects == nil {
+		return ""
+	}
+	for _, n := range p.Objects.Nodes {
+		for _, s := range n.Spec.PodCIDRs {
+			if c, err := netip.ParsePrefix(s); err == nil && c.Contains(ip) && n.Name != p.Config.Table.NodeName {
+				return n.Name
+			}
+		}
+	}
+	return ""
 }
 
 // overlayRemedy is for routes and tunnels.

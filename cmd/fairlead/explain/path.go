@@ -6,6 +6,7 @@ package explain
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"fairlead/cmd/fairlead/view"
 	"fairlead/internal/inet"
@@ -89,6 +90,10 @@ func (p *Picture) path(c *client, to inet.Addr, owner string) Path {
 func (p *Picture) add(out *Path, o *evaluate.Outcome, pk evaluate.Packet, common int) {
 	for _, u := range o.Uncertain {
 		out.Findings = append(out.Findings, Finding{"uncertain", "A rule could not be evaluated, and counts as not matching: " + u + ".", "See fairlead table: the rule is of another program."})
+	}
+	if last := len(o.Steps) - 1; o.Verdict == evaluate.Drop && last >= 0 && strings.HasPrefix(o.Steps[last].Chain, "allowed") {
+		out.Findings = append(out.Findings, Finding{"source-ranges", fmt.Sprintf("The client %s is in none of the ranges of loadBalancerSourceRanges, so its connections to %s are dropped.", pk.Src.Addr(), out.To),
+			"Add the range of the client to spec.loadBalancerSourceRanges. --from explains another client."})
 	}
 	if o.Verdict != evaluate.Accept && o.Verdict != evaluate.NoRoute || len(out.Backends) == maxBackends {
 		return
