@@ -24,7 +24,7 @@ KUBELDFLAGS := -X k8s.io/component-base/version.gitVersion=v1.36.3
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the static binaries bin/fairlead and bin/fairlead-lab
@@ -39,14 +39,25 @@ e2e: deps-e2e build controlplane flanneld ## Test agents against a real control 
 	cd bench && CGO_ENABLED=0 $(GO) vet ./...
 	cd bench && CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m ./...
 
-SERVICES ?= 1000
-BACKENDS ?= 10
-UPDATES  ?= 20
+BENCHFLAGS ?=
 
-.PHONY: compare
-compare: deps build controlplane ## Measure beside kube-proxy, with SERVICES=1000 BACKENDS=10 UPDATES=20
-	cd bench && CGO_ENABLED=0 $(GO) test ./compare -run Compare -v -count=1 -timeout 60m \
-		-services $(SERVICES) -backends $(BACKENDS) -updates $(UPDATES) $(if $(REPORT),-report $(abspath $(REPORT)))
+.PHONY: bench
+bench: deps build controlplane flanneld benchtool ## Measure beside kube-proxy and flannel, as root: a quarter of an hour, report in bin/report
+	bin/bench -bin bin -out bin/report -size short -budget 13m30s $(BENCHFLAGS)
+
+.PHONY: bench-full
+bench-full: deps build controlplane flanneld benchtool ## The same with all sizes, some hours; BENCHFLAGS='-parts latency' does a part
+	bin/bench -bin bin -out bin/report-full -size full $(BENCHFLAGS)
+
+REPORT ?= bin/report
+
+.PHONY: bench-publish
+bench-publish: benchtool ## Put the report of REPORT=bin/report into docs/performance.md and its plots into docs/pictures
+	bin/bench -out $(REPORT) -publish docs
+
+.PHONY: benchtool
+benchtool:
+	cd bench && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../bin/bench ./cmd/bench
 
 .PHONY: controlplane
 controlplane: # etcd, kube-apiserver, kube-controller-manager and kube-proxy
@@ -185,8 +196,8 @@ fuzz: deps ## Run each fuzz test for FUZZTIME=30s
 		done; \
 	done
 
-.PHONY: bench
-bench: deps ## Run the benchmarks named by BENCH=. on the real kernel
+.PHONY: microbench
+microbench: deps ## Run the Go benchmarks named by BENCH=. on the real kernel
 	$(GO) test $(PKG) -run '^$$' -bench '$(BENCH)' -benchmem
 
 .PHONY: deps

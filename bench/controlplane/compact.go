@@ -6,25 +6,16 @@ package controlplane
 import (
 	"context"
 	"fmt"
-	"net"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc"
 )
 
 // Compact makes etcd forget all revisions but the newest, as kube-apiserver has
 // it do every five minutes. It returns the newest.
 func (p *Plane) Compact(ctx context.Context) (revision int64, err error) {
-	endpoint := "127.0.0.1:" + etcdPort
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{"http://" + endpoint},
-		Context:   ctx,
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return p.dial(ctx, endpoint)
-		})},
-	})
+	client, err := p.etcdClient(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("reach etcd: %w", err)
+		return 0, err
 	}
 	defer func() { _ = client.Close() }()
 	got, err := client.Get(ctx, "/registry/none")

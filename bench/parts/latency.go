@@ -1,0 +1,248 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package parts
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"fairlead/bench/rig"
+	"fairlead/internal/lab"
+)
+
+// Latency says how the part of the same name is done.
+type Latency struct {
+	Shapes  []rig.Shape
+	Rounds  func(rig.Shape) int
+	Updates int           // per visit
+	Repair  time.Duration // how long a repair is awaited
+}
+
+// Metrics of the part.
+const (
+	Update      = "EndpointSlice update to first connection"
+	UpdateCPU   = "processor time of one update"
+	ColdStart   = "start until all Services are reached, empty kernel"
+	Restart     = "restart until a change made meanwhile is served"
+	Resident    = "resident memory"
+	Peak        = "peak resident memory"
+	RestartPeak = "peak resident memory after a restart"
+	Repair      = "flush of the ruleset until a connection is served"
+)
+
+// pause between updates, longer than kube-proxy's minSyncPeriod of 1 s, which would be
+// part of what is measured otherwise.
+const pause = 1200 * time.Millisecond
+
+// startLimit is for a start; kube-proxy takes a minute for 30,000 Services.
+const startLimit = 5 * time.Minute
+
+// Part measures each subject by itself at each size: cold start, updates, memory,
+// restart and repair. The bare watch has only updates.
+func (l Latency) Part(budget time.Duration) Part {
+	return Part{Name: "latency", Budget: budget, Do: l.run}
+}
+
+func (l Latency) run(ctx context.Context, r *Run) error {
+	subjects := []rig.Subject{rig.FairleadAgent(), rig.KubeProxy("nftables"), rig.KubeProxy("iptables"), {Name: rig.Watch}}
+	for _, shape := range l.Shapes {
+		r.Progress("%s endpoints are written", shape)
+		if err := r.Rig.Fill(ctx, shape); err != nil {
+			return err
+		}
+		for round := range l.Rounds(shape) {
+			for _, i := range rotated(len(subjects), round) {
+				t := turn{"latency", subjects[i].Name, shape.Services, round}
+				err := r.visit(ctx, t, func(ctx context.Context) error {
+					if t.subject == rig.Watch {
+						return l.watch(ctx, r, t)
+					}
+					return l.agent(ctx, r, t, subjects[i], r.Rig.Seats[i])
+				})
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// agent is the visit of an agent, which begins and ends with an empty kernel.
+func (l Latency) agent(ctx context.Context, r *Run, t turn, subject rig.Subject, seat *rig.Seat) error {
+	if err := errors.Join(seat.Flush(), r.Rig.Point(ctx, seat.Left)); err != nil {
+		return err
+	}
+	start := time.Now()
+	a, err := r.Rig.Start(ctx, subject, seat)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = a.Stop() }() // a second Stop does nothing
+	if err := r.Rig.AllReach(ctx, seat, startLimit); err != nil {
+		return errors.Join(err, a.Alive())
+	}
+	cold := time.Since(start)
+	r.add(t, ColdStart, "s", cold.Seconds())
+	latencies, err := l.updates(ctx, r, t, a, seat)
+	if err != nil {
+		return err
+	}
+	resident, peak, err := a.Memory()
+	if err != nil {
+		return err
+	}
+	r.add(t, Resident, "B", resident)
+	r.add(t, Peak, "B", peak)
+	next, err := l.restart(ctx, r, t, a, subject, seat)
+	if err != nil {
+		return err
+	}
+	a = next
+	r.Progress("%6d Services, round %d: %-20s start %s, update %s, %d MB", t.services, t.round+1, t.subject, short(cold), short(latencies), int(resident)>>20)
+	if err := l.repair(ctx, r, t, seat); err != nil {
+		return err
+	}
+	return errors.Join(a.Stop(), seat.Flush())
+}
+
+// updates measures some updates, after a first one that shows what a start has left to
+// do. It returns their median.
+func (l Latency) updates(ctx context.Context, r *Run, t turn, a *rig.Agent, seat *rig.Seat) (time.Duration, error) {
+	var before time.Duration
+	var took []time.Duration
+	for i := range l.Updates + 1 {
+		if err := wait(ctx, pause); err != nil {
+			return 0, err
+		}
+		if i == 1 {
+			var err error
+			if before, err = a.Processor(); err != nil {
+				return 0, err
+			}
+		}
+		d, err := update(ctx, r, seat, i, startLimit)
+		if err != nil {
+			return 0, errors.Join(err, a.Alive())
+		}
+		if i > 0 {
+			r.add(t, Update, "s", d.Seconds())
+			took = append(took, d)
+		}
+	}
+	if err := wait(ctx, pause); err != nil { // what follows an update counts, too
+		return 0, err
+	}
+	after, err := a.Processor()
+	if err != nil {
+		return 0, err
+	}
+	r.add(t, UpdateCPU, "s", (after-before).Seconds()/float64(l.Updates))
+	return middle(took), nil
+}
+
+// update gives probe to the other server and waits until it answers.
+func update(ctx context.Context, r *Run, seat *rig.Seat, i int, patience time.Duration) (time.Duration, error) {
+	to := side(seat, i)
+	start := time.Now()
+	if err := r.Rig.Point(ctx, to); err != nil {
+		return 0, err
+	}
+	if err := seat.Reaches(ctx, to.Name, patience); err != nil {
+		return 0, err
+	}
+	return time.Since(start), nil
+}
+
+func side(seat *rig.Seat, i int) *lab.Pod {
+	if i%2 == 0 {
+		return seat.Right
+	}
+	return seat.Left
+}
+
+// restart stops the agent, changes probe meanwhile, and measures from the start of the
+// next process until the change is served.
+func (l Latency) restart(ctx context.Context, r *Run, t turn, a *rig.Agent, subject rig.Subject, seat *rig.Seat) (*rig.Agent, error) {
+	if err := a.Stop(); err != nil {
+		return nil, err
+	}
+	to := side(seat, l.Updates+1)
+	if err := r.Rig.Point(ctx, to); err != nil {
+		return nil, err
+	}
+	if err := seat.Reaches(ctx, side(seat, l.Updates).Name, time.Second); err != nil {
+		return nil, errors.Join(errors.New("without the agent, the table serves nobody"), err)
+	}
+	start := time.Now()
+	a, err := r.Rig.Start(ctx, subject, seat)
+	if err != nil {
+		return nil, err
+	}
+	if err := seat.Reaches(ctx, to.Name, startLimit); err != nil {
+		return nil, errors.Join(err, a.Alive(), a.Stop())
+	}
+	r.add(t, Restart, "s", time.Since(start).Seconds())
+	if err := wait(ctx, pause); err != nil {
+		return nil, errors.Join(err, a.Stop())
+	}
+	_, peak, err := a.Memory()
+	if err != nil {
+		return nil, errors.Join(err, a.Stop())
+	}
+	r.add(t, RestartPeak, "B", peak)
+	return a, nil
+}
+
+// repair flushes the ruleset and waits until probe is served again. That an agent
+// leaves it so for l.Repair is a result.
+func (l Latency) repair(ctx context.Context, r *Run, t turn, seat *rig.Seat) error {
+	if t.round > 0 && t.subject != rig.Fairlead {
+		return nil // waiting out the patience once is enough
+	}
+	if err := seat.Flush(); err != nil {
+		return err
+	}
+	start := time.Now()
+	switch err := seat.Reaches(ctx, side(seat, l.Updates+1).Name, l.Repair); {
+	case errors.Is(err, rig.ErrLate):
+		r.addBound(t, Repair, "s", l.Repair.Seconds())
+	case err != nil:
+		return err
+	default:
+		r.add(t, Repair, "s", time.Since(start).Seconds())
+	}
+	return nil
+}
+
+// watch is the visit of the client that only watches.
+func (l Latency) watch(ctx context.Context, r *Run, t turn) error {
+	seat := r.Rig.Seats[0]
+	if err := r.Rig.Point(ctx, seat.Left); err != nil {
+		return err
+	}
+	w, err := r.Rig.WatchProbe(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	for i := range l.Updates + 1 {
+		if err := wait(ctx, pause); err != nil {
+			return err
+		}
+		to := side(seat, i)
+		start := time.Now()
+		if err := r.Rig.Point(ctx, to); err != nil {
+			return err
+		}
+		if err := w.Sees(ctx, to, time.Minute); err != nil {
+			return err
+		}
+		if i > 0 {
+			r.add(t, Update, "s", time.Since(start).Seconds())
+		}
+	}
+	return nil
+}

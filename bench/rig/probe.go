@@ -1,0 +1,140 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"fairlead/internal/inet"
+	"fairlead/internal/lab"
+)
+
+// Addresses of the Services that measurements use.
+var (
+	Probe    = inet.Addr{IP: netip.MustParseAddr("10.111.0.10"), Port: port, Proto: inet.TCP}
+	Flows    = netip.MustParseAddrPort("10.111.0.11:80") // TCP and UDP, with a NodePort
+	NodePort = uint16(30080)
+)
+
+const (
+	probe = "probe"
+	flows = "flows"
+)
+
+// addProbes creates the Services of the measurements, with endpoints on the first seat.
+func (r *Rig) addProbes(ctx context.Context) error {
+	many := service(flows, Flows.Addr(),
+		servicePort("tcp", corev1.ProtocolTCP, int32(Flows.Port()), echoPort, int32(NodePort)),
+		servicePort("udp", corev1.ProtocolUDP, int32(Flows.Port()), echoPort, int32(NodePort)))
+	many.Spec.Type = corev1.ServiceTypeNodePort
+	many.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyCluster
+	for _, s := range []*corev1.Service{service(probe, Probe.IP), many} {
+		if _, err := r.API.CoreV1().Services(namespace).Create(ctx, s, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("create Service %s: %w", s.Name, err)
+		}
+	}
+	for _, s := range []*discoveryv1.EndpointSlice{slice(probe, probe, r.Seats[0].Left.Addr4), flowSlice(r.Seats[0])} {
+		if _, err := r.API.DiscoveryV1().EndpointSlices(namespace).Create(ctx, s, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("create EndpointSlice %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+func flowSlice(at *Seat) *discoveryv1.EndpointSlice {
+	s := slice(flows, flows, at.Left.Addr4)
+	s.Ports = nil
+	for name, proto := range map[string]corev1.Protocol{"tcp": corev1.ProtocolTCP, "udp": corev1.ProtocolUDP} {
+		s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: ptr.To(name), Port: ptr.To[int32](echoPort), Protocol: ptr.To(proto)})
+	}
+	return s
+}
+
+// Point makes a pod the only endpoint of probe.
+func (r *Rig) Point(ctx context.Context, at *lab.Pod) error {
+	s := slice(probe, probe, at.Addr4)
+	s.UID, s.CreationTimestamp = "", metav1.Time{}
+	if _, err := r.API.DiscoveryV1().EndpointSlices(namespace).Update(ctx, s, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("update EndpointSlice %s: %w", probe, err)
+	}
+	return nil
+}
+
+// PointFlows makes the pod left of a seat the only endpoint of flows.
+func (r *Rig) PointFlows(ctx context.Context, at *Seat) error {
+	s := flowSlice(at)
+	s.UID, s.CreationTimestamp = "", metav1.Time{}
+	if _, err := r.API.DiscoveryV1().EndpointSlices(namespace).Update(ctx, s, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("update EndpointSlice %s: %w", flows, err)
+	}
+	return nil
+}
+
+// ErrLate means that an event did not happen while somebody waited for it.
+var ErrLate = errors.New("too late")
+
+// Reaches dials probe from the seat's client until server answers, and returns
+// ErrLate after patience. Answers of others and failures are what an agent that
+// is behind gives.
+func (s *Seat) Reaches(ctx context.Context, server string, patience time.Duration) error {
+	return s.await(ctx, Probe, server, patience)
+}
+
+// await dials an address until server answers; "" is any.
+func (s *Seat) await(ctx context.Context, to inet.Addr, server string, patience time.Duration) error {
+	end := time.Now().Add(patience)
+	for {
+		once, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		reply, err := s.Client.Dial(once, to)
+		cancel()
+		switch {
+		case err == nil && (server == "" || reply.Server == server):
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case time.Now().After(end):
+			return fmt.Errorf("%s at %s: %w: %s", server, to, ErrLate, lab.Outcome(reply, err))
+		case err != nil:
+			time.Sleep(2 * time.Millisecond) // whoever is not served yet leaves the processor to the agent
+		}
+	}
+}
+
+// AllReach waits until Services from the whole range answer, and probe. The newest
+// comes first, because the programs write all they know before anything new.
+func (r *Rig) AllReach(ctx context.Context, s *Seat, patience time.Duration) error {
+	end := time.Now().Add(patience)
+	const most = 200
+	step := max(1, len(r.VIPs)/most)
+	for i := len(r.VIPs) - 1; i >= 0; i -= step {
+		to := inet.Addr{IP: r.VIPs[i], Port: port, Proto: inet.TCP}
+		if err := s.await(ctx, to, "many", time.Until(end)); err != nil {
+			return err
+		}
+	}
+	return s.await(ctx, Probe, "", time.Until(end))
+}
+
+func poll(ctx context.Context, patience time.Duration, f func() error) error {
+	end := time.Now().Add(patience)
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
