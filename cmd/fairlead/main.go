@@ -56,6 +56,7 @@ nftables table, "inet fairlead". Print that table with
 		newRunCommand(),
 		newRenderCommand(),
 		newTableCommand(),
+		newStatusCommand(),
 		newDiffCommand(),
 		newGetCommand(),
 		newCheckCommand(),

@@ -212,6 +212,14 @@ func rules() []rule {
 		from: []string{"cmd/fairlead/state"}, tests: true, deny: []string{"fairlead/...", "github.com/...", "golang.org/...", "k8s.io/...", "os", "net", "net/http"},
 		why: "state holds the words of the agent's answers and does no I/O",
 	}, {
+		from: []string{"cmd/fairlead/screen"}, deny: []string{"fairlead/...", "k8s.io/...", "os", "net"},
+		allow: []string{"fairlead/cmd/fairlead/output", "fairlead/cmd/fairlead/state"},
+		why:   "screen turns states into text and does no I/O",
+	}, {
+		from: []string{"cmd/fairlead/fleet"}, deny: []string{"fairlead/...", "github.com/..."},
+		allow: []string{"fairlead/cmd/fairlead/ask", "fairlead/cmd/fairlead/state"},
+		why:   "fleet asks agents and knows no commands",
+	}, {
 		from: []string{"cmd/fairlead/ask"}, tests: true, deny: []string{"fairlead/...", "github.com/...", "k8s.io/..."},
 		allow: []string{"fairlead/cmd/fairlead/ask", "fairlead/cmd/fairlead/state", "fairlead/internal/peercred"},
 		why:   "ask carries answers and knows neither agent nor commands",

@@ -276,7 +276,7 @@ func (a *agent) serve(ctx context.Context, group *errgroup.Group) {
 		write = profileTime
 	}
 	// Each port has its own pool, so a flood of one does not reach the other.
-	metrics := httpd.NewServer(httpd.NewPool(), metricsHandler(a.cfg.Effective, s.Profiling), write)
+	metrics := httpd.NewServer(httpd.NewPool(), metricsHandler(a.cfg.Effective, s.Profiling, a.reporter.State), write)
 	health := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	probes := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	group.Go(func() error { return a.checks.Run(ctx) })

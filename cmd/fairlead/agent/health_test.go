@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead/cmd/fairlead/state"
 	"fairlead/internal/httpd"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
@@ -86,8 +87,8 @@ func TestHealth(t *testing.T) {
 }
 
 func TestMetricsHandler(t *testing.T) {
-	handler := metricsHandler(map[string]any{"fairlead": resolve.Config{NodeName: "node-a"}}, false)
-	for path, want := range map[string]string{"/proxyMode": "nftables", "/healthz": "ok", "/metrics": "", "/configz": ""} {
+	handler := metricsHandler(map[string]any{"fairlead": resolve.Config{NodeName: "node-a"}}, false, func() *state.State { return &state.State{} })
+	for path, want := range map[string]string{"/proxyMode": "nftables", "/healthz": "ok", "/metrics": "", "/configz": "", "/state": ""} {
 		r := httptest.NewRecorder()
 		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))
 		if r.Code != http.StatusOK || want != "" && r.Body.String() != want {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"fairlead/cmd/fairlead/state"
 	"fairlead/internal/httpd"
 	"fairlead/internal/leftovers"
 
@@ -20,9 +21,9 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// metricsHandler serves the paths of kube-proxy's metrics port. The answer of /configz
-// is effective.
-func metricsHandler(effective any, profiling bool) http.Handler {
+// metricsHandler serves the paths of kube-proxy's metrics port, and /state. The answer of
+// /configz is effective.
+func metricsHandler(effective any, profiling bool, now func() *state.State) http.Handler {
 	text := func(answer string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -37,6 +38,7 @@ func metricsHandler(effective any, profiling bool) http.Handler {
 	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, effective)
 	})
+	mux.HandleFunc("GET "+state.PortPath, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, now()) })
 	if profiling {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

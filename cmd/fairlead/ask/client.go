@@ -80,10 +80,18 @@ func (c *Client) State(ctx context.Context) (*state.State, error) {
 	if err := c.Get(ctx, state.Path, &s); err != nil {
 		return nil, err
 	}
-	if s.Protocol != state.Protocol {
-		return nil, fmt.Errorf("the agent at %s speaks %q and this command %q: use the command of the agent's version", c.socket, s.Protocol, state.Protocol)
+	if err := CheckProtocol(&s); err != nil {
+		return nil, err
 	}
 	return &s, nil
+}
+
+// CheckProtocol returns an error if the agent speaks another protocol than this program.
+func CheckProtocol(s *state.State) error {
+	if s.Protocol != state.Protocol {
+		return fmt.Errorf("the agent speaks %q and this command %q: use the command of the agent's version", s.Protocol, state.Protocol)
+	}
+	return nil
 }
 
 // Get decodes the JSON answer of a path, for example state.Path, into v. The error is
@@ -98,16 +106,21 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 		return c.noAgent(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	return Read(resp.Body, resp.StatusCode, path, v)
+}
+
+// Read decodes the answer of an agent to path into v. It reads a bounded number of bytes.
+func Read(r io.Reader, status int, path string, v any) error {
+	body, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
 	switch {
 	case err != nil:
 		return fmt.Errorf("read the answer of the agent: %w", err)
 	case len(body) > maxAnswer:
 		return fmt.Errorf("the answer of the agent to %s is larger than %d bytes", path, maxAnswer)
-	case resp.StatusCode == http.StatusNotFound:
+	case status == http.StatusNotFound:
 		return fmt.Errorf("the agent does not know %s: use the command of the agent's version", path)
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("the agent answers %s: %s", resp.Status, strings.TrimSpace(string(body[:min(len(body), 512)])))
+	case status != http.StatusOK:
+		return fmt.Errorf("the agent answers %d %s: %s", status, http.StatusText(status), strings.TrimSpace(string(body[:min(len(body), 512)])))
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return fmt.Errorf("read the answer of the agent: %w", err)

@@ -15,8 +15,8 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// errNoTable says that nothing is programmed.
-var errNoTable = errors.New("this network namespace has no table inet " + ruleset.TableName +
+// ErrNoTable says that nothing is programmed.
+var ErrNoTable = errors.New("this network namespace has no table inet " + ruleset.TableName +
 	": run the command in the network namespace of the node, and check that the agent runs")
 
 // LoadTable reads the table in the network namespace of the process, with counters and
@@ -32,7 +32,7 @@ func LoadTable(ctx context.Context) (*listing.Table, error) {
 		return nil, err
 	}
 	if !found.Exists {
-		return nil, errNoTable
+		return nil, ErrNoTable
 	}
 	t := &listing.Table{Found: found, Entries: map[ruleset.Set][]ruleset.Entry{}}
 	for _, set := range listing.LiveSets(found) {

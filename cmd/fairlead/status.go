@@ -1,0 +1,126 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+	cliflag "k8s.io/component-base/cli/flag"
+
+	"fairlead/cmd/fairlead/ask"
+	"fairlead/cmd/fairlead/inspect"
+	"fairlead/cmd/fairlead/node"
+	"fairlead/cmd/fairlead/options"
+	"fairlead/cmd/fairlead/output"
+	"fairlead/cmd/fairlead/screen"
+)
+
+// Exit codes of fairlead status.
+const (
+	errFaults   = exitError(1)
+	errNotAsked = exitError(2)
+)
+
+func newStatusCommand() *cobra.Command {
+	var out output.Flags
+	var dir string
+	var all fleetFlags
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say in one screen how the agent of this node is",
+		Long: `Ask the agent of this network namespace how it is: version, API server, table and
+last repair, Services, overlay and its peers, connection tracking, problems and the
+last sync. Without an agent the command says so, and what the kernel has. It asks
+through a socket that only root may use, and reads the kernel with CAP_NET_ADMIN.
+With --all-nodes it asks the agents of all nodes, and says which of them differ from
+most others in version, flags or the objects that they know. The exit code is 0 if
+all is well, 1 if there are problems, and 2 if an agent could not be asked.
+
+With --all-nodes the command finds the agents by the label of their pods. It needs
+the verb list on pods in their namespace and on nodes. It asks through the API
+server, which needs the verb get on pods/proxy in that namespace, or with --direct
+by the address of each node. Both reach agents that listen on the address of their
+node: set metrics.listen=node in the chart, or --metrics-bind-address.`,
+		Example: `  fairlead status
+  fairlead status -o json
+  fairlead status --all-nodes --kubeconfig /etc/kubernetes/admin.conf`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(out.Validate(), all.validate(cmd.Flags())); err != nil {
+				return failedError{err}
+			}
+			var code error
+			err := out.Run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func(ctx context.Context) (r *output.Result, err error) {
+				if all.on {
+					r, code, err = fleetStatus(ctx, &all)
+				} else {
+					r, code, err = status(ctx, dir)
+				}
+				return r, err
+			})
+			if err != nil {
+				return failedError{err}
+			}
+			if out.Watch {
+				return nil
+			}
+			return code
+		},
+	}
+	var groups cliflag.NamedFlagSets
+	out.Register(groups.FlagSet("Output"))
+	groups.FlagSet("Agent").StringVar(&dir, "socket-dir", ask.DefaultDir, "directory of the agent's socket")
+	all.register(groups.FlagSet("All nodes"))
+	options.Sections(cmd, &groups)
+	return cmd
+}
+
+// status asks the agent, or reads the kernel. code is what the process ends with.
+func status(ctx context.Context, dir string) (r *output.Result, code, err error) {
+	agent, err := ask.Open(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := agent.State(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, ctx.Err()
+	case err != nil:
+		k := kernelOf(ctx)
+		k.Error = err.Error()
+		return &output.Result{Text: k, Value: k}, errNotAsked, nil
+	case len(s.Faults()) > 0:
+		code = errFaults
+	}
+	return &output.Result{Text: screen.Status{State: s}, Value: s}, code, nil
+}
+
+// kernelOf reads what there is without the help of an agent.
+func kernelOf(ctx context.Context) *screen.Kernel {
+	k := &screen.Kernel{}
+	pid, owned, err := node.FindOwner(ctx)
+	k.Owner, k.Owned = int(pid), owned
+	table, tableErr := inspect.LoadTable(ctx)
+	if errors.Is(tableErr, inspect.ErrNoTable) {
+		tableErr = nil
+	}
+	if err := errors.Join(err, tableErr); err != nil {
+		k.KernelError = err.Error()
+	}
+	if table == nil {
+		return k
+	}
+	k.Table = true
+	services := map[string]struct{}{}
+	for _, f := range table.Frontends("") {
+		k.Frontends++
+		name, _, _ := strings.Cut(f.Service, ":") // of a port
+		services[name] = struct{}{}
+	}
+	k.Services = len(services)
+	return k
+}
