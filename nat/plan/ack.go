@@ -12,15 +12,15 @@ import (
 // Acked records that the kernel carried out step, which Next returned last.
 func (s *State) Acked(step *Step) {
 	for i := range step.Batch {
-		s.have.carryOut(&step.Batch[i])
+		s.carryOut(&step.Batch[i])
 	}
 	for set, ranges := range step.ranges {
 		s.have.setRanges(set, ranges)
 	}
 	s.have.junk = s.have.junk[min(step.junk, len(s.have.junk)):]
 	s.program = s.program && !step.programmed
-	s.settleMembers(&s.dirtyBefore)
-	s.settleMembers(&s.dirtyAfter)
+	s.members.settle(&s.members.before, true)
+	s.members.settle(&s.members.after, true)
 	for i := range step.changes {
 		s.ackFrontend(&step.changes[i])
 	}
@@ -31,13 +31,15 @@ func (s *State) Acked(step *Step) {
 	}
 }
 
-// carryOut applies to h the operations that the kernel applied to the table.
-func (h *holding) carryOut(o *ruleset.Op) {
+// carryOut records an operation that the kernel applied to the table.
+func (s *State) carryOut(o *ruleset.Op) {
+	h := &s.have
 	switch o.Verb {
 	case ruleset.AddTable:
 		h.exists, h.flags = true, 0
 	case ruleset.DeleteTable:
 		*h = newHolding()
+		s.members.lose()
 	case ruleset.AddSet:
 		h.sets[o.Set] = struct{}{}
 		delete(h.oddSets, o.Set)
@@ -60,26 +62,13 @@ func (h *holding) carryOut(o *ruleset.Op) {
 		delete(h.oddChains, o.Name)
 	case ruleset.AddElement:
 		if o.Element.IsMember() {
-			h.members[o.Element] = struct{}{}
+			s.members.acked(&o.Element, true)
 		}
 	case ruleset.DeleteElement:
 		if o.Element.IsMember() {
-			delete(h.members, o.Element)
+			s.members.acked(&o.Element, false)
 		}
 	}
-}
-
-// settleMembers removes elements from the queue that the kernel holds as wanted.
-func (s *State) settleMembers(q *queue[ruleset.Element]) {
-	q.each(func(e ruleset.Element) bool {
-		_, have := s.have.members[e]
-		if have != (s.members[e] > 0) {
-			return false // the rest is for another batch, too
-		}
-		q.remove(e)
-		return true
-	})
-	q.compact()
 }
 
 func (s *State) ackFrontend(c *change) {

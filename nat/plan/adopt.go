@@ -28,15 +28,15 @@ func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	was := s.have
 	s.have = adopted(found)
 	s.adoptShares()
-	s.dirty, s.dirtyBefore, s.dirtyAfter = newLanes(), newQueue[ruleset.Element](), newQueue[ruleset.Element]()
-	s.large = newQueue[inet.Addr]()
+	s.dirty, s.large = newLanes(), newQueue[inet.Addr]()
+	shared := s.adoptMembers(found)
 	s.idle, s.program = true, true
 	if s.late = !found.Exists; s.late {
 		s.touchVital()
 	} else {
 		s.touchAll()
 	}
-	return s.have.drift(&was)
+	return s.have.drift(&was, shared)
 }
 
 // AdoptRules is Adopt for a snapshot without elements, which another program did not
@@ -80,19 +80,8 @@ func (s *State) touchAll() {
 	for key := range s.have.frontends {
 		s.touchLast(key)
 	}
-	for e := range s.members {
-		if _, have := s.have.members[e]; !have {
-			s.touchMember(e)
-		}
-	}
-	for e := range s.have.members {
-		if s.members[e] == 0 {
-			s.touchMember(e)
-		}
-	}
+	s.members.touchAll()
 	s.dirty.sort(s.traffic)
-	s.dirtyBefore.sort(compareMembers)
-	s.dirtyAfter.sort(compareMembers)
 }
 
 // adopted groups the elements that were found by frontend. It is empty for a table
@@ -107,8 +96,10 @@ func adopted(found *ruleset.Snapshot) holding {
 	for set, ranges := range found.Ranges {
 		h.setRanges(set, ranges)
 	}
-	for _, e := range found.Elements {
-		h.adoptElement(e)
+	for i := range found.Elements {
+		if e := &found.Elements[i]; !e.IsMember() {
+			h.adoptElement(e)
+		}
 	}
 	for i := range found.Strays {
 		h.adoptStray(&found.Strays[i])
@@ -149,11 +140,7 @@ func (h *holding) adoptDeclarations(found *ruleset.Snapshot) {
 
 // adoptElement notes an element. It marks elements that do not fit together, because
 // another program wrote them, to be replaced or removed.
-func (h *holding) adoptElement(e ruleset.Element) {
-	if e.IsMember() {
-		h.adoptMember(e)
-		return
-	}
+func (h *holding) adoptElement(e *ruleset.Element) {
 	f := h.frontend(e.Key, e.Comment)
 	switch e.Set.Kind {
 	case ruleset.VIPs, ruleset.NodePorts:
@@ -184,18 +171,28 @@ func (h *holding) frontend(key inet.Addr, owner string) *installed {
 	return f
 }
 
-// adoptMember takes an element that belongs to no single frontend. One with a comment
-// that ours do not have differs from each wanted one, and is replaced.
-func (h *holding) adoptMember(e ruleset.Element) {
-	if e.Set.Kind == ruleset.ClusterIPs {
-		e.Key = inet.Addr{IP: e.Key.IP}
+// adoptMembers takes the elements that belong to no single frontend, and returns what
+// changed. One with a comment that ours do not have differs from each wanted one, and is
+// replaced.
+func (s *State) adoptMembers(found *ruleset.Snapshot) Drift {
+	for i := range found.Elements {
+		e := &found.Elements[i]
+		if isForeign(found.Flags) || !e.IsMember() {
+			continue
+		}
+		if e.Set.Kind == ruleset.ClusterIPs {
+			e.Key = inet.Addr{IP: e.Key.IP}
+		}
+		s.members.find(e)
 	}
-	h.members[e] = struct{}{}
+	var d Drift
+	s.members.adopt(func(e ruleset.Element) { d.note(KindElement, e.Set.String()+" "+e.String()) })
+	return d
 }
 
 // adoptVerdict also records a verdict that is no shape. That verdict differs from
 // every wanted one and is replaced.
-func (f *installed) adoptVerdict(e ruleset.Element) {
+func (f *installed) adoptVerdict(e *ruleset.Element) {
 	f.verdict, f.oldVerdict = e.Verdict, e.Comment != f.owner
 	if sh, ok := ruleset.ShapeOfVerdict(e.Verdict, e.Set.Family, e.Key.IsNodePort()); ok {
 		f.shape = sh
@@ -204,9 +201,9 @@ func (f *installed) adoptVerdict(e ruleset.Element) {
 
 // adoptSlot takes the backend of a slot. The number of slots is bounded, or an
 // element of another program could make us allocate without bound.
-func (f *installed) adoptSlot(slots *[]slot, e ruleset.Element) {
+func (f *installed) adoptSlot(slots *[]slot, e *ruleset.Element) {
 	if e.Slot >= ruleset.MaxSlots {
-		f.junk = append(f.junk, ruleset.Op{Verb: ruleset.DeleteElement, Element: e})
+		f.junk = append(f.junk, ruleset.Op{Verb: ruleset.DeleteElement, Element: *e})
 		return
 	}
 	if len(f.slots) == 0 && len(f.locals) == 0 {

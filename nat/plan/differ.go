@@ -73,8 +73,9 @@ func (d *Drift) Merge(other Drift) {
 }
 
 // drift returns the changes of another program that turned was into h. It does not
-// list the content of a table that is missing or dormant.
-func (h *holding) drift(was *holding) Drift {
+// list the content of a table that is missing or dormant. shared are the changes of
+// elements that belong to no single frontend.
+func (h *holding) drift(was *holding, shared Drift) Drift {
 	var d Drift
 	switch {
 	case !h.exists && was.exists:
@@ -91,6 +92,7 @@ func (h *holding) drift(was *holding) Drift {
 	h.driftOfSets(was, &d)
 	h.driftOfChains(was, &d)
 	h.driftOfElements(was, &d)
+	d.Merge(shared)
 	return d
 }
 
@@ -121,9 +123,6 @@ func (h *holding) driftOfChains(was *holding, d *Drift) {
 }
 
 func (h *holding) driftOfElements(was *holding, d *Drift) {
-	noteMaps(h.members, was.members, func(_, _ struct{}) bool { return true }, func(e ruleset.Element) {
-		d.note(KindElement, e.Set.String()+" "+e.String())
-	})
 	noteMaps(h.frontends, was.frontends, func(a, b *installed) bool { return !a.differs(b) }, func(key inet.Addr) {
 		d.note(KindElement, h.nameOf(key, was))
 	})

@@ -17,7 +17,6 @@ type holding struct {
 	sets      map[ruleset.Set]struct{}
 	chains    map[string]string // name -> fingerprint of hook and rules
 	frontends map[inet.Addr]*installed
-	members   map[ruleset.Element]struct{} // see ruleset.Element.IsMember
 	ranges    map[ruleset.Set][]netip.Prefix
 	verdicts  map[string]int // verdict -> elements of frontends that carry it
 
@@ -70,8 +69,8 @@ func (s slot) backend() netip.AddrPort { return netip.AddrPortFrom(s.ip, s.port)
 func newHolding() holding {
 	return holding{
 		sets: map[ruleset.Set]struct{}{}, chains: map[string]string{},
-		frontends: map[inet.Addr]*installed{}, members: map[ruleset.Element]struct{}{},
-		ranges: map[ruleset.Set][]netip.Prefix{}, verdicts: map[string]int{},
+		frontends: map[inet.Addr]*installed{},
+		ranges:    map[ruleset.Set][]netip.Prefix{}, verdicts: map[string]int{},
 		oddSets: map[ruleset.Set][]string{}, oddChains: map[string][]string{}, spoilt: map[ruleset.Set]bool{},
 	}
 }

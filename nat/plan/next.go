@@ -37,8 +37,8 @@ func (s *State) next(step *Step) *Step {
 	if s.program {
 		step.programmed = s.nextProgram(step)
 	}
-	all := (!s.program || step.programmed) && s.nextFrontends(step, &s.dirty.vital) && s.nextMembers(step, &s.dirtyBefore) &&
-		s.nextFrontends(step, &s.dirty.fresh, &s.dirty.rest) && s.nextLarge(step) && s.nextMembers(step, &s.dirtyAfter)
+	all := (!s.program || step.programmed) && s.nextFrontends(step, &s.dirty.vital) && s.nextMembers(step, &s.members.before) &&
+		s.nextFrontends(step, &s.dirty.fresh, &s.dirty.rest) && s.nextLarge(step) && s.nextMembers(step, &s.members.after)
 	if all && len(step.Batch) == 0 && len(step.changes) == 0 {
 		s.nextIdle(step)
 	}
@@ -60,15 +60,11 @@ func (s *State) nextLarge(step *Step) bool {
 
 // nextMembers does the same for elements that frontends share. Deletions come first,
 // because an element is replaced by deleting and adding it.
-func (s *State) nextMembers(step *Step, q *queue[ruleset.Element]) bool {
+func (s *State) nextMembers(step *Step, q *memberQueue) bool {
 	var dels, adds []ruleset.Op
 	var last ruleset.Element
-	all := q.each(func(e ruleset.Element) bool {
-		_, have := s.have.members[e]
-		want := s.members[e] > 0
-		if have == want {
-			return true
-		}
+	all := s.members.pending(q, func(m *member, want bool) bool {
+		e := s.members.element(m)
 		if step.cost+len(dels)+len(adds) >= step.limit && !samePlace(&e, &last) {
 			return false
 		}

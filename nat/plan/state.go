@@ -6,7 +6,6 @@
 package plan
 
 import (
-	"cmp"
 	"net/netip"
 
 	"fairlead/internal/inet"
@@ -24,7 +23,7 @@ type State struct {
 	nodes    []netip.Addr
 	ports    []nat.HostPort
 	want     map[inet.Addr]nat.Frontend
-	members  map[ruleset.Element]int // wanted elements of shared sets -> how many frontends want them
+	members  members
 
 	have holding
 
@@ -33,11 +32,8 @@ type State struct {
 	// onDemand counts the wanted uses of each set that exists on demand.
 	onDemand map[ruleset.Set]int
 
-	// dirty holds the frontends whose wanted and present state may differ. dirtyBefore
-	// and dirtyAfter hold such elements of shared sets, by when they are written.
-	dirty       lanes
-	dirtyBefore queue[ruleset.Element] // hairpin: before the frontends
-	dirtyAfter  queue[ruleset.Element] // cluster-ips: when all frontends are there
+	// dirty holds the frontends whose wanted and present state may differ.
+	dirty lanes
 	// large holds frontends that are partly written, because they exceed a batch. They
 	// get the room that the others leave in each batch.
 	large   queue[inet.Addr]
@@ -57,13 +53,11 @@ type State struct {
 func NewState() *State {
 	return &State{
 		want:          map[inet.Addr]nat.Frontend{},
-		members:       map[ruleset.Element]int{},
+		members:       newMembers(),
 		shares:        newShares(),
 		onDemand:      map[ruleset.Set]int{},
 		have:          newHolding(),
 		dirty:         newLanes(),
-		dirtyBefore:   newQueue[ruleset.Element](),
-		dirtyAfter:    newQueue[ruleset.Element](),
 		large:         newQueue[inet.Addr](),
 		refused:       map[inet.Addr]struct{}{},
 		refusedChains: map[string]string{},
@@ -132,21 +126,9 @@ func (s *State) touchLast(key inet.Addr) {
 // written first. It keeps the map.
 func (s *State) SetTraffic(connections map[inet.Addr]uint64) { s.traffic = connections }
 
-func (s *State) touchMember(e ruleset.Element) {
-	if e.Set.Kind == ruleset.ClusterIPs {
-		s.dirtyAfter.push(e)
-	} else {
-		s.dirtyBefore.push(e)
-	}
-}
-
 // hasSticky reports whether frontends that keep clients are wanted, or still in the
 // kernel.
 func (s *State) hasSticky() bool { return s.sticky > 0 || s.have.hasSticky() }
-
-func compareMembers(a, b ruleset.Element) int {
-	return cmp.Or(ruleset.CompareSets(a.Set, b.Set), a.Key.Compare(b.Key), a.Client.Compare(b.Client), a.Data.Compare(b.Data), cmp.Compare(a.Comment, b.Comment))
-}
 
 // isRefused reports whether the kernel refused the chain in its wanted form, or
 // refused a missing chain that it goes to.

@@ -24,17 +24,17 @@ func (s *State) Text() string {
 	for b := scratch.Next(0); b != nil; b = scratch.Next(0) {
 		scratch.Acked(b)
 	}
-	return ruleset.WriteTable(scratch.setsOnDemand(), scratch.have.elements(), scratch.wantedChains())
+	return ruleset.WriteTable(scratch.setsOnDemand(), scratch.have.elements(scratch.members.present()), scratch.wantedChains())
 }
 
 // elements returns every element as text, by set and sorted.
-func (h *holding) elements() map[ruleset.Set][]string {
+func (h *holding) elements(shared []ruleset.Element) map[ruleset.Set][]string {
 	out := map[ruleset.Set][]string{}
 	note := func(e ruleset.Element) { out[e.Set] = append(out[e.Set], e.String()) }
 	for _, key := range slices.SortedFunc(maps.Keys(h.frontends), inet.Addr.Compare) {
 		h.frontends[key].each(key, note)
 	}
-	for _, e := range slices.SortedFunc(maps.Keys(h.members), compareMembers) {
+	for _, e := range shared {
 		note(e)
 	}
 	for set, ranges := range h.ranges {

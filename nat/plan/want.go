@@ -33,7 +33,7 @@ func (s *State) Configure(set nat.Settings) {
 	s.recount(+1)
 }
 
-func (s *State) recount(n int) {
+func (s *State) recount(n int32) {
 	for key, f := range s.want {
 		s.countMembers(key, &f, n)
 	}
@@ -48,8 +48,8 @@ func (s *State) Set(key inet.Addr, f nat.Frontend) {
 	}
 	f.Share = s.takeShare(key, &f)
 	s.releaseShare(&old)
+	s.countMembers(key, &f, +1) // first, so that what stays is not queued
 	s.countMembers(key, &old, -1)
-	s.countMembers(key, &f, +1)
 	s.countSticky(&old, -1)
 	s.countSticky(&f, +1)
 	s.countSets(key, &f, +1)
@@ -74,28 +74,23 @@ func (s *State) Delete(key inet.Addr) {
 
 // countMembers adds n to the number of frontends that want each element of the
 // shared sets on f's account.
-func (s *State) countMembers(key inet.Addr, f *nat.Frontend, n int) {
-	count := func(e ruleset.Element) { s.countMember(e, n) }
+func (s *State) countMembers(key inet.Addr, f *nat.Frontend, n int32) {
 	if f.Exclusive && !key.IsNodePort() {
-		count(ruleset.Element{Set: ruleset.Set{Kind: ruleset.ClusterIPs, Family: inet.FamilyOf(key.IP)}, Key: inet.Addr{IP: key.IP}})
+		s.members.count(addressMember(ruleset.ClusterIPs, key.IP), n)
 	}
-	for _, b := range f.Backends {
+	for i := range f.Backends {
+		b := &f.Backends[i]
 		if b.OnNode {
-			count(hairpinElement(b.Addr()))
+			s.members.count(addressMember(ruleset.Hairpin, b.Addr()), n)
 		}
 		if !s.inCluster(b.Addr()) {
-			count(hostElement(ruleset.Outside, b.Addr()))
+			s.members.count(addressMember(ruleset.Outside, b.Addr()), n)
 		}
 	}
 }
 
-func (s *State) countMember(e ruleset.Element, n int) {
-	s.members[e] += n
-	if s.members[e] == 0 {
-		delete(s.members, e)
-	}
-	s.touchMember(e)
-}
+// countMember is the same for one element.
+func (s *State) countMember(e ruleset.Element, n int32) { s.members.count(s.members.of(&e), n) }
 
 // inCluster reports whether the address lies where pods are.
 func (s *State) inCluster(ip netip.Addr) bool {

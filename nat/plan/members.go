@@ -1,0 +1,271 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"bytes"
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"fairlead/internal/inet"
+	"fairlead/nat/ruleset"
+)
+
+// member identifies an element of a shared set, see ruleset.Element.IsMember. Most of
+// them are one address, and there may be as many as endpoints, so the type is small and
+// has no pointers.
+type member struct {
+	addr  [16]byte
+	set   ruleset.Set
+	other uint32 // in members.others, for an element that is more than an address; else 0
+}
+
+// memberState says what is true of a member.
+type memberState struct {
+	want   int32  // how many frontends want it
+	queued uint32 // the number of its entry in a queue, 0 for none
+	have   bool   // the kernel has it
+	found  bool   // during adopt: the kernel was found to have it
+}
+
+func (st *memberState) isSettled() bool { return st.have == (st.want > 0) }
+
+// members holds the elements of shared sets, wanted or in the kernel.
+type members struct {
+	all map[member]memberState
+	// others are the elements that are more than an address, by number and back.
+	others map[uint32]ruleset.Element
+	number map[ruleset.Element]uint32
+	last   uint32 // number in others
+
+	// before and after hold the members that may not be settled, by when they are
+	// written: hairpin, for example, before the frontends, and cluster-ips when all
+	// frontends are there.
+	before, after memberQueue
+	pushed        uint32 // number of the last entry in a queue
+}
+
+// memberQueue holds members in the order in which they came.
+type memberQueue struct {
+	order    []memberEntry
+	unsorted bool
+}
+
+// memberEntry counts only while the member's state has its number.
+type memberEntry struct {
+	member
+	number uint32
+}
+
+func newMembers() members {
+	return members{all: map[member]memberState{}, others: map[uint32]ruleset.Element{}, number: map[ruleset.Element]uint32{}}
+}
+
+// addressMember returns the member that is one address of a set.
+func addressMember(k ruleset.Kind, ip netip.Addr) member {
+	m := member{set: ruleset.Set{Kind: k, Family: inet.FamilyOf(ip)}}
+	if m.addr = ip.As16(); ip.Is4() {
+		a := ip.As4()
+		m.addr = [16]byte{}
+		copy(m.addr[:], a[:])
+	}
+	return m
+}
+
+// address is the opposite of addressMember.
+func (m *member) address() netip.Addr {
+	if m.set.Family == inet.IPv4 {
+		return netip.AddrFrom4([4]byte(m.addr[:4]))
+	}
+	return netip.AddrFrom16(m.addr)
+}
+
+// addressElement returns the element that is one address of a set.
+func addressElement(m *member) ruleset.Element {
+	e := ruleset.Element{Set: m.set}
+	if ip := m.address(); m.set.Kind == ruleset.ClusterIPs {
+		e.Key.IP = ip
+	} else {
+		e.Client = netip.PrefixFrom(ip, ip.BitLen())
+	}
+	return e
+}
+
+// of returns the member that an element is.
+func (ms *members) of(e *ruleset.Element) member {
+	ip := e.Client.Addr()
+	if e.Set.Kind == ruleset.ClusterIPs {
+		ip = e.Key.IP
+	}
+	if ip.IsValid() {
+		if m := addressMember(e.Set.Kind, ip); addressElement(&m) == *e {
+			return m
+		}
+	}
+	n, known := ms.number[*e]
+	if !known {
+		ms.last++
+		n = ms.last
+		ms.others[n], ms.number[*e] = *e, n
+	}
+	return member{set: e.Set, other: n}
+}
+
+// element is the opposite of of.
+func (ms *members) element(m *member) ruleset.Element {
+	if m.other != 0 {
+		return ms.others[m.other]
+	}
+	return addressElement(m)
+}
+
+// put stores the state of a member, and forgets one of which nothing is true.
+func (ms *members) put(m *member, st memberState) {
+	if st != (memberState{}) {
+		ms.all[*m] = st
+		return
+	}
+	delete(ms.all, *m)
+	if m.other != 0 {
+		delete(ms.number, ms.others[m.other])
+		delete(ms.others, m.other)
+	}
+}
+
+// count adds n to the number of frontends that want a member.
+func (ms *members) count(m member, n int32) {
+	st := ms.all[m]
+	st.want += n
+	if !st.isSettled() {
+		ms.push(&m, &st)
+	}
+	ms.put(&m, st)
+}
+
+// push puts a member into its queue, unless it is there.
+func (ms *members) push(m *member, st *memberState) {
+	if st.queued != 0 {
+		return
+	}
+	ms.pushed++
+	st.queued = ms.pushed
+	q := &ms.before
+	if m.set.Kind == ruleset.ClusterIPs {
+		q = &ms.after
+	}
+	q.order = append(q.order, memberEntry{*m, st.queued})
+}
+
+// acked records that the kernel added or deleted an element.
+func (ms *members) acked(e *ruleset.Element, have bool) {
+	m := ms.of(e)
+	st := ms.all[m]
+	st.have = have
+	ms.put(&m, st)
+}
+
+// lose records that the kernel lost all members.
+func (ms *members) lose() {
+	ms.adopt(func(ruleset.Element) {})
+	ms.touchAll()
+}
+
+// find records that an element was read, until adopt.
+func (ms *members) find(e *ruleset.Element) {
+	m := ms.of(e)
+	st := ms.all[m]
+	st.found = true
+	ms.all[m] = st
+}
+
+// adopt makes the members that find recorded those that the kernel has. It calls note for
+// each that appeared or disappeared. The queues are empty until touchAll.
+func (ms *members) adopt(note func(ruleset.Element)) {
+	ms.before, ms.after, ms.pushed = memberQueue{}, memberQueue{}, 0
+	for m, st := range ms.all {
+		if st.found != st.have {
+			note(ms.element(&m))
+		}
+		st.have, st.found, st.queued = st.found, false, 0
+		ms.put(&m, st)
+	}
+}
+
+// touchAll queues all members that are not settled, to be sorted.
+func (ms *members) touchAll() {
+	ms.before.unsorted, ms.after.unsorted = true, true
+	for m, st := range ms.all {
+		if !st.isSettled() {
+			ms.push(&m, &st)
+			ms.put(&m, st)
+		}
+	}
+}
+
+// pending calls f for the members of a queue that are not settled, until it returns
+// false. After touchAll they come sorted, so that members of one place are neighbours. It
+// reports whether it reached the end.
+func (ms *members) pending(q *memberQueue, f func(m *member, want bool) bool) bool {
+	if q.unsorted {
+		ms.settle(q, false)
+		slices.SortFunc(q.order, func(a, b memberEntry) int { return ms.compare(&a.member, &b.member) })
+		q.unsorted = false
+	}
+	for i := range q.order {
+		e := &q.order[i]
+		if st := ms.all[e.member]; st.queued == e.number && !st.isSettled() && !f(&e.member, st.want > 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// settle removes the members from a queue that the kernel holds as wanted: those at its
+// head, or all.
+func (ms *members) settle(q *memberQueue, head bool) {
+	left := q.order[:0]
+	for i := range q.order {
+		e := &q.order[i]
+		st := ms.all[e.member]
+		switch {
+		case st.queued != e.number:
+		case st.isSettled():
+			st.queued = 0
+			ms.put(&e.member, st)
+		case head:
+			q.order = q.order[i:]
+			return
+		default:
+			left = append(left, *e)
+		}
+	}
+	if q.order = left; len(left) == 0 {
+		q.order = nil
+	}
+}
+
+// compare orders members by set and place, then by what they say.
+func (ms *members) compare(a, b *member) int {
+	if a.other != 0 || b.other != 0 {
+		return compareElements(ms.element(a), ms.element(b))
+	}
+	return cmp.Or(ruleset.CompareSets(a.set, b.set), bytes.Compare(a.addr[:], b.addr[:]))
+}
+
+func compareElements(a, b ruleset.Element) int {
+	return cmp.Or(ruleset.CompareSets(a.Set, b.Set), a.Key.Compare(b.Key), a.Client.Compare(b.Client), a.Data.Compare(b.Data), cmp.Compare(a.Comment, b.Comment))
+}
+
+// present returns the elements that the kernel has, sorted.
+func (ms *members) present() []ruleset.Element {
+	var out []ruleset.Element
+	for m, st := range ms.all {
+		if st.have {
+			out = append(out, ms.element(&m))
+		}
+	}
+	slices.SortFunc(out, compareElements)
+	return out
+}

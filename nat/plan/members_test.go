@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"fairlead/internal/inet"
+	"fairlead/nat/nattest"
+	"fairlead/nat/ruleset"
+)
+
+func ofAddress(k ruleset.Kind, ip string) ruleset.Element {
+	m := addressMember(k, netip.MustParseAddr(ip))
+	return addressElement(&m)
+}
+
+// TestMemberOf: each element has a member of its own, and comes back from it.
+func TestMemberOf(t *testing.T) {
+	commented := ofAddress(ruleset.Outside, "192.0.2.1")
+	commented.Comment = "another program"
+	ranged := ofAddress(ruleset.Nodes, "192.0.2.1")
+	ranged.Client = netip.MustParsePrefix("192.0.2.0/24")
+	port := ruleset.Element{Set: ruleset.Set{Kind: ruleset.HostPorts}, Key: nattest.Addr("0.0.0.0:80", inet.TCP), Data: netip.MustParseAddrPort("10.244.0.1:80"), Comment: "default/web"}
+	ms := newMembers()
+	seen := map[member]ruleset.Element{}
+	for _, e := range []ruleset.Element{
+		ofAddress(ruleset.Outside, "192.0.2.1"), ofAddress(ruleset.Hairpin, "192.0.2.1"), ofAddress(ruleset.ClusterIPs, "192.0.2.1"),
+		ofAddress(ruleset.Outside, "2001:db8::1"), ofAddress(ruleset.Outside, "c000:201::"), commented, ranged, port,
+	} {
+		m := ms.of(&e)
+		if other, twice := seen[m]; twice {
+			t.Errorf("%s and %s are one member", &e, &other)
+		}
+		seen[m] = e
+		if got := ms.element(&m); got != e {
+			t.Errorf("%s comes back as %s", &e, &got)
+		}
+		if (m.other == 0) != (e != commented && e != ranged && e != port) {
+			t.Errorf("%s has number %d", &e, m.other)
+		}
+	}
+	if size := unsafe.Sizeof(member{}); size > 24 {
+		t.Errorf("a member has %d bytes", size)
+	}
+}
+
+// TestMembersForget: what is neither wanted nor in the kernel takes no memory.
+func TestMembersForget(t *testing.T) {
+	ms := newMembers()
+	port := ruleset.Element{Set: ruleset.Set{Kind: ruleset.HostPorts}, Key: nattest.Addr("0.0.0.0:80", inet.TCP), Data: netip.MustParseAddrPort("10.244.0.1:80")}
+	for _, e := range []ruleset.Element{port, ofAddress(ruleset.Outside, "192.0.2.1"), ofAddress(ruleset.ClusterIPs, "192.0.2.1")} {
+		ms.count(ms.of(&e), +2)
+		ms.acked(&e, true)
+		ms.count(ms.of(&e), -2)
+		ms.acked(&e, false)
+	}
+	for _, q := range []*memberQueue{&ms.before, &ms.after} {
+		if ms.settle(q, true); q.order != nil {
+			t.Errorf("%v is still queued", q.order)
+		}
+	}
+	if len(ms.all)+len(ms.others)+len(ms.number) != 0 {
+		t.Errorf("%v, %v and %v are left", ms.all, ms.others, ms.number)
+	}
+}
+
+// TestMembersAdopt queues what differs from the kernel, sorted by place, and notes what
+// changed there.
+func TestMembersAdopt(t *testing.T) {
+	ms := newMembers()
+	kept, lost, extra := ofAddress(ruleset.Outside, "192.0.2.1"), ofAddress(ruleset.Outside, "192.0.2.2"), ofAddress(ruleset.Outside, "192.0.2.3")
+	odd := kept
+	odd.Comment = "another program"
+	for _, e := range []ruleset.Element{lost, kept} {
+		ms.count(ms.of(&e), +1)
+		ms.acked(&e, true)
+	}
+	for _, e := range []ruleset.Element{extra, kept, odd} {
+		ms.find(&e)
+	}
+	var noted []ruleset.Element
+	ms.adopt(func(e ruleset.Element) { noted = append(noted, e) })
+	ms.touchAll()
+	slices.SortFunc(noted, compareElements)
+	if want := []ruleset.Element{odd, lost, extra}; !slices.Equal(noted, want) {
+		t.Errorf("noted %v, want %v", noted, want)
+	}
+	var pending []ruleset.Element
+	ms.pending(&ms.before, func(m *member, want bool) bool {
+		e := ms.element(m)
+		if pending = append(pending, e); want != (e == lost) {
+			t.Errorf("%s is wanted: %v", &e, want)
+		}
+		return true
+	})
+	if want := []ruleset.Element{odd, lost, extra}; !slices.Equal(pending, want) {
+		t.Errorf("pending %v, want %v", pending, want)
+	}
+	if got := ms.present(); !slices.Equal(got, []ruleset.Element{kept, odd, extra}) {
+		t.Errorf("present %v", got)
+	}
+	ms.lose()
+	if len(ms.present()) != 0 || len(ms.before.order) != 2 {
+		t.Errorf("after the loss %v is present and %v queued", ms.present(), ms.before.order)
+	}
+}
