@@ -40,13 +40,17 @@ type desired struct {
 	triggers  []store.Trigger        // of changes that the kernel does not have yet
 	// flows holds frontends whose flows may be stale after the commit.
 	flows map[inet.Addr]struct{}
+
+	waiting turns       // Services to resolve
+	backlog []inet.Addr // frontends of large Services that may have changed
+	all     bool        // see drain
 }
 
 func newDesired(cfg *resolve.Config, store *store.Store) *desired {
 	state := plan.NewState()
 	return &desired{
 		cfg: cfg, store: store, book: store.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
-		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{},
+		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, waiting: newTurns(),
 	}
 }
 
@@ -85,8 +89,9 @@ func (d *desired) update() {
 		}
 	}
 	for _, key := range keys {
-		d.resolve(key)
+		d.waiting.push(key)
 	}
+	d.takeTurns()
 	d.updateHostPorts(append(dirty.Pods, pods...))
 	for _, key := range d.claims.TakeStale() {
 		d.book.Set(status.ByClaims, objects.Key{Kind: objects.KindService, Name: key.String()}, d.claims.Problems(key))
@@ -94,6 +99,49 @@ func (d *desired) update() {
 	d.health.settle(d.book)
 	for _, key := range d.hostPorts.TakeStale() {
 		d.book.Set(status.ByHostPort, objects.Key{Kind: objects.KindPod, Name: key.String()}, resolve.LostHostPorts(key, d.hostPorts, d.claims))
+	}
+}
+
+// takeTurns resolves Services that wait, and continues with the frontends of large ones.
+// It changes about slice frontends of each kind. The first update takes all, because claims
+// that are there at the start are compared with each other.
+func (d *desired) takeTurns() {
+	room, all := slice, d.all || d.pass == 1
+	for d.waiting.len() > 0 && (room > 0 || all) {
+		room -= 1 + d.resolve(d.waiting.pop())
+	}
+	n := len(d.backlog)
+	if !all {
+		n = min(n, slice)
+	}
+	for _, addr := range d.backlog[:n] {
+		d.settle(addr)
+	}
+	if d.backlog = d.backlog[n:]; len(d.backlog) == 0 {
+		d.backlog = nil
+	}
+}
+
+// drain takes everything that waits. It serves after a failed commit: retries are rare.
+func (d *desired) drain() {
+	d.all = true
+	d.update()
+	d.all = false
+}
+
+// more reports whether an update has something left to do.
+func (d *desired) more() bool { return d.waiting.len() > 0 || len(d.backlog) > 0 }
+
+// settle tells the state what the owner of an address wants now.
+func (d *desired) settle(addr inet.Addr) {
+	d.flowsOf(addr)
+	if c := d.claims.Owner(addr); c != nil {
+		d.state.Set(addr, c.Value.Frontend)
+	} else {
+		d.state.Delete(addr)
+	}
+	if pod := d.hostPorts.Owner(addr); pod != nil {
+		d.hostPorts.MarkStale(pod.Subject.NamespacedName)
 	}
 }
 
@@ -123,7 +171,9 @@ func readCluster(s *store.Store, name string) resolve.Cluster {
 	return resolve.Cluster{Node: s.Node(name), Nodes: s.Nodes(), ServiceCIDRs: s.ServiceCIDRs(), Keep: s.NonMasquerade(), Own: s.OwnTunnelAddrs()}
 }
 
-func (d *desired) resolve(key types.NamespacedName) {
+// resolve makes the claims of a Service those of its object, and returns how many frontends
+// it has changed. Those of a large Service go to the backlog.
+func (d *desired) resolve(key types.NamespacedName) int {
 	svc := d.store.Service(key)
 	var list []resolve.Claim
 	var from []*objects.Slice
@@ -140,17 +190,15 @@ func (d *desired) resolve(key types.NamespacedName) {
 	}
 	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, append(problems, d.notes.Set(key, svc, list, from, &d.facts)...))
 	d.health.Set(who, resolve.HealthWish(svc, from, &d.facts.Self, d.pass))
-	for _, addr := range d.claims.Set(key, svc, list, d.pass, d.holder()) {
-		d.flowsOf(addr)
-		if c := d.claims.Owner(addr); c != nil {
-			d.state.Set(addr, c.Value.Frontend)
-		} else {
-			d.state.Delete(addr)
-		}
-		if pod := d.hostPorts.Owner(addr); pod != nil {
-			d.hostPorts.MarkStale(pod.Subject.NamespacedName)
-		}
+	affected := d.claims.Set(key, svc, list, d.pass, d.holder())
+	if len(affected) > slice {
+		d.backlog = append(d.backlog, affected...)
+		return 0
 	}
+	for _, addr := range affected {
+		d.settle(addr)
+	}
+	return len(affected)
 }
 
 // updateHostPorts brings the state up to date with the node's Pods.

@@ -71,7 +71,7 @@ func checkObject(t *testing.T, obj message) {
 	}
 	same := it.Key == objects.Key{Kind: objects.KindService, Name: honestName} // then it is the other tenant's own
 	st.Update(func(tx *store.Tx) { tx.Put(&it) })
-	d.update()
+	updateAll(d)
 	settlePlan(t, d)
 	if owner := d.claims.Owner(honestAddr()); !same && (owner == nil || owner.Subject.String() != honestName) {
 		t.Errorf("the other tenant lost its address to %v", owner)
@@ -83,11 +83,17 @@ func checkObject(t *testing.T, obj message) {
 	}
 
 	st.Update(func(tx *store.Tx) { tx.Drop(it.Key) })
-	d.update()
+	updateAll(d)
 	settlePlan(t, d)
 	own := objects.Key{Kind: objects.KindNode, Name: cfg.NodeName} // its absence is a problem
 	if left := st.Book().Problems(); len(left) > 0 && it.Key != own {
 		t.Errorf("problems are left of an object that is gone: %v", left)
+	}
+}
+
+// updateAll calls update until nothing waits.
+func updateAll(d *desired) {
+	for d.update(); d.more(); d.update() {
 	}
 }
 

@@ -27,7 +27,11 @@ func (p *Proxier) commitAll(ctx context.Context) error {
 	for {
 		r, err := p.apply.Round(ctx)
 		p.applied(ctx, &r)
-		if err != nil || !r.More {
+		if err != nil && p.desired.more() && ctx.Err() == nil {
+			p.desired.drain()
+			continue
+		}
+		if err != nil || !r.More && !p.desired.more() {
 			return err
 		}
 		p.desired.update()

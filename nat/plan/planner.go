@@ -148,15 +148,17 @@ func (p *planner) putSources(want []netip.Prefix) bool {
 	return true
 }
 
-// cutSources deletes the ranges that are left over.
+// cutSources deletes the ranges that are left over, as many as there is room for.
 func (p *planner) cutSources(want []netip.Prefix) bool {
-	for _, src := range slices.Concat(without(p.now.sources, want, nil), p.now.oldSources) {
-		if p.room <= 0 {
-			return false
-		}
-		p.deleteSource(src)
+	left := slices.Concat(without(p.now.sources, want, nil), p.now.oldSources)
+	gone := left[:min(len(left), max(p.room, 0))]
+	for _, src := range gone {
+		p.del(p.sourceElement(src))
 	}
-	return true
+	if len(gone) > 0 {
+		p.now.sources, p.now.oldSources = without(p.now.sources, gone, nil), without(p.now.oldSources, gone, nil)
+	}
+	return len(gone) == len(left)
 }
 
 func (p *planner) deleteSource(src netip.Prefix) {
