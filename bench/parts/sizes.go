@@ -24,13 +24,15 @@ func shapes(services ...int) (out []rig.Shape) {
 func Smoke() []Part {
 	return []Part{
 		Latency{Shapes: shapes(30), Rounds: times(1), Updates: 2, Repair: 2 * time.Second}.Part(2 * time.Minute),
+		Load{Shape: shapes(30)[0], Rounds: 1, Updates: 2, Others: 20, Huge: 500}.Part(2 * time.Minute),
 	}
 }
 
 // Short is what fits into a quarter of an hour on two cores.
 func Short() []Part {
 	return []Part{
-		Latency{Shapes: shapes(100, 1000, 10000), Rounds: fewer(3, 2), Updates: 4, Repair: 10 * time.Second}.Part(8 * time.Minute),
+		Latency{Shapes: shapes(100, 1000, 10000), Rounds: fewer(3, 2), Updates: 4, Repair: 10 * time.Second}.Part(9 * time.Minute),
+		Load{Shape: shapes(1000)[0], Rounds: 2, Updates: 4, Others: 100, Huge: 5000}.Part(4 * time.Minute),
 	}
 }
 
@@ -38,6 +40,7 @@ func Short() []Part {
 func Full() []Part {
 	return []Part{
 		Latency{Shapes: shapes(100, 300, 1000, 3000, 10000, 30000), Rounds: fewer(5, 3), Updates: 6, Repair: 40 * time.Second}.Part(90 * time.Minute),
+		Load{Shape: shapes(10000)[0], Rounds: 3, Updates: 6, Others: 100, Huge: 10000}.Part(30 * time.Minute),
 	}
 }
 

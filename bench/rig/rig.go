@@ -22,7 +22,7 @@ var PodNet = netip.MustParsePrefix("10.128.0.0/9")
 
 // Config says what a rig needs.
 type Config struct {
-	Bin   string // directory of controlplane, fairlead and flanneld
+	Bin   string // directory of controlplane and fairlead
 	Dir   string // for data and logs; must exist
 	Seats int
 }
@@ -92,7 +92,7 @@ func (r *Rig) Kubeconfig(name string) (string, error) {
 func Need(bin string, programs ...string) error {
 	for _, p := range programs {
 		if _, err := os.Stat(filepath.Join(bin, p)); err != nil {
-			return fmt.Errorf("find program: %w; run \"make build controlplane flanneld\"", err)
+			return fmt.Errorf("find program: %w; run \"make build controlplane\"", err)
 		}
 	}
 	return nil

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures fairlead beside kube-proxy and flannel in one run, and writes
+// Command bench measures fairlead beside kube-proxy in one run, and writes
 // a report in Markdown, the samples as CSV, and plots. "make bench" calls it.
 //
 // It must run as root: in a user namespace nft cannot send batches of the size that
@@ -32,7 +32,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.bin, "bin", "bin", "directory of fairlead, controlplane and flanneld")
+	flag.StringVar(&o.bin, "bin", "bin", "directory of fairlead and controlplane")
 	flag.StringVar(&o.out, "out", "bin/bench", "directory that receives the report")
 	flag.StringVar(&o.size, "size", "short", "smoke (a minute), short (a quarter of an hour) or full (hours)")
 	flag.StringVar(&o.only, "parts", "", "comma-separated parts to do; empty does all of the size")

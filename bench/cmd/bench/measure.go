@@ -33,7 +33,7 @@ func measure(ctx context.Context, o options) (err error) {
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return err
 	}
-	if err := rig.Need(o.bin, "controlplane", "fairlead", "flanneld"); err != nil {
+	if err := rig.Need(o.bin, "controlplane", "fairlead"); err != nil {
 		return err
 	}
 	if o.budget > 0 {
