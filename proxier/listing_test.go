@@ -66,14 +66,16 @@ func parseListing(text string) listing {
 var (
 	slotNumber = regexp.MustCompile(`^(\S*(?:backends|locals)[46] .*) \. (\d+)( comment .*)$`)
 	sizes      = regexp.MustCompile(`-\d+(-\d+)?$`)
+	share      = regexp.MustCompile(`((?:sticky|remember|affinity)[46]?)-\d+-`)
 	goesTo     = regexp.MustCompile(`(?:goto|jump) (\S+)`)
 )
 
-// normalised leaves out what depends on history: which slot an endpoint is in,
-// and a size class that is larger than it must be.
+// normalised leaves out what depends on history: which slot an endpoint is in, which share
+// of the affinity maps a Service has, and a size class that is larger than it must be.
 func (l listing) normalised() []string {
 	var out []string
 	for _, el := range l.elements {
+		el = share.ReplaceAllString(el, "$1-")
 		out = append(out, sizes.ReplaceAllString(slotNumber.ReplaceAllString(el, "$1$3"), ""))
 	}
 	slices.Sort(out)
