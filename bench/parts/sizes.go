@@ -31,7 +31,7 @@ func Smoke() []Part {
 // Short is what fits into a quarter of an hour on two cores.
 func Short() []Part {
 	return []Part{
-		Latency{Shapes: shapes(100, 1000, 10000), Rounds: fewer(3, 2), Updates: 4, Repair: 10 * time.Second}.Part(9 * time.Minute),
+		Latency{Shapes: shapes(100, 1000, 10000), Rounds: times(2), Updates: 4, Repair: 8 * time.Second}.Part(9 * time.Minute),
 		Load{Shape: shapes(1000)[0], Rounds: 2, Updates: 4, Others: 100, Huge: 5000}.Part(4 * time.Minute),
 	}
 }
