@@ -29,15 +29,20 @@ func publishTo(run, docs string) error {
 	if err != nil {
 		return err
 	}
-	fresh, err := replaced(string(old), string(text))
-	if err != nil {
-		return fmt.Errorf("%s: %w", page, err)
-	}
-	errs := []error{os.WriteFile(page, []byte(fresh), 0o644)}
 	plots, err := filepath.Glob(filepath.Join(run, "*.svg"))
 	if err != nil {
 		return err
 	}
+	shown := string(text)
+	for _, p := range plots {
+		name := filepath.Base(p)
+		shown += fmt.Sprintf("\n![Plot of %s against the number of Services](pictures/bench-%s)\n", strings.TrimSuffix(name, ".svg"), name)
+	}
+	fresh, err := replaced(string(old), shown)
+	if err != nil {
+		return fmt.Errorf("%s: %w", page, err)
+	}
+	errs := []error{os.WriteFile(page, []byte(fresh), 0o644)}
 	for _, p := range plots {
 		b, err := os.ReadFile(p)
 		if err == nil {
