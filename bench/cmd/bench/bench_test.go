@@ -49,7 +49,7 @@ func TestPlanNamesUnknownParts(t *testing.T) {
 
 func TestReplacedKeepsThePage(t *testing.T) {
 	got, err := replaced("a\n"+begin+"old\n"+end+"b\n", "new")
-	if want := "a\n" + begin + "\nnew\n\n" + end + "b\n"; err != nil || got != want {
+	if want := "a\n" + begin + "\nnew\n" + end + "b\n"; err != nil || got != want {
 		t.Errorf("%q, %v", got, err)
 	}
 	for _, page := range []string{"", begin, end + begin} {
