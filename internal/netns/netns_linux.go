@@ -80,11 +80,18 @@ func (n *NS) Do(f func() error) error {
 }
 
 // onFreshThread runs f on a locked thread that is never unlocked: the runtime
-// ends a thread whose goroutine returns locked, and its namespace goes with it.
+// ends a thread whose goroutine returns locked, and its namespace goes with it. The main
+// thread cannot end, and /proc/PID/ns shows its namespace as that of the process, so f
+// never runs there.
 func onFreshThread(f func() error) error {
 	err := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			defer runtime.UnlockOSThread()
+			err <- onFreshThread(f)
+			return
+		}
 		err <- f()
 	}()
 	return <-err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"testing"
 
 	"fairlead/internal/netns"
@@ -36,6 +37,32 @@ func TestDo(t *testing.T) {
 	}
 	if now, err := identity(); err != nil || now != outside {
 		t.Errorf("the caller is in %s, %v, want %s", now, err, outside)
+	}
+}
+
+// TestDoSparesTheMainThread shows that the namespace of the process, as others see it in
+// /proc/PID/ns, stays: many goroutines are inside another one at once, on all threads that
+// there are.
+func TestDoSparesTheMainThread(t *testing.T) {
+	ns := nstest.New(t)
+	const process = "/proc/self/ns/net"
+	want, err := os.Readlink(process)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		var inside sync.WaitGroup
+		for range 20 {
+			inside.Go(func() {
+				if err := ns.Do(func() error { _, err := identity(); return err }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		inside.Wait()
+		if got, err := os.Readlink(process); err != nil || got != want {
+			t.Fatalf("the process is in %s, %v, want %s", got, err, want)
+		}
 	}
 }
 

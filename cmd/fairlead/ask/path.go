@@ -20,7 +20,7 @@ const pattern = "agent-*.sock"
 
 // Socket returns the path of the socket in dir for the network namespace of the process.
 func Socket(dir string) (string, error) {
-	const file = "/proc/self/ns/net"
+	const file = "/proc/thread-self/ns/net"
 	info, err := os.Stat(file)
 	if err != nil {
 		return "", fmt.Errorf("find the network namespace: %w", err)

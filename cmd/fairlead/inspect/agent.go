@@ -19,7 +19,7 @@ func AgentArgs() []string {
 	if err != nil {
 		return nil
 	}
-	here, err := os.Readlink("/proc/self/ns/net")
+	here, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil
 	}
