@@ -54,7 +54,7 @@ const controllers = "endpointslice-controller,node-ipam-controller,namespace-con
 func (p *Plane) controllerFlags() []string {
 	flags := []string{
 		"--kubeconfig=" + p.path("admin.kubeconfig"),
-		"--controllers=" + controllers,
+		"--controllers=" + strings.Join(append([]string{controllers}, p.cfg.Controllers...), ","),
 		"--leader-elect=false",
 		"--bind-address=127.0.0.1", "--secure-port=" + controllerPort,
 		"--tls-cert-file=" + p.path("apiserver.crt"), "--tls-private-key-file=" + p.path("apiserver.key"),

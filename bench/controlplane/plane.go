@@ -27,6 +27,7 @@ type Config struct {
 	Dir          string         // for data, keys and logs; must exist
 	PodCIDRs     []netip.Prefix // of the cluster, one per family
 	ServiceCIDRs []netip.Prefix // one per family
+	Controllers  []string       // of kube-controller-manager, besides those that every network agent needs
 }
 
 // Plane is a running control plane.
@@ -100,6 +101,12 @@ func (p *Plane) Admin() *rest.Config {
 		},
 	}
 }
+
+// URL is where other hosts reach the API server, past all gates.
+func (p *Plane) URL() string { return "https://" + p.cfg.Host.Addr4.String() + ":" + apiserverPort }
+
+// CAFile is the certificate of the authority that signed all others.
+func (p *Plane) CAFile() string { return p.path("ca.crt") }
 
 // Client is the administrator's.
 func (p *Plane) Client() kubernetes.Interface { return p.client }

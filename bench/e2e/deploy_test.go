@@ -4,12 +4,11 @@
 package e2e
 
 import (
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"fairlead/bench/controlplane"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -17,11 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 )
 
 // The manifests that deploy/ ships: the agent in place of kube-proxy and
@@ -32,52 +28,22 @@ const (
 )
 
 // documents returns the objects of a manifest.
-func documents(t *testing.T, manifest string) (out []*unstructured.Unstructured) {
+func documents(t *testing.T, manifest string) []*unstructured.Unstructured {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "deploy", "kustomize", manifest, "fairlead.yaml"))
+	docs, err := controlplane.Documents(filepath.Join("..", "..", "deploy", "kustomize", manifest, "fairlead.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }()
-	for in := utilyaml.NewYAMLOrJSONDecoder(f, 4096); ; {
-		var doc unstructured.Unstructured
-		err := in.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			return out
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", manifest, err)
-		}
-		if len(doc.Object) > 0 { // else comments alone
-			out = append(out, &doc)
-		}
-	}
+	return docs
 }
 
 // manifests has the API server judge what deploy/ ships, without keeping it.
 func manifests(t *testing.T, r *run) {
 	cfg := rest.CopyConfig(r.plane.Admin())
 	cfg.WarningHandler = warnings{t}
-	client, err := dynamic.NewForConfig(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	groups, err := restmapper.GetAPIGroupResources(r.api.Discovery())
-	if err != nil {
-		t.Fatal(err)
-	}
-	mapper := restmapper.NewDiscoveryRESTMapper(groups)
-	options := metav1.ApplyOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: "e2e", Force: true}
-	for _, doc := range slices.Concat(documents(t, withNetwork), documents(t, proxyOnly)) {
-		gvk := doc.GroupVersionKind()
-		m, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-		if err != nil {
-			t.Errorf("%s %s: %v", doc.GetKind(), doc.GetName(), err)
-			continue
-		}
-		if _, err := client.Resource(m.Resource).Namespace(doc.GetNamespace()).Apply(t.Context(), doc.GetName(), doc, options); err != nil {
-			t.Errorf("%s %s: %v", doc.GetKind(), doc.GetName(), err)
-		}
+	docs := slices.Concat(documents(t, withNetwork), documents(t, proxyOnly))
+	if err := controlplane.Apply(t.Context(), cfg, docs, metav1.DryRunAll); err != nil {
+		t.Error(err)
 	}
 }
 
