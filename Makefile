@@ -76,6 +76,16 @@ skew: ## Apply the chart to real API servers of three versions (first build: 15 
 	done
 	cd deploy/tools && FAIRLEAD_APISERVERS=$$(for v in $(SKEW); do printf '%s,' $(abspath bin/skew)/$$v; done | sed 's/,$$//') $(GO) test ./apiserver -count=1 -v -run TestServers
 
+# The node's programs for tests with real pods. containerd leaves out snapshotters that
+# need C or a kernel module.
+.PHONY: kubelet
+kubelet: deps-kubelet controlplane image ## Install the chart on real kubelets and use it (first build: 10 min)
+	cd bench && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(KUBELDFLAGS)' -o ../bin/node ./cmd/node
+	cd bench/containerd && CGO_ENABLED=0 $(GO) build -trimpath -tags 'no_btrfs no_zfs no_devmapper' \
+		-ldflags '-s -w -X github.com/containerd/containerd/v2/version.Version=v2.2.9' -o ../../bin/containerd/ tool
+	cd deploy/tools && $(GO) run ./template -version '$(VERSION)' -values ../../bench/kubelet/testdata/values.yaml >../../bin/kubelet.yaml
+	cd bench && CGO_ENABLED=0 $(GO) test ./kubelet -count=1 -timeout 15m -v
+
 .PHONY: flanneld
 flanneld: # the real one, whose backend udp needs a C compiler
 	cd bench/flannel && CGO_ENABLED=1 $(GO) build -ldflags '-s -w' -o ../../bin/flanneld github.com/flannel-io/flannel
@@ -207,6 +217,10 @@ deps: ## Install (as root, on Debian) or name the programs that tests compare wi
 .PHONY: deps-e2e
 deps-e2e: # and a C compiler
 	@sh internal/tools/deps.sh e2e
+
+.PHONY: deps-check
+deps-kubelet: # and runc
+	@sh internal/tools/deps.sh kubelet
 
 .PHONY: deps-check
 deps-check: # and promtool

@@ -28,6 +28,9 @@ if [ "${1:-}" = check ]; then
 	need hugo hugo           # the site of docs
 	need runc runc           # the image, as a node runs it
 fi
+if [ "${1:-}" = kubelet ]; then
+	need runc runc
+fi
 if [ "${1:-}" = kernels ]; then
 	need qemu-system-x86_64 qemu-system-x86
 	need busybox busybox-static
