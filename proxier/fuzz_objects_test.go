@@ -15,7 +15,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"fairlead/internal/flannel"
 	"fairlead/internal/inet"
@@ -171,13 +170,13 @@ func fullService() *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeLoadBalancer, ClusterIP: "10.96.0.2", ClusterIPs: []string{"10.96.0.2", "fd00:10:96::2"},
 			ExternalIPs: []string{"198.51.100.1", "2001:db8::1"}, LoadBalancerSourceRanges: []string{"192.0.2.0/24", "2001:db8:1::/64"},
-			ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, InternalTrafficPolicy: ptr.To(corev1.ServiceInternalTrafficPolicyLocal),
+			ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, InternalTrafficPolicy: new(corev1.ServiceInternalTrafficPolicyLocal),
 			HealthCheckNodePort: 32000, SessionAffinity: corev1.ServiceAffinityClientIP,
-			SessionAffinityConfig: &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: ptr.To[int32](100)}},
+			SessionAffinityConfig: &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(int32(100))}},
 			Ports:                 []corev1.ServicePort{{Name: "http", Port: 80, Protocol: corev1.ProtocolTCP, NodePort: 30080}, {Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP, NodePort: 30053}, {Name: "s", Port: 9, Protocol: corev1.ProtocolSCTP}},
 		},
 		Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{
-			{IP: "203.0.113.1", IPMode: ptr.To(corev1.LoadBalancerIPModeVIP)}, {IP: "2001:db8::2"}, {Hostname: "lb"},
+			{IP: "203.0.113.1", IPMode: new(corev1.LoadBalancerIPModeVIP)}, {IP: "2001:db8::2"}, {Hostname: "lb"},
 		}}},
 	}
 }
@@ -207,12 +206,12 @@ func hostileSlices() []message {
 				Annotations: map[string]string{corev1.EndpointsLastChangeTriggerTime: "2030-01-01T00:00:00Z"},
 			},
 			AddressType: kind,
-			Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080), Protocol: ptr.To(corev1.ProtocolTCP)}, {Port: ptr.To[int32](1)}, {}},
+			Ports:       []discoveryv1.EndpointPort{{Name: new("http"), Port: new(int32(8080)), Protocol: new(corev1.ProtocolTCP)}, {Port: new(int32(1))}, {}},
 		}
 		for i, a := range addrs {
 			s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
-				Addresses: []string{a}, NodeName: ptr.To("node-a"), Zone: ptr.To("z1"),
-				Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(i%2 == 0), Serving: ptr.To(true), Terminating: ptr.To(i%2 == 1)},
+				Addresses: []string{a}, NodeName: new("node-a"), Zone: new("z1"),
+				Conditions: discoveryv1.EndpointConditions{Ready: new(i%2 == 0), Serving: new(true), Terminating: new(i%2 == 1)},
 				Hints:      &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: "z\x1b2\n"}}, ForNodes: []discoveryv1.ForNode{{Name: "node-a"}}},
 			})
 		}
@@ -274,7 +273,7 @@ func hostilePods() []message {
 	pod := func(name string, ips []string, ports ...corev1.ContainerPort) *corev1.Pod {
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Spec: corev1.PodSpec{NodeName: "node-a"}}
 		p.Spec.Containers = []corev1.Container{{Ports: ports}}
-		p.Spec.InitContainers = []corev1.Container{{Ports: ports, RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)}}
+		p.Spec.InitContainers = []corev1.Container{{Ports: ports, RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}}
 		for _, ip := range ips {
 			p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: ip})
 		}

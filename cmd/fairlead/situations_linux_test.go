@@ -124,26 +124,26 @@ func policies() []situation {
 // repairs are what a running agent repairs at once.
 func repairs() []situation {
 	shop := service("", plain) + slice("IPv4", httpPort, here+", "+there)
-	web := func(symptom, want, outcome string, breakIt func(*testing.T, *world.World)) situation {
-		return situation{symptom: symptom, dead: true, objects: shop, args: "explain default/web", want: want, breakIt: breakIt, client: "pod", dial: "10.96.0.10:80", outcome: outcome}
+	web := func(symptom, want string, breakIt func(*testing.T, *world.World)) situation {
+		return situation{symptom: symptom, dead: true, objects: shop, args: "explain default/web", want: want, breakIt: breakIt, client: "pod", dial: "10.96.0.10:80", outcome: "timeout"}
 	}
 	return []situation{
-		web("Another program changed the table, and the agent does not run", "[differs]", "timeout", func(t *testing.T, w *world.World) {
+		web("Another program changed the table, and the agent does not run", "[differs]", func(t *testing.T, w *world.World) {
 			t.Helper()
 			nftOn(t, w, "insert rule inet fairlead services ip saddr 10.244.0.0/16 drop")
 		}),
-		web("Some connections time out: the tunnel does not know the other node", "has no entry for the node behind", "timeout", func(t *testing.T, w *world.World) {
+		web("Some connections time out: the tunnel does not know the other node", "has no entry for the node behind", func(t *testing.T, w *world.World) {
 			t.Helper()
 			nftOn(t, w, "delete rule inet fairlead services handle "+firstHandle(t, w))
 			flushFDB(t, w)
 		}),
-		web("Some connections time out: another program turned the tunnel off", "the overlay has no route to the pods of node-2", "timeout", func(t *testing.T, w *world.World) {
+		web("Some connections time out: another program turned the tunnel off", "the overlay has no route to the pods of node-2", func(t *testing.T, w *world.World) {
 			t.Helper()
 			if err := w.Cluster.Nodes[0].Netlink().LinkSetDown(linkOf(t, w, "fairlead.1")); err != nil {
 				t.Fatal(err)
 			}
 		}),
-		web("Connections of pods time out: the kernel does not forward", "net/ipv4/ip_forward is 0", "timeout", func(t *testing.T, w *world.World) {
+		web("Connections of pods time out: the kernel does not forward", "net/ipv4/ip_forward is 0", func(t *testing.T, w *world.World) {
 			t.Helper()
 			if err := w.Cluster.Nodes[0].Sysctl("ipv4/ip_forward", "0"); err != nil {
 				t.Fatal(err)

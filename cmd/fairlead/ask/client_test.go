@@ -88,7 +88,7 @@ func TestNoAgent(t *testing.T) {
 	if _, err := NewClient(path).State(t.Context()); !errors.Is(err, ErrNoAgent) || !strings.Contains(err.Error(), path) {
 		t.Errorf("without a file: %v", err)
 	}
-	listen(t, path).Close()
+	_ = listen(t, path).Close()
 	killed(t, path)
 	if _, err := NewClient(path).State(t.Context()); !errors.Is(err, ErrNoAgent) {
 		t.Errorf("after the agent was killed: %v", err)

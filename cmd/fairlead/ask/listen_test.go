@@ -61,7 +61,7 @@ func killed(t *testing.T, path string) {
 // killed agents in other network namespaces.
 func TestListenReplacesStale(t *testing.T) {
 	path := place(t)
-	listen(t, path).Close() // makes the directory
+	_ = listen(t, path).Close() // makes the directory
 	other, alive := filepath.Join(filepath.Dir(path), "agent-2.sock"), filepath.Join(filepath.Dir(path), "agent-3.sock")
 	foreign := filepath.Join(filepath.Dir(path), "other.sock")
 	killed(t, path)
