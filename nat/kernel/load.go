@@ -177,15 +177,29 @@ func (l *loader) loadSet(s ruleset.Set) error {
 	if s.Spec().IsInterval() {
 		return l.loadRanges(s)
 	}
-	return eachElement(l.socket, s, func(el *nft.Element) {
-		e, ok := decode(s, el)
-		if ok {
-			l.found.Elements = append(l.found.Elements, e)
-			return
-		}
-		l.found.Strays = append(l.found.Strays, ruleset.Stray{
-			Set: s, Key: string(el.Key), KeyEnd: string(el.KeyEnd), Flags: el.Flags, Element: e,
+	elements, strays := len(l.found.Elements), len(l.found.Strays)
+	return nl.Repeat("set "+s.String(), func() error {
+		l.found.Elements, l.found.Strays = l.found.Elements[:elements], l.found.Strays[:strays]
+		seen := newKeys()
+		err := eachElement(l.socket, s, func(el *nft.Element) {
+			seen.add(el.Key)
+			l.addElement(s, el)
 		})
+		if err != nil {
+			return err
+		}
+		return seen.check()
+	})
+}
+
+func (l *loader) addElement(s ruleset.Set, el *nft.Element) {
+	e, ok := decode(s, el)
+	if ok {
+		l.found.Elements = append(l.found.Elements, e)
+		return
+	}
+	l.found.Strays = append(l.found.Strays, ruleset.Stray{
+		Set: s, Key: string(el.Key), KeyEnd: string(el.KeyEnd), Flags: el.Flags, Element: e,
 	})
 }
 
