@@ -80,8 +80,16 @@ func host(addrPort string) string {
 	return addrPort
 }
 
-// refs indexes the endpoints of all slices by Service and address.
+// refs returns the endpoints of all slices by Service and address. The first call reads
+// the slices.
 func (p *Picture) refs() map[string]ref {
+	if p.byName == nil {
+		p.byName = p.readRefs()
+	}
+	return p.byName
+}
+
+func (p *Picture) readRefs() map[string]ref {
 	out := map[string]ref{}
 	if p.Objects == nil {
 		return out

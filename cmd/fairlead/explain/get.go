@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/cmd/fairlead/output"
@@ -293,7 +292,6 @@ func (p *Picture) knows(name string) bool {
 	if p.Table != nil && p.Table.HasService(name) {
 		return true
 	}
-	return p.Objects != nil && (p.Objects.Service(nameOf(name)) != nil || slices.ContainsFunc(p.Objects.Slices, func(s *discoveryv1.EndpointSlice) bool {
-		return s.Namespace+"/"+s.Labels[discoveryv1.LabelServiceName] == name
-	}))
+	key := nameOf(name)
+	return p.Objects != nil && (p.Objects.Service(key) != nil || len(p.Objects.SlicesOf(key)) > 0)
 }

@@ -39,6 +39,7 @@ type Picture struct {
 	node     view.Node
 	pods     []*corev1.Pod // of the namespace that is explained, if hasPods is set
 	hasPods  bool
+	byName   map[string]ref // see refs
 	byIP     map[string]ref // see podAt
 }
 

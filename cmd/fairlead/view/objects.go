@@ -32,6 +32,8 @@ type Objects struct {
 	// Missing says what could not be read, by kind, for example because the API server
 	// forbids it.
 	Missing map[string]string
+
+	ofService map[types.NamespacedName][]*discoveryv1.EndpointSlice // see SlicesOf
 }
 
 // NewObjects sorts objects by kind. It leaves out objects of kinds that it does not have.
@@ -119,15 +121,16 @@ func (o *Objects) Service(key types.NamespacedName) *corev1.Service {
 	return o.Services[i]
 }
 
-// SlicesOf returns the slices that name a Service.
+// SlicesOf returns the slices that name a Service. The first call sorts all of Slices.
 func (o *Objects) SlicesOf(key types.NamespacedName) []*discoveryv1.EndpointSlice {
-	var out []*discoveryv1.EndpointSlice
-	for _, s := range o.Slices {
-		if s.Namespace == key.Namespace && s.Labels[discoveryv1.LabelServiceName] == key.Name {
-			out = append(out, s)
+	if o.ofService == nil {
+		o.ofService = map[types.NamespacedName][]*discoveryv1.EndpointSlice{}
+		for _, s := range o.Slices {
+			of := types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
+			o.ofService[of] = append(o.ofService[of], s)
 		}
 	}
-	return out
+	return o.ofService[key]
 }
 
 // Node returns the Node of a name, or nil.
