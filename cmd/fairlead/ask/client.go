@@ -138,6 +138,3 @@ func (c *Client) noAgent(err error) error {
 	}
 	return fmt.Errorf("ask the agent: %w", err)
 }
-
-// Transport returns the way to the agent, for a reverse proxy.
-func (c *Client) Transport() http.RoundTripper { return c.http.Transport }

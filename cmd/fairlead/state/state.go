@@ -12,11 +12,10 @@ import "time"
 // none changes its meaning, so a command works with older and newer agents.
 const Protocol = "fairlead/v1"
 
-// Paths of the answers, over the socket. The metrics port serves Path as PortPath.
+// Path of the answer, over the socket. The metrics port serves it as PortPath.
 const (
-	Path         = "/v1/state"
-	ServicesPath = "/v1/services"
-	PortPath     = "/state"
+	Path     = "/v1/state"
+	PortPath = "/state"
 )
 
 // State is the answer of Path. Parts that the agent does not have are nil.
