@@ -5,9 +5,9 @@ package overlay
 
 import "fairlead/internal/inet"
 
-// overhead is the number of bytes that a tunnel adds to a pod's packet: the inner
+// Overhead is the number of bytes that a tunnel adds to a pod's packet: the inner
 // Ethernet header and the VXLAN, UDP and IP headers.
-func overhead(underlay inet.Family) int {
+func Overhead(underlay inet.Family) int {
 	if underlay == inet.IPv4 {
 		return 14 + 8 + 8 + 20
 	}
@@ -26,7 +26,7 @@ func (p *Planner) room(f inet.Family) int {
 		p.add(p.self.Name, fieldUnderlay, "no interface has %s and there is no default route: its MTU is taken to be %d", p.own[f], mtu)
 	}
 	if p.cfg.Mode != HostGateway {
-		mtu -= overhead(f)
+		mtu -= Overhead(f)
 	}
 	return mtu
 }

@@ -24,8 +24,6 @@ const (
 	atOnce   = 16
 	discard  = 9 // RFC 863; nobody listens there, so the kernel of the peer answers
 	tries    = 3 // the kernel limits how many such answers it sends
-	// vxlanHeaders is the size of what a tunnel adds on IPv4: see overlay.
-	vxlanHeaders4, vxlanHeaders6 = 50, 70
 )
 
 // checkPeers sends packets to every other node, through the tunnel and beside it.
@@ -226,7 +224,7 @@ func (p *peer) explainSilence(f inet.Family, q probe.Question) {
 func (p *peer) askPath(f inet.Family, own, theirs netip.Addr) {
 	size := p.d.overlay.MTU
 	if p.tunnelled() {
-		size += [...]int{vxlanHeaders4, vxlanHeaders6}[f]
+		size += overlay.Overhead(f)
 	}
 	a, mtu := p.send(probe.Question{From: own, To: netip.AddrPortFrom(theirs, discard), Size: size, Whole: true})
 	if a != probe.TooBig || mtu == 0 {

@@ -14,6 +14,7 @@ import (
 	"fairlead/cmd/fairlead/node"
 	"fairlead/internal/cni"
 	"fairlead/internal/flannel"
+	"fairlead/internal/inet"
 	"fairlead/internal/leftovers"
 	"fairlead/overlay"
 	"fairlead/proxier/resolve"
@@ -92,8 +93,8 @@ func (f *networkFlags) adopt(c *flannel.NetConf, given func(flag string) bool) {
 	if !given("overlay-port") && b.Port != 0 {
 		f.port = b.Port
 	}
-	// The MTU of flannel is that of the underlay.
-	const overhead = 50
+	// The MTU of flannel is that of the underlay, which it reaches by IPv4.
+	overhead := overlay.Overhead(inet.IPv4)
 	if !given("overlay-mtu") && b.MTU > overhead {
 		f.mtu = b.MTU
 		if b.Type == flannel.BackendVXLAN {
