@@ -67,7 +67,7 @@ func (r *reporter) read() *state.State {
 	counts := r.store.Counts()
 	s := &state.State{
 		Protocol: state.Protocol, Time: time.Now().UTC(),
-		Version: options.Version(), Kernel: kernelRelease(), Node: r.cfg.Proxier.NodeName, PID: os.Getpid(), Since: r.since.UTC(),
+		Version: options.Version(), Kernel: options.KernelRelease(), Node: r.cfg.Proxier.NodeName, PID: os.Getpid(), Since: r.since.UTC(),
 		Ready: unready == "", Unready: unready,
 		APIServer: r.api.state(), Manifests: r.cfg.Manifests, Table: r.table(&past),
 		Counts: state.Counts{

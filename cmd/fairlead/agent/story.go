@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
 	"fairlead/cmd/fairlead/options"
@@ -18,7 +17,7 @@ import (
 // startFacts are the keys of the first line: the versions that matter, and what the
 // agent does on which node.
 func startFacts(cfg *options.Config) []any {
-	facts := []any{"version", options.Version(), "go", runtime.Version(), "kernel", kernelRelease(), "node", cfg.Proxier.NodeName}
+	facts := []any{"version", options.Version(), "go", runtime.Version(), "kernel", options.KernelRelease(), "node", cfg.Proxier.NodeName}
 	if cfg.Manifests != "" {
 		facts = append(facts, "manifests", cfg.Manifests)
 	}
@@ -29,15 +28,6 @@ func startFacts(cfg *options.Config) []any {
 		facts = append(facts, "cniConfDir", cfg.Node.CNI.ConfDir)
 	}
 	return facts
-}
-
-// kernelRelease returns the release of the running kernel, such as 6.1.0-40-amd64.
-func kernelRelease() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "unknown"
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }
 
 // readyCheck is the time between two checks whether the first sync is over.

@@ -11,7 +11,6 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/client-go/kubernetes"
 
 	"fairlead/cmd/fairlead/doctor/finding"
@@ -52,7 +51,7 @@ type doctor struct {
 
 // Run makes all checks and returns their findings. It ends early when ctx is done.
 func Run(ctx context.Context, in Input) *finding.Report {
-	d := &doctor{Input: in, report: &finding.Report{Version: options.Version(), Node: in.Config.Proxier.NodeName, Kernel: release()}}
+	d := &doctor{Input: in, report: &finding.Report{Version: options.Version(), Node: in.Config.Proxier.NodeName, Kernel: options.KernelRelease()}}
 	d.ok("flags", "%s", in.Flags)
 	d.describe(store.New())
 	for _, check := range []func(context.Context){
@@ -81,15 +80,6 @@ func (d *doctor) ok(check, format string, args ...any) {
 
 func (d *doctor) unknown(check, format string, args ...any) {
 	d.report.Add(check, finding.Unknown, nil, format, args...)
-}
-
-// release returns the release of the running kernel.
-func release() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "unknown"
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }
 
 // first returns the first few texts, and how many more there are.

@@ -236,7 +236,7 @@ func TestModules(t *testing.T) {
 	if has, known := hasModule(root, "vxlan"); has || known {
 		t.Error("an empty machine says something")
 	}
-	dir := filepath.Join(root, "lib/modules", release())
+	dir := filepath.Join(root, "lib/modules", options.KernelRelease())
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"fairlead/cmd/fairlead/doctor/finding"
 	"fairlead/cmd/fairlead/inspect"
 	"fairlead/cmd/fairlead/node"
+	"fairlead/cmd/fairlead/options"
 	"fairlead/conntrack"
 	"fairlead/internal/leftovers"
 	"fairlead/nat"
@@ -38,7 +39,7 @@ func (d *doctor) judgeKernel(ctx context.Context, features []ruleset.Feature) {
 	case errors.Is(err, nat.ErrPermission):
 		d.unknown(check, "features of nftables: %v: %s", err, capability)
 	case errors.Is(err, unix.EPROTONOSUPPORT):
-		d.report.Add(check, finding.Error, []string{"install a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET"}, "Linux %s has no nf_tables: %v", release(), err)
+		d.report.Add(check, finding.Error, []string{"install a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET"}, "Linux %s has no nf_tables: %v", options.KernelRelease(), err)
 	case err != nil:
 		d.unknown(check, "features of nftables: %v", err)
 	}
@@ -47,10 +48,10 @@ func (d *doctor) judgeKernel(ctx context.Context, features []ruleset.Feature) {
 		if m.Module != "nf_tables" {
 			remedy = append([]string{"modprobe " + m.Module + ", and list the module in /etc/modules-load.d/fairlead.conf"}, remedy...)
 		}
-		d.report.Add(check, finding.Error, remedy, "Linux %s refuses the %s (module %s), needed for %s: %v", release(), m.Name, m.Module, m.Use, m.Err)
+		d.report.Add(check, finding.Error, remedy, "Linux %s refuses the %s (module %s), needed for %s: %v", options.KernelRelease(), m.Name, m.Module, m.Use, m.Err)
 	}
 	if err == nil && len(missing) == 0 {
-		d.ok(check, "Linux %s has all %d features of nftables that the table needs", release(), len(features))
+		d.ok(check, "Linux %s has all %d features of nftables that the table needs", options.KernelRelease(), len(features))
 	}
 }
 
@@ -142,7 +143,7 @@ func hasModule(root, name string) (has, known bool) {
 		return true, true
 	}
 	for _, list := range []string{"modules.builtin", "modules.dep"} {
-		text, err := os.ReadFile(filepath.Join(root, "lib/modules", release(), list))
+		text, err := os.ReadFile(filepath.Join(root, "lib/modules", options.KernelRelease(), list))
 		if err != nil {
 			continue
 		}

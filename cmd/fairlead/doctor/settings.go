@@ -10,6 +10,7 @@ import (
 	"net/netip"
 
 	"fairlead/cmd/fairlead/doctor/finding"
+	"fairlead/cmd/fairlead/options"
 	"fairlead/internal/inet"
 	"fairlead/overlay"
 	"fairlead/overlay/kernel"
@@ -63,7 +64,7 @@ func (d *doctor) checkOverlay(context.Context) {
 func (d *doctor) missingDevice(name string) {
 	const check = "overlay"
 	if has, known := hasModule("/", "vxlan"); known && !has {
-		d.report.Add(check, finding.Error, []string{"install the package with further modules of this kernel, such as linux-modules-extra-" + release(), "modprobe vxlan"},
+		d.report.Add(check, finding.Error, []string{"install the package with further modules of this kernel, such as linux-modules-extra-" + options.KernelRelease(), "modprobe vxlan"},
 			"device %s is missing, and the kernel has no module vxlan", name)
 		return
 	}

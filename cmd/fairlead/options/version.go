@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/component-base/version"
 )
 
@@ -19,4 +20,13 @@ func Version() string {
 		return info.Main.Version
 	}
 	return "(devel)"
+}
+
+// KernelRelease returns the release of the running kernel, such as 6.1.0-40-amd64.
+func KernelRelease() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
 }
