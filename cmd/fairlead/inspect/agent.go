@@ -4,11 +4,13 @@
 package inspect
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
+
+	"fairlead/internal/leftovers"
 )
 
 // AgentArgs returns the arguments of the agent that runs in the network namespace of this
@@ -19,20 +21,13 @@ func AgentArgs() []string {
 	if err != nil {
 		return nil
 	}
-	here, err := os.Readlink("/proc/thread-self/ns/net")
-	if err != nil {
-		return nil
-	}
-	entries, err := os.ReadDir("/proc")
+	pids, err := leftovers.Processes(func(argv []string) bool { return len(argv) > 1 && argv[1] == "run" })
 	if err != nil {
 		return nil
 	}
 	var found []string
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		args := agentArgs(filepath.Join("/proc", e.Name()), self, here)
+	for _, pid := range pids {
+		args := agentArgs(fmt.Sprintf("/proc/%d", pid), self)
 		switch {
 		case args == nil:
 		case found == nil:
@@ -44,14 +39,11 @@ func AgentArgs() []string {
 	return found
 }
 
-// agentArgs returns the arguments of a process if it is an agent. A process that ends is
-// none.
-func agentArgs(proc, self, here string) []string {
+// agentArgs returns the arguments of a process if it is an agent. A process that ended,
+// or whose program this process may not see, is none.
+func agentArgs(proc, self string) []string {
 	exe, err := os.Readlink(filepath.Join(proc, "exe"))
 	if err != nil || exe != self && filepath.Base(strings.TrimSuffix(exe, " (deleted)")) != "fairlead" {
-		return nil
-	}
-	if ns, err := os.Readlink(filepath.Join(proc, "ns/net")); err != nil || ns != here {
 		return nil
 	}
 	b, err := os.ReadFile(filepath.Join(proc, "cmdline"))
