@@ -19,9 +19,11 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/pager"
 
 	"fairlead/cmd/fairlead/state"
 )
@@ -29,7 +31,6 @@ import (
 const (
 	atOnce   = 16               // agents that are asked at the same time
 	patience = 10 * time.Second // for one agent
-	pageSize = 500
 )
 
 // Options say which agents to ask, and how.
@@ -148,36 +149,29 @@ func (f *Fleet) Ask(ctx context.Context) ([]state.Answer, error) {
 // pods returns the agents' pods by node. Of several on a node a running one counts.
 func (f *Fleet) pods(ctx context.Context) (map[string]*corev1.Pod, error) {
 	out := map[string]*corev1.Pod{}
-	for next := ""; ; {
-		page, err := f.client.CoreV1().Pods(f.opts.Namespace).List(ctx, metav1.ListOptions{LabelSelector: f.opts.Selector, Limit: pageSize, Continue: next})
-		if err != nil {
-			return nil, err //nolint:wrapcheck // the caller does
-		}
-		for i := range page.Items {
-			pod := &page.Items[i]
-			if node := pod.Spec.NodeName; node != "" && (out[node] == nil || pod.Status.Phase == corev1.PodRunning) {
-				out[node] = pod
-			}
-		}
-		if next = page.Continue; next == "" {
-			return out, nil
-		}
+	page := func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return f.client.CoreV1().Pods(f.opts.Namespace).List(ctx, o)
 	}
+	err := pager.New(page).EachListItem(ctx, metav1.ListOptions{LabelSelector: f.opts.Selector}, func(item runtime.Object) error {
+		if pod, ok := item.(*corev1.Pod); ok && pod.Spec.NodeName != "" && (out[pod.Spec.NodeName] == nil || pod.Status.Phase == corev1.PodRunning) {
+			out[pod.Spec.NodeName] = pod
+		}
+		return nil
+	})
+	return out, err //nolint:wrapcheck // the caller does
 }
 
 // nodes returns the names of all nodes but those that run Windows.
 func (f *Fleet) nodes(ctx context.Context) ([]string, error) {
 	var out []string
-	for next := ""; ; {
-		page, err := f.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: corev1.LabelOSStable + "!=windows", Limit: pageSize, Continue: next})
-		if err != nil {
-			return nil, err //nolint:wrapcheck // the caller does
-		}
-		for i := range page.Items {
-			out = append(out, page.Items[i].Name)
-		}
-		if next = page.Continue; next == "" {
-			return out, nil
-		}
+	page := func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return f.client.CoreV1().Nodes().List(ctx, o)
 	}
+	err := pager.New(page).EachListItem(ctx, metav1.ListOptions{LabelSelector: corev1.LabelOSStable + "!=windows"}, func(item runtime.Object) error {
+		if node, ok := item.(*corev1.Node); ok {
+			out = append(out, node.Name)
+		}
+		return nil
+	})
+	return out, err //nolint:wrapcheck // the caller does
 }

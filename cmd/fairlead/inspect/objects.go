@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/pager"
 
 	"fairlead/cmd/fairlead/view"
 	"fairlead/proxier/source"
@@ -21,9 +22,6 @@ import (
 
 // readTimeout bounds the time that a command waits for the API server.
 const readTimeout = 30 * time.Second
-
-// pageSize is the number of objects that are asked for at once.
-const pageSize = 500
 
 // readManifests returns the objects that could be read, with an error about the others.
 func readManifests(path string) (*view.Objects, error) {
@@ -46,17 +44,17 @@ func readObjects(ctx context.Context, client kubernetes.Interface, manifests str
 	if client != nil {
 		ctx, cancel := context.WithTimeout(ctx, readTimeout)
 		defer cancel()
-		services, err := list(ctx, client.CoreV1().Services("").List, metav1.ListOptions{})
+		services, err := list(ctx, client.CoreV1().Services("").List)
 		if err != nil {
 			return nil, fmt.Errorf("list Services: %w", err)
 		}
 		kinds := map[string]func() ([]metav1.Object, error){
 			"EndpointSlice": func() ([]metav1.Object, error) {
-				return list(ctx, client.DiscoveryV1().EndpointSlices("").List, metav1.ListOptions{})
+				return list(ctx, client.DiscoveryV1().EndpointSlices("").List)
 			},
-			"Node": func() ([]metav1.Object, error) { return list(ctx, client.CoreV1().Nodes().List, metav1.ListOptions{}) },
+			"Node": func() ([]metav1.Object, error) { return list(ctx, client.CoreV1().Nodes().List) },
 			"ServiceCIDR": func() ([]metav1.Object, error) {
-				return list(ctx, client.NetworkingV1().ServiceCIDRs().List, metav1.ListOptions{})
+				return list(ctx, client.NetworkingV1().ServiceCIDRs().List)
 			},
 		}
 		all, missing := services, map[string]string{}
@@ -101,38 +99,24 @@ func name(obj metav1.Object) string {
 func listPods(ctx context.Context, client kubernetes.Interface, namespace string) ([]*corev1.Pod, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	all, err := list(ctx, client.CoreV1().Pods(namespace).List, metav1.ListOptions{})
+	all, err := list(ctx, client.CoreV1().Pods(namespace).List)
 	if err != nil {
 		return nil, fmt.Errorf("list Pods: %w", err)
 	}
 	return view.NewObjects(all).Pods, nil
 }
 
-// apiList is a list of any kind.
-type apiList interface {
-	runtime.Object
-	metav1.ListInterface
-}
-
 // list reads all pages of a list.
-func list[L apiList](ctx context.Context, read func(context.Context, metav1.ListOptions) (L, error), o metav1.ListOptions) ([]metav1.Object, error) {
-	o.Limit = pageSize
+func list[L runtime.Object](ctx context.Context, read func(context.Context, metav1.ListOptions) (L, error)) ([]metav1.Object, error) {
 	var out []metav1.Object
-	for {
-		page, err := read(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		err = meta.EachListItem(page, func(item runtime.Object) error {
-			obj, err := meta.Accessor(item)
-			out = append(out, obj)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if o.Continue = page.GetContinue(); o.Continue == "" {
-			return out, nil
-		}
+	page := func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return read(ctx, o) }
+	err := pager.New(page).EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
+		obj, err := meta.Accessor(item)
+		out = append(out, obj)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	return out, nil
 }
