@@ -76,20 +76,14 @@ func Own(ctx context.Context) (*Owner, error) {
 
 // awaitOwner calls found with the process that holds the name, 0 if it is in another
 // PID namespace, and waits until that process ends. The kernel then closes the
-// connection. trusted is false for a process of
-// another user than root and that of this agent.
+// connection. trusted is false for a process of another user than root and that of this
+// agent.
 func awaitOwner(ctx context.Context, found func(pid int32)) (trusted bool, err error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", ownerName)
-	if errors.Is(err, unix.ECONNREFUSED) {
-		return true, nil // it ended meanwhile
-	} else if err != nil {
-		return true, fmt.Errorf("connect: %w", err)
+	conn, peer, err := dialOwner(ctx)
+	if conn == nil {
+		return true, err // it ended meanwhile, or could not be asked
 	}
 	defer func() { _ = conn.Close() }()
-	peer, err := peercred.Of(conn)
-	if err != nil {
-		return true, err
-	}
 	if !peercred.Trusted(peer) {
 		klog.FromContext(ctx).Error(nil, "A program without privileges holds the socket that keeps two agents apart: stop it",
 			"socket", ownerName, "pid", peer.Pid, "uid", peer.Uid)
@@ -104,20 +98,34 @@ func awaitOwner(ctx context.Context, found func(pid int32)) (trusted bool, err e
 }
 
 // FindOwner returns the process that has the right to write to the network namespace of
-// the caller, 0 if it is in another PID namespace. It returns false without an agent.
+// the caller, 0 if it is in another PID namespace. It returns false without an agent. An
+// error names a program without privileges that holds the socket of agents.
 func FindOwner(ctx context.Context) (pid int32, found bool, err error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", ownerName)
-	if errors.Is(err, unix.ECONNREFUSED) {
-		return 0, false, nil
-	} else if err != nil {
-		return 0, false, fmt.Errorf("look for a running agent: %w", err)
-	}
-	defer func() { _ = conn.Close() }()
-	peer, err := peercred.Of(conn)
-	if err != nil {
+	conn, peer, err := dialOwner(ctx)
+	if conn == nil {
 		return 0, false, err
 	}
+	defer func() { _ = conn.Close() }()
+	if !peercred.Trusted(peer) {
+		return 0, false, fmt.Errorf("process %d of user %d, which has no privileges, holds the socket %s that keeps two agents apart: stop it", peer.Pid, peer.Uid, ownerName)
+	}
 	return peer.Pid, true, nil
+}
+
+// dialOwner connects to the process that holds the name and returns its credentials. The
+// connection is nil if no process holds it, and after an error.
+func dialOwner(ctx context.Context) (net.Conn, *unix.Ucred, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", ownerName)
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return nil, nil, nil
+	} else if err != nil {
+		return nil, nil, fmt.Errorf("connect to the running agent: %w", err)
+	}
+	peer, err := peercred.Of(conn)
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return conn, peer, nil
 }
 
 // Close gives the right up. An agent that waits takes over at once.
