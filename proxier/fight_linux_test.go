@@ -4,12 +4,10 @@
 package proxier
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,28 +25,10 @@ import (
 	"fairlead/proxier/proxiertest"
 )
 
-// logBuffer collects log lines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // run starts the loop on the real table until the test ends, with its log.
-func (w *world) run(t testing.TB) *logBuffer {
+func (w *world) run(t testing.TB) *nstest.Log {
 	t.Helper()
-	log := &logBuffer{}
+	log := &nstest.Log{}
 	ctx, cancel := context.WithCancel(klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(log)))))
 	done := make(chan error)
 	go func() { done <- w.p.Run(ctx) }()

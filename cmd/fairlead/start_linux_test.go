@@ -4,7 +4,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,27 +22,16 @@ import (
 // process is an agent whose log is kept.
 type process struct {
 	*exec.Cmd
-	mu  sync.Mutex
-	log bytes.Buffer
+	log nstest.Log
 }
 
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
-func (p *process) text() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
+func (p *process) text() string { return p.log.String() }
 
 // startAgent runs this test binary as the agent.
 func startAgent(t *testing.T, attr *syscall.SysProcAttr, args ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command("/proc/self/exe", append([]string{"run", "--node-name", "node-a", "--cluster-cidr", "10.244.0.0/16"}, args...)...)}
-	p.Stdout, p.Stderr, p.SysProcAttr = p, p, attr
+	p.Stdout, p.Stderr, p.SysProcAttr = &p.log, &p.log, attr
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}

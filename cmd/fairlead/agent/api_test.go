@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -21,26 +20,15 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
+
+	"fairlead/internal/nstest"
 )
 
-// lines collects a log.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
+// lines is a log.
+type lines struct{ nstest.Log }
 
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// count returns how many lines contain text.
-func (l *lines) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
-}
+// count returns how often the log contains text.
+func (l *lines) count(text string) int { return strings.Count(l.String(), text) }
 
 func logTo(ctx context.Context, l *lines) context.Context {
 	return klog.NewContext(ctx, textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(l))))
@@ -74,7 +62,7 @@ func TestAPIServerAway(t *testing.T) {
 			t.Errorf("error %v, want one that client-go does not wait for", err)
 		}
 		if log.count(away) != 1 || log.count(`server="https://api:6443" since=`) != 1 {
-			t.Errorf("log: %s", log.text.String())
+			t.Errorf("log: %s", log.String())
 		}
 		if p := s.problem(); !strings.HasPrefix(p, "https://api:6443 is unreachable since ") || !strings.HasSuffix(p, "connection refused") {
 			t.Errorf("problem %q", p)
@@ -87,7 +75,7 @@ func TestAPIServerAway(t *testing.T) {
 			return &http.Response{StatusCode: http.StatusOK}, nil
 		}
 		if err := request(); err != nil || log.count(back) != 1 || s.problem() != "" {
-			t.Errorf("%v, problem %q, log: %s", err, s.problem(), log.text.String())
+			t.Errorf("%v, problem %q, log: %s", err, s.problem(), log.String())
 		}
 		time.Sleep(time.Hour)
 		if got := log.count(away); got != 3 {
@@ -97,7 +85,7 @@ func TestAPIServerAway(t *testing.T) {
 			return &http.Response{StatusCode: http.StatusUnauthorized, Status: "401 Unauthorized"}, nil
 		}
 		if err := request(); err != nil || log.count("401 Unauthorized") != 1 {
-			t.Errorf("%v, log: %s", err, log.text.String())
+			t.Errorf("%v, log: %s", err, log.String())
 		}
 		cancel()
 		if err := <-done; err != nil {
@@ -128,7 +116,7 @@ func TestAPIServerSilent(t *testing.T) {
 		}()
 		time.Sleep(5 * time.Second)
 		if log.count("no answer for 4s") != 1 {
-			t.Errorf("after 5 s: %q", log.text.String())
+			t.Errorf("after 5 s: %q", log.String())
 		}
 		cancel()
 		if err := <-asked; !errors.Is(err, context.Canceled) {
@@ -148,7 +136,7 @@ func TestQuiet(t *testing.T) {
 	quiet.WithCallDepth(1).Error(fmt.Errorf("list: %w", &unreachable{errRefused}), "Omitted")
 	quiet.WithCallDepth(1).Error(errors.New("forbidden"), "Logged")
 	if log.count("Omitted") != 0 || log.count("Logged") != 1 {
-		t.Errorf("log: %s", log.text.String())
+		t.Errorf("log: %s", log.String())
 	}
 }
 
