@@ -14,6 +14,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/proxier/convert"
@@ -167,25 +169,28 @@ func (o *Objects) MarshalJSON() ([]byte, error) {
 func withType(obj metav1.Object) (any, error) {
 	switch obj := obj.(type) {
 	case *corev1.Service:
-		c := *obj
-		c.TypeMeta, c.ManagedFields = metav1.TypeMeta{APIVersion: "v1", Kind: objects.KindService}, nil
-		return &c, nil
+		return typed(obj, corev1.SchemeGroupVersion.WithKind(objects.KindService)), nil
 	case *discoveryv1.EndpointSlice:
-		c := *obj
-		c.TypeMeta, c.ManagedFields = metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: objects.KindSlice}, nil
-		return &c, nil
+		return typed(obj, discoveryv1.SchemeGroupVersion.WithKind(objects.KindSlice)), nil
 	case *corev1.Node:
-		c := *obj
-		c.TypeMeta, c.ManagedFields = metav1.TypeMeta{APIVersion: "v1", Kind: objects.KindNode}, nil
-		return &c, nil
+		return typed(obj, corev1.SchemeGroupVersion.WithKind(objects.KindNode)), nil
 	case *networkingv1.ServiceCIDR:
-		c := *obj
-		c.TypeMeta, c.ManagedFields = metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: objects.KindServiceCIDR}, nil
-		return &c, nil
+		return typed(obj, networkingv1.SchemeGroupVersion.WithKind(objects.KindServiceCIDR)), nil
 	case *corev1.Pod:
-		c := *obj
-		c.TypeMeta, c.ManagedFields = metav1.TypeMeta{APIVersion: "v1", Kind: objects.KindPod}, nil
-		return &c, nil
+		return typed(obj, corev1.SchemeGroupVersion.WithKind(objects.KindPod)), nil
 	}
 	return nil, fmt.Errorf("write %T: not a kind that fairlead uses", obj)
+}
+
+// typed returns a shallow copy of an object with its kind and without managedFields.
+func typed[T any, P interface {
+	*T
+	metav1.Object
+	runtime.Object
+}](obj P, kind schema.GroupVersionKind) P {
+	c := *obj
+	out := P(&c)
+	out.GetObjectKind().SetGroupVersionKind(kind)
+	out.SetManagedFields(nil)
+	return out
 }
