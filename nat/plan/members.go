@@ -66,10 +66,11 @@ func newMembers() members {
 // addressMember returns the member that is one address of a set.
 func addressMember(k ruleset.Kind, ip netip.Addr) member {
 	m := member{set: ruleset.Set{Kind: k, Family: inet.FamilyOf(ip)}}
-	if m.addr = ip.As16(); ip.Is4() {
+	if ip.Is4() {
 		a := ip.As4()
-		m.addr = [16]byte{}
 		copy(m.addr[:], a[:])
+	} else {
+		m.addr = ip.As16()
 	}
 	return m
 }
