@@ -89,9 +89,8 @@ func (t *Tracer) Close() error {
 
 // Run passes each step of each packet to step until ctx is done, and returns nil then. A
 // step without a table is the first of its packet: the kernel uses an ID again as soon as
-// the memory of a packet is free. Run calls lost when the kernel had no room for some steps.
-// Both are called from the
-// goroutine of Run and must not block for long.
+// the memory of a packet is free. Run calls lost when the kernel had no room for some
+// steps. The goroutine of Run makes both calls, which must not block for long.
 func (t *Tracer) Run(ctx context.Context, step func(nft.Trace), lost func()) error {
 	begun := false
 	err := t.events.Listen(ctx, func(r nl.Reply) {

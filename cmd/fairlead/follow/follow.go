@@ -58,8 +58,8 @@ type Collector struct {
 	retired []*Packet // whose ID another packet has now
 }
 
-// Add takes a step at a time. A step without a table begins a packet. Add drops steps of further packets while more than most are
-// under way.
+// Add takes the step that was reported at a time. A step without a table begins a packet.
+// Add drops steps of further packets while most are under way.
 func (c *Collector) Add(t *nft.Trace, now time.Time, most int) {
 	p := c.packets[t.ID]
 	if t.Table == (nft.Table{}) {
