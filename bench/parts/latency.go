@@ -72,19 +72,11 @@ func (l Latency) run(ctx context.Context, r *Run) error {
 
 // agent is the visit of an agent, which begins and ends with an empty kernel.
 func (l Latency) agent(ctx context.Context, r *Run, t turn, subject rig.Subject, seat *rig.Seat) error {
-	if err := errors.Join(seat.Flush(), r.Rig.Point(ctx, seat.Left)); err != nil {
-		return err
-	}
-	start := time.Now()
-	a, err := r.Rig.Start(ctx, subject, seat)
+	a, cold, err := begin(ctx, r, subject, seat)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = a.Stop() }() // a second Stop does nothing
-	if err := r.Rig.AllReach(ctx, seat, startLimit); err != nil {
-		return errors.Join(err, a.Alive())
-	}
-	cold := time.Since(start)
 	r.add(t, ColdStart, "s", cold.Seconds())
 	latencies, err := l.updates(ctx, r, t, a, seat)
 	if err != nil {
@@ -106,6 +98,23 @@ func (l Latency) agent(ctx context.Context, r *Run, t turn, subject rig.Subject,
 		return err
 	}
 	return errors.Join(a.Stop(), seat.Flush())
+}
+
+// begin starts an agent on an empty kernel and returns when all Services are reached, with
+// the time that this took.
+func begin(ctx context.Context, r *Run, subject rig.Subject, seat *rig.Seat) (*rig.Agent, time.Duration, error) {
+	if err := errors.Join(seat.Flush(), r.Rig.Point(ctx, seat.Left)); err != nil {
+		return nil, 0, err
+	}
+	start := time.Now()
+	a, err := r.Rig.Start(ctx, subject, seat)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := r.Rig.AllReach(ctx, seat, startLimit); err != nil {
+		return nil, 0, errors.Join(err, a.Alive(), a.Stop())
+	}
+	return a, time.Since(start), nil
 }
 
 // updates measures some updates, after a first one that shows what a start has left to

@@ -47,17 +47,14 @@ func (l Load) run(ctx context.Context, r *Run) error {
 
 func (l Load) agent(ctx context.Context, r *Run, t turn, subject rig.Subject, seat *rig.Seat) error {
 	// The huge Service of the turn before goes away with the others.
-	if err := errors.Join(r.Rig.Fill(ctx, l.Shape), seat.Flush(), r.Rig.Point(ctx, seat.Left)); err != nil {
+	if err := r.Rig.Fill(ctx, l.Shape); err != nil {
 		return err
 	}
-	a, err := r.Rig.Start(ctx, subject, seat)
+	a, _, err := begin(ctx, r, subject, seat)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = a.Stop() }() // a second Stop does nothing
-	if err := r.Rig.AllReach(ctx, seat, startLimit); err != nil {
-		return errors.Join(err, a.Alive())
-	}
 	for _, load := range []struct {
 		name  string
 		begin func() (*rig.Churn, error)
