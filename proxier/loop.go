@@ -94,10 +94,7 @@ func (p *Proxier) watch(ctx context.Context) {
 		if !w.Rules {
 			p.elements.Store(true)
 		}
-		select {
-		case p.drifted <- struct{}{}:
-		default:
-		}
+		p.drifted.Set()
 	}
 	for ctx.Err() == nil {
 		if err := p.table.Watch(ctx, poke); err != nil {

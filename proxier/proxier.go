@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/worker"
 	"fairlead/nat"
 	"fairlead/nat/apply"
 	"fairlead/overlay"
@@ -72,7 +73,7 @@ type Proxier struct {
 	metrics *metrics.Metrics
 	history *status.History
 
-	drifted chan struct{} // poked when another program changed the table
+	drifted worker.Wake // poked when another program changed the table
 	// writer is the program that changed it last, until a repair is reported.
 	writer atomic.Pointer[nat.Writer]
 	fight  fight
@@ -97,7 +98,7 @@ func New(cfg resolve.Config, store *store.Store, deps Deps) *Proxier {
 	return &Proxier{
 		desired: desired, apply: apply.New(deps.Table, desired.state), store: store, book: store.Book(), table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
 		health: deps.Health, events: deps.Events, metrics: deps.Metrics, history: deps.History,
-		drifted: make(chan struct{}, 1),
+		drifted: worker.NewWake(),
 		refused: map[inet.Addr]struct{}{},
 	}
 }

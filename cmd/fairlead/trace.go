@@ -21,6 +21,7 @@ import (
 	"fairlead/cmd/fairlead/output"
 	"fairlead/internal/inet"
 	"fairlead/internal/nft"
+	"fairlead/internal/worker"
 	"fairlead/nat/listing"
 	"fairlead/nat/ruleset"
 )
@@ -195,22 +196,16 @@ func (f *traceFlags) follow(cmd *cobra.Command, tracer *inspect.Tracer, name fun
 	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 	defer cancel()
 	steps := make(chan nft.Trace, traceBacklog)
-	lost := make(chan struct{}, 1)
+	lost := worker.NewWake()
 	ended := make(chan error, 1)
-	miss := func() {
-		select {
-		case lost <- struct{}{}:
-		default:
-		}
-	}
 	go func() {
 		ended <- tracer.Run(ctx, func(t nft.Trace) {
 			select {
 			case steps <- t:
 			default:
-				miss()
+				lost.Set()
 			}
-		}, miss)
+		}, lost.Set)
 	}()
 	c := &follow.Collector{Own: ruleset.TableName, Rule: tracer.RuleText}
 	tick := time.NewTicker(traceCheck)

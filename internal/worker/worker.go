@@ -15,7 +15,7 @@ import (
 // Inbox collects work of type T until its worker takes it. Its methods are safe
 // for concurrent use and never block. The zero value is not usable; see NewInbox.
 type Inbox[T any] struct {
-	wake chan struct{}
+	wake Wake
 
 	mu   sync.Mutex
 	work T
@@ -23,7 +23,7 @@ type Inbox[T any] struct {
 
 // NewInbox returns an Inbox that holds the zero value of T.
 func NewInbox[T any]() *Inbox[T] {
-	return &Inbox[T]{wake: make(chan struct{}, 1)}
+	return &Inbox[T]{wake: NewWake()}
 }
 
 // Add lets f add to the work under the inbox's lock, and wakes the worker if f
@@ -49,12 +49,7 @@ func (b *Inbox[T]) Take() T {
 }
 
 // Wake starts a pass, even without work.
-func (b *Inbox[T]) Wake() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
-}
+func (b *Inbox[T]) Wake() { b.wake.Set() }
 
 // Woken is ready after Wake. Any number of calls before it is read count as one.
 func (b *Inbox[T]) Woken() <-chan struct{} { return b.wake }

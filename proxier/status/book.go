@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"fairlead/internal/worker"
 	"fairlead/proxier/objects"
 )
 
@@ -16,7 +17,7 @@ import (
 // change does not depend on how many other problems there are. Safe for
 // concurrent use.
 type Book struct {
-	changed chan struct{}
+	changed worker.Wake
 
 	mu      sync.Mutex
 	entries map[bookEntry][]objects.Problem
@@ -33,7 +34,7 @@ type bookEntry struct {
 // NewBook returns an empty Book.
 func NewBook() *Book {
 	return &Book{
-		changed: make(chan struct{}, 1),
+		changed: worker.NewWake(),
 		entries: map[bookEntry][]objects.Problem{}, known: map[objects.Problem]int{}, pending: map[objects.Problem]bool{}, byKind: map[string]int{},
 	}
 }
@@ -61,10 +62,7 @@ func (b *Book) Set(reporter string, about objects.Key, problems []objects.Proble
 	for _, p := range old {
 		b.add(p, -1)
 	}
-	select {
-	case b.changed <- struct{}{}:
-	default:
-	}
+	b.changed.Set()
 }
 
 // add counts the reporters of a problem.

@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"fairlead/internal/worker"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/status"
 )
@@ -21,7 +22,7 @@ import (
 // the loop takes the keys that became dirty. It is safe for concurrent use and never
 // holds its lock over I/O.
 type Store struct {
-	poked chan struct{}
+	poked worker.Wake
 	book  *status.Book
 
 	mu           sync.Mutex
@@ -70,7 +71,7 @@ const MaxTriggers = 1 << 12
 // New returns an empty store that expects no source.
 func New() *Store {
 	return &Store{
-		poked:        make(chan struct{}, 1),
+		poked:        worker.NewWake(),
 		book:         status.NewBook(),
 		services:     map[types.NamespacedName]*objects.Service{},
 		slices:       map[types.NamespacedName]*objects.Slice{},
@@ -106,7 +107,7 @@ func (s *Store) Delivered(source string) {
 	s.mu.Lock()
 	delete(s.expected, source)
 	s.mu.Unlock()
-	s.poke()
+	s.poked.Set()
 }
 
 // Synced reports whether all expected sources have delivered.
@@ -128,14 +129,7 @@ func (s *Store) Update(f func(*Tx)) {
 	}
 	s.mu.Unlock()
 	if tx.changed && synced {
-		s.poke()
-	}
-}
-
-func (s *Store) poke() {
-	select {
-	case s.poked <- struct{}{}:
-	default:
+		s.poked.Set()
 	}
 }
 
