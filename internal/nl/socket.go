@@ -35,6 +35,8 @@ type Config struct {
 	// CAP_NET_ADMIN in the initial user namespace the kernel grants at most
 	// net.core.wmem_max and rmem_max.
 	SendBuffer, ReceiveBuffer int
+	// Calls replace the system calls in tests; nil otherwise.
+	Calls Calls
 }
 
 // Socket talks netlink. mdlayher/netlink opens it; requests and answers bypass
@@ -44,12 +46,14 @@ type Config struct {
 type Socket struct {
 	conn    *netlink.Conn
 	raw     syscall.RawConn
+	calls   Calls
 	seq     uint32
 	buf     []byte
 	timeout time.Duration
 	maxSend int
 	// pending is set while answers to a request that was given up may come.
 	pending bool
+	broken  bool // see Broken
 }
 
 const (
@@ -57,6 +61,8 @@ const (
 	// it uses.
 	receiveSize    = 64 << 10
 	defaultTimeout = 10 * time.Second
+	// testTimeout is the default of sockets with Calls, which take answers away.
+	testTimeout = 200 * time.Millisecond
 	// sendOverhead is what netlink_sendmsg keeps of the send buffer for itself.
 	sendOverhead = 32
 )
@@ -67,12 +73,19 @@ func Dial(cfg Config) (*Socket, error) {
 	if cfg.Namespace != nil {
 		c.NetNS = cfg.Namespace.Fd()
 	}
+	if err := Enter(cfg.Calls); err != nil {
+		return nil, fmt.Errorf("open netlink socket of protocol %d: %w", cfg.Protocol, err)
+	}
 	conn, err := netlink.Dial(cfg.Protocol, c)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket of protocol %d: %w", cfg.Protocol, err)
 	}
-	s := &Socket{conn: conn, buf: make([]byte, receiveSize), timeout: cfg.Timeout}
-	if s.timeout <= 0 {
+	s := &Socket{conn: conn, calls: cfg.Calls, buf: make([]byte, receiveSize), timeout: cfg.Timeout}
+	switch {
+	case s.timeout > 0:
+	case s.calls != nil:
+		s.timeout = testTimeout
+	default:
 		s.timeout = defaultTimeout
 	}
 	if err := s.setUp(&cfg); err != nil {
@@ -185,7 +198,7 @@ func (s *Socket) drain() error {
 	deadline := time.Now().Add(s.timeout)
 	err := s.raw.Control(func(fd uintptr) {
 		for failed == nil || errors.Is(failed, unix.EINTR) || errors.Is(failed, unix.ENOBUFS) {
-			if _, _, failed = unix.Recvfrom(int(fd), s.buf, unix.MSG_DONTWAIT); time.Now().After(deadline) {
+			if _, _, failed = s.recvfrom(fd, unix.MSG_DONTWAIT); time.Now().After(deadline) {
 				failed = fmt.Errorf("earlier answers do not end: %w", ErrLost)
 			}
 		}
@@ -204,7 +217,7 @@ func (s *Socket) send(b []byte) error {
 	var failed error
 	err := s.raw.Write(func(fd uintptr) bool {
 		for {
-			failed = unix.Sendto(int(fd), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+			failed = s.sendto(fd, b)
 			if !errors.Is(failed, unix.EINTR) {
 				return !errors.Is(failed, unix.EAGAIN)
 			}
@@ -240,7 +253,7 @@ func (s *Socket) receive() ([]byte, error) {
 		err := s.raw.Read(func(fd uintptr) bool {
 			for {
 				// MSG_TRUNC makes the kernel return the length that it had.
-				n, from, failed = unix.Recvfrom(int(fd), s.buf, unix.MSG_TRUNC)
+				n, from, failed = s.recvfrom(fd, unix.MSG_TRUNC)
 				if !errors.Is(failed, unix.EINTR) {
 					return !errors.Is(failed, unix.EAGAIN)
 				}
@@ -300,3 +313,37 @@ func call(f func()) {
 		f()
 	}
 }
+
+func (s *Socket) sendto(fd uintptr, b []byte) error {
+	var err error
+	if s.calls != nil {
+		err = s.calls.Send(int(fd), b)
+	} else {
+		err = unix.Sendto(int(fd), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	}
+	return s.judge(err)
+}
+
+func (s *Socket) recvfrom(fd uintptr, flags int) (n int, from unix.Sockaddr, err error) {
+	if s.calls != nil {
+		n, from, err = s.calls.Receive(int(fd), s.buf, flags)
+	} else {
+		n, from, err = unix.Recvfrom(int(fd), s.buf, flags)
+	}
+	return n, from, s.judge(err)
+}
+
+// judge notes an error of a system call after which the socket is of no use. It returns
+// the error.
+func (s *Socket) judge(err error) error {
+	switch err { //nolint:errorlint // system calls return bare numbers
+	case nil, unix.EINTR, unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM, unix.EMSGSIZE:
+	default:
+		s.broken = s.broken || !errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	return err
+}
+
+// Broken reports whether a system call failed in a way that the next ones will not
+// survive. Then close the socket and open another one.
+func (s *Socket) Broken() bool { return s.broken }

@@ -122,7 +122,7 @@ func (s *Socket) transacted(failed bool) ([]byte, error) {
 	var err error
 	if ctl := s.raw.Control(func(fd uintptr) {
 		for {
-			if n, _, err = unix.Recvfrom(int(fd), s.buf, unix.MSG_DONTWAIT); !errors.Is(err, unix.EINTR) {
+			if n, _, err = s.recvfrom(fd, unix.MSG_DONTWAIT); !errors.Is(err, unix.EINTR) {
 				return
 			}
 		}

@@ -35,7 +35,9 @@ type Applier struct {
 	// transitions counts down the tries to replace the table of another version in one
 	// transaction. It is set by the first load.
 	transitions int
-	// guessed is set while the state takes a transition for carried out that failed.
+	// guessed is set while the outcome of a batch is not known, or the state takes a
+	// transition for carried out that failed. What the next load finds is then no change
+	// by another program.
 	guessed bool
 	// drift is what loads found changed since the last commit, which repairs it.
 	drift plan.Drift

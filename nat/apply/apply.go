@@ -99,10 +99,11 @@ func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error 
 // without what the kernel refused.
 func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Result) error {
 	switch {
-	case ctx.Err() != nil || isGeneral(err):
-		return err
 	case errors.Is(err, nat.ErrLost):
 		a.Distrust()
+		a.guessed = true
+		return err
+	case ctx.Err() != nil || isGeneral(err):
 		return err
 	case errors.Is(err, nat.ErrTooLarge) && a.limit > ruleset.DefaultLimit:
 		a.limit /= 2

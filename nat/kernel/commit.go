@@ -5,11 +5,13 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/nl"
+	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
@@ -20,6 +22,9 @@ func (t *Table) Commit(ctx context.Context, b ruleset.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := t.renew(); err != nil {
+		return fmt.Errorf("commit %d operations: %w", len(b), err)
+	}
 	if err := t.prepare(b); err != nil {
 		return fmt.Errorf("commit %d operations: %w", len(b), classify(err))
 	}
@@ -29,6 +34,9 @@ func (t *Table) Commit(ctx context.Context, b ruleset.Batch) error {
 	})
 	if t.out.Size() > bufferSize {
 		t.out = nl.Messages{} // hardly ever needed again
+	}
+	if err != nil && !errors.Is(err, nl.ErrTooLarge) && !errors.Is(err, nl.ErrLost) {
+		err = fmt.Errorf("%w: %w", nat.ErrLost, err)
 	}
 	if err == nil && len(refused.Refusals) > 0 {
 		if i := refused.Refusals[0].Index; i != ruleset.Whole {

@@ -31,7 +31,7 @@ import (
 // connection that session affinity sends to its backend is not drawn, so a sticky
 // frontend counts clients.
 func (t *Table) BackendCounters(ctx context.Context) ([]nat.BackendCounter, error) {
-	socket, err := dial(t.ns)
+	socket, err := t.dial()
 	if err != nil {
 		return nil, fmt.Errorf("read counters: %w", err)
 	}

@@ -27,6 +27,9 @@ func (t *Table) Load(ctx context.Context) (*ruleset.Snapshot, error) { return t.
 func (t *Table) LoadRules(ctx context.Context) (*ruleset.Snapshot, error) { return t.load(ctx, false) }
 
 func (t *Table) load(ctx context.Context, elements bool) (*ruleset.Snapshot, error) {
+	if err := t.renew(); err != nil {
+		return nil, err
+	}
 	var found *ruleset.Snapshot
 	err := nl.Repeat("table "+ruleset.TableName, func() error {
 		if err := ctx.Err(); err != nil {

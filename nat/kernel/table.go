@@ -23,6 +23,7 @@ import (
 // other methods; these are not safe for concurrent use.
 type Table struct {
 	ns     *netns.NS
+	calls  nl.Calls // nil outside of tests
 	socket *nl.Socket
 	// port is the netlink port of the socket. A change that comes from another port
 	// was made by another program.
@@ -41,8 +42,12 @@ const bufferSize = 4 << 20
 // Open opens the table in a network namespace, nil for that of the process. It
 // makes nothing yet. It needs CAP_NET_ADMIN in the user namespace that owns ns, and
 // returns nat.ErrPermission without it.
-func Open(ns *netns.NS) (*Table, error) {
-	socket, err := dial(ns)
+func Open(ns *netns.NS) (*Table, error) { return OpenWith(ns, nil) }
+
+// OpenWith is Open for tests that make system calls fail.
+func OpenWith(ns *netns.NS, calls nl.Calls) (*Table, error) {
+	t := &Table{ns: ns, calls: calls}
+	socket, err := t.dial()
 	if err != nil {
 		return nil, fmt.Errorf("open nftables socket: %w", err)
 	}
@@ -50,16 +55,35 @@ func Open(ns *netns.NS) (*Table, error) {
 		_ = socket.Close()
 		return nil, fmt.Errorf("read nftables: %w", classify(err))
 	}
-	t := &Table{ns: ns, socket: socket}
+	t.socket = socket
 	t.port.Store(socket.Port())
 	return t, nil
 }
 
 func dial(ns *netns.NS, groups ...uint32) (*nl.Socket, error) {
+	return (&Table{ns: ns}).dial(groups...)
+}
+
+func (t *Table) dial(groups ...uint32) (*nl.Socket, error) {
 	return nl.Dial(nl.Config{
-		Protocol: unix.NETLINK_NETFILTER, Namespace: ns, Groups: groups,
-		SendBuffer: bufferSize, ReceiveBuffer: bufferSize,
+		Protocol: unix.NETLINK_NETFILTER, Namespace: t.ns, Groups: groups,
+		SendBuffer: bufferSize, ReceiveBuffer: bufferSize, Calls: t.calls,
 	})
+}
+
+// renew replaces a socket of which a system call failed.
+func (t *Table) renew() error {
+	if !t.socket.Broken() {
+		return nil
+	}
+	socket, err := t.dial()
+	if err != nil {
+		return fmt.Errorf("open nftables socket again: %w", err)
+	}
+	_ = t.socket.Close() // The kernel has no more to say about it.
+	t.socket = socket
+	t.port.Store(socket.Port())
+	return nil
 }
 
 // Close closes the socket and leaves the table in place.

@@ -32,12 +32,12 @@ func (t *Table) Watch(ctx context.Context, poke func(nat.Writer)) error {
 }
 
 func (t *Table) watch(ctx context.Context, poke func(nat.Writer), every time.Duration, groups ...uint32) error {
-	socket, err := dial(t.ns, groups...)
+	socket, err := t.dial(groups...)
 	if err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
 	}
 	defer func() { _ = socket.Close() }()
-	requests, err := dial(t.ns)
+	requests, err := t.dial()
 	if err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
 	}
