@@ -161,6 +161,7 @@ nftversions: deps ## Have the nft of other Debian releases list and read our tab
 .PHONY: golden
 golden: ## Rewrite expected output of script tests and tables of docs, and show what changed
 	$(GO) test ./proxier -run Script -update
+	$(GO) test ./cmd/fairlead/page -run Golden -update
 	$(GO) test ./cmd/fairlead/options -run ConfigurationPage -update
 	$(GO) test ./cmd/fairlead -run 'CommandsPage|Broken' -update
 	git diff --stat

@@ -51,6 +51,7 @@ type agent struct {
 	proxier  *proxier.Proxier
 	health   *health
 	reporter *reporter
+	pages    *pages
 	fill     atomic.Pointer[conntrack.Fill] // the last one
 
 	owner atomic.Pointer[node.Owner]
@@ -147,13 +148,20 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		Table: a.table, Flows: a.cleaner, Clients: a.affinity, Overlay: peers,
 		Health: a.checks, Events: events, Metrics: a.metrics, History: history,
 	})
+	services := lister{store: a.store}
 	if cfg.Proxier.BackendCounters {
-		metrics.CountConnections(ctx, legacyregistry.MustRegister, a.proxier.Counters(a.table))
+		counters := a.proxier.Counters(a.table)
+		metrics.CountConnections(ctx, legacyregistry.MustRegister, counters)
+		services.rates = newRates(counters)
 	}
 	a.network = node.NewNetwork(cfg.Node, &cfg.Proxier, a.store, a.metrics, pods, a.proxier.Ready)
 	a.health.proxier, a.health.ready = a.proxier, a.network.Ready
 	a.reporter = &reporter{
 		cfg: cfg, since: time.Now(), api: api, store: a.store, history: history, proxier: a.proxier, network: a.network, health: a.health, fill: &a.fill,
+	}
+	if a.pages, err = newPages(name, a.reporter.State, services.list); err != nil {
+		a.close()
+		return nil, err
 	}
 	return a, nil
 }
@@ -276,7 +284,7 @@ func (a *agent) serve(ctx context.Context, group *errgroup.Group) {
 		write = profileTime
 	}
 	// Each port has its own pool, so a flood of one does not reach the other.
-	metrics := httpd.NewServer(httpd.NewPool(), metricsHandler(a.cfg.Effective, s.Profiling, a.reporter.State), write)
+	metrics := httpd.NewServer(httpd.NewPool(), metricsHandler(a.cfg.Effective, s.Profiling, a.pages), write)
 	health := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	probes := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	group.Go(func() error { return a.checks.Run(ctx) })

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"fairlead/cmd/fairlead/state"
 	"fairlead/internal/httpd"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
@@ -87,10 +86,10 @@ func TestHealth(t *testing.T) {
 }
 
 func TestMetricsHandler(t *testing.T) {
-	handler := metricsHandler(map[string]any{"fairlead": resolve.Config{NodeName: "node-a"}}, false, func() *state.State { return &state.State{} })
-	for path, want := range map[string]string{"/proxyMode": "nftables", "/healthz": "ok", "/metrics": "", "/configz": "", "/state": ""} {
+	handler := metricsHandler(map[string]any{"fairlead": resolve.Config{NodeName: "node-a"}}, false, testPages(t))
+	for path, want := range map[string]string{"/proxyMode": "nftables", "/healthz": "ok", "/metrics": "", "/configz": "", "/state": "", "/": ""} {
 		r := httptest.NewRecorder()
-		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, path, nil))
+		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "http://127.0.0.1"+path, nil))
 		if r.Code != http.StatusOK || want != "" && r.Body.String() != want {
 			t.Errorf("%s answers %d %q, want %q", path, r.Code, r.Body, want)
 		}

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"fairlead/cmd/fairlead/state"
 	"fairlead/internal/httpd"
 	"fairlead/internal/leftovers"
 
@@ -21,9 +20,9 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// metricsHandler serves the paths of kube-proxy's metrics port, and /state. The answer of
-// /configz is effective.
-func metricsHandler(effective any, profiling bool, now func() *state.State) http.Handler {
+// metricsHandler serves the paths of kube-proxy's metrics port, and the status page. The
+// answer of /configz is effective.
+func metricsHandler(effective any, profiling bool, status *pages) http.Handler {
 	text := func(answer string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -38,7 +37,7 @@ func metricsHandler(effective any, profiling bool, now func() *state.State) http
 	mux.HandleFunc("GET /configz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, effective)
 	})
-	mux.HandleFunc("GET "+state.PortPath, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, now()) })
+	status.register(mux)
 	if profiling {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

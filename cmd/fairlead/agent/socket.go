@@ -24,6 +24,7 @@ func (a *agent) socketHandler() http.Handler {
 	mux.HandleFunc("GET "+state.Path, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, a.reporter.State())
 	})
+	a.pages.register(mux)
 	return mux
 }
 

@@ -33,7 +33,7 @@ func (f Fleet) Print(out io.Writer, wide bool) error {
 		}
 		s := a.State
 		t.Add(a.Node, s.Version, word(s.Ready, "yes", "no"), word(s.Table.InSync, "in sync", "behind"), fmt.Sprint(s.Counts.Services),
-			fmt.Sprint(s.Table.Repairs), fmt.Sprint(s.ProblemCount), word(len(a.Differs) > 0, "yes", "no"), ago(s.Time.Sub(s.Since)))
+			fmt.Sprint(s.Table.Repairs), fmt.Sprint(s.ProblemCount), word(len(a.Differs) > 0, "yes", "no"), output.Ago(s.Time.Sub(s.Since)))
 		for _, text := range a.Faults {
 			note(a.Node, text)
 		}

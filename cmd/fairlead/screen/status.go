@@ -31,7 +31,7 @@ func (p Status) Print(out io.Writer, wide bool) error {
 	c := s.Counts
 	l.add("Services", "%d Services with %d endpoints: %d frontends and %d backends in the table", c.Services, c.Endpoints, c.Frontends, c.Backends)
 	if n := len(s.Programming); n > 0 {
-		l.add("Latency", "half of the last %d changes of endpoints reached the kernel within %s, 99 %% within %s", n, short(s.Quantile(0.5)), short(s.Quantile(0.99)))
+		l.add("Latency", "half of the last %d changes of endpoints reached the kernel within %s, 99 %% within %s", n, output.Short(s.Quantile(0.5)), output.Short(s.Quantile(0.99)))
 	}
 	l.overlay(s)
 	if s.CNI != nil {
@@ -103,14 +103,14 @@ func (l *lines) table(s *state.State) {
 	case t.LastInSync == nil:
 		l.add("Table", "not written yet")
 	default:
-		l.add("Table", "a change has waited for %s", short(time.Duration(t.BehindSeconds*float64(time.Second))))
+		l.add("Table", "a change has waited for %s", output.Short(time.Duration(t.BehindSeconds*float64(time.Second))))
 	}
 	if last := s.LastSync; last != nil {
 		text := ""
 		if last.Error != "" {
 			text = " and failed: " + last.Error
 		}
-		l.add("", "last sync %s took %s%s", at(s.Time, last.Time), short(time.Duration(last.TookSeconds*float64(time.Second))), text)
+		l.add("", "last sync %s took %s%s", at(s.Time, last.Time), output.Short(time.Duration(last.TookSeconds*float64(time.Second))), text)
 	}
 	if r := t.LastRepair; r != nil {
 		l.add("Repairs", "%d since the agent runs; the last %s after %s changed the table: %s", t.Repairs, at(s.Time, r.Time), r.By, r.Found)
@@ -165,31 +165,5 @@ func yes(ok bool, reason string) string {
 
 // at returns a time, and how long before now it was.
 func at(now, t time.Time) string {
-	return fmt.Sprintf("%s (%s ago)", t.UTC().Format("2006-01-02 15:04:05Z"), ago(now.Sub(t)))
-}
-
-// ago returns a duration with the precision that a person needs.
-func ago(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "0s"
-	case d < 2*time.Minute:
-		return d.Truncate(time.Second).String()
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours())/24)
-}
-
-// short returns a duration with three digits or so.
-func short(d time.Duration) string {
-	switch {
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d >= time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
-	}
-	return d.Round(time.Microsecond).String()
+	return fmt.Sprintf("%s (%s ago)", t.UTC().Format("2006-01-02 15:04:05Z"), output.Ago(now.Sub(t)))
 }
