@@ -42,11 +42,11 @@ e2e: deps-e2e build controlplane flanneld ## Test agents against a real control 
 BENCHFLAGS ?=
 
 .PHONY: bench
-bench: deps build controlplane benchtool ## Measure beside kube-proxy, as root: a quarter of an hour, report in bin/report
+bench: deps-e2e build controlplane flanneld benchtool ## Measure beside kube-proxy and flannel, as root: a quarter of an hour, report in bin/report
 	bin/bench -bin bin -out bin/report -size short -budget 13m30s $(BENCHFLAGS)
 
 .PHONY: bench-full
-bench-full: deps build controlplane benchtool ## The same with all sizes, some hours; BENCHFLAGS='-parts latency' does a part
+bench-full: deps-e2e build controlplane flanneld benchtool ## The same with all sizes, some hours; BENCHFLAGS='-parts latency' does a part
 	bin/bench -bin bin -out bin/report-full -size full $(BENCHFLAGS)
 
 REPORT ?= bin/report

@@ -16,8 +16,8 @@ import (
 type Latency struct {
 	Shapes  []rig.Shape
 	Rounds  func(rig.Shape) int
-	Updates int           // per visit
-	Repair  time.Duration // how long a repair is awaited
+	Updates func(rig.Shape) int // per visit
+	Repair  time.Duration       // how long a repair is awaited
 }
 
 // Metrics of the part.
@@ -55,11 +55,12 @@ func (l Latency) run(ctx context.Context, r *Run) error {
 		for round := range l.Rounds(shape) {
 			for _, i := range rotated(len(subjects), round) {
 				t := turn{"latency", subjects[i].Name, shape.Services, round}
+				v := visitor{l, l.Updates(shape)}
 				err := r.visit(ctx, t, func(ctx context.Context) error {
 					if t.subject == rig.Watch {
-						return l.watch(ctx, r, t)
+						return v.watch(ctx, r, t)
 					}
-					return l.agent(ctx, r, t, subjects[i], r.Rig.Seats[i])
+					return v.agent(ctx, r, t, subjects[i], r.Rig.Seats[i])
 				})
 				if err != nil {
 					return err
@@ -70,15 +71,21 @@ func (l Latency) run(ctx context.Context, r *Run) error {
 	return nil
 }
 
+// visitor does one visit of the part.
+type visitor struct {
+	Latency
+	updates int // how many
+}
+
 // agent is the visit of an agent, which begins and ends with an empty kernel.
-func (l Latency) agent(ctx context.Context, r *Run, t turn, subject rig.Subject, seat *rig.Seat) error {
+func (v visitor) agent(ctx context.Context, r *Run, t turn, subject rig.Subject, seat *rig.Seat) error {
 	a, cold, err := begin(ctx, r, subject, seat)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = a.Stop() }() // a second Stop does nothing
 	r.add(t, ColdStart, "s", cold.Seconds())
-	latencies, err := l.updates(ctx, r, t, a, seat)
+	latencies, err := v.measureUpdates(ctx, r, t, a, seat)
 	if err != nil {
 		return err
 	}
@@ -88,13 +95,13 @@ func (l Latency) agent(ctx context.Context, r *Run, t turn, subject rig.Subject,
 	}
 	r.add(t, Resident, "B", resident)
 	r.add(t, Peak, "B", peak)
-	next, err := l.restart(ctx, r, t, a, subject, seat)
+	next, err := v.restart(ctx, r, t, a, subject, seat)
 	if err != nil {
 		return err
 	}
 	a = next
 	r.Progress("%6d Services, round %d: %-20s start %s, update %s, %d MB", t.services, t.round+1, t.subject, short(cold), short(latencies), int(resident)>>20)
-	if err := l.repair(ctx, r, t, seat); err != nil {
+	if err := v.repair(ctx, r, t, seat); err != nil {
 		return err
 	}
 	return errors.Join(a.Stop(), seat.Flush())
@@ -117,12 +124,12 @@ func begin(ctx context.Context, r *Run, subject rig.Subject, seat *rig.Seat) (*r
 	return a, time.Since(start), nil
 }
 
-// updates measures some updates, after a first one that shows what a start has left to
+// measureUpdates measures some updates, after a first one that shows what a start has left to
 // do. It returns their median.
-func (l Latency) updates(ctx context.Context, r *Run, t turn, a *rig.Agent, seat *rig.Seat) (time.Duration, error) {
+func (v visitor) measureUpdates(ctx context.Context, r *Run, t turn, a *rig.Agent, seat *rig.Seat) (time.Duration, error) {
 	var before time.Duration
 	var took []time.Duration
-	for i := range l.Updates + 1 {
+	for i := range v.updates + 1 {
 		if err := wait(ctx, pause); err != nil {
 			return 0, err
 		}
@@ -148,7 +155,7 @@ func (l Latency) updates(ctx context.Context, r *Run, t turn, a *rig.Agent, seat
 	if err != nil {
 		return 0, err
 	}
-	r.add(t, UpdateCPU, "s", (after-before).Seconds()/float64(l.Updates))
+	r.add(t, UpdateCPU, "s", (after-before).Seconds()/float64(v.updates))
 	return middle(took), nil
 }
 
@@ -174,15 +181,15 @@ func side(seat *rig.Seat, i int) *lab.Pod {
 
 // restart stops the agent, changes probe meanwhile, and measures from the start of the
 // next process until the change is served.
-func (l Latency) restart(ctx context.Context, r *Run, t turn, a *rig.Agent, subject rig.Subject, seat *rig.Seat) (*rig.Agent, error) {
+func (v visitor) restart(ctx context.Context, r *Run, t turn, a *rig.Agent, subject rig.Subject, seat *rig.Seat) (*rig.Agent, error) {
 	if err := a.Stop(); err != nil {
 		return nil, err
 	}
-	to := side(seat, l.Updates+1)
+	to := side(seat, v.updates+1)
 	if err := r.Rig.Point(ctx, to); err != nil {
 		return nil, err
 	}
-	if err := seat.Reaches(ctx, side(seat, l.Updates).Name, time.Second); err != nil {
+	if err := seat.Reaches(ctx, side(seat, v.updates).Name, time.Second); err != nil {
 		return nil, errors.Join(errors.New("without the agent, the table serves nobody"), err)
 	}
 	start := time.Now()
@@ -206,8 +213,8 @@ func (l Latency) restart(ctx context.Context, r *Run, t turn, a *rig.Agent, subj
 }
 
 // repair flushes the ruleset and waits until probe is served again. That an agent
-// leaves it so for l.Repair is a result.
-func (l Latency) repair(ctx context.Context, r *Run, t turn, seat *rig.Seat) error {
+// leaves it so for v.Repair is a result.
+func (v visitor) repair(ctx context.Context, r *Run, t turn, seat *rig.Seat) error {
 	if t.round > 0 && t.subject != rig.Fairlead {
 		return nil // waiting out the patience once is enough
 	}
@@ -215,9 +222,9 @@ func (l Latency) repair(ctx context.Context, r *Run, t turn, seat *rig.Seat) err
 		return err
 	}
 	start := time.Now()
-	switch err := seat.Reaches(ctx, side(seat, l.Updates+1).Name, l.Repair); {
+	switch err := seat.Reaches(ctx, side(seat, v.updates+1).Name, v.Repair); {
 	case errors.Is(err, rig.ErrLate):
-		r.addBound(t, Repair, "s", l.Repair.Seconds())
+		r.addBound(t, Repair, "s", v.Repair.Seconds())
 	case err != nil:
 		return err
 	default:
@@ -227,7 +234,7 @@ func (l Latency) repair(ctx context.Context, r *Run, t turn, seat *rig.Seat) err
 }
 
 // watch is the visit of the client that only watches.
-func (l Latency) watch(ctx context.Context, r *Run, t turn) error {
+func (v visitor) watch(ctx context.Context, r *Run, t turn) error {
 	seat := r.Rig.Seats[0]
 	if err := r.Rig.Point(ctx, seat.Left); err != nil {
 		return err
@@ -237,7 +244,7 @@ func (l Latency) watch(ctx context.Context, r *Run, t turn) error {
 		return err
 	}
 	defer w.Close()
-	for i := range l.Updates + 1 {
+	for i := range v.updates + 1 {
 		if err := wait(ctx, pause); err != nil {
 			return err
 		}

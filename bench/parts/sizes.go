@@ -22,37 +22,46 @@ func shapes(services ...int) (out []rig.Shape) {
 
 // Smoke is a small run that says whether everything still works.
 func Smoke() []Part {
+	tiny := Amount{Connections: 50, Requests: 50, Bytes: 1 << 20}
 	return []Part{
-		Latency{Shapes: shapes(30), Rounds: times(1), Updates: 2, Repair: 2 * time.Second}.Part(2 * time.Minute),
+		Latency{Shapes: shapes(30), Rounds: times(1), Updates: times(2), Repair: 2 * time.Second}.Part(2 * time.Minute),
 		Load{Shape: shapes(30)[0], Rounds: 1, Updates: 2, Others: 20, Huge: 500}.Part(2 * time.Minute),
+		Flows{Shapes: shapes(1), Rounds: 2, Amount: tiny}.Part(time.Minute),
+		Overlay{Joins: 1, Rounds: 2, Amount: tiny}.Part(2 * time.Minute),
 	}
 }
 
 // Short is what fits into a quarter of an hour on two cores.
 func Short() []Part {
+	turn := Amount{Connections: 500, Requests: 2000, Bytes: 64 << 20}
 	return []Part{
-		Latency{Shapes: shapes(100, 1000, 10000), Rounds: times(2), Updates: 4, Repair: 8 * time.Second}.Part(9 * time.Minute),
-		Load{Shape: shapes(1000)[0], Rounds: 2, Updates: 4, Others: 100, Huge: 5000}.Part(4 * time.Minute),
+		Latency{Shapes: shapes(100, 1000, 10000), Rounds: times(2), Updates: large(4, 2), Repair: 6 * time.Second}.Part(7 * time.Minute),
+		Load{Shape: shapes(1000)[0], Rounds: 2, Updates: 3, Others: 100, Huge: 5000}.Part(2 * time.Minute),
+		Overlay{Joins: 3, Rounds: 15, Amount: turn}.Part(time.Minute),
+		Flows{Shapes: shapes(1, 1000, 10000), Rounds: 8, Amount: turn}.Part(3 * time.Minute),
 	}
 }
 
 // Full takes hours.
 func Full() []Part {
+	turn := Amount{Connections: 1000, Requests: 10000, Bytes: 256 << 20}
 	return []Part{
-		Latency{Shapes: shapes(100, 300, 1000, 3000, 10000, 30000), Rounds: fewer(5, 3), Updates: 6, Repair: 40 * time.Second}.Part(90 * time.Minute),
+		Latency{Shapes: shapes(100, 300, 1000, 3000, 10000, 30000), Rounds: large(5, 3), Updates: times(6), Repair: 40 * time.Second}.Part(90 * time.Minute),
 		Load{Shape: shapes(10000)[0], Rounds: 3, Updates: 6, Others: 100, Huge: 10000}.Part(30 * time.Minute),
+		Overlay{Joins: 10, Rounds: 50, Amount: turn}.Part(10 * time.Minute),
+		Flows{Shapes: shapes(1, 1000, 10000), Rounds: 30, Amount: turn}.Part(20 * time.Minute),
 	}
 }
 
 func times(n int) func(rig.Shape) int { return func(rig.Shape) int { return n } }
 
-// fewer returns many rounds for small sizes, and few from 10,000 Services on.
-func fewer(many, few int) func(rig.Shape) int {
+// large returns another number from 10,000 Services on.
+func large(below, from int) func(rig.Shape) int {
 	return func(s rig.Shape) int {
 		if s.Services >= 10000 {
-			return few
+			return from
 		}
-		return many
+		return below
 	}
 }
 
@@ -66,4 +75,12 @@ func Figures() []report.Figure {
 		{File: "cpu", Title: "Processor time of one update", Part: "latency", Metric: UpdateCPU, Axis: "ms", Unit: 1e-3},
 		{File: "repair", Title: "Flush of the ruleset until a connection is served", Part: "latency", Metric: Repair, Axis: "s", Unit: 1},
 	}
+}
+
+// Summary is what the first page shows, and beside whom.
+func Summary() (rows []report.Row, peers []string) {
+	for _, m := range []string{Update, UpdateCPU, ColdStart, Restart, Resident, Peak, Repair} {
+		rows = append(rows, report.Row{Part: "latency", Metric: m})
+	}
+	return rows, []string{rig.NFTables, rig.IPTables}
 }

@@ -54,6 +54,26 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// The summary takes the largest size at which all were measured, and says which.
+func TestSummary(t *testing.T) {
+	set := testSet()
+	set.Add(stat.Sample{Part: "latency", Metric: "update", Unit: "s", Subject: "fairlead", Services: 1000, Value: 1})
+	var out strings.Builder
+	rows := []Row{{"latency", "update"}, {"latency", "repair"}, {"latency", "unknown"}}
+	if err := Summary(&out, Machine{Command: "make bench", CPUs: 2}, set, rows, []string{"peer"}); err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := strings.Cut(out.String(), "\n\n")
+	want := `| | Services | fairlead | peer | ratio |
+|---|--:|--:|--:|--:|
+| update | 100 | 5.00 ms | 50.0 ms | 10.0 (10.0 to 10.0) |
+| repair | 100 | 200 ms | more than 10.0 s | more than 50.0 |
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestDrawNeedsSamplesOnly(t *testing.T) {
 	dir := t.TempDir()
 	for _, f := range []Figure{

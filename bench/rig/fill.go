@@ -82,7 +82,7 @@ func Name(i int) string { return fmt.Sprintf("%s%05d", filled, i) }
 
 // known waits until the API server serves what etcd has.
 func (r *Rig) known(ctx context.Context, services int) error {
-	want := services + 3 // the two probes and "kubernetes"
+	want := services + 2 + len(r.Seats) // probe, the flows of each seat, and "kubernetes"
 	return poll(ctx, time.Minute, func() error {
 		list, err := r.API.CoreV1().Services("").List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		if err == nil && len(list.Items) != want {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -76,6 +77,21 @@ func echoDatagrams(c *net.UDPConn, name string) {
 
 // Times are how long each of a series of requests took.
 type Times []time.Duration
+
+// PerSecond is how many there are in a second, one after the other.
+func (t Times) PerSecond() float64 {
+	var sum time.Duration
+	for _, d := range t {
+		sum += d
+	}
+	return float64(len(t)) / sum.Seconds()
+}
+
+// At returns the time that a share q of all did not exceed.
+func (t Times) At(q float64) time.Duration {
+	sorted := slices.Sorted(slices.Values(t))
+	return sorted[int(q*float64(len(sorted)-1))]
+}
 
 // Flow makes n new flows to an address, one after the other, and waits for the answer
 // on each. It must be called in the client's namespace. An answer of another server

@@ -19,40 +19,46 @@ import (
 	"fairlead/internal/lab"
 )
 
-// Addresses of the Services that measurements use.
-var (
-	Probe    = inet.Addr{IP: netip.MustParseAddr("10.111.0.10"), Port: port, Proto: inet.TCP}
-	Flows    = netip.MustParseAddrPort("10.111.0.11:80") // TCP and UDP, with a NodePort
-	NodePort = uint16(30080)
-)
+// Probe is the address of the Service whose endpoint an update moves.
+var Probe = inet.Addr{IP: netip.MustParseAddr("10.111.0.10"), Port: port, Proto: inet.TCP}
 
-const (
-	probe = "probe"
-	flows = "flows"
-)
+const probe = "probe"
 
-// addProbes creates the Services of the measurements, with endpoints on the first seat.
+// addProbes creates Service probe with an endpoint on the first seat, and for each seat
+// a Service of TCP and UDP with a NodePort, whose endpoint is there.
 func (r *Rig) addProbes(ctx context.Context) error {
-	many := service(flows, Flows.Addr(),
-		servicePort("tcp", corev1.ProtocolTCP, int32(Flows.Port()), echoPort, int32(NodePort)),
-		servicePort("udp", corev1.ProtocolUDP, int32(Flows.Port()), echoPort, int32(NodePort)))
-	many.Spec.Type = corev1.ServiceTypeNodePort
-	many.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyCluster
-	for _, s := range []*corev1.Service{service(probe, Probe.IP), many} {
-		if _, err := r.API.CoreV1().Services(namespace).Create(ctx, s, metav1.CreateOptions{}); err != nil {
-			return fmt.Errorf("create Service %s: %w", s.Name, err)
-		}
+	if err := r.addProbe(ctx, service(probe, Probe.IP), slice(probe, probe, r.Seats[0].Left.Addr4)); err != nil {
+		return err
 	}
-	for _, s := range []*discoveryv1.EndpointSlice{slice(probe, probe, r.Seats[0].Left.Addr4), flowSlice(r.Seats[0])} {
-		if _, err := r.API.DiscoveryV1().EndpointSlices(namespace).Create(ctx, s, metav1.CreateOptions{}); err != nil {
-			return fmt.Errorf("create EndpointSlice %s: %w", s.Name, err)
+	vip := netip.MustParseAddr("10.111.0.20")
+	for i, s := range r.Seats {
+		vip = vip.Next()
+		name := fmt.Sprint("flows-", i)
+		s.Flows, s.NodePort = netip.AddrPortFrom(vip, port), 30080+uint16(i)
+		svc := service(name, vip,
+			servicePort("tcp", corev1.ProtocolTCP, port, echoPort, int32(s.NodePort)),
+			servicePort("udp", corev1.ProtocolUDP, port, echoPort, int32(s.NodePort)))
+		svc.Spec.Type = corev1.ServiceTypeNodePort
+		svc.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyCluster
+		if err := r.addProbe(ctx, svc, flowSlice(name, s)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func flowSlice(at *Seat) *discoveryv1.EndpointSlice {
-	s := slice(flows, flows, at.Left.Addr4)
+func (r *Rig) addProbe(ctx context.Context, s *corev1.Service, e *discoveryv1.EndpointSlice) error {
+	if _, err := r.API.CoreV1().Services(namespace).Create(ctx, s, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create Service %s: %w", s.Name, err)
+	}
+	if _, err := r.API.DiscoveryV1().EndpointSlices(namespace).Create(ctx, e, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create EndpointSlice %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+func flowSlice(name string, at *Seat) *discoveryv1.EndpointSlice {
+	s := slice(name, name, at.Left.Addr4)
 	s.Ports = nil
 	for name, proto := range map[string]corev1.Protocol{"tcp": corev1.ProtocolTCP, "udp": corev1.ProtocolUDP} {
 		s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: ptr.To(name), Port: ptr.To[int32](echoPort), Protocol: ptr.To(proto)})
@@ -66,16 +72,6 @@ func (r *Rig) Point(ctx context.Context, at *lab.Pod) error {
 	s.UID, s.CreationTimestamp = "", metav1.Time{}
 	if _, err := r.API.DiscoveryV1().EndpointSlices(namespace).Update(ctx, s, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("update EndpointSlice %s: %w", probe, err)
-	}
-	return nil
-}
-
-// PointFlows makes the pod left of a seat the only endpoint of flows.
-func (r *Rig) PointFlows(ctx context.Context, at *Seat) error {
-	s := flowSlice(at)
-	s.UID, s.CreationTimestamp = "", metav1.Time{}
-	if _, err := r.API.DiscoveryV1().EndpointSlices(namespace).Update(ctx, s, metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("update EndpointSlice %s: %w", flows, err)
 	}
 	return nil
 }

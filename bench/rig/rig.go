@@ -92,7 +92,7 @@ func (r *Rig) Kubeconfig(name string) (string, error) {
 func Need(bin string, programs ...string) error {
 	for _, p := range programs {
 		if _, err := os.Stat(filepath.Join(bin, p)); err != nil {
-			return fmt.Errorf("find program: %w; run \"make build controlplane\"", err)
+			return fmt.Errorf("find program: %w; run \"make build controlplane flanneld\"", err)
 		}
 	}
 	return nil

@@ -12,8 +12,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
@@ -24,7 +22,15 @@ type Seat struct {
 	Node        *lab.Node
 	Client      *lab.Pod
 	Left, Right *lab.Pod
+
+	// Flows is a Service of TCP and UDP with the endpoint Echo(), and NodePort its port
+	// on the node.
+	Flows    netip.AddrPort
+	NodePort uint16
 }
+
+// Echo is the only endpoint of Flows.
+func (s *Seat) Echo() netip.AddrPort { return netip.AddrPortFrom(s.Left.Addr4, echoPort) }
 
 // manyNet are the addresses of all endpoints except those of the probes.
 var manyNet = netip.MustParsePrefix("10.128.0.0/11")
@@ -36,13 +42,8 @@ const (
 )
 
 func (r *Rig) newSeat(ctx context.Context, n *lab.Node) (*Seat, error) {
-	node := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: n.Name},
-		Spec:       corev1.NodeSpec{PodCIDR: n.PodCIDRs[0].String(), PodCIDRs: []string{n.PodCIDRs[0].String()}},
-		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: n.Addr4.String()}}},
-	}
-	if _, err := r.API.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
-		return nil, fmt.Errorf("create node %s: %w", n.Name, err)
+	if err := r.addNode(ctx, n); err != nil {
+		return nil, err
 	}
 	s := &Seat{Node: n}
 	pods := map[string]**lab.Pod{"client": &s.Client, "left": &s.Left, "right": &s.Right}
@@ -95,6 +96,12 @@ func (s *Seat) Flush() error {
 	if _, err := s.Nft("flush ruleset"); err != nil {
 		return err
 	}
+	return s.FlushFlows()
+}
+
+// FlushFlows makes the node forget all flows, so that the next packet of each is a first
+// one.
+func (s *Seat) FlushFlows() error {
 	return s.Node.NS.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) })
 }
 

@@ -28,6 +28,10 @@ const (
 	IPTables = "kube-proxy iptables"
 	Watch    = "bare watch"
 	Direct   = "direct"
+
+	FlannelOnly = "flannel"
+	Flanneled   = "flannel, kube-proxy nftables"
+	Hand        = "hand-made"
 )
 
 // FairleadAgent is the agent of this repository.

@@ -20,6 +20,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+
 	"fairlead/bench/parts"
 )
 
@@ -39,6 +42,7 @@ func main() {
 	flag.DurationVar(&o.budget, "budget", 0, "the whole run ends after it; 0 is the sum of the parts")
 	publish := flag.String("publish", "", "copy the report of -out into this directory of documentation, and measure nothing")
 	flag.Parse()
+	klog.SetLogger(logr.Discard()) // what ends early here is known here
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var code int

@@ -33,7 +33,7 @@ func measure(ctx context.Context, o options) (err error) {
 	if o.bin, err = filepath.Abs(o.bin); err != nil {
 		return err
 	}
-	if err := rig.Need(o.bin, "controlplane", "fairlead"); err != nil {
+	if err := rig.Need(o.bin, "controlplane", "fairlead", "flanneld"); err != nil {
 		return err
 	}
 	if o.budget > 0 {
@@ -77,12 +77,16 @@ func save(dir string, m report.Machine, run *parts.Run) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	var md, csv strings.Builder
-	if err := errors.Join(report.Markdown(&md, m, run.Set, run.Notes), report.CSV(&csv, run.Set)); err != nil {
+	var md, csv, short strings.Builder
+	rows, peers := parts.Summary()
+	if err := errors.Join(
+		report.Markdown(&md, m, run.Set, run.Notes), report.CSV(&csv, run.Set), report.Summary(&short, m, run.Set, rows, peers),
+	); err != nil {
 		return err
 	}
 	errs := []error{
 		os.WriteFile(filepath.Join(dir, "report.md"), []byte(md.String()), 0o644),
+		os.WriteFile(filepath.Join(dir, summaryFile), []byte(short.String()), 0o644),
 		os.WriteFile(filepath.Join(dir, "samples.csv"), []byte(csv.String()), 0o644),
 	}
 	for _, f := range parts.Figures() {

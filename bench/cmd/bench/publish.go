@@ -17,17 +17,29 @@ const (
 	end   = "<!-- Here ends what make bench-publish writes. -->\n"
 )
 
-// publishTo puts report.md of a run into docs/performance.md, and its plots into
-// docs/pictures.
+// The short table and the main plot stand between these lines of README.md.
+const (
+	beginShort = "<!-- The next table is written by make bench-publish. -->\n"
+	endShort   = "<!-- Here ends the table of make bench-publish. -->\n"
+)
+
+// Files of a report beside the samples and plots.
+const (
+	reportFile  = "report.md"
+	summaryFile = "summary.md"
+	mainPlot    = "update.svg"
+)
+
+// publishTo puts the report of a run into docs/performance.md, its plots into
+// docs/pictures, and its summary with the main plot into README.md beside docs.
 func publishTo(run, docs string) error {
-	text, err := os.ReadFile(filepath.Join(run, "report.md"))
+	text, err := os.ReadFile(filepath.Join(run, reportFile))
 	if err != nil {
 		return fmt.Errorf("read report: %w; run \"make bench\"", err)
 	}
-	page := filepath.Join(docs, "performance.md")
-	old, err := os.ReadFile(page)
+	short, err := os.ReadFile(filepath.Join(run, summaryFile))
 	if err != nil {
-		return err
+		return fmt.Errorf("read summary: %w; run \"make bench\"", err)
 	}
 	plots, err := filepath.Glob(filepath.Join(run, "*.svg"))
 	if err != nil {
@@ -35,26 +47,61 @@ func publishTo(run, docs string) error {
 	}
 	shown := string(text)
 	for _, p := range plots {
-		name := filepath.Base(p)
-		shown += fmt.Sprintf("\n![Plot of %s against the number of Services](pictures/bench-%s)\n", strings.TrimSuffix(name, ".svg"), name)
+		shown += "\n" + picture(filepath.Base(p), "")
 	}
-	fresh, err := replaced(string(old), shown)
-	if err != nil {
-		return fmt.Errorf("%s: %w", page, err)
+	if _, err := os.Stat(filepath.Join(run, mainPlot)); err == nil {
+		short = append(short, "\n"+picture(mainPlot, "docs/")...)
 	}
-	errs := []error{os.WriteFile(page, []byte(fresh), 0o644)}
+	pictures := filepath.Join(docs, "pictures")
+	errs := []error{
+		rewrite(filepath.Join(docs, "performance.md"), begin, end, shown),
+		rewrite(filepath.Join(docs, "..", "README.md"), beginShort, endShort, string(short)),
+		removeOld(pictures),
+	}
 	for _, p := range plots {
 		b, err := os.ReadFile(p)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(docs, "pictures", "bench-"+filepath.Base(p)), b, 0o644)
+			err = os.WriteFile(filepath.Join(pictures, prefix+filepath.Base(p)), b, 0o644)
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// replaced is a page with another text between its marks.
-func replaced(page, text string) (string, error) {
+// prefix begins the names of all plots in docs/pictures.
+const prefix = "bench-"
+
+// removeOld removes the plots of the run before, some of which this one may not have.
+func removeOld(pictures string) error {
+	old, err := filepath.Glob(filepath.Join(pictures, prefix+"*.svg"))
+	errs := []error{err}
+	for _, p := range old {
+		errs = append(errs, os.Remove(p))
+	}
+	return errors.Join(errs...)
+}
+
+// picture is the Markdown of a plot; docs is the way from the page to docs.
+func picture(name, docs string) string {
+	what := strings.ReplaceAll(strings.TrimSuffix(name, ".svg"), "-", " ")
+	return fmt.Sprintf("![Plot: %s](%spictures/%s%s)\n", what, docs, prefix, name)
+}
+
+// rewrite replaces what stands between two lines of a page.
+func rewrite(page, begin, end, text string) error {
+	old, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	fresh, err := replaced(string(old), begin, end, text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", page, err)
+	}
+	return os.WriteFile(page, []byte(fresh), 0o644)
+}
+
+// replaced is a page with another text between two lines.
+func replaced(page, begin, end, text string) (string, error) {
 	before, rest, ok := strings.Cut(page, begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
