@@ -4,6 +4,9 @@
 package nft
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
@@ -90,8 +93,7 @@ func (e *Element) put(m *nl.Messages) {
 		m.BE64(unix.NFTA_SET_ELEM_EXPIRATION, e.Expires)
 	}
 	if e.Comment != "" {
-		var room [260]byte
-		m.Attr(unix.NFTA_SET_ELEM_USERDATA, comment(room[:0], e.Comment)...)
+		e.putComment(m)
 	}
 	if e.Counter {
 		m.Nest(unix.NFTA_SET_ELEM_EXPR, func() {
@@ -101,15 +103,27 @@ func (e *Element) put(m *nl.Messages) {
 	}
 }
 
-// comment appends a comment as nft stores it: type, length, text, zero. It must be
-// shorter than 255 bytes; nft reads up to 128.
-func comment(b []byte, s string) []byte {
-	s = s[:min(len(s), 254)]
-	b = append(b, byte(userdata.NFTNL_UDATA_SET_ELEM_COMMENT), byte(len(s)+1))
-	return append(append(b, s...), 0)
+// MaxComment is the longest comment that nft reads (NFTNL_UDATA_COMMENT_MAXLEN). The
+// kernel takes 256 bytes of user data, and their length is one byte.
+const MaxComment = 128
+
+// putComment adds a comment as nft stores it: type, length, text, zero.
+func (e *Element) putComment(m *nl.Messages) {
+	n := len(e.Comment)
+	if n > MaxComment {
+		m.Fail(fmt.Errorf("a comment has %d bytes, the limit is %d: %w", n, MaxComment, nl.ErrTooLarge))
+		return
+	}
+	if strings.IndexByte(e.Comment, 0) >= 0 {
+		m.Fail(fmt.Errorf("comment %q: %w", e.Comment, nl.ErrZeroByte))
+		return
+	}
+	var room [MaxComment + 3]byte
+	b := append(room[:0], byte(userdata.NFTNL_UDATA_SET_ELEM_COMMENT), byte(n+1))
+	m.Attr(unix.NFTA_SET_ELEM_USERDATA, append(append(b, e.Comment...), 0)...)
 }
 
-// readComment is the inverse of comment. It ignores the flags that nft adds to the last
+// readComment is the inverse of putComment. It ignores the flags that nft adds to the last
 // range of a set for its listing, and reports false for other user data.
 func readComment(b []byte) (comment string, ok bool) {
 	for len(b) > 0 {

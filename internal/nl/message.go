@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,9 +19,14 @@ const (
 	align     = 4
 )
 
-// ErrTooLarge means that an attribute is longer than its 16-bit length can say,
-// or that a write is larger than the send buffer of its socket. Nothing was sent.
+// ErrTooLarge means that an attribute is longer than its 16-bit length can say, that a
+// value is too large for its field, or that a write is larger than the send buffer of its
+// socket. Nothing was sent.
 var ErrTooLarge = errors.New("too large for netlink")
+
+// ErrZeroByte means that a string contains a zero byte, which ends it for the kernel.
+// Nothing was sent.
+var ErrZeroByte = errors.New("contains a zero byte")
 
 // Messages are netlink requests that follow each other in one buffer and are sent
 // with one system call. Socket.Write and Socket.Dump number them. The zero value
@@ -29,7 +35,7 @@ var ErrTooLarge = errors.New("too large for netlink")
 type Messages struct {
 	b      []byte
 	starts []int // offsets of the messages in b
-	err    error // of the first attribute that does not fit
+	err    error // of the first value that cannot be sent
 }
 
 // Reset empties m and keeps its memory for the next messages.
@@ -45,14 +51,26 @@ func (m *Messages) Size() int { return len(m.b) }
 // is valid until the next message is added.
 func (m *Messages) Bytes() []byte { return m.b }
 
-// Err returns an error that wraps ErrTooLarge if an attribute did not fit. Write
-// and Dump return the same error, so encoders need not check it.
+// Err returns the error of the first value that cannot be sent; it wraps ErrTooLarge or
+// ErrZeroByte, or is that of Fail. Write and Dump return the same error, so encoders need
+// not check it.
 func (m *Messages) Err() error { return m.err }
+
+// Fail makes err the error of m unless it has one. Encoders call it for a value that
+// their message cannot hold.
+func (m *Messages) Fail(err error) {
+	if m.err == nil {
+		m.err = fmt.Errorf("encode message %d: %w", len(m.starts), err)
+	}
+}
 
 // Begin starts the next message. kind is the type, flags are added to
 // NLM_F_REQUEST, and body is the fixed part, such as struct ifinfomsg or struct
 // nfgenmsg.
 func (m *Messages) Begin(kind uint16, flags int, body ...byte) {
+	if flags < 0 || flags > math.MaxUint16 {
+		m.Fail(fmt.Errorf("flags %#x: %w", flags, ErrTooLarge))
+	}
 	start := len(m.b)
 	m.starts = append(m.starts, start)
 	m.b = append(m.b, make([]byte, headerLen)...)
@@ -132,8 +150,12 @@ func (m *Messages) BE64(kind uint16, v uint64) {
 	m.close(kind, at)
 }
 
-// String adds an attribute that is a string with a final zero.
+// String adds an attribute that is a string with a final zero. A zero within s is
+// ErrZeroByte, because the kernel would read a shorter string.
 func (m *Messages) String(kind uint16, s string) {
+	if strings.IndexByte(s, 0) >= 0 {
+		m.Fail(fmt.Errorf("attribute %d %q: %w", kind, s, ErrZeroByte))
+	}
 	at := m.open(kind)
 	m.b = append(m.b, s...)
 	m.b = append(m.b, 0)
@@ -158,9 +180,9 @@ func (m *Messages) open(kind uint16) int {
 // close writes the length of the attribute that starts at at.
 func (m *Messages) close(kind uint16, at int) {
 	n := len(m.b) - at
-	if n > math.MaxUint16 && m.err == nil {
-		m.err = fmt.Errorf("encode message %d: attribute %d has %d bytes, the limit is %d: %w",
-			len(m.starts), kind&^unix.NLA_F_NESTED, n-attrLen, math.MaxUint16-attrLen, ErrTooLarge)
+	if n > math.MaxUint16 {
+		m.Fail(fmt.Errorf("attribute %d has %d bytes, the limit is %d: %w",
+			kind&^unix.NLA_F_NESTED, n-attrLen, math.MaxUint16-attrLen, ErrTooLarge))
 	}
 	binary.NativeEndian.PutUint16(m.b[at:], uint16(min(n, math.MaxUint16)))
 	m.end()

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -71,7 +72,11 @@ func TestTooLarge(t *testing.T) {
 	}{
 		{"an attribute of the limit", func(m *Messages) { m.Attr(1, make([]byte, limit)...) }, false},
 		{"an attribute of one byte more", func(m *Messages) { m.Attr(1, make([]byte, limit+1)...) }, true},
-		{"a string of the limit", func(m *Messages) { m.String(1, string(make([]byte, limit))) }, true},
+		{"a string of the limit with its zero", func(m *Messages) { m.String(1, strings.Repeat("x", limit-1)) }, false},
+		{"a string of one byte more", func(m *Messages) { m.String(1, strings.Repeat("x", limit)) }, true},
+		{"an attribute whose length would wrap to 0", func(m *Messages) { m.Attr(1, make([]byte, 1<<16-attrLen)...) }, true},
+		{"flags of 16 bits", func(m *Messages) { m.Begin(1, math.MaxUint16) }, false},
+		{"flags of 17 bits", func(m *Messages) { m.Begin(1, math.MaxUint16+1) }, true},
 		{"many attributes in one", func(m *Messages) { m.Nest(1, func() { many(m) }) }, false},
 		{"one more", func(m *Messages) { m.Nest(1, func() { many(m); m.Attr(1, make([]byte, 32)...) }) }, true},
 		{"the same two levels up", func(m *Messages) { m.Nest(1, func() { m.Nest(2, func() { many(m); m.Attr(1, make([]byte, 32)...) }) }) }, true},
@@ -86,6 +91,29 @@ func TestTooLarge(t *testing.T) {
 		if m.Err() != nil || m.Count() != 0 || m.Size() != 0 {
 			t.Errorf("%s: not empty after Reset", tt.name)
 		}
+	}
+}
+
+// TestZeroByte adds strings that the kernel would cut.
+func TestZeroByte(t *testing.T) {
+	for _, text := range []string{"\x00", "a\x00", "\x00a", "a\x00b"} {
+		var m Messages
+		m.Begin(1, 0)
+		m.String(1, text)
+		if !errors.Is(m.Err(), ErrZeroByte) {
+			t.Errorf("%q: %v", text, m.Err())
+		}
+	}
+}
+
+// TestFail keeps the first error.
+func TestFail(t *testing.T) {
+	var m Messages
+	m.Begin(1, 0)
+	m.Fail(ErrLost)
+	m.Attr(1, make([]byte, 1<<16)...)
+	if !errors.Is(m.Err(), ErrLost) || errors.Is(m.Err(), ErrTooLarge) {
+		t.Error(m.Err())
 	}
 }
 

@@ -5,6 +5,8 @@ package kernel
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"testing"
 	"time"
 
@@ -72,4 +74,28 @@ func (t *Table) WatchWith(ctx context.Context, every time.Duration, deaf bool, p
 		return t.watch(ctx, poke, every)
 	}
 	return t.watch(ctx, poke, every, unix.NFNLGRP_NFTABLES)
+}
+
+// AddEntries writes n entries of an affinity map, as a CarryClients would.
+func (t *Table) AddEntries(ctx context.Context, s ruleset.Set, n uint32, at func(i uint32) ruleset.Element) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	entries := make([]entry, n)
+	for i := range entries {
+		e := at(uint32(i))
+		data := appendAddr(nil, e.Data.Addr())
+		entries[i] = entry{
+			key: string(appendKey(nil, &e, false)), data: string(append(binary.BigEndian.AppendUint16(data, e.Data.Port()), 0, 0)),
+			timeout: 3_600_000, expires: 3_600_000,
+		}
+	}
+	t.out.BeginTransaction(unix.NFNL_SUBSYS_NFTABLES)
+	encodeEntries(&t.out, s, entries)
+	if err := t.socket.Reserve(t.out.Size() + markSize); err != nil {
+		return err
+	}
+	var refused error
+	err := t.socket.Transact(&t.out, func(_ int, err error) { refused = err })
+	return errors.Join(err, refused)
 }

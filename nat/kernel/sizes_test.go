@@ -1,0 +1,203 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/inet"
+	"fairlead/internal/nstest"
+	"fairlead/nat"
+	"fairlead/nat/kernel"
+	"fairlead/nat/ruleset"
+)
+
+// many is more elements than a number of 16 bits counts.
+const many = 70_000
+
+// TestEverySet fills every set and map of the table with 70,000 elements, all in one
+// transaction, reads them back and deletes them. A map that packets fill takes as many as
+// its declaration says, and one more is an error.
+func TestEverySet(t *testing.T) {
+	table := open(t, nstest.New(t))
+	chain := &ruleset.Chain{Name: "internal4-1"}
+	commit(t, table, ruleset.Batch{{Verb: ruleset.AddTable}, {Verb: ruleset.AddChain, Chain: chain}})
+	each := func(s ruleset.Set) {
+		t.Run(s.String(), func(t *testing.T) {
+			commit(t, table, ruleset.Batch{{Verb: ruleset.AddSet, Set: s}})
+			if s.Spec().Learnt {
+				tryLearnt(t, table, s)
+			} else {
+				trySet(t, table, s, chain.Name)
+			}
+			commit(t, table, ruleset.Batch{{Verb: ruleset.DeleteSet, Name: s.String()}})
+		})
+	}
+	ruleset.AllSets(each)
+	for _, fam := range inet.Families() {
+		for _, bits := range []uint8{17, uint8(fam.Unspecified().BitLen())} {
+			each(ruleset.Set{Kind: ruleset.Sources, Family: fam, Number: bits})
+		}
+		each(ruleset.Set{Kind: ruleset.Affinity, Family: fam, Number: ruleset.MaxShares})
+	}
+}
+
+func trySet(t *testing.T, table *kernel.Table, s ruleset.Set, chain string) {
+	var add, remove ruleset.Batch
+	want := map[ruleset.Element]bool{}
+	for i := range uint32(many) {
+		e := element(s, i, chain)
+		want[e] = true
+		add = append(add, ruleset.Op{Verb: ruleset.AddElement, Element: e})
+		remove = append(remove, ruleset.Op{Verb: ruleset.DeleteElement, Element: e})
+	}
+	if len(want) != many {
+		t.Fatalf("%d different elements", len(want))
+	}
+	inOne(t, table, add)
+	got := contents(t, table, s)
+	if len(got) != many {
+		t.Fatalf("%d elements, want %d", len(got), many)
+	}
+	for _, e := range got {
+		if !want[e] {
+			t.Fatalf("the kernel has %+v, which was not written", e)
+		}
+		delete(want, e)
+	}
+	if len(want) > 0 {
+		t.Errorf("%d elements were read in place of others", len(want))
+	}
+	inOne(t, table, remove)
+	if got := contents(t, table, s); len(got) > 0 {
+		t.Errorf("%d elements are left", len(got))
+	}
+}
+
+// inOne commits a batch in one transaction if the send buffer may be that large, and in
+// parts otherwise.
+func inOne(t *testing.T, table *kernel.Table, b ruleset.Batch) {
+	t.Helper()
+	err := table.Commit(t.Context(), b)
+	if errors.Is(err, nat.ErrTooLarge) {
+		for part := range slices.Chunk(b, ruleset.DefaultLimit) {
+			commit(t, table, part)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contents reads a set, of ranges or of other elements.
+func contents(t *testing.T, table *kernel.Table, s ruleset.Set) []ruleset.Element {
+	t.Helper()
+	found, err := table.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found.Strays) > 0 {
+		t.Fatalf("%d strays, the first %+v", len(found.Strays), found.Strays[0])
+	}
+	out := found.Elements
+	for _, p := range found.Ranges[s] {
+		out = append(out, ruleset.Element{Set: s, Client: p})
+	}
+	return out
+}
+
+// tryLearnt fills a map of clients through the copy of entries, the only way in which we
+// write one.
+func tryLearnt(t *testing.T, table *kernel.Table, s ruleset.Set) {
+	room := uint32(s.Declaration().Size)
+	for _, n := range []uint32{room, room + 1, many} {
+		err := table.AddEntries(t.Context(), s, n, func(i uint32) ruleset.Element { return element(s, i, "") })
+		if fits := n <= room; fits != (err == nil) || !fits && !errors.Is(err, unix.ENFILE) {
+			t.Errorf("%d entries in a map for %d: %v", n, room, err)
+		}
+		if err != nil {
+			continue
+		}
+		entries, err := table.LoadEntries(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[ruleset.Element]bool{}
+		for _, e := range entries {
+			got[e.Element] = true
+		}
+		for i := range n {
+			if !got[element(s, i, "")] {
+				t.Fatalf("entry %d of %d is missing", i, n)
+			}
+		}
+		commit(t, table, ruleset.Batch{{Verb: ruleset.FlushSet, Set: s}})
+	}
+}
+
+// element makes the i-th element of a set. They are 70,000 different ones because each
+// part that has room for it differs.
+func element(s ruleset.Set, i uint32, chain string) ruleset.Element {
+	row := s.Spec()
+	e := ruleset.Element{Set: s, Counter: s.IsSlots()}
+	if s.IsNode() {
+		e.Key.IP = s.Family.Unspecified()
+	}
+	for _, part := range row.Key {
+		switch part {
+		case ruleset.PartVIP:
+			e.Key.IP = address(s.Family, i)
+		case ruleset.PartProto:
+			e.Key.Proto = inet.Proto(1 + i>>16) // with the port 70,000 keys
+		case ruleset.PartPort:
+			e.Key.Port = uint16(i)
+		case ruleset.PartSlot:
+			e.Slot = i
+		case ruleset.PartClient, ruleset.PartBackend:
+			e.Client = netip.PrefixFrom(address(s.Family, i), s.Family.Unspecified().BitLen())
+		}
+	}
+	switch {
+	case s.Kind == ruleset.Sources:
+		p, _ := address(s.Family, i).Prefix(int(s.Number))
+		e.Client = p
+	case row.IsInterval():
+		e.Key.IP = netip.Addr{}
+		e.Client = netip.PrefixFrom(address(s.Family, i), s.Family.Unspecified().BitLen())
+		return ruleset.Element{Set: s, Client: e.Client}
+	case row.Verdict && i%2 == 0:
+		e.Verdict = ruleset.VerdictDrop
+	case row.Verdict:
+		e.Verdict = chain
+	case row.Data != nil:
+		e.Data = netip.AddrPortFrom(address(s.Family, ^i), uint16(i))
+	}
+	if !row.Learnt {
+		e.Comment = strings.Repeat("c", int(i)%129)
+	}
+	return e
+}
+
+// address returns one of every second address, so that no two make one range.
+func address(fam inet.Family, i uint32) netip.Addr {
+	b := fam.Unspecified().AsSlice()
+	binary.BigEndian.PutUint32(b[len(b)-4:], 1<<31|i*2)
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+func commit(t *testing.T, table *kernel.Table, b ruleset.Batch) {
+	t.Helper()
+	if err := table.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+}
