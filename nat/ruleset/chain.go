@@ -82,6 +82,9 @@ func describe(e expr.Any) string {
 }
 
 // Chains of the program. Those of shapes are made on demand, see shapes.go.
+// SourceCheck is the chain whose rules count packets with a forged source.
+const SourceCheck = "source-check"
+
 const (
 	chainPrerouting  = "prerouting"
 	chainOutput      = "output"
@@ -92,7 +95,6 @@ const (
 	chainInvalid     = "invalid"
 	chainTunnels     = "tunnels"
 	chainTunnelGuard = "tunnel-guard"
-	chainSources     = "source-check"
 	chainTunnelsOut  = "tunnels-output"
 	chainMasquerade  = "masq"   // "masquerade" is a word of nft's
 	chainReject      = "refuse" // "reject" is a word of nft's
@@ -166,7 +168,7 @@ var Hooks = map[string]*Hook{
 		Text: "type filter hook prerouting priority mangle; policy accept;",
 	},
 	// In front of connection tracking, so that a forged packet makes no entry there.
-	chainSources: {
+	SourceCheck: {
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityRaw,
 		Text: "type filter hook prerouting priority raw; policy accept;",
 	},

@@ -101,7 +101,7 @@ func Program(s *nat.Settings, sticky bool, sources []Set) []Chain {
 			Chain{Name: chainInvalid, Hook: Hooks[chainInvalid], Rules: []rule{gotoInvalid()}})
 	}
 	if rules := sourceRules(s); len(rules) > 0 {
-		chains = append(chains, Chain{Name: chainSources, Hook: Hooks[chainSources], Rules: rules})
+		chains = append(chains, Chain{Name: SourceCheck, Hook: Hooks[SourceCheck], Rules: rules})
 	}
 	if s.Tunnels.Port != 0 {
 		chains = append(chains,

@@ -41,6 +41,10 @@ type Metrics struct {
 	sweepErrors  *metrics.Counter
 	forgotten    *metrics.Counter
 
+	forged     *metrics.Counter
+	lastForged uint64 // of the kernel
+	sawForged  bool
+
 	healthz *metrics.CounterVec
 	livez   *metrics.CounterVec
 
@@ -96,6 +100,7 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.Loads, m.Refusals, m.problems, m.affinity, m.Repairs, m.drift)
 	m.registerServices(register)
 	m.registerFlows(register)
+	m.registerForged(register)
 	m.registerHealth(register)
 	m.changes = newChangeMetrics(register)
 	m.overlay = newOverlayMetrics(register)

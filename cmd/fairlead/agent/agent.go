@@ -19,6 +19,7 @@ import (
 
 	"fairlead/cmd/fairlead/node"
 	"fairlead/cmd/fairlead/options"
+	"fairlead/cmd/fairlead/state"
 	"fairlead/conntrack"
 	"fairlead/internal/healthcheck"
 	"fairlead/internal/httpd"
@@ -53,6 +54,7 @@ type agent struct {
 	reporter *reporter
 	pages    *pages
 	fill     atomic.Pointer[conntrack.Fill] // the last one
+	forged   atomic.Pointer[state.SourceCheck]
 
 	owner atomic.Pointer[node.Owner]
 	owned chan struct{} // closed when this agent is the only one on the node
@@ -157,7 +159,8 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 	a.network = node.NewNetwork(cfg.Node, &cfg.Proxier, a.store, a.metrics, pods, a.proxier.Ready)
 	a.health.proxier, a.health.ready = a.proxier, a.network.Ready
 	a.reporter = &reporter{
-		cfg: cfg, since: time.Now(), api: api, store: a.store, history: history, proxier: a.proxier, network: a.network, health: a.health, fill: &a.fill,
+		cfg: cfg, since: time.Now(), api: api, store: a.store, history: history, proxier: a.proxier, network: a.network, health: a.health,
+		fill: &a.fill, forged: &a.forged,
 	}
 	if a.pages, err = newPages(name, a.reporter.State, services.list); err != nil {
 		a.close()
@@ -230,6 +233,9 @@ func (a *agent) work(ctx context.Context, group *errgroup.Group) {
 		})
 	})
 	group.Go(func() error { return kernel.WatchAffinityMaps(ctx, nil, a.reportAffinity(log)) })
+	if len(a.cfg.Proxier.CheckedInterfaces) > 0 {
+		group.Go(func() error { return kernel.WatchForgedPackets(ctx, nil, a.reportForged(log)) })
+	}
 	a.network.Start(ctx, group, a.client)
 	cfg := &a.cfg.Node
 	group.Go(func() error { return cfg.Conntrack.ApplyWhen(ctx, a.proxier.Ready, cfg.SysctlDir) })
@@ -270,6 +276,27 @@ func (a *agent) reportAffinity(log klog.Logger) func([]nat.AffinityMap, error) {
 			}
 		}
 		a.store.Book().NodeReport(a.cfg.Proxier.NodeName, "session affinity", texts)
+	}
+}
+
+// reportForged returns a function that publishes how many packets the source check
+// dropped.
+func (a *agent) reportForged(log klog.Logger) func(uint64, error) {
+	return func(now uint64, err error) {
+		if err != nil {
+			log.Error(err, "Failed to count packets with a forged source")
+			return
+		}
+		check := &state.SourceCheck{Interfaces: a.cfg.Proxier.CheckedInterfaces}
+		if old := a.forged.Load(); old != nil {
+			check.Dropped, check.Last = old.Dropped, old.Last
+		}
+		if gained := a.metrics.Forged(now); gained > 0 {
+			last := time.Now().UTC()
+			check.Dropped, check.Last = check.Dropped+gained, &last
+			log.V(2).Info("Dropped packets of pods with a forged source", "packets", gained)
+		}
+		a.forged.Store(check)
 	}
 }
 

@@ -57,3 +57,23 @@ func TestConntrackProblem(t *testing.T) {
 		t.Errorf("missing series: %v", want)
 	}
 }
+
+// TestForgedPackets publishes what the source check dropped as a series and in the state.
+func TestForgedPackets(t *testing.T) {
+	registry := kmetrics.NewKubeRegistry()
+	cfg := &options.Config{Proxier: resolve.Config{NodeName: "node-a", CheckedInterfaces: []string{"veth*"}}}
+	a := &agent{store: store.New(), metrics: metrics.NewMetrics(registry.MustRegister), cfg: cfg}
+	log, _ := ktesting.NewTestContext(t)
+	report := a.reportForged(log)
+	report(5, nil)
+	if got := a.forged.Load(); got == nil || got.Dropped != 0 || got.Last != nil {
+		t.Errorf("packets of an earlier agent: %+v", got)
+	}
+	report(7, nil)
+	report(0, errors.New("a read that fails changes nothing"))
+	report(9, nil)
+	report(9, nil)
+	if got := a.forged.Load(); got.Dropped != 4 || got.Last == nil || len(got.Interfaces) != 1 {
+		t.Errorf("%+v, want 4 packets", got)
+	}
+}

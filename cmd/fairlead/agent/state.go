@@ -45,6 +45,7 @@ type reporter struct {
 	network *node.Network
 	health  *health
 	fill    *atomic.Pointer[conntrack.Fill]
+	forged  *atomic.Pointer[state.SourceCheck]
 
 	mu   sync.Mutex
 	last *state.State
@@ -76,7 +77,7 @@ func (r *reporter) read() *state.State {
 		},
 		Overlay: r.overlay(), CNI: r.cni(),
 		Repairs: []state.Repair{}, Syncs: []state.Sync{}, Programming: []state.Programming{},
-		Flags: flagsOf(r.cfg),
+		Flags: flagsOf(r.cfg), SourceCheck: r.forged.Load(),
 	}
 	s.Problems, s.ProblemCount = problemsOf(r.store.Book())
 	if f := r.fill.Load(); f != nil {

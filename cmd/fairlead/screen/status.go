@@ -42,6 +42,11 @@ func (p Status) Print(out io.Writer, wide bool) error {
 	} else if t != nil {
 		l.add("Conntrack", "%d entries", t.Entries)
 	}
+	if c := s.SourceCheck; c != nil && c.Last != nil {
+		l.add("Forged", "%d packets of pods with a source address of others were dropped, the last %s", c.Dropped, at(s.Time, *c.Last))
+	} else if c != nil {
+		l.add("Forged", "no packet of a pod with a source address of others since the agent runs")
+	}
 	l.problems(s)
 	_, err := io.WriteString(out, l.text.String())
 	return err //nolint:wrapcheck // the caller knows the writer

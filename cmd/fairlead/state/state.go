@@ -37,7 +37,9 @@ type State struct {
 	Overlay   *Overlay   `json:"overlay,omitempty"`
 	CNI       *CNI       `json:"cni,omitempty"`
 	Conntrack *Conntrack `json:"conntrack,omitempty"`
-	LastSync  *Sync      `json:"lastSync,omitempty"`
+	// SourceCheck is nil if pods may send with any source address.
+	SourceCheck *SourceCheck `json:"sourceCheck,omitempty"`
+	LastSync    *Sync        `json:"lastSync,omitempty"`
 
 	Problems     []Problem `json:"problems"`
 	ProblemCount int       `json:"problemCount"` // with those that were left out
@@ -115,6 +117,14 @@ type CNI struct {
 type Conntrack struct {
 	Entries uint32 `json:"entries"`
 	Limit   uint32 `json:"limit"` // 0 if the kernel does not say
+}
+
+// SourceCheck counts the packets of pods that were dropped because their source address
+// is not the pod's own.
+type SourceCheck struct {
+	Interfaces []string   `json:"interfaces"` // of pods, which are checked; a * at the end stands for any ending
+	Dropped    uint64     `json:"dropped"`    // since the agent runs
+	Last       *time.Time `json:"last,omitempty"`
 }
 
 // Problem is a fault of an object or of a part of the node.
