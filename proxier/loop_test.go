@@ -305,13 +305,13 @@ func TestRunBlamesMany(t *testing.T) {
 			}
 			return nil
 		})
-		l.putMany(140)
+		l.putMany(250)
 		l.after(0)
 		if n := len(l.table.asked); n > 300 {
 			t.Errorf("%d commits in the first pass", n)
 		}
-		if n := len(l.book.Problems()); n != 140 {
-			t.Errorf("%d problems, want 140", n)
+		if n := len(l.book.Problems()); n != 250 {
+			t.Errorf("%d problems, want 250", n)
 		}
 		l.table.say(nil)
 		l.after(time.Second)

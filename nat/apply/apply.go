@@ -10,16 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/plan"
 	"fairlead/nat/ruleset"
 )
-
-// budget bounds a round. A batch that was begun is finished.
-const budget = 50 * time.Millisecond
 
 // maxReloads bounds the loads between two commits. A frontend is to blame for a table
 // that is never as expected: EEXIST and EBUSY may be refusals, too.
@@ -35,11 +31,10 @@ func (a *Applier) Load(ctx context.Context) (Result, error) {
 	return r, a.load(ctx, &r)
 }
 
-// Round commits batches until nothing is pending or 50 ms have passed. Its result
-// counts even if it returns an error.
+// Round commits the next batch, so that the caller can look for newer changes before the
+// one that follows. Its result counts even if it returns an error.
 func (a *Applier) Round(ctx context.Context) (Result, error) {
 	var r Result
-	start := time.Now()
 	if a.mustLoad {
 		if err := a.load(ctx, &r); err != nil {
 			return r, err
@@ -64,8 +59,7 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 		if err != nil {
 			return r, err
 		}
-		if time.Since(start) >= budget {
-			r.More = true
+		if r.More = len(step.Batch) > 0; r.More {
 			return r, nil
 		}
 	}

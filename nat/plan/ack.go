@@ -6,6 +6,7 @@ package plan
 import (
 	"slices"
 
+	"fairlead/internal/inet"
 	"fairlead/nat/ruleset"
 )
 
@@ -24,8 +25,15 @@ func (s *State) Acked(step *Step) {
 	for i := range step.changes {
 		s.ackFrontend(&step.changes[i])
 	}
+	for _, key := range step.slow {
+		if s.dirty.has(key) {
+			s.dirty.pushBulk(key, s.ownerOf(key))
+		}
+	}
+	if step.bulk {
+		s.dirty.rotate()
+	}
 	s.dirty.compact()
-	s.large.compact()
 	if s.late && s.have.exists {
 		s.touchAll()
 	}
@@ -84,10 +92,18 @@ func (s *State) ackFrontend(c *change) {
 		verdict, remember := s.have.release(old.verdict), s.have.release(old.remember)
 		s.idle = s.idle || verdict || remember
 	}
-	s.dirty.remove(c.key)
-	if c.done {
-		s.large.remove(c.key)
-	} else {
-		s.large.push(c.key)
+	switch {
+	case c.done:
+		s.dirty.remove(c.key)
+	case !s.want[c.key].First:
+		s.dirty.pushBulk(c.key, s.ownerOf(c.key))
 	}
+}
+
+// ownerOf returns who a frontend belongs to, or belonged to.
+func (s *State) ownerOf(key inet.Addr) string {
+	if f, wanted := s.want[key]; wanted {
+		return f.Owner
+	}
+	return s.Owner(key)
 }

@@ -28,7 +28,7 @@ func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	was := s.have
 	s.have = adopted(found)
 	s.adoptShares()
-	s.dirty, s.large = newLanes(), newQueue[inet.Addr]()
+	s.dirty = newLanes()
 	shared := s.adoptMembers(found)
 	s.idle, s.program = true, true
 	if s.late = !found.Exists; s.late {

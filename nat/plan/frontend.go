@@ -11,13 +11,27 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// planFrontend adds the operations for one frontend to the step, all of them or,
-// if they do not fit into what is left of the batch, none. A frontend that exceeds
-// a whole batch takes several, and is large from the second on: its new backends are
+// portion is what a frontend may have of a batch.
+type portion struct {
+	// whole leaves a frontend for the next batch that does not fit into this one,
+	// unless the batch is empty.
+	whole bool
+	// small leaves a frontend to bulk that takes more than mostSmall operations.
+	small bool
+	room  int // operations that still fit
+}
+
+// planFrontend adds the operations for one frontend to the step, as many as its share
+// allows. A frontend that exceeds a whole batch takes several: its new backends are
 // filled in behind its old verdict, then the verdict changes, and superfluous elements
 // go last. It returns false when the batch is full.
-func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
-	p := planner{key: key, step: step, room: step.room - step.cost}
+func (s *State) planFrontend(step *Step, key inet.Addr, has portion) bool {
+	size := s.sizeOf(key)
+	step.work -= size
+	p := planner{key: key, state: s, step: step, room: has.room}
+	if has.small {
+		p.room = min(p.room, mostSmall+1)
+	}
 	have := s.have.frontends[key]
 	if have != nil {
 		p.now = *have
@@ -33,30 +47,28 @@ func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
 	} else {
 		done = p.remove()
 	}
-	cost := len(p.dels) + len(p.adds)
-	for i := range p.chains {
-		cost += 1 + 3*len(p.chains[i].Rules)
-	}
-	if step.cost > 0 && !large && (!done || step.cost+cost > step.limit) {
+	switch {
+	case has.small && len(p.dels)+len(p.adds) > mostSmall:
+		step.slow = append(step.slow, key)
+		return true
+	case has.whole && step.cost > 0 && (!done || step.cost+p.cost() > step.limit):
 		return false
 	}
 	if s.chainsFirst(&p, have) {
-		for i := range p.chains {
-			if !step.has(p.chains[i].Name) {
-				step.addChain(&p.chains[i])
-			}
-		}
+		step.addChains(p.chains)
 		return true // and again in the next step
+	}
+	step.addChains(p.chains)
+	for i := range p.members {
+		if m := &p.members[i]; !step.hasMember(m) {
+			step.addMember(m)
+			step.add(ruleset.Op{Verb: ruleset.AddElement, Element: s.members.element(m)})
+		}
 	}
 	c := change{key: key, done: done, from: len(step.Batch)}
 	if wanted || !done {
 		c.now = new(installed) // not &p.now, which would keep all of p, and so the batch
 		*c.now = p.now
-	}
-	for i := range p.chains {
-		if !step.has(p.chains[i].Name) {
-			step.addChain(&p.chains[i])
-		}
 	}
 	step.add(p.dels...)
 	step.add(p.adds...)
@@ -64,6 +76,16 @@ func (s *State) planFrontend(step *Step, key inet.Addr, large bool) bool {
 	step.changes = append(step.changes, c)
 	step.unstick = append(step.unstick, p.unstuck(have, &want)...)
 	return done
+}
+
+// sizeOf returns how many elements have to be compared to plan a frontend.
+func (s *State) sizeOf(key inet.Addr) int {
+	f := s.want[key]
+	n := len(f.Backends) + len(f.LocalBackends) + len(f.Sources)
+	if have := s.have.frontends[key]; have != nil {
+		n += len(have.slots) + len(have.locals) + len(have.sources) + len(have.oldSources)
+	}
+	return n
 }
 
 // chainsFirst reports whether a frontend that serves gets a verdict whose chain the kernel

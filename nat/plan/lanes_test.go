@@ -122,6 +122,10 @@ func TestLanes(t *testing.T) {
 		case 1:
 			l.pushLast(key, r.IntN(2) == 0)
 			waits[key] = true
+		case 2:
+			l.pushBulk(key, fmt.Sprintf("n%d/web", r.IntN(5)))
+			l.rotate()
+			waits[key] = true
 		default:
 			l.push(key, r.IntN(10) == 0, r.IntN(2) == 0)
 			waits[key] = true
@@ -129,7 +133,14 @@ func TestLanes(t *testing.T) {
 		l.compact()
 	}
 	got := map[inet.Addr]int{}
-	each(func(key inet.Addr) bool { got[key]++; return true }, &l.vital, &l.fresh, &l.rest)
+	count := func(key inet.Addr) bool { got[key]++; return true }
+	l.vital.each(count)
+	l.fresh.each(count)
+	l.rest.each(count)
+	l.eachBulk(count)
+	if len(l.order) != len(l.bulk) || len(l.bulk) == 0 {
+		t.Errorf("bulk has %d namespaces, in order %v", len(l.bulk), l.order)
+	}
 	if len(got) != len(waits) || l.len() != len(waits) {
 		t.Errorf("%d of %d frontends wait, len is %d", len(got), len(waits), l.len())
 	}

@@ -5,6 +5,7 @@ package plan
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	"fairlead/internal/inet"
@@ -20,27 +21,36 @@ import (
 // The order over several batches is such that no packet meets a half-made
 // frontend. Backends come before the verdict that leads to them and go after it. An
 // address becomes exclusive when all its ports are there.
+//
+// Small changes come first. A large one gets a part of each batch, so that neither of
+// them waits for all of the others.
 func (s *State) Next(limit int) *Step {
 	if limit <= 0 {
 		limit = ruleset.DefaultLimit
 	}
-	return s.next(&Step{limit: limit, room: limit})
+	return s.next(&Step{limit: limit, room: limit, work: mostWork})
 }
 
 // NextSingle is Next for a batch with operations for one frontend, or one chain. It
 // serves to find out which one the kernel refuses.
 func (s *State) NextSingle() *Step {
-	return s.next(&Step{limit: 1, room: ruleset.DefaultLimit})
+	return s.next(&Step{limit: 1, room: ruleset.DefaultLimit, work: mostWork})
 }
 
 func (s *State) next(step *Step) *Step {
 	if s.program {
 		step.programmed = s.nextProgram(step)
 	}
-	all := (!s.program || step.programmed) && s.nextFrontends(step, &s.dirty.vital) && s.nextMembers(step, &s.members.before) &&
-		s.nextFrontends(step, &s.dirty.fresh, &s.dirty.rest) && s.nextLarge(step) && s.nextMembers(step, &s.members.after)
-	if all && len(step.Batch) == 0 && len(step.changes) == 0 {
-		s.nextIdle(step)
+	if !s.program || step.programmed {
+		s.nextWhole(step, &s.dirty.vital)
+		s.nextSmall(step)
+		s.nextMembers(step, &s.members.before)
+		s.nextWhole(step, &s.dirty.rest)
+		s.nextBulk(step)
+		s.nextMembers(step, &s.members.after)
+		if len(step.Batch)+len(step.changes) == 0 {
+			s.nextIdle(step)
+		}
 	}
 	if step.isEmpty() {
 		return nil
@@ -48,24 +58,74 @@ func (s *State) next(step *Step) *Step {
 	return step
 }
 
-// nextFrontends plans dirty frontends until the batch is full. It reports whether
-// all of them fitted.
-func (s *State) nextFrontends(step *Step, lanes ...*queue[inet.Addr]) bool {
-	return each(func(key inet.Addr) bool { return !step.isFull() && s.planFrontend(step, key, false) }, lanes...)
+// nextWhole plans frontends until the batch is full.
+func (s *State) nextWhole(step *Step, q *queue[inet.Addr]) {
+	q.each(func(key inet.Addr) bool {
+		return !step.isFull() && s.hasTime(step) && s.planFrontend(step, key, portion{whole: true, room: step.room - step.cost})
+	})
 }
 
-func (s *State) nextLarge(step *Step) bool {
-	return s.large.each(func(key inet.Addr) bool { return !step.isFull() && s.planFrontend(step, key, true) })
+// nextSmall plans what has just changed, without the changes that turn out to be large.
+func (s *State) nextSmall(step *Step) {
+	s.dirty.fresh.each(func(key inet.Addr) bool {
+		switch {
+		case step.isFull():
+			return false
+		case s.sizeOf(key) > mostSmall && step.work <= 0:
+			step.slow = append(step.slow, key)
+			return true
+		}
+		return s.planFrontend(step, key, portion{whole: true, small: step.limit != unlimited, room: step.room - step.cost})
+	})
+}
+
+// nextBulk plans large changes, each as far as there is room.
+func (s *State) nextBulk(step *Step) {
+	limit := min(step.limit, max(mostBulk, step.cost+leastBulk))
+	if step.limit == unlimited {
+		limit = unlimited
+	}
+	room := limit
+	if step.room > step.limit {
+		room = step.room
+	}
+	f := func(key inet.Addr) bool {
+		if step.cost >= limit || !s.hasTime(step) {
+			return false
+		}
+		step.bulk = true
+		return s.planFrontend(step, key, portion{room: room - step.cost})
+	}
+	if s.dirty.eachBulk(f) {
+		for _, key := range step.slow {
+			if !f(key) {
+				break
+			}
+		}
+	}
+}
+
+// hasTime reports whether a step may plan another frontend. The first one is planned
+// whatever its size.
+func (s *State) hasTime(step *Step) bool {
+	return step.work > 0 || len(step.changes) == 0 || step.limit == unlimited
 }
 
 // nextMembers does the same for elements that frontends share. Deletions come first,
 // because an element is replaced by deleting and adding it.
-func (s *State) nextMembers(step *Step, q *memberQueue) bool {
+func (s *State) nextMembers(step *Step, q *memberQueue) {
+	limit := step.limit
+	if s.dirty.rest.len()+len(s.dirty.order) > 0 && limit != unlimited {
+		limit = max(limit/2, 1)
+	}
 	var dels, adds []ruleset.Op
 	var last ruleset.Element
-	all := s.members.pending(q, func(m *member, want bool) bool {
+	s.members.pending(q, func(m *member, want bool) bool {
+		if step.hasMember(m) || q == &s.members.after && !s.isComplete(step, m.address()) {
+			return true
+		}
 		e := s.members.element(m)
-		if step.cost+len(dels)+len(adds) >= step.limit && !samePlace(&e, &last) {
+		if step.cost+len(dels)+len(adds) >= limit && !samePlace(&e, &last) {
 			return false
 		}
 		if last = e; want {
@@ -73,11 +133,26 @@ func (s *State) nextMembers(step *Step, q *memberQueue) bool {
 		} else {
 			dels = append(dels, ruleset.Op{Verb: ruleset.DeleteElement, Element: e})
 		}
+		step.addMember(m)
 		return true
 	})
 	step.add(dels...)
 	step.add(adds...)
-	return all
+}
+
+// isComplete reports whether no frontend of an address waits, once the step is carried
+// out.
+func (s *State) isComplete(step *Step, ip netip.Addr) bool {
+	left := s.dirty.at[ip] + s.held[ip]
+	if left == 0 {
+		return true
+	}
+	for i := range step.changes {
+		if c := &step.changes[i]; c.done && c.key.IP == ip {
+			left--
+		}
+	}
+	return left == 0
 }
 
 // samePlace reports whether two elements of shared sets have the same key.

@@ -16,12 +16,35 @@ type planner struct {
 	key inet.Addr
 	now installed // the frontend after the step
 
-	step *Step // that the plan is for
+	state *State
+	step  *Step // that the plan is for
 
 	chains     []ruleset.Chain
+	members    []member     // that new backends need
 	dels, adds []ruleset.Op // of elements; dels come first
 	// room is how many operations still fit.
 	room int
+}
+
+// cost is that of all operations so far.
+func (p *planner) cost() int {
+	n := len(p.dels) + len(p.adds) + len(p.members)
+	for i := range p.chains {
+		n += 1 + 3*len(p.chains[i].Rules)
+	}
+	return n
+}
+
+// need adds the elements that a new backend shares with other frontends, unless the
+// kernel has them. So no packet finds the backend before these.
+func (p *planner) need(ip netip.Addr) {
+	for _, k := range []ruleset.Kind{ruleset.Hairpin, ruleset.Outside} {
+		m := addressMember(k, ip)
+		if st := p.state.members.all[m]; st.want > 0 && !st.have && !p.step.hasMember(&m) {
+			p.room--
+			p.members = append(p.members, m)
+		}
+	}
 }
 
 func (p *planner) del(e ruleset.Element) {
@@ -51,35 +74,6 @@ func markStale(slots []slot) []slot {
 	return out
 }
 
-// arrange gives each wanted backend a slot: those that have one below the wanted
-// number keep it, the others fill the empty slots in the order of want. A removed
-// backend therefore moves the last slot into its place, and a new one is appended.
-func arrange(have []slot, want []netip.AddrPort) []slot {
-	out := make([]slot, len(want))
-	unplaced := make(map[netip.AddrPort]struct{}, len(want))
-	for _, b := range want {
-		unplaced[b] = struct{}{}
-	}
-	for i, s := range have[:min(len(have), len(want))] {
-		if _, ok := unplaced[s.backend()]; ok && !s.isEmpty() {
-			out[i] = slotOf(s.backend())
-			delete(unplaced, s.backend())
-		}
-	}
-	i := 0
-	for _, b := range want {
-		if _, ok := unplaced[b]; !ok {
-			continue
-		}
-		delete(unplaced, b)
-		for !out[i].isEmpty() {
-			i++
-		}
-		out[i] = slotOf(b)
-	}
-	return out
-}
-
 // putSlots fills the slots below the wanted number. A slot is replaced in place, so
 // that no packet finds it empty. It returns false when there is no room left.
 func (p *planner) putSlots(set ruleset.Set, slots *[]slot, want []netip.AddrPort) bool {
@@ -102,6 +96,7 @@ func (p *planner) putSlots(set ruleset.Set, slots *[]slot, want []netip.AddrPort
 			p.del(p.slotElement(set, i, old))
 		}
 		p.add(p.slotElement(set, i, b))
+		p.need(b.ip)
 		(*slots)[i] = b
 	}
 	return true

@@ -34,9 +34,8 @@ type State struct {
 
 	// dirty holds the frontends whose wanted and present state may differ.
 	dirty lanes
-	// large holds frontends that are partly written, because they exceed a batch. They
-	// get the room that the others leave in each batch.
-	large   queue[inet.Addr]
+	// held counts, by address, whose frontends are not all wanted yet; see Hold.
+	held    map[netip.Addr]int
 	refused map[inet.Addr]struct{}
 	traffic map[inet.Addr]uint64 // see SetTraffic
 	// refusedChains are chains that the kernel refused, with their fingerprints.
@@ -58,7 +57,7 @@ func NewState() *State {
 		onDemand:      map[ruleset.Set]int{},
 		have:          newHolding(),
 		dirty:         newLanes(),
-		large:         newQueue[inet.Addr](),
+		held:          map[netip.Addr]int{},
 		refused:       map[inet.Addr]struct{}{},
 		refusedChains: map[string]string{},
 		program:       true,
@@ -68,7 +67,7 @@ func NewState() *State {
 // Pending returns how many frontends may still differ from the kernel, and how many
 // chains the kernel refused. Those set aside by Refuse are included.
 func (s *State) Pending() int {
-	return s.dirty.len() + s.large.len() + len(s.refused) + len(s.refusedChains)
+	return s.dirty.len() + len(s.refused) + len(s.refusedChains)
 }
 
 // Remembered returns every pair that a client may be remembered with.
@@ -92,7 +91,6 @@ func (s *State) Remembered() map[nat.Pair]struct{} {
 // changes, and after Retry.
 func (s *State) Refuse(key inet.Addr) {
 	s.dirty.remove(key)
-	s.large.remove(key)
 	s.refused[key] = struct{}{}
 }
 
@@ -111,15 +109,28 @@ func (s *State) Retry() {
 
 func (s *State) touch(key inet.Addr) {
 	delete(s.refused, key)
-	s.large.remove(key)
 	s.dirty.push(key, s.want[key].First, s.have.frontends[key] != nil)
 }
 
 // touchLast is touch for a frontend that did not just change.
 func (s *State) touchLast(key inet.Addr) {
 	delete(s.refused, key)
-	s.large.remove(key)
 	s.dirty.pushLast(key, s.want[key].First)
+}
+
+// Waits reports whether a frontend may still differ from the kernel. One that was refused
+// does not wait.
+func (s *State) Waits(key inet.Addr) bool { return s.dirty.has(key) }
+
+// Hold keeps an address from becoming exclusive, or from ceasing to be, until Release is
+// called as often: its frontends are set or deleted one after the other.
+func (s *State) Hold(ip netip.Addr) { s.held[ip]++ }
+
+// Release is the opposite of Hold.
+func (s *State) Release(ip netip.Addr) {
+	if s.held[ip]--; s.held[ip] <= 0 {
+		delete(s.held, ip)
+	}
 }
 
 // SetTraffic says how many connections frontends had, so that Adopt has the busiest ones

@@ -26,9 +26,29 @@ type Step struct {
 	programmed bool
 
 	limit, cost int
+	work        int                 // elements of frontends that may still be compared
 	room        int                 // for the first frontend
 	named       map[string]struct{} // chains in the batch
+	members     map[member]struct{} // in the batch
+	slow        []inet.Addr         // turned out to be large
+	bulk        bool                // the batch has large changes
 }
+
+// Bounds of a step, whatever the size of a frontend.
+const (
+	// mostSmall is how many operations a change has that comes before large ones.
+	mostSmall = 64
+	// mostBulk is the cost of a batch up to which large changes fill it. They get
+	// leastBulk, however much there is of small ones.
+	mostBulk  = 2 * ruleset.DefaultLimit
+	leastBulk = ruleset.DefaultLimit / 4
+	// mostWork is how many elements of frontends a step compares. It takes a few
+	// milliseconds.
+	mostWork = 1 << 15
+)
+
+// unlimited is the limit of a batch that has none.
+const unlimited = 1 << 40
 
 // Blocked is a frontend and the chain that it would need.
 type Blocked struct {
@@ -106,4 +126,24 @@ func (s *Step) addChain(c *ruleset.Chain) {
 	}
 	s.named[c.Name] = struct{}{}
 	s.add(ruleset.Op{Verb: ruleset.AddChain, Chain: c})
+}
+
+func (s *Step) addChains(chains []ruleset.Chain) {
+	for i := range chains {
+		if !s.has(chains[i].Name) {
+			s.addChain(&chains[i])
+		}
+	}
+}
+
+func (s *Step) hasMember(m *member) bool {
+	_, ok := s.members[*m]
+	return ok
+}
+
+func (s *Step) addMember(m *member) {
+	if s.members == nil {
+		s.members = map[member]struct{}{}
+	}
+	s.members[*m] = struct{}{}
 }

@@ -27,9 +27,6 @@ type Transition struct {
 	Blocked []Blocked
 }
 
-// unlimited is the limit of a batch that has none.
-const unlimited = 1 << 40
-
 // maxPasses bounds how many steps of any size a transition takes: one for what is wanted,
 // one or two for what is then without a user.
 const maxPasses = 8

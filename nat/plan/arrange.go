@@ -1,0 +1,97 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"net/netip"
+)
+
+// arrange gives each wanted backend a slot: those that have one below the wanted
+// number keep it, the others fill the empty slots in the order of want, which has each
+// backend once. A removed backend therefore moves the last slot into its place, and a new
+// one is appended.
+func arrange(have []slot, want []netip.AddrPort) []slot {
+	out := make([]slot, len(want))
+	have = have[:min(len(have), len(want))]
+	if inOrder(have, want) {
+		for i, b := range want {
+			out[i] = slotOf(b)
+		}
+		return out
+	}
+	index := newIndex(want)
+	placed := make([]bool, len(want))
+	for i, s := range have {
+		if s.isEmpty() {
+			continue
+		}
+		if j := index.find(s.backend()); j >= 0 && !placed[j] {
+			out[i], placed[j] = slotOf(want[j]), true
+		}
+	}
+	i := 0
+	for j, b := range want {
+		if placed[j] {
+			continue
+		}
+		for !out[i].isEmpty() {
+			i++
+		}
+		out[i] = slotOf(b)
+	}
+	return out
+}
+
+// inOrder reports whether each slot is empty or has the backend that stands in its place.
+func inOrder(have []slot, want []netip.AddrPort) bool {
+	for i, s := range have {
+		if !s.isEmpty() && s.backend() != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// index finds backends in a list. It takes a fraction of the time of a map, which counts
+// for a Service of 65,535 endpoints.
+type index struct {
+	list  []netip.AddrPort
+	table []int32 // place in list, -1 for none; its length is a power of two
+	// seed is new for each index, so that nobody can choose addresses that collide.
+	seed maphash.Seed
+}
+
+func newIndex(list []netip.AddrPort) *index {
+	x := &index{list: list, table: make([]int32, 1<<bits.Len(uint(2*len(list)+1))), seed: maphash.MakeSeed()}
+	for i := range x.table {
+		x.table[i] = -1
+	}
+	for i, b := range list {
+		if at, found := x.probe(b); !found {
+			x.table[at] = int32(i)
+		}
+	}
+	return x
+}
+
+// probe returns the place of a backend in the table, or the place where it belongs.
+func (x *index) probe(b netip.AddrPort) (at uint64, found bool) {
+	mask := uint64(len(x.table) - 1)
+	for at = maphash.Comparable(x.seed, b) & mask; ; at = (at + 1) & mask {
+		switch i := x.table[at]; {
+		case i < 0:
+			return at, false
+		case x.list[i] == b:
+			return at, true
+		}
+	}
+}
+
+// find returns the place of a backend in the list, or -1.
+func (x *index) find(b netip.AddrPort) int {
+	at, _ := x.probe(b)
+	return int(x.table[at])
+}

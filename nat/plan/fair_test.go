@@ -1,0 +1,207 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"fairlead/internal/inet"
+	"fairlead/nat"
+	"fairlead/nat/nattest"
+	"fairlead/nat/ruleset"
+)
+
+// bulkLimit is the limit that is used where there is much to do.
+const bulkLimit = 4 * ruleset.DefaultLimit
+
+func evilAddr(i int) inet.Addr {
+	return nattest.Addr(fmt.Sprintf("203.0.%d.%d:80", i/250, i%250), inet.TCP)
+}
+
+// withRanges returns a frontend that takes more than a batch.
+func withRanges(owner string, n int) nat.Frontend {
+	f := nat.Frontend{Policy: nat.External, Owner: owner, Backends: nattest.Pods(10), Restricted: true}
+	for i := range n {
+		f.Sources = append(f.Sources, netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i >> 7), byte(i << 1), 0}), 24))
+	}
+	return f
+}
+
+// outsidePods returns n backends outside of the cluster's ranges, each with an element of its own
+// in a shared set.
+func outsidePods(n int) []nat.Backend {
+	out := make([]nat.Backend, n)
+	for i := range out {
+		out[i].AddrPort = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 80)
+	}
+	return out
+}
+
+func has(step *Step, key inet.Addr) bool { return slices.Contains(step.Keys(), key) }
+
+// attacks put much into the plan of a table that serves 100 frontends of others.
+func attacks() map[string]func(s *State, i int) {
+	return map[string]func(s *State, i int){
+		"source ranges": func(s *State, i int) { s.Set(evilAddr(i), withRanges("evil/web", 1000+i)) },
+		"endpoints": func(s *State, i int) {
+			s.Set(evilAddr(i%8), nat.Frontend{Policy: nat.External, Owner: "evil/web", Backends: outsidePods(3000 + i)})
+		},
+		"removal": func(s *State, i int) {
+			s.Set(evilAddr(i), withRanges("evil/web", 1000))
+			if i == 99 {
+				for step := s.Next(bulkLimit); step != nil; step = s.Next(bulkLimit) {
+					s.Acked(step)
+				}
+				for n := range 100 {
+					s.Delete(evilAddr(n))
+				}
+			}
+		},
+	}
+}
+
+// TestSmallBeforeLarge has one tenant put in 100 large frontends. A small change of another
+// one is in the very next batch, no batch exceeds its bound, the large ones go on in each
+// batch, and another tenant's large frontend gets its turns among them.
+func TestSmallBeforeLarge(t *testing.T) {
+	for name, attack := range attacks() {
+		t.Run(name, func(t *testing.T) {
+			s := manyFrontends(100)
+			order(t, s, nil)
+			for i := range 100 {
+				attack(s, i)
+			}
+			s.Acked(s.Next(bulkLimit)) // declares sets
+			s.Set(evilAddr(500), withRanges("other/web", 1500))
+			batches, others := 0, 0
+			for step := s.Next(bulkLimit); step != nil && batches < 60; step = s.Next(bulkLimit) {
+				if step.cost > bulkLimit+mostSmall {
+					t.Fatalf("batch %d costs %d", batches, step.cost)
+				}
+				s.Acked(step)
+				if batches++; has(step, evilAddr(500)) {
+					others = batches
+				}
+				small := laneKey(batches % 100)
+				s.Set(small, nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(3 + batches%2)})
+				next := s.Next(bulkLimit)
+				if next == nil {
+					break
+				}
+				if !has(next, small) && s.Waits(small) {
+					t.Fatalf("batch %d does not have the small change", batches)
+				}
+				if evil := slices.ContainsFunc(next.Keys(), func(k inet.Addr) bool { return k.IP.As4()[0] == 203 }); !evil && len(s.dirty.order) > 0 && len(next.Keys()) > 0 {
+					t.Fatalf("batch %d has nothing of the large frontends", batches)
+				}
+			}
+			if others == 0 || others > 12 {
+				t.Errorf("another tenant's large frontend was last written in batch %d", others)
+			}
+		})
+	}
+}
+
+// TestPlanInSlices bounds what a step compares, and so how long it takes, whatever the size
+// and number of frontends. Only the first one of a step may exceed the bound.
+func TestPlanInSlices(t *testing.T) {
+	s := NewState()
+	s.Configure(nattest.Settings())
+	order(t, s, nil)
+	const big = 10_000
+	for round := range 2 { // put in, then change one backend of each
+		for i := range 8 {
+			f := nat.Frontend{Policy: nat.External, Owner: "evil/web", Backends: outsidePods(big)}
+			f.Backends = f.Backends[round:]
+			s.Set(evilAddr(i), f)
+		}
+		steps := 0
+		for step := s.Next(bulkLimit); step != nil; step = s.Next(bulkLimit) {
+			if step.work < -3*big {
+				t.Fatalf("step %d compares %d elements, the bound is %d", steps, mostWork-step.work, mostWork)
+			}
+			s.Acked(step)
+			steps++
+		}
+		if round == 1 && steps < 3 {
+			t.Errorf("%d steps for 8 frontends of %d backends", steps, big)
+		}
+	}
+}
+
+// TestExclusiveAtLast gives an address many ports while others change all the time. It
+// becomes exclusive in the batch of its last port, even while other frontends wait, and
+// Hold delays that.
+func TestExclusiveAtLast(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		s := manyFrontends(100)
+		order(t, s, nil)
+		ip := netip.MustParseAddr("10.96.200.1")
+		left := map[uint16]bool{}
+		for port := range uint16(2000) {
+			left[port+1] = true
+			s.Set(inet.Addr{IP: ip, Port: port + 1, Proto: inet.TCP}, nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: "d/wide", Backends: nattest.Pods(1)})
+		}
+		if held {
+			s.Hold(ip)
+		}
+		exclusive := false
+		for n := 0; n < 100 && !exclusive; n++ {
+			s.Set(laneKey(n), nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(3 + n%2)})
+			s.Set(laneKey(n), nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(4 + n%2)})
+			step := s.Next(0)
+			for i := range step.Batch {
+				switch e := &step.Batch[i].Element; {
+				case e.Set.Kind == ruleset.VIPs && e.Key.IP == ip:
+					delete(left, e.Key.Port)
+				case e.Set.Kind == ruleset.ClusterIPs && e.Key.IP == ip:
+					exclusive = true
+				}
+			}
+			s.Acked(step)
+			if n == 50 && held {
+				if exclusive {
+					t.Error("exclusive although it is held")
+				}
+				s.Release(ip)
+			}
+		}
+		if !exclusive || len(left) > 0 {
+			t.Errorf("held %v: exclusive %v, without %d ports", held, exclusive, len(left))
+		}
+	}
+}
+
+// TestMembersWithBackends: the batch of a backend has the elements that the backend needs
+// in shared sets, or an earlier one had them.
+func TestMembersWithBackends(t *testing.T) {
+	s := manyFrontends(2000)
+	for i := range 8 {
+		s.Set(evilAddr(i), nat.Frontend{Policy: nat.External, Owner: "evil/web", Backends: outsidePods(5000)})
+	}
+	have := map[netip.Addr]bool{}
+	for step := s.Next(bulkLimit); step != nil; step = s.Next(bulkLimit) {
+		for i := range step.Batch {
+			if e := &step.Batch[i].Element; step.Batch[i].Verb == ruleset.AddElement && e.Set.Kind == ruleset.Outside {
+				if have[e.Client.Addr()] {
+					t.Fatalf("%s is added twice", e)
+				}
+				have[e.Client.Addr()] = true
+			}
+		}
+		for i := range step.Batch {
+			e := &step.Batch[i].Element
+			if e.Set.Kind == ruleset.Backends && e.Data.Addr().As4()[0] == 198 && !have[e.Data.Addr()] {
+				t.Fatalf("%s comes before its element of the shared set", e)
+			}
+		}
+		s.Acked(step)
+	}
+	if len(have) != 5000 {
+		t.Errorf("%d shared elements, want 5000", len(have))
+	}
+}
