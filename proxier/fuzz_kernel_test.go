@@ -90,8 +90,8 @@ func (w *world) servedHonest(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	var out []string
-	for i := range found.Elements {
-		if e := &found.Elements[i]; e.Key == honestAddr() || e.Key == (inet.Addr{IP: honestAddr().IP}) {
+	for e := range found.Elements.All() {
+		if e.Key == honestAddr() || e.Key == (inet.Addr{IP: honestAddr().IP}) {
 			out = append(out, e.Set.String()+" "+e.String())
 		}
 	}

@@ -35,8 +35,8 @@ func NewWanted(cfg resolve.Config, s *store.Store, found *ruleset.Snapshot) *Wan
 		}
 		s.Update(func(tx *store.Tx) { tx.SetTunnelAddrs(own) })
 		owners := map[inet.Addr]string{}
-		for i := range found.Elements {
-			if e := &found.Elements[i]; e.Set.Spec().Verdict {
+		for e := range found.Elements.All() {
+			if e.Set.Spec().Verdict {
 				owners[e.Key] = e.Comment
 			}
 		}

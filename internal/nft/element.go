@@ -4,6 +4,7 @@
 package nft
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -125,50 +126,70 @@ func (e *Element) putComment(m *nl.Messages) {
 
 // readComment is the inverse of putComment. It ignores the flags that nft adds to the last
 // range of a set for its listing, and reports false for other user data.
-func readComment(b []byte) (comment string, ok bool) {
+func readComment(b []byte) (comment []byte, ok bool) {
 	for len(b) > 0 {
 		if len(b) < 2 || len(b) < 2+int(b[1]) {
-			return "", false
+			return nil, false
 		}
 		kind, v := userdata.Type(b[0]), b[2:2+int(b[1])]
 		b = b[2+len(v):]
 		switch {
 		case kind == userdata.NFTNL_UDATA_SET_ELEM_FLAGS:
 		case kind == userdata.NFTNL_UDATA_SET_ELEM_COMMENT && len(v) > 0 && v[len(v)-1] == 0:
-			comment = string(v[:len(v)-1])
+			comment = v[:len(v)-1]
 		default:
-			return "", false
+			return nil, false
 		}
 	}
 	return comment, true
 }
 
+// Reader reads elements. It keeps one copy of each comment and name of a chain, which
+// many elements have in common. The zero value is ready for use.
+type Reader struct{ texts map[string]string }
+
 // Elements calls each for the elements in one message of a dump or notification.
-// The element and its slices are valid until each returns.
-func Elements(r nl.Reply, each func(*Element)) {
+// The element and its slices are valid until each returns; its strings remain valid.
+func (r *Reader) Elements(reply nl.Reply, each func(*Element)) {
 	var e Element
-	for _, item := range nl.Attrs(nl.Attr(body(r), unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+	for _, item := range nl.Attrs(nl.Attr(body(reply), unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
 		e = Element{}
 		for kind, v := range nl.Attrs(item) {
-			e.read(kind, v)
+			r.read(&e, kind, v)
 		}
 		each(&e)
 	}
 }
 
-func (e *Element) read(kind uint16, v []byte) {
+// text returns the copy of a text.
+func (r *Reader) text(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	s, known := r.texts[string(b)]
+	if !known {
+		if r.texts == nil {
+			r.texts = map[string]string{}
+		}
+		s = string(b)
+		r.texts[s] = s
+	}
+	return s
+}
+
+func (r *Reader) read(e *Element, kind uint16, v []byte) {
 	switch kind {
 	case unix.NFTA_SET_ELEM_KEY:
 		e.Key = nl.Attr(v, unix.NFTA_DATA_VALUE)
 	case setElemKeyEnd:
 		e.KeyEnd = nl.Attr(v, unix.NFTA_DATA_VALUE)
 	case unix.NFTA_SET_ELEM_DATA:
-		e.readData(v)
+		r.readData(e, v)
 	case unix.NFTA_SET_ELEM_FLAGS:
 		e.Flags = nl.BE32(v)
 	case unix.NFTA_SET_ELEM_USERDATA:
-		var ok bool
-		e.Comment, ok = readComment(v)
+		comment, ok := readComment(v)
+		e.Comment = r.text(comment)
 		e.Odd = e.Odd || !ok
 	case unix.NFTA_SET_ELEM_EXPR:
 		e.readCounter(v)
@@ -182,7 +203,7 @@ func (e *Element) read(kind uint16, v []byte) {
 	}
 }
 
-func (e *Element) readData(v []byte) {
+func (r *Reader) readData(e *Element, v []byte) {
 	for kind, data := range nl.Attrs(v) {
 		switch kind {
 		case unix.NFTA_DATA_VALUE:
@@ -190,7 +211,7 @@ func (e *Element) readData(v []byte) {
 		case unix.NFTA_DATA_VERDICT:
 			e.HasVerdict = true
 			e.Verdict = int32(nl.BE32(nl.Attr(data, unix.NFTA_VERDICT_CODE)))
-			e.Chain = nl.String(nl.Attr(data, unix.NFTA_VERDICT_CHAIN))
+			e.Chain = r.text(bytes.TrimSuffix(nl.Attr(data, unix.NFTA_VERDICT_CHAIN), []byte{0}))
 		}
 	}
 }

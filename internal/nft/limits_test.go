@@ -30,9 +30,10 @@ func put(n int, e Element) *nl.Messages {
 func elements(t *testing.T, m *nl.Messages) []Element {
 	t.Helper()
 	var out []Element
+	var r Reader
 	for b := m.Bytes(); len(b) > 0; {
 		n := binary.NativeEndian.Uint32(b)
-		Elements(nl.Reply{Body: b[unix.SizeofNlMsghdr:n]}, func(e *Element) { out = append(out, *e) })
+		r.Elements(nl.Reply{Body: b[unix.SizeofNlMsghdr:n]}, func(e *Element) { out = append(out, *e) })
 		b = b[n:]
 	}
 	return out

@@ -100,8 +100,8 @@ func elements(t *testing.T, s *spoiler) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	for i := range found.Elements {
-		fmt.Fprintln(&b, found.Elements[i].Set, &found.Elements[i])
+	for e := range found.Elements.All() {
+		fmt.Fprintln(&b, e.Set, e)
 	}
 	return b.String()
 }

@@ -67,8 +67,8 @@ func listing(t *testing.T, table *kernel.Table) string {
 		t.Fatal(err)
 	}
 	var lines []string
-	for i := range found.Elements {
-		lines = append(lines, fmt.Sprintf("%s %s", found.Elements[i].Set, &found.Elements[i]))
+	for e := range found.Elements.All() {
+		lines = append(lines, fmt.Sprintf("%s %s", e.Set, e))
 	}
 	slices.Sort(lines)
 	for _, name := range slices.Sorted(maps.Keys(found.Chains)) {
@@ -124,8 +124,8 @@ func (f *faulty) hasChanged(t *testing.T, r *apply.Result, state *plan.State) {
 		t.Fatal(err)
 	}
 	served := map[inet.Addr]bool{}
-	for i := range found.Elements {
-		served[found.Elements[i].Key] = true
+	for e := range found.Elements.All() {
+		served[e.Key] = true
 	}
 	for _, key := range r.Changed {
 		if state.Owner(key) != "" && !served[key] {

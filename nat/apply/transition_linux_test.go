@@ -53,8 +53,8 @@ func settled(t *testing.T, s *spoiler, state *plan.State, frontends int) {
 		t.Fatal(err)
 	}
 	served := 0
-	for i := range found.Elements {
-		if found.Elements[i].Set.Kind == ruleset.VIPs {
+	for e := range found.Elements.All() {
+		if e.Set.Kind == ruleset.VIPs {
 			served++
 		}
 	}

@@ -92,9 +92,9 @@ func New(t *listing.Table) *Table {
 		found: t.Found, index: map[ruleset.Set]map[key]*element{}, byHook: map[nftables.ChainHook][]*ruleset.Chain{},
 		texts: map[string][]string{}, dormant: t.Found.Flags&ruleset.TableDormant != 0,
 	}
-	for i := range t.Found.Elements {
-		if _, live := t.Entries[t.Found.Elements[i].Set]; !live {
-			out.add(&element{Entry: ruleset.Entry{Element: t.Found.Elements[i]}})
+	for e := range t.Found.Elements.All() {
+		if _, live := t.Entries[e.Set]; !live {
+			out.add(&element{Entry: ruleset.Entry{Element: *e}})
 		}
 	}
 	for _, list := range t.Entries {

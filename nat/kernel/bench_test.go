@@ -220,7 +220,13 @@ type timedTable struct {
 func (t *timedTable) Load(ctx context.Context) (*ruleset.Snapshot, error) {
 	if found := t.first; found != nil {
 		t.first = nil
-		found.Elements = slices.DeleteFunc(found.Elements, func(e ruleset.Element) bool { return !found.Sets[e.Set] })
+		var known ruleset.Elements
+		for e := range found.Elements.All() {
+			if found.Sets[e.Set] {
+				known.Add(e)
+			}
+		}
+		found.Elements = known
 		return found, nil
 	}
 	return t.Table.Load(ctx)

@@ -180,9 +180,10 @@ func (l *loader) loadSet(s ruleset.Set) error {
 	if s.Spec().IsInterval() {
 		return l.loadRanges(s)
 	}
-	elements, strays := len(l.found.Elements), len(l.found.Strays)
+	elements, strays := l.found.Elements.Mark(), len(l.found.Strays)
 	return nl.Repeat("set "+s.String(), func() error {
-		l.found.Elements, l.found.Strays = l.found.Elements[:elements], l.found.Strays[:strays]
+		l.found.Elements.Cut(elements)
+		l.found.Strays = l.found.Strays[:strays]
 		seen := newKeys()
 		err := eachElement(l.socket, s, func(el *nft.Element) {
 			seen.add(el.Key)
@@ -198,7 +199,7 @@ func (l *loader) loadSet(s ruleset.Set) error {
 func (l *loader) addElement(s ruleset.Set, el *nft.Element) {
 	e, ok := decode(s, el)
 	if ok {
-		l.found.Elements = append(l.found.Elements, e)
+		l.found.Elements.Add(&e)
 		return
 	}
 	l.found.Strays = append(l.found.Strays, ruleset.Stray{
@@ -230,5 +231,6 @@ func (l *loader) loadRanges(s ruleset.Set) error {
 func eachElement(socket *nl.Socket, s ruleset.Set, each func(*nft.Element)) error {
 	var m nl.Messages
 	self.GetElements(&m, s.String())
-	return socket.Dump(&m, func(r nl.Reply) { nft.Elements(r, each) })
+	var texts nft.Reader
+	return socket.Dump(&m, func(r nl.Reply) { texts.Elements(r, each) })
 }

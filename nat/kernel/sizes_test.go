@@ -108,7 +108,10 @@ func contents(t *testing.T, table *kernel.Table, s ruleset.Set) []ruleset.Elemen
 	if len(found.Strays) > 0 {
 		t.Fatalf("%d strays, the first %+v", len(found.Strays), found.Strays[0])
 	}
-	out := found.Elements
+	var out []ruleset.Element
+	for e := range found.Elements.All() {
+		out = append(out, *e)
+	}
 	for _, p := range found.Ranges[s] {
 		out = append(out, ruleset.Element{Set: s, Client: p})
 	}

@@ -128,7 +128,10 @@ func verdicts(list []ruleset.Entry) []string {
 
 // HasService reports whether the table has a frontend of a Service.
 func (t *Table) HasService(service string) bool {
-	return slices.ContainsFunc(t.Found.Elements, func(e ruleset.Element) bool {
-		return e.Set.Spec().Verdict && IsOwner(e.Comment, service)
-	})
+	for e := range t.Found.Elements.All() {
+		if e.Set.Spec().Verdict && IsOwner(e.Comment, service) {
+			return true
+		}
+	}
+	return false
 }

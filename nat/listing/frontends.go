@@ -142,7 +142,7 @@ func dialled(a inet.Addr) string {
 // HostPorts returns the ports of this node that belong to pods, sorted by pod.
 func (t *Table) HostPorts() []HostPort {
 	out := []HostPort{}
-	for _, e := range t.Found.Elements {
+	for e := range t.Found.Elements.All() {
 		if e.Set.Kind == ruleset.HostPorts || e.Set.Kind == ruleset.HostIPPorts {
 			out = append(out, HostPort{Pod: e.Comment, Address: dialled(e.Key), Proto: e.Key.Proto.String(), Endpoint: e.Data.String()})
 		}

@@ -105,9 +105,9 @@ func newPrinter(t *Table, o *Options) *printer {
 // elements returns all elements by set.
 func (t *Table) elements() map[ruleset.Set][]ruleset.Entry {
 	out := map[ruleset.Set][]ruleset.Entry{}
-	for _, e := range t.Found.Elements {
+	for e := range t.Found.Elements.All() {
 		if _, ok := t.Entries[e.Set]; !ok {
-			out[e.Set] = append(out[e.Set], ruleset.Entry{Element: e})
+			out[e.Set] = append(out[e.Set], ruleset.Entry{Element: *e})
 		}
 	}
 	for set, list := range t.Entries {
@@ -221,8 +221,8 @@ func (p *printer) summary() {
 // session affinity, and those of backends that are counted.
 func LiveSets(found *ruleset.Snapshot) []ruleset.Set {
 	counted := map[ruleset.Set]bool{}
-	for i := range found.Elements {
-		if e := &found.Elements[i]; e.Counter {
+	for e := range found.Elements.All() {
+		if e.Counter {
 			counted[e.Set] = true
 		}
 	}

@@ -94,9 +94,9 @@ func (t *Table) MarshalJSON() ([]byte, error) {
 	for set, list := range f.Ranges {
 		r.Ranges[set.String()] = list
 	}
-	for i := range f.Elements {
-		if _, live := t.Entries[f.Elements[i].Set]; !live {
-			r.Elements = append(r.Elements, newElementRecord(&ruleset.Entry{Element: f.Elements[i]}))
+	for e := range f.Elements.All() {
+		if _, live := t.Entries[e.Set]; !live {
+			r.Elements = append(r.Elements, newElementRecord(&ruleset.Entry{Element: *e}))
 		}
 	}
 	for _, set := range slices.SortedFunc(maps.Keys(t.Entries), ruleset.CompareSets) {
@@ -191,7 +191,7 @@ func (t *Table) UnmarshalJSON(b []byte) error {
 			t.Entries[e.Set] = append(t.Entries[e.Set], e)
 		}
 		if !e.Set.Spec().Learnt {
-			f.Elements = append(f.Elements, e.Element)
+			f.Elements.Add(&e.Element)
 		}
 	}
 	for _, s := range r.Strays {

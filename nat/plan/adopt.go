@@ -96,8 +96,8 @@ func adopted(found *ruleset.Snapshot) holding {
 	for set, ranges := range found.Ranges {
 		h.setRanges(set, ranges)
 	}
-	for i := range found.Elements {
-		if e := &found.Elements[i]; !e.IsMember() {
+	for e := range found.Elements.All() {
+		if !e.IsMember() {
 			h.adoptElement(e)
 		}
 	}
@@ -175,8 +175,7 @@ func (h *holding) frontend(key inet.Addr, owner string) *installed {
 // changed. One with a comment that ours do not have differs from each wanted one, and is
 // replaced.
 func (s *State) adoptMembers(found *ruleset.Snapshot) Drift {
-	for i := range found.Elements {
-		e := &found.Elements[i]
+	for e := range found.Elements.All() {
 		if isForeign(found.Flags) || !e.IsMember() {
 			continue
 		}

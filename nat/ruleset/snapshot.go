@@ -21,7 +21,7 @@ type Snapshot struct {
 	Chains map[string]*Chain
 	// Elements are the elements that a Batch could have written. They exclude those of
 	// affinity maps, which packets write, and those of the sets in Ranges.
-	Elements []Element
+	Elements Elements
 	// Ranges is the content of the sets that settings fill, sorted.
 	Ranges map[Set][]netip.Prefix
 

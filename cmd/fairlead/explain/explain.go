@@ -102,8 +102,7 @@ func (p *Picture) ownerAt(a inet.Addr) string {
 	}
 	nodePort := inet.Addr{IP: inet.FamilyOf(a.IP).Unspecified(), Port: a.Port, Proto: a.Proto}
 	local := p.Network != nil && p.Network.IsLocal(a.IP)
-	for i := range p.Table.Found.Elements {
-		e := &p.Table.Found.Elements[i]
+	for e := range p.Table.Found.Elements.All() {
 		if e.Set.Kind == ruleset.VIPs && e.Key == a || local && e.Set.Kind == ruleset.NodePorts && e.Key == nodePort {
 			return e.Comment
 		}
@@ -225,8 +224,7 @@ func (p *Picture) frontends(s *subject) []dialled {
 		return svc != nil && (svc.Spec.ClusterIP == a.IP.String() || slices.Contains(svc.Spec.ClusterIPs, a.IP.String()))
 	}
 	var out []dialled
-	for i := range p.Table.Found.Elements {
-		e := &p.Table.Found.Elements[i]
+	for e := range p.Table.Found.Elements.All() {
 		if e.Set.Kind != ruleset.VIPs && e.Set.Kind != ruleset.NodePorts || !listing.IsOwner(e.Comment, s.service.String()) {
 			continue
 		}

@@ -275,8 +275,8 @@ func (p *Picture) getEgress() (*output.Result, error) {
 			}
 		}
 	}
-	for i := range p.Table.Found.Elements {
-		if e := &p.Table.Found.Elements[i]; e.Set.Kind == ruleset.Nodes {
+	for e := range p.Table.Found.Elements.All() {
+		if e.Set.Kind == ruleset.Nodes {
 			list = append(list, EgressRow{"node", e.Client.Addr().String()})
 		}
 	}
