@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime/pprof"
 	"strconv"
@@ -37,11 +38,12 @@ const (
 // costs little: first with an empty kernel, then again with the table in place. Then it
 // changes one slice 100 times a second. It reports for both starts the time from exec to
 // readiness, the processor time of that, the peak of resident memory and what is left of
-// it at rest, and the processor time of one change.
+// it at rest, and the processor time of one change. What the Go heap allocates does not
+// depend on what else the machine does.
 //
 // FAIRLEAD_AGENTS names binaries to compare, separated by commas: they take turns. It is
 // this test binary otherwise. FAIRLEAD_PROFILE names a directory for profiles of this
-// binary's first seconds, and of all binaries during the changes.
+// binary until it is ready, and of all binaries during the changes.
 func BenchmarkStart(b *testing.B) {
 	for _, size := range []struct{ services, endpoints int }{{1_000, 10}, {10_000, 10}, {5_006, 50}} {
 		for _, where := range []struct{ name, cidr string }{{"inside", "10.0.0.0/10"}, {"outside", "192.168.0.0/16"}} {
@@ -86,12 +88,14 @@ type benchRun struct {
 	agent, cidr    string
 	start, restart benchSum
 	changes        time.Duration // processor time
+	allocs         int           // objects that the changes allocated
 }
 
 // benchCost is what one start took.
 type benchCost struct {
 	ready, cpu time.Duration
 	peak, rest int // bytes
+	heap       int // bytes that were allocated until readiness
 }
 
 // benchSum adds up the costs of several starts.
@@ -106,6 +110,7 @@ func (s *benchSum) add(c benchCost) {
 	s.cpu += c.cpu
 	s.peak = max(s.peak, c.peak)
 	s.rest = max(s.rest, c.rest)
+	s.heap += c.heap
 }
 
 func (s *benchSum) report(b *testing.B, name string) {
@@ -115,6 +120,7 @@ func (s *benchSum) report(b *testing.B, name string) {
 	b.ReportMetric(float64(s.cpu.Milliseconds())/n, name+"-cpu-ms")
 	b.ReportMetric(float64(s.peak)/1e6, name+"-peak-MB")
 	b.ReportMetric(float64(s.rest)/1e6, name+"-rest-MB")
+	b.ReportMetric(float64(s.heap)/n/1e6, name+"-alloc-MB")
 }
 
 // Addresses of the agent.
@@ -148,6 +154,10 @@ func (r *benchRun) once(b *testing.B, name string, also func(pid int)) benchCost
 		b.Fatalf("the agent is not ready:\n%s", log.String())
 	}
 	c.ready, c.cpu, c.peak = time.Since(start), processorTime(b, cmd.Process.Pid), memory(b, cmd.Process.Pid, "VmHWM")
+	c.heap = heapMetric(b, "go_gc_heap_allocs_bytes_total")
+	if profilePath(b, name) != "" {
+		_ = cmd.Process.Signal(syscall.SIGUSR2)
+	}
 	last, rounds := 0, 0
 	worker.Await(ctx, 500*time.Millisecond, func() bool {
 		c.rest = memory(b, cmd.Process.Pid, "VmRSS")
@@ -174,7 +184,7 @@ func (r *benchRun) change(b *testing.B, pid, endpoints int) {
 	}
 	tick := time.NewTicker(benchPause)
 	defer tick.Stop()
-	before := processorTime(b, pid)
+	before, objects := processorTime(b, pid), heapMetric(b, "go_gc_heap_allocs_objects_total")
 	for i := range benchUpdates {
 		<-tick.C
 		select {
@@ -185,6 +195,7 @@ func (r *benchRun) change(b *testing.B, pid, endpoints int) {
 	}
 	<-tick.C
 	r.changes += processorTime(b, pid) - before
+	r.allocs += heapMetric(b, "go_gc_heap_allocs_objects_total") - objects
 	all.Wait()
 }
 
@@ -194,6 +205,32 @@ func (r *benchRun) report(b *testing.B) {
 	r.start.report(b, "start")
 	r.restart.report(b, "restart")
 	b.ReportMetric(float64(r.changes.Microseconds())/float64(r.restart.n*benchUpdates), "update-cpu-us")
+	b.ReportMetric(float64(r.allocs)/float64(r.restart.n*benchUpdates), "update-allocs")
+}
+
+// heapMetric returns a value that the agent reports of its heap.
+func heapMetric(b *testing.B, name string) int {
+	b.Helper()
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://"+benchMetrics+"/metrics", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\n"+name+" ")
+	number, _, _ := strings.Cut(rest, "\n")
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return int(v)
 }
 
 // profilePath returns where a profile goes, or "".
@@ -231,7 +268,7 @@ func fetch(b *testing.B, url, path string) {
 	}
 }
 
-// profileStart makes this process write profiles of its first 4 seconds, if name is not
+// profileStart makes this process write profiles when it gets SIGUSR2, if name is not
 // empty.
 func profileStart(name string) {
 	if name == "" {
@@ -242,14 +279,17 @@ func profileStart(name string) {
 		return
 	}
 	_ = pprof.StartCPUProfile(f)
-	time.AfterFunc(4*time.Second, func() {
+	ready := make(chan os.Signal, 1)
+	signal.Notify(ready, syscall.SIGUSR2)
+	go func() {
+		<-ready
 		pprof.StopCPUProfile()
 		_ = f.Close()
 		if f, err := os.Create(name + ".heap"); err == nil {
 			_ = pprof.WriteHeapProfile(f)
 			_ = f.Close()
 		}
-	})
+	}()
 }
 
 func isReady(ctx context.Context, url string) bool {
