@@ -63,6 +63,8 @@ nftables table, "inet fairlead". Print that table with
 		newBundleCommand(),
 		newTraceCommand(),
 		newExplainCommand(),
+		newConnectivityCommand(),
+		newProbeCommand(),
 		newCleanupCommand(),
 		newInstallCommand(),
 		newVersionCommand(),
