@@ -37,3 +37,12 @@ func body(r nl.Reply) []byte {
 	}
 	return r.Body[genmsgLen:]
 }
+
+// Generation16 returns the lower half of the number of the transaction before which a
+// message of a dump was made (nfgenmsg.res_id).
+func Generation16(r nl.Reply) uint16 {
+	if len(r.Body) < genmsgLen {
+		return 0
+	}
+	return nl.BE16(r.Body[2:])
+}

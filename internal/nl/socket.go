@@ -336,8 +336,8 @@ func (s *Socket) recvfrom(fd uintptr, flags int) (n int, from unix.Sockaddr, err
 // judge notes an error of a system call after which the socket is of no use. It returns
 // the error.
 func (s *Socket) judge(err error) error {
-	switch err { //nolint:errorlint // system calls return bare numbers
-	case nil, unix.EINTR, unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM, unix.EMSGSIZE:
+	switch err {
+	case nil, unix.EINTR, unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM, unix.EMSGSIZE: //nolint:errorlint // system calls return bare numbers
 	default:
 		s.broken = s.broken || !errors.Is(err, os.ErrDeadlineExceeded)
 	}

@@ -40,7 +40,7 @@ func newFaulty(t *testing.T) *faulty {
 	if f.Table, err = kernel.OpenWith(ns, f.faults); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = f.Table.Close() })
+	t.Cleanup(func() { _ = f.Close() })
 	if f.clean, err = kernel.Open(ns); err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +144,7 @@ const differing, alike = 12, 11
 // sweep arms each fault at the first call, the second one and so on, until a case ends
 // without it. Each case has to reach want.
 func (f *faulty) sweep(t *testing.T, want string, begin func(t *testing.T) (*apply.Applier, *plan.State)) {
+	t.Helper()
 	for _, fault := range nltest.All() {
 		if fault.Place == nltest.Enter {
 			continue // the socket is open

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"time"
 
@@ -157,38 +158,54 @@ func (c *cleaning) carryOut(ctx context.Context, ns *netns.NS) (int, error) {
 	return total, nil
 }
 
-// cleanTries bounds how often a map is searched in one pass.
-const cleanTries = 20
+// cleanTries bounds how often a map is searched in one pass. quietTries is how many
+// searches in a row find nothing stale in a map that changes meanwhile.
+const cleanTries, quietTries = 20, 3
 
 // clean searches a map until it finds nothing stale. A client whose entry was looked
 // up before it was deleted writes it again, and a listing can miss entries while
 // others come and go.
 func (c *cleaning) clean(ctx context.Context, t *Table, set ruleset.Set) (int, error) {
-	total := 0
-	var stale []ruleset.Op
+	total, quiet := 0, 0
 	for range cleanTries {
-		stale = stale[:0]
-		err := eachElement(t.socket, set, func(el *nft.Element) {
-			e, _ := decode(set, el) // each entry has a timeout, which others may not have
-			if c.isStale(&e) {
-				stale = append(stale, deletion(set, el, e))
-			}
-		})
-		switch {
-		case errors.Is(err, unix.ENOENT):
+		stale, whole, err := c.search(t, set)
+		if errors.Is(err, unix.ENOENT) {
 			return total, nil // no map, no entries
-		case err != nil:
-			return total, err
-		case len(stale) == 0:
-			return total, nil
 		}
+		if err != nil {
+			return total, err
+		}
+		if len(stale) == 0 {
+			if quiet++; whole || quiet == quietTries {
+				return total, nil
+			}
+			continue
+		}
+		quiet = 0
 		n, err := t.deleteElements(ctx, stale)
 		total += n
 		if err != nil {
 			return total, err
 		}
 	}
-	return total, fmt.Errorf("%d stale entries came back %d times", len(stale), cleanTries)
+	return total, fmt.Errorf("stale entries came back %d times", cleanTries)
+}
+
+// search lists stale entries. It reports whether the listing was whole, as far as that can
+// be known.
+func (c *cleaning) search(t *Table, set ruleset.Set) (stale []ruleset.Op, whole bool, err error) {
+	k := keys{seed: maphash.MakeSeed()}
+	err = eachElement(t.socket, set, func(el *nft.Element) {
+		k.add(el)
+		e, _ := decode(set, el) // each entry has a timeout, which others may not have
+		if c.isStale(&e) {
+			stale = append(stale, deletion(set, el, e))
+		}
+	})
+	if isTorn(err) {
+		return stale, false, nil
+	}
+	return stale, !k.doubled(), err
 }
 
 // deletion returns an operation that deletes el, of which e is what could be read.

@@ -18,7 +18,8 @@ import (
 )
 
 // AffinityMaps counts the clients of each affinity map that exists, in the network
-// namespace ns, nil for that of the process. It costs one pass over all entries.
+// namespace ns, nil for that of the process. It costs one pass over all entries, and a
+// count may be a few off while the map changes.
 func AffinityMaps(ns *netns.NS) ([]nat.AffinityMap, error) {
 	t, err := Open(ns)
 	if err != nil {
@@ -35,7 +36,7 @@ func AffinityMaps(ns *netns.NS) ([]nat.AffinityMap, error) {
 			failed := eachElement(t.socket, s, func(*nft.Element) { m.Clients++ })
 			switch {
 			case errors.Is(failed, unix.ENOENT):
-			case failed != nil:
+			case failed != nil && !isTorn(failed):
 				err = fmt.Errorf("list clients in %s: %w", s, failed)
 			default:
 				out = append(out, m)

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +64,7 @@ func (t *Table) entriesToCarry(o *ruleset.Op) ([]entry, error) {
 		if e, _ := decode(from, el); o.Element.Key != (inet.Addr{}) && e.Key != o.Element.Key {
 			return
 		}
-		there[string(el.Key)] = struct{}{} // a listing may have an element twice
+		there[string(el.Key)] = struct{}{}
 		out = append(out, entry{string(el.Key), string(el.Data), el.Timeout, min(el.Expires, el.Timeout)})
 	})
 	if over := len(there) - room; err == nil && over > 0 {
@@ -73,11 +74,11 @@ func (t *Table) entriesToCarry(o *ruleset.Op) ([]entry, error) {
 	return out, err
 }
 
-// eachClient dumps a map, which has no entries if it does not exist. A dump that was
-// interrupted is read on: packets change the map all the time.
+// eachClient reads a map, which has no entries if it does not exist. Packets change it all
+// the time.
 func (t *Table) eachClient(s ruleset.Set, each func(*nft.Element)) error {
-	err := eachElement(t.socket, s, each)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, nl.ErrInterrupted) {
+	err := union(t.socket, s, maphash.MakeSeed(), each)
+	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	return err

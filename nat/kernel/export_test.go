@@ -37,6 +37,16 @@ func (t *Table) Elements(tb testing.TB, s ruleset.Set) []ruleset.Element {
 	return out
 }
 
+// Generation returns the number of the last transaction in the namespace.
+func (t *Table) Generation(tb testing.TB) uint32 {
+	tb.Helper()
+	id, err := generation(t.socket)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return id
+}
+
 // Lifetimes lists the clients of an affinity map with the time that each has left.
 func (t *Table) Lifetimes(tb testing.TB, s ruleset.Set) map[string]time.Duration {
 	tb.Helper()

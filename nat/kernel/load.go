@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"net/netip"
 	"slices"
@@ -58,7 +59,7 @@ func (l *loader) load(elements bool) error {
 	if err := l.loadTable(); err != nil || !l.found.Exists {
 		return err
 	}
-	parts := []func() error{l.loadSets, l.loadObjects, l.loadChains, l.loadRules}
+	parts := []func() error{l.loadSets, l.loadObjects, l.loadProgram}
 	if elements {
 		parts = append(parts, l.loadElements)
 	}
@@ -112,16 +113,20 @@ func (l *loader) dump(what string, kind uint16, each func(nl.Reply)) error {
 
 func (l *loader) loadSets() error {
 	const anonymous = 1 // NFT_SET_ANONYMOUS: part of a rule, and goes with it
-	return l.dump("sets", unix.NFT_MSG_GETSET, func(r nl.Reply) {
-		got := nft.ReadSet(r)
-		set, ok := ruleset.SetNamed(got.Name)
-		switch {
-		case ok:
-			l.found.Sets[set] = got.SameAs(set.Declaration())
-		case got.Flags&anonymous == 0:
-			l.found.StraySets = append(l.found.StraySets, got.Name)
-		}
-	})
+	return settle(func() error {
+		clear(l.found.Sets)
+		l.found.StraySets = nil
+		return l.dump("sets", unix.NFT_MSG_GETSET, func(r nl.Reply) {
+			got := nft.ReadSet(r)
+			set, ok := ruleset.SetNamed(got.Name)
+			switch {
+			case ok:
+				l.found.Sets[set] = got.SameAs(set.Declaration())
+			case got.Flags&anonymous == 0:
+				l.found.StraySets = append(l.found.StraySets, got.Name)
+			}
+		})
+	}, func() uint64 { return digest(l.found.Sets, l.found.StraySets) })
 }
 
 func (l *loader) loadObjects() error {
@@ -129,10 +134,39 @@ func (l *loader) loadObjects() error {
 		name, kind := nft.ReadObject(r)
 		l.found.StrayObjects = append(l.found.StrayObjects, ruleset.Object{Name: name, Type: kind})
 	}
-	if err := l.dump("objects", unix.NFT_MSG_GETOBJ, note); err != nil {
-		return err
-	}
-	return l.dump("flowtables", unix.NFT_MSG_GETFLOWTABLE, note)
+	return settle(func() error {
+		l.found.StrayObjects = nil
+		err := l.dump("objects", unix.NFT_MSG_GETOBJ, note)
+		if err != nil && !isTorn(err) {
+			return err
+		}
+		return errors.Join(err, l.dump("flowtables", unix.NFT_MSG_GETFLOWTABLE, note))
+	}, func() uint64 { return digest(l.found.StrayObjects) })
+}
+
+// loadProgram reads chains with their rules.
+func (l *loader) loadProgram() error {
+	return settle(func() error {
+		clear(l.found.Chains)
+		err := l.loadChains()
+		if err != nil && !isTorn(err) {
+			return err
+		}
+		return errors.Join(err, l.loadRules())
+	}, func() uint64 {
+		prints := make(map[string]string, len(l.found.Chains))
+		for name, c := range l.found.Chains {
+			prints[name] = c.Fingerprint()
+		}
+		return digest(prints)
+	})
+}
+
+// digest returns a hash of what parts print. Maps print in the order of their keys.
+func digest(parts ...any) uint64 {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%v", parts)
+	return h.Sum64()
 }
 
 func (l *loader) loadChains() error {
@@ -181,19 +215,10 @@ func (l *loader) loadSet(s ruleset.Set) error {
 		return l.loadRanges(s)
 	}
 	elements, strays := l.found.Elements.Mark(), len(l.found.Strays)
-	return nl.Repeat("set "+s.String(), func() error {
+	return gather(l.socket, s, func() {
 		l.found.Elements.Cut(elements)
 		l.found.Strays = l.found.Strays[:strays]
-		seen := newKeys()
-		err := eachElement(l.socket, s, func(el *nft.Element) {
-			seen.add(el.Key)
-			l.addElement(s, el)
-		})
-		if err != nil {
-			return err
-		}
-		return seen.check()
-	})
+	}, func(el *nft.Element) { l.addElement(s, el) })
 }
 
 func (l *loader) addElement(s ruleset.Set, el *nft.Element) {
@@ -211,26 +236,24 @@ func (l *loader) addElement(s ruleset.Set, el *nft.Element) {
 func (l *loader) loadRanges(s ruleset.Set) error {
 	var bounds []bound
 	whole := true
-	err := eachElement(l.socket, s, func(el *nft.Element) {
-		b, skip, ok := readBound(el)
-		whole = whole && ok
-		if ok && !skip {
-			bounds = append(bounds, b)
-		}
-	})
+	err := settle(func() error {
+		bounds, whole = nil, true
+		return eachElement(l.socket, s, func(el *nft.Element) {
+			b, skip, ok := readBound(el)
+			whole = whole && ok
+			if ok && !skip {
+				bounds = append(bounds, b)
+			}
+		})
+	}, func() uint64 { return digest(bounds, whole) })
+	if err != nil {
+		return err
+	}
 	ranges, ok := readRanges(bounds)
 	if !whole || !ok {
 		l.found.Strays = append(l.found.Strays, ruleset.Stray{Set: s})
 		ranges = nil
 	}
 	l.found.Ranges[s] = ranges
-	return err
-}
-
-// eachElement dumps a set.
-func eachElement(socket *nl.Socket, s ruleset.Set, each func(*nft.Element)) error {
-	var m nl.Messages
-	self.GetElements(&m, s.String())
-	var texts nft.Reader
-	return socket.Dump(&m, func(r nl.Reply) { texts.Elements(r, each) })
+	return nil
 }
