@@ -75,8 +75,10 @@ func (e *Entry) compare(o *Entry) int {
 	if c := cmp.Or(cmp.Compare(e.Table, o.Table), cmp.Compare(e.Device, o.Device)); c != 0 {
 		return c
 	}
-	if c := e.Dst.Compare(o.Dst); c != 0 {
-		return c
+	if e.Dst != o.Dst { // Compare allocates an error for a prefix that is not set
+		if c := e.Dst.Compare(o.Dst); c != 0 {
+			return c
+		}
 	}
 	if c := e.Via.Compare(o.Via); c != 0 {
 		return c

@@ -139,6 +139,9 @@ func rules() []rule {
 		deny:   []string{"fairlead/internal/lab/...", "fairlead/internal/nstest", "fairlead/proxier/proxiertest", "testing/..."},
 		why:    "what serves tests stays in tests",
 	}, {
+		from: everything, deny: []string{"fairlead/internal/counts"},
+		why: "what serves tests stays in tests",
+	}, {
 		from: []string{"nat"}, deny: []string{"fairlead/nat/...", "github.com/...", "golang.org/x/..."},
 		why: "nat holds the words of the table; its stages are below it",
 	}, {

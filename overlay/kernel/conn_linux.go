@@ -21,8 +21,11 @@ type Conn struct {
 }
 
 // Dial opens a connection; nil is the namespace of the process.
-func Dial(ns *netns.NS) (*Conn, error) {
-	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_ROUTE, Namespace: ns})
+func Dial(ns *netns.NS) (*Conn, error) { return DialWith(ns, nil) }
+
+// DialWith is Dial for tests, which stand between the socket and the kernel.
+func DialWith(ns *netns.NS, calls nl.Calls) (*Conn, error) {
+	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_ROUTE, Namespace: ns, Calls: calls})
 	if err != nil {
 		return nil, err
 	}

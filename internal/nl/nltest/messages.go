@@ -25,6 +25,19 @@ func messages(b []byte) []int {
 	return out
 }
 
+// number is len(messages(b)) without an allocation.
+func number(b []byte) (out int) {
+	for len(b) >= headerLen {
+		n := int(binary.NativeEndian.Uint32(b))
+		if n < headerLen || n > len(b) {
+			break
+		}
+		out++
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	return out
+}
+
 func kind(b []byte) uint16 { return binary.NativeEndian.Uint16(b[4:]) }
 
 func isTransaction(b []byte) bool { return kind(b) == unix.NFNL_MSG_BATCH_BEGIN }
