@@ -166,6 +166,11 @@ golden: ## Rewrite expected output of script tests and tables of docs, and show 
 	$(GO) test ./cmd/fairlead -run 'CommandsPage|Broken' -update
 	git diff --stat
 
+.PHONY: counts
+counts: ## Rewrite what actions cost, in counts, and show what changed; tests compare with it
+	$(GO) test ./proxier ./overlay/keeper -count=1 -run 'TestCounts$$' -update-counts
+	git diff --stat
+
 .PHONY: manifests
 manifests: ## Rewrite deploy/kustomize, which comes from deploy/chart
 	cd deploy/tools && $(GO) run ./manifests

@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/netns"
+	"fairlead/internal/nl"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
 	"fairlead/nat/kernel"
@@ -94,12 +95,15 @@ func testConfig() resolve.Config {
 	}
 }
 
-func newWorld() (*world, error) {
+func newWorld() (*world, error) { return newWorldWith(nil) }
+
+// newWorldWith is newWorld with something between the table and the kernel.
+func newWorldWith(calls nl.Calls) (*world, error) {
 	ns, err := netns.New()
 	if err != nil {
 		return nil, err
 	}
-	table, err := kernel.Open(ns)
+	table, err := kernel.OpenWith(ns, calls)
 	if err != nil {
 		return nil, errors.Join(err, ns.Close())
 	}
