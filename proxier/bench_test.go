@@ -45,7 +45,7 @@ func BenchmarkResolve(b *testing.B) {
 			self := &resolve.Self{Name: "node-1"}
 			b.ReportAllocs()
 			for b.Loop() {
-				if got, _ := resolve.Resolve(svc, []*objects.Slice{slice}, self); len(got) != 1 {
+				if got, _ := resolve.Resolve(svc, []*objects.Slice{slice}, self, nil); len(got) != 1 {
 					b.Fatalf("%d frontends, want 1", len(got))
 				}
 			}

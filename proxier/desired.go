@@ -14,6 +14,7 @@ import (
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/plan"
+	"fairlead/nat/ruleset"
 	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
@@ -41,10 +42,21 @@ type desired struct {
 	// flows holds frontends whose flows may be stale after the commit.
 	flows map[inet.Addr]struct{}
 
-	waiting turns       // Services to resolve
-	backlog []inet.Addr // frontends of large Services that may have changed
-	all     bool        // see drain
+	waiting turns // Services to resolve
+	all     bool  // see drain
+	fed     int   // see mostFed
 }
+
+// Bounds of what an update gives to the state, in elements: about a batch. Of one frontend
+// only so many count, because a larger change waits apart from the small ones.
+const (
+	mostFed     = 2 * ruleset.DefaultLimit
+	mostFedEach = 64
+	// costOfClaim is what a change of a frontend costs, whatever its size.
+	costOfClaim = 1 << 4
+	// mostStale is of how many Services an update says who lost an address.
+	mostStale = 1 << 8
+)
 
 func newDesired(cfg *resolve.Config, store *store.Store) *desired {
 	state := plan.NewState()
@@ -93,7 +105,10 @@ func (d *desired) update() {
 	}
 	d.takeTurns()
 	d.updateHostPorts(append(dirty.Pods, pods...))
-	for _, key := range d.claims.TakeStale() {
+	for _, key := range d.claims.TakeSomeStale(d.staleAtOnce()) {
+		if d.waiting.running(key) {
+			continue // and again at its end
+		}
 		d.book.Set(status.ByClaims, objects.Key{Kind: objects.KindService, Name: key.String()}, d.claims.Problems(key))
 	}
 	d.health.settle(d.book)
@@ -102,23 +117,25 @@ func (d *desired) update() {
 	}
 }
 
-// takeTurns resolves Services that wait, and continues with the frontends of large ones.
-// It changes about slice frontends of each kind. The first update takes all, because claims
-// that are there at the start are compared with each other.
+// staleAtOnce returns of how many Services this update says who lost an address.
+func (d *desired) staleAtOnce() int {
+	if d.all || d.pass == 1 {
+		return d.claims.Stale()
+	}
+	return mostStale
+}
+
+// takeTurns resolves Services that wait, as far as an update may cost, and until what changed
+// fills a batch. The first update takes all, because claims that are there at the start are
+// compared with each other.
 func (d *desired) takeTurns() {
-	room, all := slice, d.all || d.pass == 1
-	for d.waiting.len() > 0 && (room > 0 || all) {
-		room -= 1 + d.resolve(d.waiting.pop())
+	d.fed = 0
+	if d.all || d.pass == 1 {
+		d.waiting.takeAll(d.resolve)
+		return
 	}
-	n := len(d.backlog)
-	if !all {
-		n = min(n, slice)
-	}
-	for _, addr := range d.backlog[:n] {
-		d.settle(addr)
-	}
-	if d.backlog = d.backlog[n:]; len(d.backlog) == 0 {
-		d.backlog = nil
+	for cost := 0; len(d.waiting.order) > 0 && cost < costOfUpdate && d.fed < mostFed; {
+		cost += d.waiting.take(d.resolve)
 	}
 }
 
@@ -130,10 +147,10 @@ func (d *desired) drain() {
 }
 
 // more reports whether an update has something left to do.
-func (d *desired) more() bool { return d.waiting.len() > 0 || len(d.backlog) > 0 }
+func (d *desired) more() bool { return d.waiting.len() > 0 || d.claims.Stale() > 0 }
 
-// settle tells the state what the owner of an address wants now.
-func (d *desired) settle(addr inet.Addr) {
+// settle tells the state what the owner of an address wants now. It returns what that cost.
+func (d *desired) settle(addr inet.Addr) int {
 	d.flowsOf(addr)
 	if c := d.claims.Owner(addr); c != nil {
 		d.state.Set(addr, c.Value.Frontend)
@@ -143,6 +160,11 @@ func (d *desired) settle(addr inet.Addr) {
 	if pod := d.hostPorts.Owner(addr); pod != nil {
 		d.hostPorts.MarkStale(pod.Subject.NamespacedName)
 	}
+	size := d.state.SizeOf(addr)
+	if d.state.Waits(addr) {
+		d.fed += min(size, mostFedEach)
+	}
+	return costOfClaim + size
 }
 
 // updateCluster reads what does not belong to one Service. It adds the Services
@@ -162,6 +184,9 @@ func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedN
 	default:
 		keys = append(keys, d.notes.Concerned(&before, &d.facts)...)
 	}
+	for _, j := range d.waiting.jobs { // they began with the facts before
+		keys = append(keys, j.key)
+	}
 	slices.SortFunc(keys, objects.CompareNames)
 	return slices.Compact(keys)
 }
@@ -171,34 +196,35 @@ func readCluster(s *store.Store, name string) resolve.Cluster {
 	return resolve.Cluster{Node: s.Node(name), Nodes: s.Nodes(), ServiceCIDRs: s.ServiceCIDRs(), Keep: s.NonMasquerade(), Own: s.OwnTunnelAddrs()}
 }
 
-// resolve makes the claims of a Service those of its object, and returns how many frontends
-// it has changed. Those of a large Service go to the backlog.
-func (d *desired) resolve(key types.NamespacedName) int {
-	svc := d.store.Service(key)
+// resolve makes the claims of a Service those of its object, and tells the state. It may
+// pause between any two frontends; a ClusterIP becomes exclusive after the last one.
+func (d *desired) resolve(key types.NamespacedName, pause resolve.Pause) {
+	if pause == nil {
+		pause = func(int) {}
+	}
+	svc, facts, pass := d.store.Service(key), d.facts, d.pass
 	var list []resolve.Claim
 	var from []*objects.Slice
 	var problems []objects.Problem
 	who := resolve.Subject{NamespacedName: key}
 	if svc != nil {
 		from = d.store.Slices(key)
-		allowed, addresses := resolve.CheckAddresses(svc, &d.facts)
-		safe, endpoints := resolve.CheckEndpoints(from, &d.facts)
+		allowed, addresses := resolve.CheckAddresses(svc, &facts)
+		safe, endpoints := resolve.CheckEndpoints(from, &facts)
 		var excess []objects.Problem
-		list, excess = resolve.Resolve(allowed, safe, &d.facts.Self)
+		list, excess = resolve.Resolve(allowed, safe, &facts.Self, pause)
 		problems = slices.Concat(addresses, endpoints, excess)
 		who.UID = svc.UID
+		for _, ip := range svc.ClusterIPs {
+			d.state.Hold(ip)
+			defer d.state.Release(ip)
+		}
 	}
-	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, append(problems, d.notes.Set(key, svc, list, from, &d.facts)...))
-	d.health.Set(who, resolve.HealthWish(svc, from, &d.facts.Self, d.pass))
-	affected := d.claims.Set(key, svc, list, d.pass, d.holder())
-	if len(affected) > slice {
-		d.backlog = append(d.backlog, affected...)
-		return 0
+	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, append(problems, d.notes.Set(key, svc, list, from, &facts)...))
+	d.health.Set(who, resolve.HealthWish(svc, from, &facts.Self, pass))
+	for _, addr := range d.claims.Set(key, svc, list, pass, d.holder(), pause) {
+		pause(d.settle(addr))
 	}
-	for _, addr := range affected {
-		d.settle(addr)
-	}
-	return len(affected)
 }
 
 // updateHostPorts brings the state up to date with the node's Pods.

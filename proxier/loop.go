@@ -28,6 +28,7 @@ const (
 func (p *Proxier) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer p.desired.waiting.stop()
 	go p.watch(ctx)
 
 	var retry <-chan time.Time // nil, so never ready, while all is well

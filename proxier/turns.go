@@ -4,37 +4,75 @@
 package proxier
 
 import (
+	"iter"
+	"slices"
+
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/resolve"
 )
 
-// slice bounds how many frontends one update changes, so that between two batches the loop
-// reaches changes of other tenants. A Service with more frontends takes several updates.
-const slice = 300
+// Costs are in elements, such as endpoints, that are handled: some 0.2 µs each.
+const (
+	// costOfUpdate is what one update may cost. The loop then writes a batch and looks at
+	// the store again, so this bounds how long a change of another tenant waits.
+	costOfUpdate = 1 << 14
+	// costOfTurn is what a namespace may use up before the next one has its turn.
+	costOfTurn = 1 << 12
+	// costOfStep is how often work on one Service may be suspended.
+	costOfStep = 1 << 9
+	// costOfService is what a Service costs whatever its size.
+	costOfService = 1 << 5
+)
 
 // turns holds the Services that wait to be resolved. Namespaces take turns, so a tenant
-// with many changes delays its own ones only.
+// with many or large changes delays its own ones only. The work on a Service that costs
+// more than a turn is suspended until the next one.
 type turns struct {
 	order []string // namespaces with waiting Services, the next one first
 	keys  map[string][]types.NamespacedName
 	waits map[types.NamespacedName]struct{}
+	jobs  map[string]*job // that are suspended, by namespace
+}
+
+// job is the work on one Service. next does a part of it and returns what that cost,
+// false when all is done.
+type job struct {
+	key  types.NamespacedName
+	next func() (int, bool)
+	stop func()
 }
 
 func newTurns() turns {
-	return turns{keys: map[string][]types.NamespacedName{}, waits: map[types.NamespacedName]struct{}{}}
+	return turns{keys: map[string][]types.NamespacedName{}, waits: map[types.NamespacedName]struct{}{}, jobs: map[string]*job{}}
 }
 
+// push adds a Service. One that is being resolved waits to be resolved once more.
 func (t *turns) push(key types.NamespacedName) {
 	if _, ok := t.waits[key]; ok {
 		return
 	}
 	t.waits[key] = struct{}{}
-	if len(t.keys[key.Namespace]) == 0 {
+	if len(t.keys[key.Namespace]) == 0 && t.jobs[key.Namespace] == nil {
 		t.order = append(t.order, key.Namespace)
 	}
 	t.keys[key.Namespace] = append(t.keys[key.Namespace], key)
 }
 
-func (t *turns) len() int { return len(t.waits) }
+// len returns how many Services wait or are being resolved.
+func (t *turns) len() int { return len(t.waits) + len(t.jobs) }
+
+// running reports whether the work on a Service is suspended.
+func (t *turns) running(key types.NamespacedName) bool {
+	j := t.jobs[key.Namespace]
+	return j != nil && j.key == key
+}
+
+// has reports whether a Service waits or is being resolved.
+func (t *turns) has(key types.NamespacedName) bool {
+	_, waits := t.waits[key]
+	return waits || t.running(key)
+}
 
 // pop returns the first Service of the next namespace, which then waits for all others.
 func (t *turns) pop() types.NamespacedName {
@@ -48,4 +86,64 @@ func (t *turns) pop() types.NamespacedName {
 		delete(t.keys, ns)
 	}
 	return key
+}
+
+// take gives the next namespace a turn: it continues what was suspended, or begins the next
+// Service. It returns what that cost.
+func (t *turns) take(resolve func(types.NamespacedName, resolve.Pause)) int {
+	ns := t.order[0]
+	j := t.jobs[ns]
+	if j == nil {
+		j = newJob(t.pop(), resolve)
+		t.jobs[ns] = j
+	} else {
+		t.order = t.order[1:]
+	}
+	cost := 0
+	for cost < costOfTurn {
+		n, more := j.next()
+		cost += n
+		if !more {
+			delete(t.jobs, ns)
+			break
+		}
+	}
+	if waits := slices.Contains(t.order, ns); !waits && (t.jobs[ns] != nil || len(t.keys[ns]) > 0) {
+		t.order = append(t.order, ns)
+	}
+	return cost
+}
+
+// newJob begins the work on a Service.
+func newJob(key types.NamespacedName, resolve func(types.NamespacedName, resolve.Pause)) *job {
+	next, stop := iter.Pull(func(yield func(int) bool) {
+		cost, goesOn := costOfService, true
+		resolve(key, func(n int) {
+			if cost += n; cost >= costOfStep && goesOn {
+				goesOn = yield(cost)
+				cost = 0
+			}
+		})
+		if goesOn {
+			yield(cost)
+		}
+	})
+	return &job{key, next, stop}
+}
+
+// takeAll resolves everything that waits, without a suspension.
+func (t *turns) takeAll(resolve func(types.NamespacedName, resolve.Pause)) {
+	t.stop()
+	for len(t.waits) > 0 {
+		resolve(t.pop(), nil)
+	}
+	t.order = nil
+}
+
+// stop ends the work that is suspended: it is done to the end, and at once.
+func (t *turns) stop() {
+	for ns, j := range t.jobs {
+		j.stop()
+		delete(t.jobs, ns)
+	}
 }

@@ -127,13 +127,18 @@ func newTestWorld(t *testing.T) *world {
 
 // restart is a new agent on the same kernel and the same objects.
 func (w *world) restart() {
-	old := w.store
-	w.store = store.New()
+	w.store = copyOf(w.store)
+	w.p = New(w.cfg, w.store, Deps{Table: w.table, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
+}
+
+// copyOf returns a store with the same objects, of which all are new.
+func copyOf(old *store.Store) *store.Store {
+	out := store.New()
 	var slices []*objects.Slice
 	for _, key := range old.Services() {
 		slices = append(slices, old.Slices(key)...)
 	}
-	w.store.Update(func(tx *store.Tx) {
+	out.Update(func(tx *store.Tx) {
 		for _, key := range old.Services() {
 			tx.SetService(old.Service(key))
 		}
@@ -147,7 +152,7 @@ func (w *world) restart() {
 			tx.SetServiceCIDR(c)
 		}
 	})
-	w.p = New(w.cfg, w.store, Deps{Table: w.table, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
+	return out
 }
 
 func (w *world) close() {

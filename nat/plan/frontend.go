@@ -26,7 +26,7 @@ type portion struct {
 // filled in behind its old verdict, then the verdict changes, and superfluous elements
 // go last. It returns false when the batch is full.
 func (s *State) planFrontend(step *Step, key inet.Addr, has portion) bool {
-	size := s.sizeOf(key)
+	size := s.SizeOf(key)
 	step.work -= size
 	p := planner{key: key, state: s, step: step, room: has.room}
 	if has.small {
@@ -78,8 +78,8 @@ func (s *State) planFrontend(step *Step, key inet.Addr, has portion) bool {
 	return done
 }
 
-// sizeOf returns how many elements have to be compared to plan a frontend.
-func (s *State) sizeOf(key inet.Addr) int {
+// SizeOf returns how many elements have to be compared to plan a frontend.
+func (s *State) SizeOf(key inet.Addr) int {
 	f := s.want[key]
 	n := len(f.Backends) + len(f.LocalBackends) + len(f.Sources)
 	if have := s.have.frontends[key]; have != nil {

@@ -4,12 +4,15 @@
 package plan
 
 import (
+	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
 	"unsafe"
 
 	"fairlead/internal/inet"
+	"fairlead/nat"
 	"fairlead/nat/nattest"
 	"fairlead/nat/ruleset"
 )
@@ -107,5 +110,49 @@ func TestMembersAdopt(t *testing.T) {
 	ms.lose()
 	if len(ms.present()) != 0 || len(ms.before.order) != 2 {
 		t.Errorf("after the loss %v is present and %v queued", ms.present(), ms.before.order)
+	}
+}
+
+// TestExchangeMembers changes backends, and where they run, at random. Each time the
+// elements that are wanted are those of a State that never had other backends.
+func TestExchangeMembers(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	wants := func(s *State) map[member]int32 {
+		out := map[member]int32{}
+		for m, st := range s.members.all {
+			if st.want != 0 {
+				out[m] = st.want
+			}
+		}
+		return out
+	}
+	s := NewState()
+	s.Configure(nattest.Settings())
+	keys := []inet.Addr{laneKey(1), laneKey(2)}
+	now := map[inet.Addr]nat.Frontend{}
+	for i := range 3000 {
+		f := nat.Frontend{Policy: nat.Internal, Owner: "d/web", Exclusive: r.IntN(2) == 0}
+		for range r.IntN(6) {
+			b := outsidePods(8)[r.IntN(8)]
+			if r.IntN(2) == 0 {
+				b = nattest.Pods(8)[r.IntN(8)]
+			}
+			b.OnNode = r.IntN(3) == 0
+			f.Backends = append(f.Backends, b)
+		}
+		key := keys[r.IntN(2)]
+		now[key] = f
+		s.Set(key, f)
+		if i%10 > 0 {
+			continue
+		}
+		anew := NewState()
+		anew.Configure(nattest.Settings())
+		for key, f := range now {
+			anew.Set(key, f)
+		}
+		if got, want := wants(s), wants(anew); !maps.Equal(got, want) {
+			t.Fatalf("after %d changes %v is wanted, want %v", i+1, got, want)
+		}
 	}
 }

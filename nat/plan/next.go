@@ -71,7 +71,7 @@ func (s *State) nextSmall(step *Step) {
 		switch {
 		case step.isFull():
 			return false
-		case s.sizeOf(key) > mostSmall && step.work <= 0:
+		case s.SizeOf(key) > mostSmall && step.work <= 0:
 			step.slow = append(step.slow, key)
 			return true
 		}

@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -48,8 +49,7 @@ func (s *State) Set(key inet.Addr, f nat.Frontend) {
 	}
 	f.Share = s.takeShare(key, &f)
 	s.releaseShare(&old)
-	s.countMembers(key, &f, +1) // first, so that what stays is not queued
-	s.countMembers(key, &old, -1)
+	s.exchangeMembers(key, &old, &f)
 	s.countSticky(&old, -1)
 	s.countSticky(&f, +1)
 	s.countSets(key, &f, +1)
@@ -79,14 +79,51 @@ func (s *State) countMembers(key inet.Addr, f *nat.Frontend, n int32) {
 		s.members.count(addressMember(ruleset.ClusterIPs, key.IP), n)
 	}
 	for i := range f.Backends {
-		b := &f.Backends[i]
-		if b.OnNode {
-			s.members.count(addressMember(ruleset.Hairpin, b.Addr()), n)
-		}
-		if !s.inCluster(b.Addr()) {
-			s.members.count(addressMember(ruleset.Outside, b.Addr()), n)
-		}
+		s.countBackend(&f.Backends[i], n)
 	}
+}
+
+func (s *State) countBackend(b *nat.Backend, n int32) {
+	if b.OnNode {
+		s.members.count(addressMember(ruleset.Hairpin, b.Addr()), n)
+	}
+	if !s.inCluster(b.Addr()) {
+		s.members.count(addressMember(ruleset.Outside, b.Addr()), n)
+	}
+}
+
+// exchangeMembers counts what f needs in place of old, of which the backends are sorted. It
+// costs what differs: most changes leave most backends in place.
+func (s *State) exchangeMembers(key inet.Addr, old, f *nat.Frontend) {
+	a, b := old.Backends, f.Backends
+	var gone []*nat.Backend
+	for len(a)+len(b) > 0 {
+		order := 0
+		switch {
+		case len(a) == 0:
+			order = +1
+		case len(b) == 0:
+			order = -1
+		case a[0] != b[0]:
+			order = cmp.Or(a[0].AddrPort.Compare(b[0].AddrPort), +1) // or the same on another node
+		}
+		if order > 0 {
+			s.countBackend(&b[0], +1)
+			b = b[1:]
+			continue
+		}
+		if order < 0 {
+			gone = append(gone, &a[0])
+		} else {
+			b = b[1:]
+		}
+		a = a[1:]
+	}
+	for _, g := range gone { // last, so that what stays is not queued
+		s.countBackend(g, -1)
+	}
+	s.countMembers(key, &nat.Frontend{Exclusive: f.Exclusive}, +1)
+	s.countMembers(key, &nat.Frontend{Exclusive: old.Exclusive}, -1)
 }
 
 // countMember is the same for one element.

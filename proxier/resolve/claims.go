@@ -27,11 +27,13 @@ func NewClaims() Claims {
 // Set replaces the claims of a Service, nil for one that is gone, and returns the
 // addresses whose owner, or what the owner wants, may have changed, sorted. seen is
 // the number of the pass, from 1; holder returns the comment on a frontend that the
-// kernel has, and may be nil.
-func (c Claims) Set(key types.NamespacedName, svc *objects.Service, list []Claim, seen uint64, holder func(inet.Addr) string) []inet.Addr {
+// kernel has, and may be nil. During a pause it must not be called for the same Service,
+// nor Problems.
+func (c Claims) Set(key types.NamespacedName, svc *objects.Service, list []Claim, seen uint64, holder func(inet.Addr) string, pause Pause) []inet.Addr {
 	who := Subject{NamespacedName: key}
 	wishes := make([]Wish[inet.Addr, Claim], len(list))
 	for i := range list {
+		pause.after(1)
 		who.UID = svc.UID
 		r := rank{class: list[i].use.class(), seen: seen, created: svc.Created}
 		if holder != nil && isOwner(holder(list[i].key), &list[i], key) {
@@ -39,8 +41,11 @@ func (c Claims) Set(key types.NamespacedName, svc *objects.Service, list []Claim
 		}
 		wishes[i] = Wish[inet.Addr, Claim]{r, list[i].key, list[i]}
 	}
-	affected := c.Contest.Set(who, wishes)
-	slices.SortFunc(affected, inet.Addr.Compare)
+	affected := c.set(who, wishes, pause)
+	slices.SortFunc(affected, func(a, b inet.Addr) int {
+		pause.after(1)
+		return a.Compare(b)
+	})
 	return slices.Compact(affected)
 }
 

@@ -35,11 +35,11 @@ func (r rival) claim(c Claims) {
 	f := nat.Frontend{Owner: "default/" + r.name, Backends: make([]nat.Backend, 2)}
 	key := types.NamespacedName{Namespace: "default", Name: r.name}
 	c.Set(key, &objects.Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
-		[]Claim{{key: contestedKey, Frontend: f, Field: fields[r.use], use: r.use}}, max(1, uint64(r.seen)), nil)
+		[]Claim{{key: contestedKey, Frontend: f, Field: fields[r.use], use: r.use}}, max(1, uint64(r.seen)), nil, nil)
 }
 
 func (r rival) drop(c Claims) []inet.Addr {
-	return c.Set(types.NamespacedName{Namespace: "default", Name: r.name}, nil, nil, 1, nil)
+	return c.Set(types.NamespacedName{Namespace: "default", Name: r.name}, nil, nil, 1, nil, nil)
 }
 
 // TestClaims has Services come in every order and looks at who wins and what
@@ -122,8 +122,8 @@ func TestClaimsMove(t *testing.T) {
 	at := func(n byte) []Claim {
 		return []Claim{{key: inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, n}), Port: 80, Proto: inet.TCP}}}
 	}
-	c.Set(svc, &objects.Service{Key: svc}, at(1), 1, nil)
-	got := fmt.Sprint(c.Set(svc, &objects.Service{Key: svc}, at(2), 2, nil))
+	c.Set(svc, &objects.Service{Key: svc}, at(1), 1, nil, nil)
+	got := fmt.Sprint(c.Set(svc, &objects.Service{Key: svc}, at(2), 2, nil, nil))
 	if want := "[10.96.0.1:80/tcp 10.96.0.2:80/tcp]"; got != want {
 		t.Errorf("affected: %s, want %s", got, want)
 	}
@@ -170,7 +170,7 @@ func TestClaimsIncumbent(t *testing.T) {
 	set := func(name string, age int64, uid types.UID, seen uint64, holder string) {
 		svc := &objects.Service{Key: key(name), UID: uid, Created: time.Unix(1000-age, 0)}
 		list := []Claim{{key: contestedKey, Frontend: nat.Frontend{Owner: "default/" + name + ":http"}, use: useExternalIP}}
-		c.Set(key(name), svc, list, seen, func(inet.Addr) string { return holder })
+		c.Set(key(name), svc, list, seen, func(inet.Addr) string { return holder }, nil)
 	}
 	check := func(when, want string) {
 		t.Helper()
@@ -194,7 +194,7 @@ func BenchmarkContest(b *testing.B) {
 			c := NewClaims()
 			set := func(i int, pass uint64) {
 				key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%05d", i)}
-				c.Set(key, &objects.Service{Key: key}, []Claim{{key: contestedKey, use: useExternalIP}}, pass, nil)
+				c.Set(key, &objects.Service{Key: key}, []Claim{{key: contestedKey, use: useExternalIP}}, pass, nil, nil)
 			}
 			for i := range n {
 				set(i, 1)
@@ -205,7 +205,7 @@ func BenchmarkContest(b *testing.B) {
 			for b.Loop() {
 				pass++
 				key := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%05d", n/2)}
-				c.Set(key, nil, nil, pass, nil)
+				c.Set(key, nil, nil, pass, nil, nil)
 				set(n/2, pass)
 				for _, key := range c.TakeStale() {
 					c.Problems(key)

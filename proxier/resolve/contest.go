@@ -75,7 +75,11 @@ func (c *contender[K, V]) compare(o *contender[K, V]) int {
 // Set replaces the claims of an object, each key at most once, and returns the keys
 // whose owner, or whose owner's value, may have changed. A claim that the object makes
 // already keeps its age; an object that was deleted and created again makes new ones.
-func (c *Contest[K, V]) Set(who Subject, list []Wish[K, V]) []K {
+func (c *Contest[K, V]) Set(who Subject, list []Wish[K, V]) []K { return c.set(who, list, nil) }
+
+// set is Set with pauses. In these the owner of each key is right, but nothing may ask what
+// the object itself has lost.
+func (c *Contest[K, V]) set(who Subject, list []Wish[K, V], pause Pause) []K {
 	old := c.bySubject[who.NamespacedName]
 	if len(old)+len(list) == 0 {
 		return nil
@@ -84,6 +88,7 @@ func (c *Contest[K, V]) Set(who Subject, list []Wish[K, V]) []K {
 	var changed []K
 	now := make([]*contender[K, V], 0, len(list))
 	for i := range list {
+		pause.after(costOfClaim)
 		w := &list[i]
 		have := find(i, w.Key)
 		if have != nil {
@@ -104,6 +109,7 @@ func (c *Contest[K, V]) Set(who Subject, list []Wish[K, V]) []K {
 		now = append(now, have)
 	}
 	for _, have := range old {
+		pause.after(costOfClaim)
 		if !have.kept {
 			changed = c.replace(changed, have.Key, have, nil)
 		}
@@ -212,13 +218,28 @@ func (c *Contest[K, V]) lost(name types.NamespacedName, f func(mine, owner *cont
 // TakeStale returns the objects that may have won or lost a key since it was
 // last called, sorted.
 func (c *Contest[K, V]) TakeStale() []types.NamespacedName {
+	return c.TakeSomeStale(len(c.stale))
+}
+
+// TakeSomeStale is TakeStale for at most n objects, any of them.
+func (c *Contest[K, V]) TakeSomeStale(n int) []types.NamespacedName {
 	if len(c.stale) == 0 {
 		return nil
 	}
-	out := slices.SortedFunc(maps.Keys(c.stale), objects.CompareNames)
-	clear(c.stale)
+	out := make([]types.NamespacedName, 0, min(n, len(c.stale)))
+	for name := range c.stale {
+		if len(out) == n {
+			break
+		}
+		out = append(out, name)
+		delete(c.stale, name)
+	}
+	slices.SortFunc(out, objects.CompareNames)
 	return out
 }
+
+// Stale returns how many objects TakeStale would return.
+func (c *Contest[K, V]) Stale() int { return len(c.stale) }
 
 // why says by which rule an owner of the same class comes before a rival.
 func why(owner, rival rank) string {

@@ -13,14 +13,16 @@ import (
 // endpointsOf merges what the slices of a Service say about a port, sorted by address and
 // port. An address that occurs twice counts once: as ready where one says so, and of two
 // that say the same as the one on this node.
-func endpointsOf(list []*objects.Slice, port *objects.ServicePort, v6 bool, self *Self) []target {
+func endpointsOf(list []*objects.Slice, port *objects.ServicePort, v6 bool, self *Self, pause Pause) []target {
 	out := make([]target, 0, countEndpoints(list, port, v6))
 	eachPort(list, port, v6, func(s *objects.Slice, number uint16) {
 		for i := range s.Endpoints {
 			out = append(out, target{&s.Endpoints[i], number})
 		}
+		pause.after(len(s.Endpoints))
 	})
 	slices.SortFunc(out, func(a, b target) int {
+		pause.after(1)
 		return cmp.Or(a.compare(b), cmp.Compare(b.rank(self), a.rank(self)))
 	})
 	return slices.CompactFunc(out, func(a, b target) bool { return a.compare(b) == 0 })
@@ -68,8 +70,12 @@ type choice struct {
 }
 
 // choose applies kube-proxy's rules: local and cluster fall back independently.
-func choose(eps []target, self *Self) choice {
+func choose(eps []target, self *Self, pause Pause) choice {
 	var c choice
+	filter := func(in []target, keep func(target) bool) []target {
+		pause.after(len(in))
+		return filter(in, keep)
+	}
 	onNode := func(t target) bool { return t.on(self) }
 	ready := filter(eps, target.isReady)
 	draining := filter(eps, target.isDraining)
@@ -78,6 +84,7 @@ func choose(eps []target, self *Self) choice {
 	c.serving = filter(eps, func(t target) bool { return t.Serving || t.Ready })
 
 	c.cluster, c.level, c.fallback = byTopology(ready, self)
+	pause.after(2 * len(ready))
 	if len(c.cluster) == 0 {
 		c.cluster = draining
 	}

@@ -73,7 +73,7 @@ func TestChoose(t *testing.T) {
 			for _, ep := range proxiertest.Endpoints(t, tt.eps) {
 				ts = append(ts, target{&ep, 80})
 			}
-			c := choose(ts, &Self{Name: "node-a", Zone: "z1"})
+			c := choose(ts, &Self{Name: "node-a", Zone: "z1"}, nil)
 			if names(c.cluster) != tt.cluster || names(c.local) != tt.local || c.any != tt.any || c.fallback.String() != tt.fallback {
 				t.Errorf("cluster [%s] local [%s] any %v fallback %q, want cluster [%s] local [%s] any %v fallback %q",
 					names(c.cluster), names(c.local), c.any, c.fallback, tt.cluster, tt.local, tt.any, tt.fallback)
@@ -88,7 +88,7 @@ func TestChooseZoneless(t *testing.T) {
 	for _, ep := range proxiertest.Endpoints(t, "a1/z1 b2/z2") {
 		ts = append(ts, target{&ep, 80})
 	}
-	c := choose(ts, &Self{Name: "node-a"})
+	c := choose(ts, &Self{Name: "node-a"}, nil)
 	if names(c.cluster) != "a1 b2" || c.fallback.String() != "zone: this node has no zone label" {
 		t.Errorf("cluster [%s], fallback %q", names(c.cluster), c.fallback)
 	}
@@ -123,7 +123,7 @@ func TestEndpointsOf(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, ep := range endpointsOf(tt.slices, &objects.ServicePort{Name: "http", Proto: inet.TCP, Port: 80}, false, &Self{Name: "node-a"}) {
+			for _, ep := range endpointsOf(tt.slices, &objects.ServicePort{Name: "http", Proto: inet.TCP, Port: 80}, false, &Self{Name: "node-a"}, nil) {
 				s := ep.backend().String()
 				if !ep.Ready {
 					s += " draining"
@@ -148,8 +148,8 @@ func TestEndpointsOfLocalWins(t *testing.T) {
 	}
 	for range 2 {
 		self := &Self{Name: "node-a"}
-		eps := endpointsOf(slices, &objects.ServicePort{Name: "http", Proto: inet.TCP}, false, self)
-		if c := choose(eps, self); names(c.local) != "a1" || len(c.cluster) != 1 {
+		eps := endpointsOf(slices, &objects.ServicePort{Name: "http", Proto: inet.TCP}, false, self, nil)
+		if c := choose(eps, self, nil); names(c.local) != "a1" || len(c.cluster) != 1 {
 			t.Errorf("local [%s] cluster [%s], want a1 in both", names(c.local), names(c.cluster))
 		}
 		slices[0], slices[1] = slices[1], slices[0]

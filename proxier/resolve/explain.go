@@ -75,11 +75,11 @@ func Explain(svc *objects.Service, from []*objects.Slice, f *ClusterFacts) *Expl
 	safe, unsafe := CheckEndpoints(from, f)
 	e := &Explanation{Service: allowed}
 	var excess []objects.Problem
-	e.Claims, excess = Resolve(allowed, safe, &f.Self)
+	e.Claims, excess = Resolve(allowed, safe, &f.Self, nil)
 	e.Problems = slices.Concat(problems, unsafe, excess)
 	for i := range allowed.Ports {
 		for _, family := range inet.Families() {
-			if b := newBuilder(allowed, &allowed.Ports[i], family == inet.IPv6, safe, &f.Self); b != nil {
+			if b := newBuilder(allowed, &allowed.Ports[i], family == inet.IPv6, safe, &f.Self, nil); b != nil {
 				e.Ports = append(e.Ports, b.explain(from, safe))
 			}
 		}

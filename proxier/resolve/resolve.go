@@ -42,7 +42,7 @@ const (
 // Service, its slices and the node. No frontend is claimed twice. A Service that asks for
 // more than objects.MaxFrontends or objects.MaxElements gets ClusterIPs first, then
 // NodePorts, load balancer addresses and external IPs, and a problem.
-func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self) ([]Claim, []objects.Problem) {
+func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self, pause Pause) ([]Claim, []objects.Problem) {
 	if svc == nil {
 		return nil, nil
 	}
@@ -50,7 +50,7 @@ func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self) ([]Claim
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
 		for _, v6 := range []bool{false, true} {
-			if b := newBuilder(svc, port, v6, slices, self); b != nil {
+			if b := newBuilder(svc, port, v6, slices, self, pause); b != nil {
 				builders = append(builders, b)
 			}
 		}
@@ -65,7 +65,7 @@ func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self) ([]Claim
 	for _, b := range builders {
 		out = append(out, b.out...)
 	}
-	return dedup(out), limit.problems(svc)
+	return dedup(out, pause), limit.problems(svc)
 }
 
 // budget is what a Service may still ask for.
@@ -105,9 +105,10 @@ func (u use) field() string {
 }
 
 // dedup keeps the first of several claims of one Service to one address.
-func dedup(in []Claim) []Claim {
+func dedup(in []Claim, pause Pause) []Claim {
 	seen := make(map[inet.Addr]struct{}, len(in))
 	return slices.DeleteFunc(in, func(c Claim) bool {
+		pause.after(1)
 		_, twice := seen[c.key]
 		seen[c.key] = struct{}{}
 		return twice
@@ -120,6 +121,7 @@ type builder struct {
 	port   *objects.ServicePort
 	v6     bool
 	self   *Self
+	pause  Pause
 	choice choice
 
 	clusterIP         netip.Addr
@@ -132,20 +134,20 @@ type builder struct {
 }
 
 // newBuilder returns nil where the Service does not have the family.
-func newBuilder(svc *objects.Service, port *objects.ServicePort, v6 bool, list []*objects.Slice, self *Self) *builder {
-	b := &builder{svc: svc, port: port, v6: v6, self: self}
+func newBuilder(svc *objects.Service, port *objects.ServicePort, v6 bool, list []*objects.Slice, self *Self, pause Pause) *builder {
+	b := &builder{svc: svc, port: port, v6: v6, self: self, pause: pause}
 	i := slices.IndexFunc(svc.ClusterIPs, b.ours)
 	if i < 0 {
 		return nil
 	}
 	b.clusterIP = svc.ClusterIPs[i]
-	b.choice = choose(endpointsOf(list, port, v6, self), self)
+	b.choice = choose(endpointsOf(list, port, v6, self, pause), self, pause)
 	b.cluster = b.backends(b.choice.cluster)
 	if svc.InternalLocal {
 		b.local = b.backends(b.choice.local)
 	}
 	if svc.ExternalLocal {
-		b.localAddrs = addrsOf(b.choice.local)
+		b.localAddrs = b.addrsOf(b.choice.local)
 	}
 	b.serving, b.existing = b.flows()
 	b.sources = b.sourceRanges()
@@ -161,14 +163,19 @@ func (b *builder) backends(eps []target) []nat.Backend {
 	}
 	out := make([]nat.Backend, len(eps))
 	for i, ep := range eps {
+		b.pause.after(1)
 		out[i] = nat.Backend{AddrPort: ep.backend(), OnNode: ep.on(b.self)}
 	}
 	return out
 }
 
+// costOfClaim is what a claim counts, in elements: it is larger than one.
+const costOfClaim = 4
+
 // claim adds the claims of one use, as far as they fit.
 func (b *builder) claim(u use, limit *budget) {
 	put := func(ip netip.Addr, port uint16, f nat.Frontend) {
+		b.pause.after(costOfClaim)
 		if !limit.take(u, &f) {
 			return
 		}
@@ -208,17 +215,18 @@ func (b *builder) claim(u use, limit *budget) {
 // flows returns the endpoints that may answer flows, and all endpoints if there are
 // others.
 func (b *builder) flows() (serving, existing []netip.AddrPort) {
-	serving = addrsOf(b.choice.serving)
+	serving = b.addrsOf(b.choice.serving)
 	if len(b.choice.existing) == len(b.choice.serving) {
 		return serving, serving
 	}
-	return serving, addrsOf(b.choice.existing)
+	return serving, b.addrsOf(b.choice.existing)
 }
 
 // addrsOf returns the addresses and ports of endpoints, in their order.
-func addrsOf(eps []target) []netip.AddrPort {
+func (b *builder) addrsOf(eps []target) []netip.AddrPort {
 	out := make([]netip.AddrPort, len(eps))
 	for i, t := range eps {
+		b.pause.after(1)
 		out[i] = t.backend()
 	}
 	return out

@@ -235,7 +235,7 @@ func TestVital(t *testing.T) {
 }
 
 func claimsOf(svc *objects.Service, list []*objects.Slice, self *Self) []Claim {
-	out, _ := Resolve(svc, list, self)
+	out, _ := Resolve(svc, list, self, nil)
 	return out
 }
 
@@ -254,7 +254,7 @@ func TestResolveBounds(t *testing.T) {
 		svc.Ports = append(svc.Ports, objects.ServicePort{Name: name, Proto: inet.TCP, Port: 1000 + i, NodePort: 30000 + i})
 		slice.Ports = append(slice.Ports, objects.SlicePort{Name: name, Proto: inet.TCP, Port: 1000 + i})
 	}
-	list, problems := Resolve(svc, []*objects.Slice{slice}, &Self{Name: "node-a"})
+	list, problems := Resolve(svc, []*objects.Slice{slice}, &Self{Name: "node-a"}, nil)
 	uses := map[use]int{}
 	for i := range list {
 		uses[list[i].use]++
@@ -266,7 +266,7 @@ func TestResolveBounds(t *testing.T) {
 	if diff := cmp.Diff(want, proxiertest.ProblemTexts(problems)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
-	again, _ := Resolve(svc, []*objects.Slice{slice}, &Self{Name: "node-a"})
+	again, _ := Resolve(svc, []*objects.Slice{slice}, &Self{Name: "node-a"}, nil)
 	if len(again) != len(list) || again[len(again)-1].key != list[len(list)-1].key {
 		t.Error("another choice the second time")
 	}
