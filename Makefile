@@ -151,7 +151,7 @@ KERNELPKG ?= ./nat/kernel ./nat ./overlay/keeper ./conntrack ./proxier
 
 .PHONY: kernels
 kernels: deps ## Run tests on Debian's kernels KERNELS="6.1 6.12", emulated (an hour each)
-	@sh internal/tools/deps.sh kernels
+	@KERNELS="$(KERNELS)" sh internal/tools/deps.sh kernels
 	internal/tools/kernels.sh $(KERNELS) -- $(KERNELPKG)
 
 .PHONY: nftversions

@@ -37,7 +37,8 @@ func address(m *Messages, kind uint16, i int) {
 		flags = 0
 	}
 	a := binary.BigEndian.AppendUint32(nil, 10<<24|uint32(i))
-	m.Begin(kind, flags, unix.AF_INET, 32, 0, 0, 1, 0, 0, 0)
+	loopback := binary.NativeEndian.AppendUint32([]byte{unix.AF_INET, 32, 0, 0}, 1) // device 1
+	m.Begin(kind, flags, loopback...)
 	m.Attr(unix.IFA_LOCAL, a...)
 	m.Attr(unix.IFA_ADDRESS, a...)
 }
@@ -71,11 +72,13 @@ func TestWrite(t *testing.T) {
 	for i := range 20 {
 		address(&m, unix.RTM_NEWADDR, i) // the first 10 exist
 	}
-	m.Begin(unix.RTM_NEWADDR, 0, unix.AF_INET, 33, 0, 0, 1, 0, 0, 0)
-	m.Attr(unix.IFA_LOCAL, 10, 0, 0, 1)
+	// The network 10.0.0.1/8, about which each kernel has words.
+	m.Begin(unix.RTM_NEWROUTE, unix.NLM_F_CREATE, unix.AF_INET, 8, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, unix.RT_SCOPE_LINK, unix.RTN_UNICAST, 0, 0, 0, 0)
+	m.Attr(unix.RTA_DST, 10, 0, 0, 1)
+	m.Attr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, 1)...)
 	var refused []int
 	err := s.Write(&m, func(i int, err error) {
-		if refused = append(refused, i); i < 10 && !errors.Is(err, unix.EEXIST) || i == 20 && (!errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "Invalid prefix length")) {
+		if refused = append(refused, i); i < 10 && !errors.Is(err, unix.EEXIST) || i == 20 && (!errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "Invalid prefix for given prefix length")) {
 			t.Errorf("request %d: %v", i, err)
 		}
 	})

@@ -33,6 +33,8 @@ if [ "${1:-}" = kubelet ]; then
 fi
 if [ "${1:-}" = kernels ]; then
 	need qemu-system-x86_64 qemu-system-x86
+	case " ${KERNELS:-} " in *" arm64 "*) need qemu-system-aarch64 qemu-system-arm ;; esac
+	case " ${KERNELS:-} " in *" s390x "*) need qemu-system-s390x qemu-system-misc ;; esac
 	need busybox busybox-static
 	need cpio cpio
 	need depmod kmod
