@@ -224,3 +224,22 @@ func TestRivals(t *testing.T) {
 		t.Errorf("of a directory that is not there: %v, %v", rivals, err)
 	}
 }
+
+// TestInstallErrors fails twice with one text, because the agent retries and reports each new
+// one.
+func TestInstallErrors(t *testing.T) {
+	taken := filepath.Join(t.TempDir(), DefaultFile)
+	if err := os.MkdirAll(filepath.Join(taken, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		"/proc/" + DefaultFile: "install conflist: open /proc/" + DefaultFile + ": no such file or directory",
+		taken:                  "install conflist: rename " + taken + ": file exists",
+	} {
+		for range 2 {
+			if _, err := Install(file, []byte("{}")); err == nil || err.Error() != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+		}
+	}
+}

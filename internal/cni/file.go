@@ -132,6 +132,7 @@ func replace(file string, mode fs.FileMode, content io.Reader) (err error) {
 			_ = os.Remove(name)
 		}
 	}
+	defer func() { err = withoutRandom(err, file) }()
 	tmp, err := os.CreateTemp(dir, pattern)
 	if err != nil {
 		return err
@@ -151,6 +152,20 @@ func replace(file string, mode fs.FileMode, content io.Reader) (err error) {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// withoutRandom returns the first error of the system in err with the name of file in place of
+// the temporary one. That differs each time, so each retry would be another problem.
+func withoutRandom(err error, file string) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &link):
+		return &fs.PathError{Op: link.Op, Path: file, Err: link.Err}
+	case errors.As(err, &path):
+		return &fs.PathError{Op: path.Op, Path: file, Err: path.Err}
+	}
+	return err
 }
 
 // syncDir makes a rename last through a power cut.
