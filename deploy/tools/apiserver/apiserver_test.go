@@ -149,7 +149,8 @@ func nodeStatus(t *testing.T, cfg *rest.Config) {
 		node := &corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"zone": "z"}, Annotations: map[string]string{"other": "o"}},
 			Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}},
-				Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}, {Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue}}},
+				VolumesInUse: []corev1.UniqueVolumeName{"v"},
+				Conditions:   []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}, {Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionTrue}}},
 		}
 		if _, err := admin.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -189,6 +190,9 @@ func nodeStatus(t *testing.T, cfg *rest.Config) {
 		{"addresses", "a", `{"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.9"}]}}`, "may not change addresses", agent},
 		{"capacity", "a", `{"status":{"capacity":{"cpu":"64"}}}`, "may not change addresses, capacity", agent},
 		{"version", "a", `{"status":{"nodeInfo":{"kubeletVersion":"v9"}}}`, "or versions", agent},
+		{"images", "a", `{"status":{"images":[{"names":["registry.example/x"],"sizeBytes":1}]}}`, "may not change images or volumes", agent},
+		{"volumes in use", "a", `{"status":{"volumesInUse":[]}}`, "may not change images or volumes", agent},
+		{"attached volumes", "a", `{"status":{"volumesAttached":[{"name":"v","devicePath":"/dev/x"}]}}`, "may not change images or volumes", agent},
 		{"as administrator", "b", foreign, "", admin},
 	} {
 		err := patch(t.Context(), tt.client, tt.node, tt.body)

@@ -4,13 +4,16 @@
 package container
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -74,6 +77,38 @@ sleep 2
 
 // TestContainer runs the agent with the narrower profile, which RuntimeDefault contains.
 func TestContainer(t *testing.T) {
+	log := run(t, 0)
+	expect(t, log, []string{"CNI configuration", "Ending"}, "not permitted", "permission denied", "read-only file system", "not implemented")
+}
+
+// TestContainerUnprivileged runs the agent as a user without rights, whose only capability
+// comes from the file of the program. The table, the overlay and kernel settings work
+// nevertheless. What belongs to root is named: the directory of the conflist, and the
+// names of legacy iptables' tables.
+func TestContainerUnprivileged(t *testing.T) {
+	log := run(t, 65532)
+	log = regexp.MustCompile(`(?m)^.*(install conflist: open /host/etc/cni/net.d/10-fairlead.conflist|open /proc/thread-self/net/ip6?_tables_names): permission denied.*\n`).ReplaceAllString(log, "")
+	expect(t, log, []string{"Ending"}, "not permitted", "permission denied", "read-only file system", "not implemented")
+}
+
+// expect reads the log of an agent.
+func expect(t *testing.T, log string, wanted []string, unwanted ...string) {
+	t.Helper()
+	for _, bad := range unwanted {
+		if strings.Contains(log, bad) {
+			t.Errorf("the agent meets %q:\n%s", bad, log)
+		}
+	}
+	for _, want := range wanted {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+}
+
+// run runs the script with an agent of a user, and returns the log of the agent.
+func run(t *testing.T, user int) string {
+	t.Helper()
 	if _, err := exec.LookPath("runc"); err != nil || os.Getuid() != 0 {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("runc is needed, in Debian's package of that name, and root: %v", err)
@@ -83,7 +118,10 @@ func TestContainer(t *testing.T) {
 	bundle := t.TempDir()
 	c := render(t)
 	unpack(t, filepath.Join(bundle, "rootfs"))
-	writeConfig(t, bundle, c)
+	if user != 0 {
+		grant(t, filepath.Join(bundle, "rootfs", "fairlead"))
+	}
+	writeConfig(t, bundle, c, user)
 	log := filepath.Join(bundle, "log")
 	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "sh", "-c", script)
 	cmd.Env = append(os.Environ(), "BUNDLE="+bundle, "STATE="+filepath.Join(bundle, "state"), "LOG="+log)
@@ -92,15 +130,20 @@ func TestContainer(t *testing.T) {
 	if err != nil || logErr != nil {
 		t.Fatalf("%v, %v: %s\n%s", err, logErr, out, text)
 	}
-	for _, bad := range []string{"not permitted", "permission denied", "read-only file system", "not implemented"} {
-		if strings.Contains(string(text), bad) {
-			t.Errorf("the agent meets %q:\n%s", bad, text)
-		}
+	return string(text)
+}
+
+// grant gives a program the capability NET_ADMIN, as "setcap cap_net_admin+ep" does. The
+// format is struct vfs_cap_data of linux/capability.h.
+func grant(t *testing.T, program string) {
+	t.Helper()
+	const revision2Effective, netAdmin = 0x0200_0001, 12
+	var data []byte
+	for _, v := range []uint32{revision2Effective, 1 << netAdmin, 0, 0, 0} {
+		data = binary.LittleEndian.AppendUint32(data, v)
 	}
-	for _, want := range []string{"CNI configuration", "Ending"} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("the log lacks %q:\n%s", want, text)
-		}
+	if err := syscall.Setxattr(program, "security.capability", data, 0); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -154,7 +197,7 @@ type object = map[string]any
 
 // writeConfig writes the configuration of the runtime, as a kubelet has it made from the
 // chart: https://github.com/opencontainers/runtime-spec.
-func writeConfig(t *testing.T, bundle string, c corev1.Container) {
+func writeConfig(t *testing.T, bundle string, c corev1.Container, user int) {
 	t.Helper()
 	profile, err := os.ReadFile("../../chart/files/seccomp.json")
 	if err != nil {
@@ -171,7 +214,7 @@ func writeConfig(t *testing.T, bundle string, c corev1.Container) {
 		"ociVersion": "1.0.2",
 		"root":       object{"path": "rootfs", "readonly": *c.SecurityContext.ReadOnlyRootFilesystem},
 		"process": object{
-			"user": object{"uid": 0, "gid": 0}, "cwd": "/", "env": []string{"PATH=/"},
+			"user": object{"uid": user, "gid": user}, "cwd": "/", "env": []string{"PATH=/"},
 			"args": []string{"/fairlead", "run", "--manifests=/manifests", "--node-name=a", "--cluster-cidr=10.244.0.0/16", "--overlay=vxlan", "--ip-masq",
 				"--sysctl-dir=/host/proc/sys/net", "--cni-conf-dir=/host/etc/cni/net.d", "--cni-bin-dir=/opt/cni/bin"},
 			"capabilities":    object{"bounding": caps, "effective": caps, "permitted": caps},
