@@ -59,6 +59,27 @@ func TestFieldReports(t *testing.T) {
 	}
 }
 
+// TestSecurityPage looks for the tests that docs/security.md names. Each promise has one.
+func TestSecurityPage(t *testing.T) {
+	text := readNaming(t, "security.md", 50)
+	promises, rest, ok := bytes.Cut(text, []byte("\n## What is not promised\n"))
+	if !ok || bytes.Contains(rest, []byte("\n## ")) {
+		t.Error("the page does not end with what is not promised")
+	}
+	rows := regexp.MustCompile(`(?m)^\| [^|]*[.] \|.*\|$`).FindAll(promises, -1)
+	if len(rows) < 30 {
+		t.Errorf("only %d promises", len(rows))
+	}
+	for _, row := range rows {
+		if strings.Count(string(row), " | ") == 1 {
+			continue // a way that was tried
+		}
+		if !regexp.MustCompile("`(Test|Fuzz|Benchmark)[A-Za-z0-9]+`[^|]*\\|$").Match(row) {
+			t.Errorf("a promise without a test: %.60s", row)
+		}
+	}
+}
+
 // readNaming returns a page of docs, and makes sure that every test that it names
 // exists, and that there are enough of them.
 func readNaming(t *testing.T, page string, fewest int) []byte {
@@ -68,7 +89,7 @@ func readNaming(t *testing.T, page string, fewest int) []byte {
 		t.Fatal(err)
 	}
 	var tests strings.Builder
-	for _, dir := range []string{"proxier", "proxier/*", "nat", "nat/*", "conntrack", "overlay", "overlay/*", "cmd/fairlead", "cmd/fairlead/*", "internal/*"} {
+	for _, dir := range []string{"proxier", "proxier/*", "nat", "nat/*", "conntrack", "overlay", "overlay/*", "cmd/fairlead", "cmd/fairlead/*", "internal/*", "deploy/tools/*", "deploy/tools/internal/*"} {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)
@@ -81,12 +102,12 @@ func readNaming(t *testing.T, page string, fewest int) []byte {
 			tests.Write(code)
 		}
 	}
-	named := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(text), -1)
+	named := regexp.MustCompile("`((Test|Fuzz|Benchmark)[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(text), -1)
 	if len(named) < fewest {
 		t.Errorf("only %d tests are named", len(named))
 	}
 	for _, m := range named {
-		if !strings.Contains(tests.String(), "\nfunc "+m[1]+"(t *testing.T)") {
+		if !strings.Contains(tests.String(), "\nfunc "+m[1]+map[string]string{"Test": "(t *testing.T)", "Fuzz": "(f *testing.F)", "Benchmark": "(b *testing.B)"}[m[2]]) {
 			t.Errorf("%s does not exist", m[1])
 		}
 	}

@@ -16,6 +16,8 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/internal/nstest"
+	"fairlead/nat/ruleset"
 )
 
 // crowd is how many clients the tests of session affinity have: enough that by
@@ -225,5 +227,36 @@ func TestPacketAffinityForgets(t *testing.T) {
 	b.apply(t, sliceObjects(1, ready(b.here), ready(b.there))...)
 	for family := range ipFamilies {
 		b.stays(t, clients, b.frontend("LB VIP", 1, family), slices.Repeat([]string{"here m"}, crowd))
+	}
+}
+
+// TestPacketAffinityForged has another program tell the node that a client was at an address
+// that is no endpoint, and at an endpoint of another Service.
+func TestPacketAffinityForged(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	clients := b.clients(t)
+	b.apply(t, serviceObject(1, sticky(0)))
+	b.apply(t, sliceObjects(1, ready(b.here))...)
+	to := b.frontend("LB VIP", 1, 0)
+	waitFor(t, "the Service works", func() bool { return distinct(b.endpointsOfClients(t, clients, to)) == "here m" })
+	set := ruleset.AffinityOf(to, false, 1)
+	for i, address := range []string{"192.0.2.66 . 6666", fmt.Sprintf("%s . 1", b.there.Addrs()[0])} {
+		nft := func(text string) (string, error) {
+			out, err := nstest.Command(t, b.node.NS, "nft", text).CombinedOutput()
+			return string(out), err
+		}
+		key := fmt.Sprintf("%s . %s . %d . %s", to.IP, to.Proto, to.Port, clients[i].addr[0])
+		entry := fmt.Sprintf("element inet fairlead %s { %s timeout 1h : %s }", set, key, address)
+		if out, err := nft("delete element inet fairlead " + set.String() + " { " + key + " }; add " + entry); err != nil {
+			t.Fatalf("%s: %v\n%s", entry, err, out)
+		}
+		waitFor(t, "the forged entry goes: "+address, func() bool {
+			out, err := nft("list map inet fairlead " + set.String())
+			return err == nil && !strings.Contains(out, ": "+address)
+		})
+	}
+	if got := distinct(b.endpointsOfClients(t, clients, to)); got != "here m" {
+		t.Errorf("clients reach %q", got)
 	}
 }
