@@ -64,6 +64,7 @@ nftables table, "inet fairlead". Print that table with
 		newTraceCommand(),
 		newExplainCommand(),
 		newConnectivityCommand(),
+		newPerfCommand(),
 		newProbeCommand(),
 		newCleanupCommand(),
 		newInstallCommand(),

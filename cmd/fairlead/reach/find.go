@@ -42,6 +42,9 @@ func (t *test) find(ctx context.Context) error {
 		return errors.New("no node is ready")
 	}
 	slices.SortFunc(t.world.Nodes, func(a, b plan.Node) int { return strings.Compare(a.Name, b.Name) })
+	if t.duration > 0 {
+		t.world.Nodes, t.world.Duration = t.world.Nodes[:min(2, len(t.world.Nodes))], t.duration
+	}
 	return t.findAgents(ctx)
 }
 

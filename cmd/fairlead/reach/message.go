@@ -23,7 +23,10 @@ import (
 type message struct {
 	Checks int          `json:"checks,omitempty"` // how many results follow
 	Result *plan.Result `json:"result,omitempty"`
-	Done   bool         `json:"done,omitempty"`
+	// Step is the measurement that begins; Checks says how many there are.
+	Step    int           `json:"step,omitempty"`
+	Figures *plan.Figures `json:"figures,omitempty"`
+	Done    bool          `json:"done,omitempty"`
 }
 
 // maxLine bounds a message, in bytes. The longest is a lookup of a headless Service with
@@ -40,6 +43,9 @@ func Client(ctx context.Context, file string, who plan.Client, out io.Writer) er
 	if err := json.Unmarshal(b, &w); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
+	if w.Duration > 0 {
+		return measure(ctx, &w, json.NewEncoder(out))
+	}
 	if host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT"); host != "" && port != "" {
 		w.Egress = append(w.Egress, net.JoinHostPort(host, port))
 	}
@@ -52,6 +58,30 @@ func Client(ctx context.Context, file string, who plan.Client, out io.Writer) er
 		return ctx.Err()
 	}
 	return errors.Join(err, enc.Encode(message{Done: true}))
+}
+
+// measure is a client of a measurement.
+func measure(ctx context.Context, w *plan.World, enc *json.Encoder) error {
+	var errs error
+	say := func(m message) { errs = errors.Join(errs, enc.Encode(m)) }
+	await(ctx, w)
+	err := talk.Dialer(talk.Direct).Measure(ctx, w.Paths(), w.Duration,
+		func(n, of int) { say(message{Step: n, Checks: of}) }, func(f plan.Figures) { say(message{Figures: &f}) })
+	if err != nil {
+		say(message{Result: &plan.Result{Check: plan.Check{Kind: plan.Setup, What: "measure"}, Problem: err.Error()}})
+	}
+	say(message{Done: true})
+	return errs
+}
+
+// await tries all paths until they answer, for the time that objects need to reach all
+// nodes.
+func await(ctx context.Context, w *plan.World) {
+	var checks []plan.Check
+	for _, p := range w.Paths() {
+		checks = append(checks, plan.Check{Proto: plan.TCP, Target: p.Target, Want: plan.Want{Servers: []string{plan.PodServer(w.Nodes[0].Name), plan.PodServer(w.Nodes[min(1, len(w.Nodes)-1)].Name)}}})
+	}
+	(&talk.Client{Dial: talk.Direct, Settle: talk.Settle}).Run(ctx, checks, func(plan.Result) {})
 }
 
 // noNames says why this pod cannot look up names of Services; "" is no reason.

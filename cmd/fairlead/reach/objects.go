@@ -39,6 +39,9 @@ func clientRoles() []role {
 	return []role{{name: "client", client: true}, {name: "client-host", host: true, client: true}}
 }
 
+// positions are the labels of the pods of the first nodes.
+func positions() []plan.Backends { return []plan.Backends{plan.First, plan.Second} }
+
 // podName returns the name of the pod with a role on the i-th node.
 func podName(r role, i int) string { return fmt.Sprintf("%s%s-%d", plan.Prefix, r.name, i) }
 
@@ -107,8 +110,8 @@ func (t *test) pod(r role, i int) *corev1.Pod {
 	}
 	spec.Containers = []corev1.Container{c}
 	role := map[string]string{roleKey: r.name}
-	if i == 0 {
-		role[roleKey+"-first"] = r.name
+	if i < len(positions()) {
+		role[roleKey+"-"+string(positions()[i])] = r.name
 	}
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: podName(r, i), Labels: labels(role)}, Spec: spec}
 }
@@ -117,7 +120,8 @@ func (t *test) pod(r role, i int) *corev1.Pod {
 func service(s *plan.Service) *corev1.Service {
 	backends := map[plan.Backends]map[string]string{
 		plan.Servers: {labelKey: labelValue, roleKey: "server"},
-		plan.First:   {labelKey: labelValue, roleKey + "-first": "server"},
+		plan.First:   {labelKey: labelValue, roleKey + "-" + string(plan.First): "server"},
+		plan.Second:  {labelKey: labelValue, roleKey + "-" + string(plan.Second): "server"},
 		plan.Clients: {labelKey: labelValue, roleKey: "client"},
 	}
 	out := &corev1.Service{

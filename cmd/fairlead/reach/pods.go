@@ -24,12 +24,31 @@ import (
 // start is the time within which a pod has to run and be ready.
 const start = 90 * time.Second
 
+// roles returns which of some roles a pod on the i-th node has. A measurement has one
+// client, and needs no servers in the network of nodes.
+func (t *test) roles(i int, all []role) (out []role) {
+	for _, r := range all {
+		if t.duration == 0 || !r.host && (!r.client || i == 0) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// servers returns the number of servers.
+func (t *test) servers() (n int) {
+	for i := range t.world.Nodes {
+		n += len(t.roles(i, serverRoles()))
+	}
+	return n
+}
+
 // createPods creates the pods of some roles on each node.
 func (t *test) createPods(ctx context.Context, roles []role) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	for i := range t.world.Nodes {
-		for _, r := range roles {
+		for _, r := range t.roles(i, roles) {
 			g.Go(func() error {
 				_, err := t.api.CoreV1().Pods(t.opts.Namespace).Create(ctx, t.pod(r, i), metav1.CreateOptions{})
 				if err != nil {
@@ -45,7 +64,11 @@ func (t *test) createPods(ctx context.Context, roles []role) error {
 // createServices creates the Services and learns their addresses.
 func (t *test) createServices(ctx context.Context) error {
 	var first *corev1.Service
-	for _, s := range plan.Services(unusedAddrs()) {
+	services := plan.Services(unusedAddrs())
+	if t.duration > 0 {
+		services = plan.PerfServices()
+	}
+	for _, s := range services {
 		if first != nil {
 			s.IPs = ofFamilies(s.IPs, first.Spec.IPFamilies)
 		}
@@ -122,7 +145,7 @@ func (t *test) awaitServers(ctx context.Context) error {
 				waiting[p.Name] = whyNot(p)
 			}
 		}
-		if len(waiting) == 0 && len(pods.Items) == len(serverRoles())*len(t.world.Nodes) {
+		if len(waiting) == 0 && len(pods.Items) == t.servers() {
 			t.learnPods(pods.Items, waiting)
 			return nil
 		}
@@ -145,7 +168,7 @@ func (t *test) awaitServers(ctx context.Context) error {
 func (t *test) giveUp(pods []corev1.Pod, waiting map[string]string) {
 	t.learnPods(pods, waiting)
 	for i := range t.world.Nodes {
-		for _, r := range serverRoles() {
+		for _, r := range t.roles(i, serverRoles()) {
 			if why, ok := waiting[podName(r, i)]; ok {
 				c := plan.Client{Node: t.world.Nodes[i].Name, Host: r.host}
 				t.fail(c, "pod "+t.opts.Namespace+"/"+podName(r, i), "it is not ready: "+why)

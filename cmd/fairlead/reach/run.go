@@ -32,6 +32,8 @@ type test struct {
 	ownSpace bool          // the namespace belongs to tests
 	claimed  bool
 	world    plan.World
+	duration time.Duration // of a measurement; 0 is a test
+	figures  []plan.Figures
 	agents   map[string]string // NAMESPACE/POD of the agent of each node, as far as known
 
 	mu     sync.Mutex
@@ -111,7 +113,7 @@ func (t *test) tryAll(ctx context.Context) error {
 	}
 	var g errgroup.Group
 	for i := range t.world.Nodes {
-		for _, r := range clientRoles() {
+		for _, r := range t.roles(i, clientRoles()) {
 			g.Go(func() error {
 				t.follow(ctx, r, i)
 				return nil
@@ -134,11 +136,16 @@ func (t *test) note(m message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.total += m.Checks
+	if m.Figures != nil {
+		t.figures = append(t.figures, *m.Figures)
+	}
 	if m.Result != nil {
 		m.Result.Next = t.next(m.Result)
 		t.report.Checks = append(t.report.Checks, *m.Result)
 	}
-	if t.progress.At != nil {
+	if t.progress.At != nil && t.duration > 0 {
+		t.progress.At(m.Step, m.Checks, 0)
+	} else if t.progress.At != nil {
 		failed := 0
 		for i := range t.report.Checks {
 			if t.report.Checks[i].Failed() {

@@ -10,6 +10,21 @@ app.kubernetes.io/version: {{ .Chart.AppVersion }}
 app.kubernetes.io/name: fairlead
 {{- end }}
 
+{{- /* Not the agent's name, by which commands find agents. */ -}}
+{{- define "fairlead.testLabels" -}}
+app.kubernetes.io/name: fairlead-helm-test
+app.kubernetes.io/version: {{ .Chart.AppVersion }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "fairlead.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
 {{- define "fairlead.image" -}}
 {{- with .Values.image -}}
 {{ required "image.repository is needed: push the image that `make image` builds to a registry of yours and name it here, or set localhost/fairlead for an image that you imported into each node" .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}

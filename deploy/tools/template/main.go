@@ -17,15 +17,16 @@ import (
 func main() {
 	dir := flag.String("chart", "../chart", "directory of the chart")
 	values := flag.String("values", "", "file of values")
+	tests := flag.Bool("tests", false, "print what helm test makes, instead of what helm install does")
 	version := flag.String("version", "", "version of the agent and of its image")
 	flag.Parse()
-	if err := run(*dir, *values, *version); err != nil {
+	if err := run(*dir, *values, *version, *tests); err != nil {
 		fmt.Fprintln(os.Stderr, "template:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, file, version string) error {
+func run(dir, file, version string, tests bool) error {
 	c, err := chart.Load(dir)
 	if err == nil {
 		err = c.SetVersion(version)
@@ -41,7 +42,11 @@ func run(dir, file, version string) error {
 	if err := yaml.Unmarshal(text, &values); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	out, err := c.Render(values, chart.Release{})
+	render := c.Render
+	if tests {
+		render = c.Tests
+	}
+	out, err := render(values, chart.Release{})
 	if err == nil {
 		_, err = os.Stdout.Write(out)
 	}

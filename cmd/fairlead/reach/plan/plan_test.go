@@ -198,3 +198,30 @@ func TestNextCommand(t *testing.T) {
 		}
 	}
 }
+
+// TestPaths: each server is measured by its own address and through its Service, at the
+// client's own node.
+func TestPaths(t *testing.T) {
+	w := world(2)
+	w.Services = PerfServices()
+	for i := range w.Services {
+		w.Services[i].ClusterIPs, w.Services[i].NodePort = []netip.Addr{addr("10.96.0.%d", i+1)}, 30001+uint16(i)
+	}
+	var got []string
+	for _, p := range w.Paths() {
+		got = append(got, p.Server+" "+p.Via+" "+p.Target)
+	}
+	want := []string{
+		"same node pod address 10.244.1.2:8080", "same node ClusterIP 10.96.0.1:80", "same node NodePort 192.168.0.1:30001",
+		"other node pod address 10.244.2.2:8080", "other node ClusterIP 10.96.0.2:80", "other node NodePort 192.168.0.1:30002",
+		"same node pod address [fd00:1::1]:8080", "same node NodePort [fd00::1]:30001",
+		"other node pod address [fd00:1::2]:8080", "other node NodePort [fd00::1]:30002",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("paths %q", got)
+	}
+	w.Nodes = w.Nodes[:1]
+	if got := w.Paths(); len(got) != 5 {
+		t.Errorf("one node has paths %v", got)
+	}
+}

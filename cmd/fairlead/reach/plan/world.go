@@ -6,6 +6,7 @@ package plan
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"fairlead/internal/inet"
 )
@@ -29,6 +30,8 @@ type World struct {
 	Egress []string `json:"egress,omitempty"`
 	// Peers is how many other nodes each client tries by address; 0 is all.
 	Peers int `json:"peers,omitempty"`
+	// Duration is the time to measure each path; 0 makes a test.
+	Duration time.Duration `json:"duration,omitempty"`
 }
 
 // Node is a node that takes part.
@@ -80,6 +83,7 @@ type Backends string
 const (
 	Servers Backends = "servers" // those of all nodes
 	First   Backends = "first"   // that of the first node
+	Second  Backends = "second"  // that of the second node
 	Clients Backends = "clients" // the clients in the pod network, which serve as well
 )
 

@@ -197,3 +197,31 @@ func TestEnd(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// TestMeasure: paths take turns, each has figures, and one that does not answer is an
+// error that names it.
+func TestMeasure(t *testing.T) {
+	a, b := serve(t, "a"), serve(t, "b")
+	paths := []plan.Path{{Server: "same node", Via: "pod address", Target: a}, {Server: "same node", Via: "ClusterIP", Target: b}}
+	var got []plan.Figures
+	last, total := 0, 0
+	err := Dialer(Direct).Measure(t.Context(), paths, 300*time.Millisecond, func(n, of int) { last, total = n, of }, func(f plan.Figures) { got = append(got, f) })
+	if err != nil || len(got) != 2 || last != total || total != 2*rounds {
+		t.Fatalf("%v, %d figures, %d of %d steps", err, len(got), last, total)
+	}
+	for i, f := range got {
+		if f.Path != paths[i] || f.Connections <= 0 || f.P50 <= 0 || f.P99 < f.P50 || f.Bytes <= 0 || f.Failed != 0 {
+			t.Errorf("%+v", f)
+		}
+	}
+	paths[1].Target = "127.0.0.1:1"
+	err = Dialer(Direct).Measure(t.Context(), paths, 100*time.Millisecond, func(int, int) {}, func(plan.Figures) {})
+	if err == nil || err.Error() != "ClusterIP of same node, 127.0.0.1:1: no connection succeeds" {
+		t.Errorf("a server that does not answer: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Dialer(Direct).Measure(ctx, paths, time.Hour, func(int, int) {}, func(plan.Figures) {}); err == nil {
+		t.Error("a measurement that was ended succeeds")
+	}
+}

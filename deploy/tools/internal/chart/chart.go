@@ -22,6 +22,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	"sigs.k8s.io/yaml"
 )
@@ -71,24 +72,50 @@ type Release struct {
 // them. Values override those of the chart. Values that the schema refuses, and names
 // that templates misspell, are errors.
 func (c *Chart) Render(values map[string]any, r Release) ([]byte, error) {
-	files, err := c.files(values, r)
+	_, manifests, err := c.sorted(values, r)
 	if err != nil {
 		return nil, err
-	}
-	for name := range files {
-		if !strings.HasSuffix(name, ".yaml") {
-			delete(files, name)
-		}
-	}
-	_, manifests, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
-	if err != nil {
-		return nil, fmt.Errorf("sort objects: %w", err)
 	}
 	var b bytes.Buffer
 	for _, m := range manifests {
 		fmt.Fprintf(&b, "---\n%s\n", strings.TrimSpace(m.Content))
 	}
 	return b.Bytes(), nil
+}
+
+// Tests returns the objects of `helm test` as one YAML stream, in the order in which Helm
+// makes them.
+func (c *Chart) Tests(values map[string]any, r Release) ([]byte, error) {
+	hooks, _, err := c.sorted(values, r)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(hooks, func(a, b *release.Hook) int { return cmp.Compare(a.Weight, b.Weight) })
+	var b bytes.Buffer
+	for _, h := range hooks {
+		if slices.Contains(h.Events, release.HookTest) {
+			fmt.Fprintf(&b, "---\n%s\n", strings.TrimSpace(h.Manifest))
+		}
+	}
+	return b.Bytes(), nil
+}
+
+// sorted returns what Helm makes at a test and at other events, and at an installation.
+func (c *Chart) sorted(values map[string]any, r Release) ([]*release.Hook, []releaseutil.Manifest, error) {
+	files, err := c.files(values, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	for name := range files {
+		if !strings.HasSuffix(name, ".yaml") {
+			delete(files, name)
+		}
+	}
+	hooks, manifests, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
+	if err != nil {
+		return nil, nil, fmt.Errorf("sort objects: %w", err)
+	}
+	return hooks, manifests, nil
 }
 
 // Notes returns what `helm install` prints in the end.
@@ -98,7 +125,7 @@ func (c *Chart) Notes(values map[string]any, r Release) (string, error) {
 }
 
 func (c *Chart) files(values map[string]any, r Release) (map[string]string, error) {
-	release := chartutil.ReleaseOptions{Name: "fairlead", Namespace: cmp.Or(r.Namespace, "kube-system"), Revision: 1, IsInstall: true}
+	opts := chartutil.ReleaseOptions{Name: "fairlead", Namespace: cmp.Or(r.Namespace, "kube-system"), Revision: 1, IsInstall: true}
 	caps := chartutil.DefaultCapabilities.Copy()
 	caps.APIVersions = append(caps.APIVersions, r.APIs...)
 	// Rendering must not change the chart's own maps, which are merged in place.
@@ -106,7 +133,7 @@ func (c *Chart) files(values map[string]any, r Release) (map[string]string, erro
 	if err != nil {
 		return nil, err
 	}
-	all, err := chartutil.ToRenderValues(c.c, copied, release, caps)
+	all, err := chartutil.ToRenderValues(c.c, copied, opts, caps)
 	if err != nil {
 		return nil, fmt.Errorf("merge values: %w", err)
 	}

@@ -5,6 +5,7 @@ package chart
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -19,6 +20,8 @@ import (
 	"helm.sh/helm/v3/pkg/lint/support"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -56,6 +59,11 @@ func objects(t *testing.T, values map[string]any, r Release) []runtime.Object {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return decode(t, text)
+}
+
+func decode(t *testing.T, text []byte) []runtime.Object {
+	t.Helper()
 	d := decoder(t)
 	var out []runtime.Object
 	for doc := range strings.SplitSeq(strings.TrimPrefix(string(text), "---\n"), "\n---\n") {
@@ -154,6 +162,7 @@ func matrix(t *testing.T) map[string]map[string]any {
 		"secrets, args":  {"image": map[string]any{"repository": "r.example/f", "pullSecrets": []any{map[string]any{"name": "s"}}}, "args": []any{"--profiling"}},
 		"affinity":       {"affinity": map[string]any{"nodeAffinity": map[string]any{}}, "minReadySeconds": 10},
 		"configuration":  {"preset": "k3s", "config": map[string]any{"clusterCIDR": "10.42.0.0/16"}},
+		"tests":          {"preset": "k3s", "test": map[string]any{"namespace": "x", "egress": []any{"example.com:443"}}},
 		"node selection": {"nodeSelector": map[string]any{"fairlead": "true"}, "tolerations": []any{}},
 	} {
 		out[name] = with(values)
@@ -168,6 +177,11 @@ func TestMatrix(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all := objects(t, values, Release{})
 			checkPod(t, pod(t, all))
+			tests, err := load(t).Tests(values, Release{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkTests(t, all, decode(t, tests))
 			notes, err := load(t).Notes(values, Release{})
 			if err != nil || !strings.Contains(notes, "rollout status daemonset/fairlead") || strings.Contains(notes, "<no value>") {
 				t.Errorf("notes: %v\n%s", err, notes)
@@ -182,6 +196,39 @@ func TestMatrix(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkTests checks that helm test makes the namespace first and the pod last, that all
+// rights but that of reading nodes end at the namespace, and that an installation makes
+// none of it.
+func checkTests(t *testing.T, installed, tests []runtime.Object) {
+	t.Helper()
+	ns, first := tests[0].(*corev1.Namespace)
+	p, last := tests[len(tests)-1].(*corev1.Pod)
+	if !first || !last {
+		t.Fatalf("the first of the tests is %T, the last %T", tests[0], tests[len(tests)-1])
+	}
+	for _, o := range tests {
+		meta := o.(metav1.Object)
+		if meta.GetNamespace() != "" && meta.GetNamespace() != ns.Name {
+			t.Errorf("%T %s is in namespace %s", o, meta.GetName(), meta.GetNamespace())
+		}
+		if r, ok := o.(*rbacv1.ClusterRole); ok && (len(r.Rules) != 1 || !slices.Equal(r.Rules[0].Resources, []string{"nodes"}) || !slices.Equal(r.Rules[0].Verbs, []string{"list"})) {
+			t.Errorf("rights in all namespaces: %+v", r.Rules)
+		}
+		if meta.GetLabels()["app.kubernetes.io/name"] == "fairlead" {
+			t.Errorf("%T %s looks like an agent", o, meta.GetName())
+		}
+		for _, i := range installed {
+			if fmt.Sprintf("%T", i) == fmt.Sprintf("%T", o) && i.(metav1.Object).GetName() == meta.GetName() {
+				t.Errorf("an installation makes %T %s", o, meta.GetName())
+			}
+		}
+	}
+	c := p.Spec.Containers[0]
+	if c.Args[0] != "connectivity-test" || !slices.Contains(c.Args, "--namespace="+ns.Name) || !slices.Contains(c.Args, "--image="+c.Image) || !*p.Spec.SecurityContext.RunAsNonRoot || len(c.SecurityContext.Capabilities.Add) > 0 {
+		t.Errorf("the pod is %+v", p.Spec)
 	}
 }
 
