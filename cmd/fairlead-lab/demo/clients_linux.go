@@ -31,7 +31,7 @@ func (d *demo) datagrams(ctx context.Context) error {
 		return err
 	}
 	at := dns.At(dns.ClusterIPs[0])
-	if err := poll(ctx, soon, func() bool { return d.Client.Try(ctx, at) != "" && d.answers(ctx, at, "dns-1") }, "dns-1 does not answer"); err != nil {
+	if err := world.Poll(ctx, soon, func() bool { return d.Client.Try(ctx, at) != "" && d.answers(ctx, at, "dns-1") }, "dns-1 does not answer"); err != nil {
 		return err
 	}
 	flow, err := d.Client.Open(ctx, at)
@@ -47,7 +47,7 @@ func (d *demo) datagrams(ctx context.Context) error {
 	}
 	start := time.Now()
 	asked := 0
-	err = poll(ctx, soon, func() bool {
+	err = world.Poll(ctx, soon, func() bool {
 		asked++
 		try, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 		defer cancel()
@@ -93,7 +93,7 @@ func (d *demo) sticky(ctx context.Context) error {
 		return err
 	}
 	var second string
-	err = poll(ctx, soon, func() bool {
+	err = world.Poll(ctx, soon, func() bool {
 		second, err = d.settled(ctx, at)
 		return err == nil && second != first
 	}, "client is still sent to "+first)
@@ -112,7 +112,7 @@ func (d *demo) remove(s world.Service, pods ...world.Endpoint) error {
 
 // settled returns who answers, once somebody does.
 func (d *demo) settled(ctx context.Context, at inet.Addr) (server string, err error) {
-	err = poll(ctx, soon, func() bool {
+	err = world.Poll(ctx, soon, func() bool {
 		try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
 		reply, err := d.Client.Dial(try, at)

@@ -60,7 +60,7 @@ func (d *demo) nodeJoins(ctx context.Context) (*lab.Node, error) {
 	if _, err := pod.Serve(inet.TCP, world.WebPort); err != nil {
 		return nil, err
 	}
-	err = poll(ctx, 5*time.Second, func() bool {
+	err = world.Poll(ctx, 5*time.Second, func() bool {
 		return d.answers(ctx, inet.Addr{IP: pod.Addr4, Port: world.WebPort, Proto: inet.TCP}, "ping")
 	}, "client does not reach the pods of %s", node.Name)
 	d.check(err == nil, "%s joins (%s): client reaches a pod there %s later", node.Name, node.Addr4, since(start))
@@ -94,7 +94,7 @@ func (d *demo) nodeLeaves(ctx context.Context, node *lab.Node) error {
 	}
 	start := time.Now()
 	cidr := node.PodCIDRs[0]
-	err := poll(ctx, soon, func() bool {
+	err := world.Poll(ctx, soon, func() bool {
 		for _, n := range d.Cluster.Nodes {
 			if has, err := hasRoute(n, cidr); err != nil || has {
 				return false

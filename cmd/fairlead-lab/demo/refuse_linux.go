@@ -35,7 +35,7 @@ func stepRefuse(ctx context.Context, d *demo) error {
 func (d *demo) refuse(ctx context.Context, from *lab.Host, kind string, at inet.Addr) {
 	var outcome string
 	var took time.Duration
-	err := poll(ctx, soon, func() bool {
+	err := world.Poll(ctx, soon, func() bool {
 		// A packet that was sent before the agent knew is lost; its client would
 		// wait for a second, the next one does not.
 		try, cancel := context.WithTimeout(ctx, 200*time.Millisecond)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fairlead/cmd/fairlead-lab/world"
 )
 
 // stepRepair does what a firewall's restart does: it removes every table.
@@ -23,12 +25,12 @@ func stepRepair(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
-	if _, err := runIn(ctx, node.Host, "nft", "flush", "ruleset"); err != nil {
+	if _, err := world.RunIn(ctx, node.Host, "nft", "flush", "ruleset"); err != nil {
 		return err
 	}
 	start := time.Now()
 	d.say("%s: nft flush ruleset", node.Name)
-	err = poll(ctx, soon, func() bool {
+	err = world.Poll(ctx, soon, func() bool {
 		try, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
 		_, err := d.Client.Dial(try, d.Web.At(d.Web.ClusterIPs[0]))

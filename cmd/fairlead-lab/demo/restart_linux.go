@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/lab"
 )
 
@@ -30,7 +31,7 @@ func stepRestart(ctx context.Context, d *demo) error {
 	<-agent.Done()
 	d.say("%s: agent %d is killed with SIGKILL", node.Name, agent.Pid())
 	seen := l.so().total
-	if err := poll(ctx, 10*time.Second, func() bool { return l.so().total >= seen+absence }, "the load stands still"); err != nil {
+	if err := world.Poll(ctx, 10*time.Second, func() bool { return l.so().total >= seen+absence }, "the load stands still"); err != nil {
 		return err
 	}
 	d.say("%s: %d connections later there is still no agent", node.Name, l.so().total-seen)
@@ -57,7 +58,7 @@ func stepRestart(ctx context.Context, d *demo) error {
 // programmed returns the chains and rules of a node's table, with the handles
 // that the kernel gave them when they were written.
 func (d *demo) programmed(ctx context.Context, node *lab.Node) ([]string, error) {
-	out, err := runIn(ctx, node.Host, "nft", "--handle", "list", "table", "inet", "fairlead")
+	out, err := world.RunIn(ctx, node.Host, "nft", "--handle", "list", "table", "inet", "fairlead")
 	if err != nil {
 		return nil, fmt.Errorf("list table: %w", err)
 	}

@@ -91,7 +91,7 @@ func (d *demo) replaceOn(ctx context.Context, node *lab.Node, old world.Endpoint
 // as minReadySeconds: 1 does.
 func busy(ctx context.Context, e world.Endpoint) error {
 	const share = 200
-	return poll(ctx, 10*time.Second, func() bool { return e.Server.Accepted() >= share }, "%s gets no connections", e.Pod.Name)
+	return world.Poll(ctx, 10*time.Second, func() bool { return e.Server.Accepted() >= share }, "%s gets no connections", e.Pod.Name)
 }
 
 // quiet waits until a pod has got no new connection for a while. Under this load
@@ -99,7 +99,7 @@ func busy(ctx context.Context, e world.Endpoint) error {
 func quiet(ctx context.Context, e world.Endpoint) error {
 	const silence, patience = 300 * time.Millisecond, 10 * time.Second
 	last, changed := e.Server.Accepted(), time.Now()
-	return poll(ctx, patience, func() bool {
+	return world.Poll(ctx, patience, func() bool {
 		if n := e.Server.Accepted(); n != last {
 			last, changed = n, time.Now()
 		}
@@ -109,7 +109,7 @@ func quiet(ctx context.Context, e world.Endpoint) error {
 
 // drained waits until the last connection of a pod is closed.
 func drained(ctx context.Context, e world.Endpoint) error {
-	return poll(ctx, 10*time.Second, func() bool { return e.Server.Open() == 0 }, "%s still has open connections", e.Pod.Name)
+	return world.Poll(ctx, 10*time.Second, func() bool { return e.Server.Open() == 0 }, "%s still has open connections", e.Pod.Name)
 }
 
 // checkGone makes sure that no connection is sent to a pod that left.
@@ -126,20 +126,4 @@ func (d *demo) checkGone(ctx context.Context, old []world.Endpoint) {
 		return
 	}
 	d.check(len(counts) == len(d.Web.Endpoints), "%d connections after it are answered by the %d new pods alone", connections, len(counts))
-}
-
-// poll waits until done, and fails with the given message after patience.
-func poll(ctx context.Context, patience time.Duration, done func() bool, format string, args ...any) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf(format+": %w", append(args, ctx.Err())...)
-		}
-	}
-	return nil
 }

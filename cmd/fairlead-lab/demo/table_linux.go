@@ -4,14 +4,13 @@
 package demo
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
 
-	"fairlead/internal/lab"
+	"fairlead/cmd/fairlead-lab/world"
 )
 
 // shown are the beginnings of the names of what a connection to an IPv4
@@ -23,7 +22,7 @@ func shown() []string {
 // stepTable prints what a person who looks for a fault would see.
 func stepTable(ctx context.Context, d *demo) error {
 	node := d.Cluster.Nodes[0]
-	out, err := runIn(ctx, node.Host, "nft", "list", "table", "inet", "fairlead")
+	out, err := world.RunIn(ctx, node.Host, "nft", "list", "table", "inet", "fairlead")
 	if errors.Is(err, exec.ErrNotFound) {
 		d.say("nft is not installed here (Debian: apt-get install nftables), so this is left out")
 		return nil
@@ -86,27 +85,4 @@ func shorten(lines []string) []string {
 		}
 	}
 	return out
-}
-
-// runIn runs a program inside a host and returns what it printed. Whatever it
-// says on stderr is an error.
-func runIn(ctx context.Context, h *lab.Host, name string, args ...string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err != nil {
-		// An ordinary user's PATH lacks the directories of root's programs.
-		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil {
-			return "", fmt.Errorf("find %s: %w", name, exec.ErrNotFound)
-		}
-	}
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	p, err := h.Start(cmd)
-	if err != nil {
-		return "", err
-	}
-	if err := p.Err(); err != nil || stderr.Len() > 0 {
-		return "", fmt.Errorf("run %s in %s: %w: %s", name, h.Name, err, strings.TrimSpace(stderr.String()))
-	}
-	return stdout.String(), nil
 }

@@ -43,20 +43,7 @@ func (w *World) StartAgent(node *lab.Node) error {
 	}
 	defer func() { _ = out.Close() }() // the agent has a copy
 
-	args := []string{
-		"run",
-		"--manifests", w.Manifests,
-		"--node-name", node.Name,
-		"--cluster-cidr", JoinPrefixes(w.Cluster.Config.ClusterCIDRs()),
-		"--overlay", w.Overlay,
-		"--ip-masq",
-		"--metrics-bind-address", "",
-		"-v", "2",
-	}
-	if cfg := w.Cluster.Config; cfg.PodLink == lab.CNI {
-		args = append(args, "--cni-conf-dir", node.CNIConfDir(), "--cni-data-dir", node.CNIDataDir(), "--cni-bin-dir", cfg.CNIBinDir)
-	}
-	cmd := exec.Command(w.Agent, append(args, w.Flags...)...)
+	cmd := exec.Command(w.Agent, append([]string{"run"}, w.AgentFlags(node)...)...)
 	cmd.Args[0] = "fairlead"
 	cmd.Stdout, cmd.Stderr = out, out
 	// Ctrl-C is for the lab, which ends the agents in its own time.
@@ -67,6 +54,27 @@ func (w *World) StartAgent(node *lab.Node) error {
 	}
 	w.Agents[node.Name] = &Agent{Process: p, log: path}
 	return nil
+}
+
+// AgentFlags returns the flags of a node's agent. Commands that read what an agent reads
+// take them, too.
+func (w *World) AgentFlags(node *lab.Node) []string {
+	source := []string{"--manifests", w.Manifests}
+	if w.Kubeconfig != "" {
+		source = []string{"--kubeconfig", w.Kubeconfig}
+	}
+	args := append(source,
+		"--node-name", node.Name,
+		"--cluster-cidr", JoinPrefixes(w.Cluster.Config.ClusterCIDRs()),
+		"--overlay", w.Overlay,
+		"--ip-masq",
+		"--metrics-bind-address", "",
+		"-v", "2",
+	)
+	if cfg := w.Cluster.Config; cfg.PodLink == lab.CNI {
+		args = append(args, "--cni-conf-dir", node.CNIConfDir(), "--cni-data-dir", node.CNIDataDir(), "--cni-bin-dir", cfg.CNIBinDir)
+	}
+	return append(args, w.Flags...)
 }
 
 // Failed returns an error if the agent has ended.

@@ -83,10 +83,10 @@ type address struct {
 	Addr netip.Addr
 }
 
-// manifest is written by hand rather than by an encoder, because people edit it;
+// Manifest returns the Service and its EndpointSlices as YAML. It is written by hand rather than by an encoder, because people edit it;
 // nor by text/template, which makes the linker keep every method of every type
 // of the API: 20 MB.
-func (s Service) manifest() string {
+func (s Service) Manifest() string {
 	list := s.slices()
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Edit and save: the agents follow at once.
@@ -156,8 +156,8 @@ endpoints:`, s.Service.Name, strings.ToLower(s.Type), s.Service.Name, s.Type, s.
 	b.WriteString("\n")
 }
 
-// nodesManifest returns the Node objects of the lab.
-func nodesManifest(nodes []*lab.Node) string {
+// NodesManifest returns the Node objects of the lab.
+func NodesManifest(nodes []*lab.Node) string {
 	var b strings.Builder
 	b.WriteString("apiVersion: v1\nkind: List\nitems:\n")
 	for _, n := range nodes {

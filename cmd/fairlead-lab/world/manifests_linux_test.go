@@ -61,7 +61,7 @@ func TestServiceManifest(t *testing.T) {
 			{Pod: testPod("web-2", "10.244.1.3", "fd00:10:244:1::3"), Terminating: true},
 		},
 	}
-	docs := readManifest(t, s.manifest())
+	docs := readManifest(t, s.Manifest())
 	if len(docs) != 3 {
 		t.Fatalf("%d documents, want a Service and two slices", len(docs))
 	}
@@ -96,7 +96,7 @@ func endpointWords(slice discoveryv1.EndpointSlice) (out []string) {
 }
 
 func TestServiceManifestEmpty(t *testing.T) {
-	docs := readManifest(t, Service{Name: "idle", ClusterIPs: VIPs(lab.Config{}, 20)}.manifest())
+	docs := readManifest(t, Service{Name: "idle", ClusterIPs: VIPs(lab.Config{}, 20)}.Manifest())
 	if len(docs) != 2 {
 		t.Fatalf("%d documents, want a Service and one slice", len(docs))
 	}
@@ -113,7 +113,7 @@ func TestNodesManifest(t *testing.T) {
 	list := decode[struct {
 		APIVersion, Kind string
 		Items            []corev1.Node
-	}](t, readManifest(t, nodesManifest([]*lab.Node{node}))[0])
+	}](t, readManifest(t, NodesManifest([]*lab.Node{node}))[0])
 	if len(list.Items) != 1 {
 		t.Fatalf("%d nodes, want 1", len(list.Items))
 	}

@@ -4,6 +4,7 @@
 package world
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,6 @@ type World struct {
 	Options
 	Cluster   *lab.Cluster
 	Manifests string            // directory that all agents watch
-	Logs      string            // directory of the agents' logs
 	Agents    map[string]*Agent // by the name of their node
 	Client    *lab.Pod          // on the first node
 	Web       Service           // in front of the pods web-1, web-2 and so on
@@ -37,6 +37,10 @@ type Options struct {
 	Agent   string   // path of the program fairlead
 	Overlay string   // the agents' flag --overlay
 	Flags   []string // more flags of the agents
+	// Kubeconfig names the file that leads agents to an API server. Without it they read
+	// the manifests.
+	Kubeconfig string
+	Logs       string // directory of the agents' logs; default one in Dir
 }
 
 // WebPort is the TCP port that pods behind the Service web listen on.
@@ -67,13 +71,13 @@ func NewEmpty(ctx context.Context, o Options) (w *World, err error) {
 	w = &World{
 		Options:   o,
 		Manifests: filepath.Join(o.Dir, "manifests"),
-		Logs:      filepath.Join(o.Dir, "logs"),
 		Agents:    map[string]*Agent{},
 		Web: Service{
 			Name: "web", Port: 80, NodePort: 30080, TargetPort: WebPort,
 			ClusterIPs: VIPs(o.Lab, 10),
 		},
 	}
+	w.Logs = cmp.Or(o.Logs, filepath.Join(o.Dir, "logs"))
 	for _, d := range []string{w.Manifests, w.Logs} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, fmt.Errorf("make directory of the lab: %w", err)
@@ -114,12 +118,12 @@ func AddPodOn(node *lab.Node, name string) (Endpoint, error) {
 
 // WriteNodes writes the file of Node objects.
 func (w *World) WriteNodes() error {
-	return WriteManifest(w.Manifests, "nodes.yaml", nodesManifest(w.Cluster.Nodes))
+	return WriteManifest(w.Manifests, "nodes.yaml", NodesManifest(w.Cluster.Nodes))
 }
 
 // Write writes the file of a Service and its EndpointSlices.
 func (w *World) Write(s Service) error {
-	return WriteManifest(w.Manifests, s.Name+".yaml", s.manifest())
+	return WriteManifest(w.Manifests, s.Name+".yaml", s.Manifest())
 }
 
 // waitAnswer dials until a server answers.
