@@ -34,6 +34,21 @@ build: ## Build the static binaries bin/fairlead and bin/fairlead-lab
 demo: deps build ## Build a cluster in namespaces and watch fairlead serve it (about 25 s)
 	@bin/fairlead-lab --demo
 
+# A seed is a schedule of events. The output of a failure names it.
+SEED       ?= $(shell date +%s)
+CHAOSFLAGS ?=
+CHAOS       = bin/fairlead-lab --chaos --nodes 2 --seed $(SEED) --duration $(DURATION)
+
+.PHONY: chaos
+chaos: DURATION ?= 60s
+chaos: deps build ## Disturb a cluster under load for DURATION=60s, as SEED= says
+	$(CHAOS) $(CHAOSFLAGS)
+
+.PHONY: crash
+crash: DURATION ?= 10m
+crash: deps build ## Kill agents at random instants under load for DURATION=10m
+	$(CHAOS) --gap 150ms --events kill=40,endpoints=30,service=5 $(CHAOSFLAGS)
+
 .PHONY: e2e
 e2e: deps-e2e build controlplane flanneld ## Test agents against a real control plane (first build: 5 min)
 	cd bench && CGO_ENABLED=0 $(GO) vet ./...

@@ -18,8 +18,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead/cmd/fairlead-lab/chaos"
 	"fairlead/cmd/fairlead-lab/demo"
 	"fairlead/cmd/fairlead-lab/world"
+	schedule "fairlead/internal/chaos"
 	"fairlead/internal/cni"
 	"fairlead/internal/lab"
 	"fairlead/overlay"
@@ -36,6 +38,10 @@ type options struct {
 	overlay  string
 	demo     bool
 	pace     time.Duration
+	chaos    bool
+	logs     string
+	events   []string
+	disturb  chaos.Options
 }
 
 func newCommand() *cobra.Command {
@@ -71,6 +77,13 @@ network of the host nor its nftables.`,
 	f.StringVar(&o.overlay, "overlay", overlay.VXLAN.String(), `how packets get to pods on other nodes: "vxlan" and "vxlan-direct" put each node into its own subnet, "host-gw" puts all into one, "" uses plain routes that the lab makes`)
 	f.BoolVar(&o.demo, "demo", false, "play a scenario, print what is done and seen, and end; the exit code is 1 when a check failed")
 	f.DurationVar(&o.pace, "pace", time.Second, "time that the demo waits between its steps")
+	f.BoolVar(&o.chaos, "chaos", false, "disturb the cluster under the load of clients, and say which connections failed; implies --cni, and the exit code is 1 when one did")
+	f.Uint64Var(&o.disturb.Seed, "seed", 1, "with --chaos, what the events are drawn from")
+	f.DurationVar(&o.disturb.Duration, "duration", time.Minute, "with --chaos, how long it lasts")
+	f.DurationVar(&o.disturb.Gap, "gap", 500*time.Millisecond, "with --chaos, mean time between two events")
+	f.DurationVar(&o.disturb.Longest, "longest", 0, "with --chaos, how long an agent may be away; 0 for some seconds")
+	f.StringSliceVar(&o.events, "events", nil, "with --chaos, kinds of events, each with a weight if you like: kill=20,endpoints=10; default all")
+	f.StringVar(&o.logs, "logs", "", "directory for the agents' logs, which stays; default one that is removed at the end")
 	return cmd
 }
 
@@ -82,6 +95,9 @@ func (o *options) run(ctx context.Context, out io.Writer) error {
 	}
 	if o.cni && o.demo {
 		return errors.New("--demo: cannot be combined with --cni, because the demo makes its pods before it starts the agents")
+	}
+	if err := o.checkChaos(); err != nil {
+		return err
 	}
 	if err := o.findAgent(); err != nil {
 		return err
@@ -100,6 +116,24 @@ func (o *options) run(ctx context.Context, out io.Writer) error {
 	if code != 0 {
 		return exitStatusError(code)
 	}
+	return nil
+}
+
+// checkChaos reads the flags of --chaos.
+func (o *options) checkChaos() (err error) {
+	if !o.chaos {
+		return nil
+	}
+	if o.demo || o.overlay == "" {
+		return errors.New("--chaos: needs an --overlay, and cannot be combined with --demo")
+	}
+	if o.disturb.Duration <= 0 || o.disturb.Gap <= 0 || o.disturb.Longest < 0 {
+		return fmt.Errorf("--duration %s and --gap %s must be positive, and --longest %s not negative", o.disturb.Duration, o.disturb.Gap, o.disturb.Longest)
+	}
+	if o.disturb.Shares, err = schedule.ParseShares(o.events); err != nil {
+		return fmt.Errorf("--events: %w", err)
+	}
+	o.cni = true
 	return nil
 }
 
@@ -132,6 +166,9 @@ func (o *options) runInside(ctx context.Context, out io.Writer, dir string) erro
 	if err != nil {
 		return err
 	}
+	if o.chaos {
+		return o.runChaos(ctx, out, opts)
+	}
 	w, err := world.New(ctx, opts, o.replicas)
 	if err != nil {
 		return err
@@ -142,6 +179,15 @@ func (o *options) runInside(ctx context.Context, out io.Writer, dir string) erro
 		err = stay(ctx, w, out)
 	}
 	return errors.Join(err, w.Cluster.Close())
+}
+
+// runChaos disturbs a cluster of its own.
+func (o *options) runChaos(ctx context.Context, out io.Writer, opts world.Options) error {
+	w, err := world.NewEmpty(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return errors.Join(chaos.Run(ctx, w, out, o.disturb), w.Cluster.Close())
 }
 
 // world returns what the lab consists of.
@@ -166,7 +212,7 @@ func (o *options) world(dir string) (world.Options, error) {
 		cfg.PodLink, cfg.CNIDir, cfg.CNIBinDir = lab.CNI, filepath.Join(dir, "cni"), bin
 		flags = []string{"--cni-plugin", string(plugin)}
 	}
-	return world.Options{Dir: dir, Lab: cfg, Agent: o.agent, Overlay: o.overlay, Flags: flags}, nil
+	return world.Options{Dir: dir, Lab: cfg, Agent: o.agent, Overlay: o.overlay, Flags: flags, Logs: o.logs}, nil
 }
 
 // stay starts the agents, prints how to look around and waits for the end.

@@ -36,6 +36,10 @@ func TestCommand(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"--nodes=0", "must be at least 1"},
 		{"--cni --demo", "cannot be combined"},
+		{"--chaos --demo", "cannot be combined with --demo"},
+		{"--chaos --overlay=", "needs an --overlay"},
+		{"--chaos --gap=0s", "must be positive"},
+		{"--chaos --events=storm", `--events: event "storm" is unknown`},
 		{"--agent=/does/not/exist", "--agent: "},
 		{"x", "unknown command"},
 	} {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 
+	"fairlead/cmd/fairlead-lab/chaos"
 	"fairlead/cmd/fairlead-lab/demo"
 )
 
@@ -24,7 +25,7 @@ func main() {
 		return
 	case errors.As(err, &code):
 		os.Exit(int(code)) // the lab inside the namespaces has printed why
-	case !errors.Is(err, demo.ErrChecks): // the demo's last line says so
+	case !errors.Is(err, demo.ErrChecks) && !errors.Is(err, chaos.ErrFailed): // the last line of output says so
 		fmt.Fprintln(os.Stderr, "fairlead-lab:", err)
 	}
 	os.Exit(1)

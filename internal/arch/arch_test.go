@@ -61,6 +61,9 @@ func rules() []rule {
 		from: []string{"internal/..."}, tests: true, deny: leaves,
 		why: "internal packages are what the leaf packages are made of",
 	}, {
+		from: []string{"internal/chaos"}, deny: []string{"fairlead/...", "github.com/...", "golang.org/...", "os", "net", "sync", "context"},
+		why: "internal/chaos draws and judges, and does nothing",
+	}, {
 		from: []string{"internal/httpd"}, deny: []string{"fairlead/...", "github.com/...", "golang.org/...", "k8s.io/..."},
 		why: "internal/httpd bounds net/http and knows no answer",
 	}, {
