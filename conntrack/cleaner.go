@@ -11,12 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	vnetns "github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
-
 	"fairlead/internal/inet"
 	"fairlead/internal/netns"
+	"fairlead/internal/nl"
 	"fairlead/internal/worker"
 )
 
@@ -41,6 +38,7 @@ type Config struct {
 type Cleaner struct {
 	cfg   Config
 	inbox *worker.Inbox[work]
+	calls nl.Calls // nil outside of tests
 
 	late lateReplies // Run alone uses it
 
@@ -161,11 +159,11 @@ const targeted = 3
 // sweep does the work. Work that fails becomes due again.
 func (c *Cleaner) sweep(w work) (s Sweep) {
 	defer func() { c.finish(w, s.Err) }()
-	local, err := localAddrs(c.cfg.Namespace)
+	local, err := localAddrs(c.cfg.Namespace, c.calls)
 	if err != nil {
 		return Sweep{Err: err}
 	}
-	t, err := openTable(c.cfg.Namespace)
+	t, err := openTable(c.cfg.Namespace, c.calls)
 	if err != nil {
 		return Sweep{Err: err}
 	}
@@ -266,7 +264,7 @@ func (c *Cleaner) remove(t *table, f Flow, s *Sweep) error {
 // checkLate checks all clients that are due: see lateReplies. A check that fails
 // is made again.
 func (c *Cleaner) checkLate(now time.Time) (s Sweep) {
-	t, err := openTable(c.cfg.Namespace)
+	t, err := openTable(c.cfg.Namespace, c.calls)
 	if err != nil {
 		t = nil
 		s.Err = err
@@ -305,32 +303,4 @@ func (c *Cleaner) checkClient(t *table, f Flow, s *Sweep) (seen, right bool, err
 	}
 	s.Deleted++
 	return true, false, nil
-}
-
-// localAddrs returns the addresses of the namespace, for NodePorts.
-func localAddrs(ns *netns.NS) (map[netip.Addr]struct{}, error) {
-	var handle *netlink.Handle
-	var err error
-	// Without a family the library opens sockets of all families that it knows, and
-	// a kernel may lack XFRM.
-	if ns == nil {
-		handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
-	} else {
-		handle, err = netlink.NewHandleAt(vnetns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open netlink socket: %w", err)
-	}
-	defer handle.Close()
-	list, err := handle.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil, fmt.Errorf("list addresses: %w", err)
-	}
-	out := make(map[netip.Addr]struct{}, len(list))
-	for _, a := range list {
-		if ip, ok := netip.AddrFromSlice(a.IP); ok {
-			out[ip.Unmap()] = struct{}{}
-		}
-	}
-	return out, err
 }

@@ -323,7 +323,7 @@ func TestChangeDuringSweep(t *testing.T) {
 // TestDeleteTwice deletes a flow that another program deleted before.
 func TestDeleteTwice(t *testing.T) {
 	f := newFlows(t)
-	k, err := openTable(f.ns)
+	k, err := openTable(f.ns, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ const (
 	Silence
 	// Interrupt marks an answer with NLM_F_DUMP_INTR.
 	Interrupt
-	// Cut leaves out the second half of an answer.
+	// Cut leaves out the second half of an answer, and ends it within a message.
 	Cut
 	// Oversize returns a length beyond the buffer, as for a truncated datagram.
 	Oversize
@@ -71,6 +71,17 @@ func All() []Fault {
 	return append(out,
 		Fault{"no answer in time", Silence, 0},
 		Fault{"interrupted dump", Interrupt, 0}, Fault{"short read", Cut, 0}, Fault{"oversized answer", Oversize, 0})
+}
+
+// Some returns the first of All for each place.
+func Some() []Fault {
+	var out []Fault
+	for _, f := range All() {
+		if len(out) == 0 || out[len(out)-1].Place != f.Place {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // Faults is nl.Calls in which the system call number At fails. Calls are counted from
@@ -127,6 +138,7 @@ func (f *Faults) strike(places ...Place) bool {
 func (f *Faults) Enter() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	clear(f.dead) // the next descriptor may have the same number
 	if f.strike(Enter) {
 		return fmt.Errorf("injected: %w", f.fault.Errno)
 	}
@@ -198,7 +210,7 @@ func (f *Faults) spoil(b []byte, n int, from unix.Sockaddr) (int, unix.Sockaddr,
 	case Silence:
 		return 0, nil, os.ErrDeadlineExceeded
 	case Cut:
-		return n / 2, from, nil
+		return n/2 | 1, from, nil // messages have an even length
 	case Oversize:
 		return len(b) + n, from, nil
 	}
