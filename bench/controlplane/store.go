@@ -79,6 +79,14 @@ func (s *Store) Clear(ctx context.Context, namespace, name, address string) erro
 	return nil
 }
 
+// ClearNodes deletes the Nodes whose names begin with name.
+func (s *Store) ClearNodes(ctx context.Context, name string) error {
+	if _, err := s.client.Delete(ctx, nodeKeys+name, clientv3.WithPrefix()); err != nil {
+		return fmt.Errorf("delete %s%s*: %w", nodeKeys, name, err)
+	}
+	return nil
+}
+
 // Where the API server keeps kinds of objects.
 const (
 	serviceKeys = "/registry/services/specs/"

@@ -14,6 +14,13 @@ import (
 
 // Latency says how the part of the same name is done.
 type Latency struct {
+	// Name is that of the part; with Shaped each shape has a part of its own in the
+	// report, because shapes may have the same number of Services.
+	Name   string
+	Shaped bool
+	// Subjects are all if nil.
+	Subjects []rig.Subject
+
 	Shapes  []rig.Shape
 	Rounds  func(rig.Shape) int
 	Updates func(rig.Shape) int // per visit
@@ -42,19 +49,26 @@ const startLimit = 5 * time.Minute
 // Part measures each subject by itself at each size: cold start, updates, memory,
 // restart and repair. The bare watch has only updates.
 func (l Latency) Part(budget time.Duration) Part {
-	return Part{Name: "latency", Budget: budget, Do: l.run}
+	return Part{Name: l.Name, Budget: budget, Do: l.run}
 }
 
 func (l Latency) run(ctx context.Context, r *Run) error {
-	subjects := []rig.Subject{rig.FairleadAgent(), rig.KubeProxy("nftables"), rig.KubeProxy("iptables"), {Name: rig.Watch}}
+	subjects := l.Subjects
+	if subjects == nil {
+		subjects = []rig.Subject{rig.FairleadAgent(), rig.KubeProxy("nftables"), rig.KubeProxy("iptables"), {Name: rig.Watch}}
+	}
 	for _, shape := range l.Shapes {
 		r.Progress("%s endpoints are written", shape)
 		if err := r.Rig.Fill(ctx, shape); err != nil {
 			return err
 		}
+		name := l.Name
+		if l.Shaped {
+			name += " " + shape.String()
+		}
 		for round := range l.Rounds(shape) {
 			for _, i := range rotated(len(subjects), round) {
-				t := turn{"latency", subjects[i].Name, shape.Services, round}
+				t := turn{name, subjects[i].Name, shape.Services, round}
 				v := visitor{l, l.Updates(shape)}
 				err := r.visit(ctx, t, func(ctx context.Context) error {
 					if t.subject == rig.Watch {

@@ -24,10 +24,13 @@ func shapes(services ...int) (out []rig.Shape) {
 func Smoke() []Part {
 	tiny := Amount{Connections: 50, Requests: 50, Bytes: 1 << 20}
 	return []Part{
-		Latency{Shapes: shapes(30), Rounds: times(1), Updates: times(2), Repair: 2 * time.Second}.Part(2 * time.Minute),
+		Latency{Name: "latency", Shapes: shapes(30), Rounds: times(1), Updates: times(2), Repair: 2 * time.Second}.Part(2 * time.Minute),
 		Load{Shape: shapes(30)[0], Rounds: 1, Updates: 2, Others: 20, Huge: 500}.Part(2 * time.Minute),
 		Flows{Shapes: shapes(1), Rounds: 2, Amount: tiny}.Part(time.Minute),
 		Overlay{Joins: 1, Rounds: 2, Amount: tiny}.Part(2 * time.Minute),
+		Chains{Shape: shapes(30)[0], Rounds: 2, Packets: 1000}.Part(time.Minute),
+		Storm{Shape: shapes(30)[0], Rounds: 1, PerSecond: 100, Lasts: 3 * time.Second}.Part(time.Minute),
+		Joins{Rounds: 1, Nodes: 50, PerSecond: 50, Every: 10}.Part(time.Minute),
 	}
 }
 
@@ -35,10 +38,11 @@ func Smoke() []Part {
 func Short() []Part {
 	turn := Amount{Connections: 500, Requests: 2000, Bytes: 64 << 20}
 	return []Part{
-		Latency{Shapes: shapes(100, 1000, 10000), Rounds: times(2), Updates: large(4, 2), Repair: 6 * time.Second}.Part(7 * time.Minute),
+		Latency{Name: "latency", Shapes: shapes(100, 1000, 10000), Rounds: times(2), Updates: large(4, 2), Repair: 6 * time.Second}.Part(7 * time.Minute),
 		Load{Shape: shapes(1000)[0], Rounds: 2, Updates: 3, Others: 100, Huge: 5000}.Part(2 * time.Minute),
 		Overlay{Joins: 3, Rounds: 15, Amount: turn}.Part(time.Minute),
-		Flows{Shapes: shapes(1, 1000, 10000), Rounds: 8, Amount: turn}.Part(3 * time.Minute),
+		Chains{Shape: shapes(100)[0], Rounds: 8, Packets: 50_000}.Part(40 * time.Second),
+		Flows{Shapes: shapes(1, 1000, 10000), Rounds: 8, Amount: turn}.Part(160 * time.Second),
 	}
 }
 
@@ -46,10 +50,18 @@ func Short() []Part {
 func Full() []Part {
 	turn := Amount{Connections: 1000, Requests: 10000, Bytes: 256 << 20}
 	return []Part{
-		Latency{Shapes: shapes(100, 300, 1000, 3000, 10000, 30000), Rounds: large(5, 3), Updates: times(6), Repair: 40 * time.Second}.Part(90 * time.Minute),
+		Latency{Name: "latency", Shapes: shapes(100, 300, 1000, 3000, 10000, 30000), Rounds: large(5, 3), Updates: times(6), Repair: 40 * time.Second}.Part(90 * time.Minute),
 		Load{Shape: shapes(10000)[0], Rounds: 3, Updates: 6, Others: 100, Huge: 10000}.Part(30 * time.Minute),
 		Overlay{Joins: 10, Rounds: 50, Amount: turn}.Part(10 * time.Minute),
+		Chains{Shape: shapes(1000)[0], Rounds: 40, Packets: 200_000}.Part(10 * time.Minute),
 		Flows{Shapes: shapes(1, 1000, 10000), Rounds: 30, Amount: turn}.Part(20 * time.Minute),
+		Latency{
+			Name: "scale", Shaped: true, Rounds: times(2), Updates: times(5), Repair: 10 * time.Second,
+			Subjects: []rig.Subject{rig.FairleadAgent(), rig.KubeProxy("nftables")},
+			Shapes:   []rig.Shape{{Services: 100, Endpoints: 1000}, {Services: 1, Endpoints: 65000}, {Services: 30000, Endpoints: 1}, {Services: 44000, Endpoints: 1}},
+		}.Part(time.Hour),
+		Storm{Shape: shapes(10000)[0], Rounds: 3, PerSecond: 1700, Lasts: time.Minute}.Part(20 * time.Minute),
+		Joins{Rounds: 3, Nodes: 5000, PerSecond: 90, Every: 50}.Part(15 * time.Minute),
 	}
 }
 
@@ -74,6 +86,15 @@ func Figures() []report.Figure {
 		{File: "memory", Title: "Peak resident memory", Part: "latency", Metric: Peak, Axis: "MiB", Unit: 1 << 20},
 		{File: "cpu", Title: "Processor time of one update", Part: "latency", Metric: UpdateCPU, Axis: "ms", Unit: 1e-3},
 		{File: "repair", Title: "Flush of the ruleset until a connection is served", Part: "latency", Metric: Repair, Axis: "s", Unit: 1},
+	}
+}
+
+// Charts compare metrics of one size.
+func Charts() []report.Chart {
+	return []report.Chart{
+		{File: "fairness", Title: "Update of a small Service", Part: "fairness", Prefix: "update ", Axis: "ms", Unit: 1e-3, Decades: true},
+		{File: "connections", Title: "Connections per second", Part: flowsPart, Prefix: "connections ", Axis: "1/s", Unit: 1},
+		{File: "overlay", Title: "Connections per second between nodes", Part: overlayPart, Prefix: "connections ", Axis: "1/s", Unit: 1},
 	}
 }
 

@@ -53,21 +53,31 @@ func (f Figure) Draw(dir string, set *stat.Set) error {
 		}
 	}
 	p.Y.Max *= 4 // room for the legend
+	return saveAs(p, dir, f.File)
+}
+
+// saveAs writes a plot as SVG and PNG.
+func saveAs(p *plot.Plot, dir, file string) error {
 	for _, t := range []*font.Length{&p.Title.TextStyle.Font.Size, &p.X.Label.TextStyle.Font.Size, &p.Y.Label.TextStyle.Font.Size, &p.Legend.TextStyle.Font.Size} {
 		*t = vg.Points(11)
 	}
 	for _, ext := range []string{".svg", ".png"} {
-		if err := p.Save(16*vg.Centimeter, 10*vg.Centimeter, filepath.Join(dir, f.File+ext)); err != nil {
-			return fmt.Errorf("draw %s: %w", f.File, err)
+		if err := p.Save(16*vg.Centimeter, 10*vg.Centimeter, filepath.Join(dir, file+ext)); err != nil {
+			return fmt.Errorf("draw %s: %w", file, err)
 		}
 	}
 	return nil
 }
 
 // subjects are those with samples of the metric, ours first.
-func (f Figure) subjects(set *stat.Set) (out []string) {
-	for _, x := range set.Samples {
-		if x.Part == f.Part && x.Metric == f.Metric && x.Value > 0 && !slices.Contains(out, x.Subject) {
+func (f Figure) subjects(set *stat.Set) []string {
+	return subjects(set, func(x *stat.Sample) bool { return x.Part == f.Part && x.Metric == f.Metric })
+}
+
+// subjects are those of the samples that are meant, ours first.
+func subjects(set *stat.Set, meant func(*stat.Sample) bool) (out []string) {
+	for i := range set.Samples {
+		if x := &set.Samples[i]; meant(x) && x.Value > 0 && !slices.Contains(out, x.Subject) {
 			out = append(out, x.Subject)
 		}
 	}

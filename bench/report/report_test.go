@@ -84,6 +84,14 @@ func TestDrawNeedsSamplesOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, c := range []Chart{
+		{File: "chart", Part: "latency", Prefix: "up", Unit: 1e-3, Decades: true},
+		{File: "none", Part: "fairness", Unit: 1}, {File: "none", Part: "latency", Prefix: "nothing", Unit: 1},
+	} {
+		if err := c.Draw(dir, testSet()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +100,7 @@ func TestDrawNeedsSamplesOnly(t *testing.T) {
 	for _, f := range files {
 		names = append(names, f.Name())
 	}
-	if diff := cmp.Diff([]string{"one.png", "one.svg"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"chart.png", "chart.svg", "one.png", "one.svg"}, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	svg, err := os.ReadFile(filepath.Join(dir, "one.svg"))
@@ -114,5 +122,12 @@ func TestValue(t *testing.T) {
 		if got := value(c.v, c.unit); got != c.want {
 			t.Errorf("%v %s is %q, want %q", c.v, c.unit, got, c.want)
 		}
+	}
+}
+
+func TestWrapped(t *testing.T) {
+	want := "beside a Service of\n5000 endpoints that\nchange"
+	if got := wrapped("beside a Service of 5000 endpoints that change"); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -13,14 +13,19 @@ import (
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// Churn changes EndpointSlices of other Services while something is measured.
+// Churn writes other objects while something is measured.
 type Churn struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	writes atomic.Int64
 	failed atomic.Pointer[error]
+
+	n     int // objects of one batch
+	mu    sync.Mutex
+	began []time.Time // of each batch
 }
 
 // Others rewrites the slices of many Services in turn, perSecond of them: each gets
@@ -72,37 +77,88 @@ func fresh(s *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 }
 
 func (r *Rig) churn(ctx context.Context, perSecond int, next func(i int) *discoveryv1.EndpointSlice) *Churn {
+	return churn(ctx, time.Second/time.Duration(perSecond), 1, func(ctx context.Context, i, _ int) error {
+		_, err := r.API.DiscoveryV1().EndpointSlices(namespace).Update(ctx, next(i), metav1.UpdateOptions{})
+		return err
+	})
+}
+
+// Roll replaces endpoints one after the other, perSecond of them, as a restart of all pods
+// does: first one of each Service, then another one of each. It writes past the API
+// server, which has to tell all who watch.
+func (r *Rig) Roll(ctx context.Context, shape Shape, perSecond int) *Churn {
+	const batches = 20 // per second
+	return churn(ctx, time.Second/batches, perSecond/batches, func(ctx context.Context, first, n int) error {
+		objects := make([]runtime.Object, n)
+		for i := range n {
+			service, pass := (first+i)%shape.Services, (first+i)/shape.Services
+			addrs := endpoints(service*shape.Endpoints, shape.Endpoints)
+			for old := range min(pass+1, shape.Endpoints) {
+				addrs[old] = endpoints(1<<20+service*shape.Endpoints+old, 1)[0]
+			}
+			objects[i] = slice(Name(service), Name(service)+"-0", addrs...)
+		}
+		return r.store.Put(ctx, objects...)
+	})
+}
+
+// churn writes n things every interval until it is stopped. first is the number of the
+// first one.
+func churn(ctx context.Context, interval time.Duration, n int, write func(ctx context.Context, first, n int) error) *Churn {
 	ctx, cancel := context.WithCancel(ctx)
-	c := &Churn{cancel: cancel}
+	c := &Churn{cancel: cancel, n: n}
 	c.done.Go(func() {
-		tick := time.NewTicker(time.Second / time.Duration(perSecond))
+		tick := time.NewTicker(interval)
 		defer tick.Stop()
-		for i := 0; ; i++ {
+		for first := 0; ; first += n {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
 				return
 			}
-			_, err := r.API.DiscoveryV1().EndpointSlices(namespace).Update(ctx, next(i), metav1.UpdateOptions{})
-			if err != nil && ctx.Err() == nil {
-				c.failed.Store(&err)
+			c.mu.Lock()
+			c.began = append(c.began, time.Now())
+			c.mu.Unlock()
+			if err := write(ctx, first, n); err != nil {
+				if ctx.Err() == nil {
+					c.failed.Store(&err)
+				}
 				return
 			}
-			c.writes.Add(1)
+			c.writes.Add(int64(n))
 		}
 	})
 	return c
 }
 
-// Writes returns how many slices were written so far.
+// Writes returns how many objects were written so far.
 func (c *Churn) Writes() int { return int(c.writes.Load()) }
+
+// Await waits until object i was written, and returns when its write began.
+func (c *Churn) Await(ctx context.Context, i int) (time.Time, error) {
+	err := poll(ctx, time.Minute, func() error {
+		if err := c.failed.Load(); err != nil {
+			return fmt.Errorf("change other objects: %w", *err)
+		}
+		if got := c.Writes(); got <= i {
+			return fmt.Errorf("%d objects were written, want more than %d", got, i)
+		}
+		return nil
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.began[i/c.n], nil
+}
 
 // Stop ends the churn and returns why it ended before, if it did.
 func (c *Churn) Stop() error {
 	c.cancel()
 	c.done.Wait()
 	if err := c.failed.Load(); err != nil {
-		return fmt.Errorf("change other Services: %w", *err)
+		return fmt.Errorf("change other objects: %w", *err)
 	}
 	return nil
 }

@@ -93,8 +93,13 @@ func (r *Rig) Leave(ctx context.Context, p *Pair, s *Seat) error {
 	}
 	delete(p.agents, s)
 	errs = append(errs, r.API.CoreV1().Nodes().Delete(ctx, s.Node.Name, metav1.DeleteOptions{}), s.Flush())
+	return errors.Join(append(errs, s.NoTunnels())...)
+}
+
+// NoTunnels removes the devices of VXLAN from the node.
+func (s *Seat) NoTunnels() error {
 	links, err := s.Node.Netlink().LinkList()
-	errs = append(errs, err)
+	errs := []error{err}
 	for _, l := range links {
 		if l.Type() == "vxlan" {
 			errs = append(errs, s.Node.Netlink().LinkDel(l))
@@ -114,6 +119,9 @@ func (r *Rig) Unpair(ctx context.Context, p *Pair) error {
 	}
 	return errors.Join(errs...)
 }
+
+// Agent is the first subject on a seat.
+func (p *Pair) Agent(s *Seat) *Agent { return p.agents[s][0] }
 
 // Alive returns an error if a subject of the pair has ended.
 func (p *Pair) Alive() error {

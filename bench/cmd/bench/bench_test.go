@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"fairlead/bench/parts"
 	"fairlead/internal/nstest"
 )
 
@@ -33,10 +35,21 @@ func TestSmoke(t *testing.T) {
 			t.Errorf("the report says %q:\n%s", bad, text)
 		}
 	}
-	for _, file := range []string{"samples.csv", "update.svg", "update.png"} {
+	for _, file := range []string{"samples.csv", "update.svg", "update.png", "fairness.svg", "connections.svg", "overlay.svg", summaryFile} {
 		if info, err := os.Stat(filepath.Join(out, file)); err != nil || info.Size() == 0 {
 			t.Errorf("%s is missing or empty: %v", file, err)
 		}
+	}
+}
+
+// The parts of the short size and the start fit into a quarter of an hour.
+func TestShortFits(t *testing.T) {
+	sum := 30 * time.Second // builds that are cached, and the control plane
+	for _, p := range parts.Short() {
+		sum += p.Budget
+	}
+	if sum > 14*time.Minute {
+		t.Errorf("the parts may take %s", sum)
 	}
 }
 

@@ -92,6 +92,9 @@ func save(dir string, m report.Machine, run *parts.Run) error {
 	for _, f := range parts.Figures() {
 		errs = append(errs, f.Draw(dir, run.Set))
 	}
+	for _, c := range parts.Charts() {
+		errs = append(errs, c.Draw(dir, run.Set))
+	}
 	return errors.Join(errs...)
 }
 
