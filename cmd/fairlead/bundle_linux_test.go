@@ -50,6 +50,7 @@ func TestBundle(t *testing.T) {
 	if saved, err := execute(t, "get", "endpoints", "default/web", "-o", "json", "--bundle", file); err != nil || saved != live {
 		t.Errorf("get of the bundle: %v\n%s\nof the node\n%s", err, saved, live)
 	}
+	checkSavedTable(t, node, file)
 	if out, err := onNode(t, node, "bundle", "-o", file); err == nil || !strings.Contains(out, "file exists") {
 		t.Errorf("a file is overwritten: %v, %s", err, out)
 	}
@@ -57,6 +58,44 @@ func TestBundle(t *testing.T) {
 		if strings.Contains(text, "hunter2") || filepath.IsAbs(name) || strings.Contains(name, "..") {
 			t.Errorf("file %s has a secret, or leaves its directory:\n%s", name, text)
 		}
+	}
+}
+
+// checkSavedTable: table and diff say of a bundle what they say of the node, and diff finds
+// what an object has and the table lacks.
+func checkSavedTable(t *testing.T, node *lab.Node, file string) {
+	t.Helper()
+	live, err := onNode(t, node, "table", "--service", "default/web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if saved, err := execute(t, "table", "--service", "default/web", "--bundle", file); err != nil || saved != live {
+		t.Errorf("table of the bundle: %v\n%s\nof the node\n%s", err, saved, live)
+	}
+	if out, err := execute(t, "diff", "--bundle", file); err != nil || out != "" {
+		t.Errorf("diff of the bundle: %v, %s", err, out)
+	}
+	files := readArchive(t, file)
+	objects := strings.Replace(files["objects.json"], `"nodePort": 30080`, `"nodePort": 30081`, 1)
+	if objects == files["objects.json"] {
+		t.Fatalf("no node port in %s", objects)
+	}
+	files["objects.json"] = objects
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := execute(t, "diff", "--bundle", dir); !errors.Is(err, errDiffers) || !strings.Contains(out, "30081") {
+		t.Errorf("diff of a bundle whose objects changed: %v, %s", err, out)
+	}
+	delete(files, "table.json")
+	if err := os.Remove(filepath.Join(dir, "table.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := execute(t, "table", "--bundle", dir); err == nil || !strings.Contains(err.Error(), "table.json") {
+		t.Errorf("table of a bundle without one: %v", err)
 	}
 }
 

@@ -30,12 +30,14 @@ type readFlags struct {
 	bundle string
 }
 
+const bundleUsage = "read a bundle, a directory or archive of fairlead bundle, instead of this node"
+
 // register adds the flags to cmd. add puts the command's own flags into groups.
 func (f *readFlags) register(cmd *cobra.Command, add func(*cliflag.NamedFlagSets)) {
 	f.run = options.NewRun()
 	f.run.RegisterWith(cmd, func(groups *cliflag.NamedFlagSets) {
 		add(groups)
-		groups.FlagSet("Node to read").StringVar(&f.bundle, "bundle", "", "read a bundle, a directory or archive of fairlead bundle, instead of this node")
+		groups.FlagSet("Node to read").StringVar(&f.bundle, "bundle", "", bundleUsage)
 	})
 }
 

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -18,16 +19,18 @@ import (
 
 func newTableCommand() *cobra.Command {
 	var opts listing.Options
-	var family string
+	var family, bundle string
 	cmd := &cobra.Command{
 		Use:   "table",
 		Short: "Print the table in the kernel as nft would list it",
 		Long: `Print the table "inet fairlead" in the current network namespace as nft would list
 it. The command needs CAP_NET_ADMIN, and neither nft nor a running agent. Chains come
 in the order in which packets meet them. Lines that begin with "#" name objects of
-other programs, and objects that are left out without --full.`,
+other programs, and objects that are left out without --full. With --bundle it prints the
+table of another node, and needs no privileges.`,
 		Example: `  fairlead table
-  fairlead table --service kube-system/kube-dns --family 4`,
+  fairlead table --service kube-system/kube-dns --family 4
+  fairlead table --bundle node.tar.gz`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -37,7 +40,7 @@ other programs, and objects that are left out without --full.`,
 			if err := checkServiceName(opts.Service); err != nil {
 				return err
 			}
-			table, err := inspect.LoadTable(cmd.Context())
+			table, err := loadTable(cmd.Context(), bundle)
 			if err != nil {
 				return err
 			}
@@ -53,8 +56,21 @@ other programs, and objects that are left out without --full.`,
 	fs.StringVar(&family, "family", "", "IP version to print, 4 or 6; default is both")
 	fs.StringVar(&opts.Service, "service", "", "print only the chains and elements that packets to this Service meet, given as NAMESPACE/NAME")
 	fs.BoolVar(&opts.Full, "full", false, "print empty sets and each repetition of a rule, as nft does")
+	groups.FlagSet("Node to read").StringVar(&bundle, "bundle", "", bundleUsage)
 	options.Sections(cmd, &groups)
 	return cmd
+}
+
+// loadTable reads the table of this node, or of a bundle.
+func loadTable(ctx context.Context, bundle string) (*listing.Table, error) {
+	if bundle == "" {
+		return inspect.LoadTable(ctx)
+	}
+	node, err := inspect.OpenBundle(bundle)
+	if err != nil {
+		return nil, err
+	}
+	return node.Table(ctx)
 }
 
 // parseFamily reads --family.
