@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	cliflag "k8s.io/component-base/cli/flag"
 
+	"fairlead/cmd/fairlead/explain"
 	"fairlead/cmd/fairlead/follow"
 	"fairlead/cmd/fairlead/inspect"
 	"fairlead/cmd/fairlead/options"
@@ -41,36 +43,45 @@ type traceFlags struct {
 	from, to, format string
 	count            int
 	timeout          time.Duration
-	all              bool
+	all, replies     bool
+	read             readFlags
 }
 
 func newTraceCommand() *cobra.Command {
 	f := &traceFlags{}
 	cmd := &cobra.Command{
-		Use:   "trace [NAMESPACE/NAME]",
+		Use:   "trace [NAMESPACE/SERVICE[:PORT] | ADDRESS[:PORT]]",
 		Short: "Follow real packets through the chains of this node",
-		Long: `Follow real packets through the chains of this node: those to a Service, or to --to.
-Each rule that matches is a line, in tables of other programs, too. The command makes a
-table of its own that marks the packets; the kernel removes it when the command ends, also
-when it is killed (kernel 5.13). Only packets that open a connection are followed, unless
---all is set: no other packet meets the chains that choose an endpoint. The kernel reports
-at most 50 packets a second. The exit code is 1 if no packet came. The command needs
-CAP_NET_ADMIN, and nobody but the command sees the packets.`,
+		Long: `Follow real packets through the chains of this node: those to a Service or an address,
+of everybody or of --from; with --replies also what comes back. Each rule that matches
+is a line, in tables of other programs, too. The command makes a table of its own that
+marks the packets; the kernel removes it when the command ends, also when it is killed
+(kernel 5.13). Only packets that open a connection are followed, unless --all is set: no
+other packet meets the chains that choose an endpoint. The kernel reports at most 50
+packets a second. The exit code is 1 if no packet came. The command needs CAP_NET_ADMIN,
+and nobody but the command sees the packets.`,
 		Example: `  fairlead trace default/web
+  fairlead trace --from default/client-0 --replies kube-system/kube-dns:53/udp
   fairlead trace --from 10.244.1.7 --to 10.96.0.10:53/udp --count 1`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeExplain(&f.read),
+		RunE:              func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
-	var groups cliflag.NamedFlagSets
+	f.read.run = options.NewRun()
+	f.read.run.RegisterWith(cmd, f.register)
+	_ = cmd.RegisterFlagCompletionFunc("from", completeFrom(&f.read))
+	return cmd
+}
+
+func (f *traceFlags) register(groups *cliflag.NamedFlagSets) {
 	fs := groups.FlagSet("Packets")
-	fs.StringVar(&f.from, "from", "", "address or range of the sender")
-	fs.StringVar(&f.to, "to", "", "address, address:port or address:port/udp that the sender dials, instead of a Service")
+	fs.StringVar(&f.from, "from", "", `sender: an address or range, a Pod ([NAMESPACE/]NAME), a Node, or "node" for this node; names need the API server or manifests`)
+	fs.StringVar(&f.to, "to", "", "what the sender dials, instead of an argument")
+	fs.BoolVar(&f.replies, "replies", false, "follow what comes back, too")
 	fs.BoolVar(&f.all, "all", false, "follow all packets of a connection")
 	fs.IntVar(&f.count, "count", 5, "end after this many packets, at most 1000")
 	fs.DurationVar(&f.timeout, "timeout", 30*time.Second, "end after this time")
 	groups.FlagSet("Output").StringVarP(&f.format, "output", "o", "table", "table, or json for a line for each packet")
-	options.Sections(cmd, &groups)
-	return cmd
 }
 
 func (f *traceFlags) run(cmd *cobra.Command, args []string) error {
@@ -81,11 +92,11 @@ func (f *traceFlags) run(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("--count: %d is not from 1 to %d", f.count, maxTraced)
 	}
 	table, tableErr := inspect.LoadTable(cmd.Context())
-	matches, err := f.matches(args, table, tableErr)
+	matches, err := f.matches(cmd, args, table, tableErr)
 	if err != nil {
 		return err
 	}
-	tracer, err := inspect.OpenTrace(ruleset.Trace{Matches: matches, PerSecond: perSecond, Burst: uint32(f.count)})
+	tracer, err := inspect.OpenTrace(ruleset.Trace{Matches: matches, Replies: f.replies, PerSecond: perSecond, Burst: uint32(f.count)})
 	if err != nil {
 		return err
 	}
@@ -94,83 +105,92 @@ func (f *traceFlags) run(cmd *cobra.Command, args []string) error {
 }
 
 // matches returns what selects the packets.
-func (f *traceFlags) matches(args []string, table *listing.Table, tableErr error) ([]ruleset.TraceMatch, error) {
-	m := ruleset.TraceMatch{All: f.all}
-	var err error
-	if f.from != "" {
-		if m.From, err = parseRange(f.from); err != nil {
-			return nil, fmt.Errorf("--from: %w", err)
-		}
-	}
+func (f *traceFlags) matches(cmd *cobra.Command, args []string, table *listing.Table, tableErr error) ([]ruleset.TraceMatch, error) {
 	if (len(args) == 1) == (f.to != "") {
-		return nil, errors.New("give a Service or --to, and not both")
+		return nil, errors.New("give what is dialled, or --to, and not both")
 	}
-	if f.to != "" {
-		if m.To, err = parseTo(f.to); err != nil {
-			return nil, fmt.Errorf("--to: %w", err)
+	to := f.to
+	if len(args) == 1 {
+		to = args[0]
+	}
+	what, err := explain.ParseSubject(to)
+	if err != nil {
+		return nil, err
+	}
+	from, err := f.sources(cmd, what.Service.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	targets := []inet.Addr{what.Addr}
+	if what.Service.Name != "" {
+		if tableErr != nil {
+			return nil, tableErr
 		}
-		return []ruleset.TraceMatch{m}, nil
-	}
-	if err := checkServiceName(args[0]); err != nil || args[0] == "" {
-		return nil, fmt.Errorf("%q is not NAMESPACE/NAME", args[0])
-	}
-	if tableErr != nil {
-		return nil, tableErr
-	}
-	var out []ruleset.TraceMatch
-	for _, front := range table.Frontends(args[0]) {
-		to, err := parseTo(strings.TrimPrefix(front.Address, "*") + "/" + front.Proto)
-		if err != nil {
+		if targets, err = dialled(table, what); err != nil {
 			return nil, err
 		}
-		if m.From.IsValid() && to.IP.IsValid() && inet.FamilyOf(to.IP) != inet.FamilyOf(m.From.Addr()) || len(out) == maxMatches {
-			continue
+	}
+	var out []ruleset.TraceMatch
+	for _, to := range targets {
+		for _, from := range from {
+			if from.IsValid() && to.IP.IsValid() && inet.FamilyOf(to.IP) != inet.FamilyOf(from.Addr()) {
+				continue
+			}
+			if len(out) == maxMatches {
+				return nil, fmt.Errorf("more than %d pairs of addresses: give one address with --from or --to", maxMatches)
+			}
+			out = append(out, ruleset.TraceMatch{From: from, To: to, All: f.all})
 		}
-		m.To = to
-		out = append(out, m)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("the table has no frontend of Service %s for these packets", args[0])
+		return nil, fmt.Errorf("%s and --from have no IP version in common", output.Clean(to))
 	}
 	return out, nil
 }
 
-func parseRange(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return netip.PrefixFrom(a, a.BitLen()), nil
+// sources returns the ranges of --from; one that is not valid is any.
+func (f *traceFlags) sources(cmd *cobra.Command, namespace string) ([]netip.Prefix, error) {
+	if f.from == "" {
+		return []netip.Prefix{{}}, nil
 	}
-	p, err := netip.ParsePrefix(s)
+	if p, err := netip.ParsePrefix(f.from); err == nil {
+		return []netip.Prefix{p.Masked()}, nil
+	}
+	if a, err := netip.ParseAddr(f.from); err == nil {
+		return []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}, nil
+	}
+	node, err := f.read.node(cmd)
 	if err != nil {
-		return p, fmt.Errorf("%q is no address and no range", s)
+		return nil, err
 	}
-	return p.Masked(), nil
+	picture, err := explain.Read(cmd.Context(), node)
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := picture.ClientAddrs(cmd.Context(), f.from, cmp.Or(namespace, "default"))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]netip.Prefix, len(addrs))
+	for i, a := range addrs {
+		out[i] = netip.PrefixFrom(a, a.BitLen())
+	}
+	return out, nil
 }
 
-// parseTo reads ADDRESS, ADDRESS:PORT, :PORT, each with /PROTOCOL or without.
-func parseTo(s string) (inet.Addr, error) {
-	where, proto, given := strings.Cut(s, "/")
-	out := inet.Addr{}
-	if a, err := netip.ParseAddr(where); err == nil {
-		out.IP = a
-	} else {
-		if strings.HasPrefix(where, ":") {
-			where = "0.0.0.0" + where
-		}
-		ap, err := netip.ParseAddrPort(where)
+// dialled returns the addresses of a Service, or of a port of it.
+func dialled(table *listing.Table, what *explain.Subject) (out []inet.Addr, err error) {
+	for _, front := range table.Frontends(what.Service.String()) {
+		s, err := explain.ParseSubject(strings.TrimPrefix(front.Address, "*") + "/" + front.Proto)
 		if err != nil {
-			return out, fmt.Errorf("%q is not ADDRESS[:PORT][/PROTOCOL]", s)
+			return nil, err
 		}
-		out.Port, out.Proto = ap.Port(), inet.TCP
-		if !ap.Addr().IsUnspecified() {
-			out.IP = ap.Addr()
+		if (what.Port == 0 || what.Port == s.Addr.Port) && (what.Proto == 0 || what.Proto == s.Addr.Proto) {
+			out = append(out, s.Addr)
 		}
 	}
-	if given {
-		p, err := inet.ParseProto(proto)
-		if err != nil {
-			return out, fmt.Errorf("%q is not ADDRESS[:PORT][/PROTOCOL]: %w", s, err)
-		}
-		out.Proto = p
+	if len(out) == 0 {
+		return nil, fmt.Errorf("the table has no frontend of Service %s for these packets", what.Service)
 	}
 	return out, nil
 }

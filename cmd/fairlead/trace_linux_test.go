@@ -6,13 +6,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"fairlead/cmd/fairlead-lab/world"
+	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/nstest"
 )
@@ -102,6 +105,75 @@ func checkTraceKilled(t *testing.T, node *lab.Node) {
 		}
 		return nil
 	})
+}
+
+// TestTraceNames follows a connection of a Pod that is named, in both directions, and
+// refuses what names no one.
+func TestTraceNames(t *testing.T) {
+	nstest.Need(t)
+	w, err := world.New(t.Context(), worldOf(t, lab.Config{Nodes: 2, IPv6: true}), 2)
+	testWorld(t, w, err)
+	pod := fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: client, namespace: default}\nspec: {nodeName: node-1}\nstatus: {podIP: %[1]s, podIPs: [{ip: %[1]s}, {ip: \"%[2]s\"}]}\n", w.Client.Addr4, w.Client.Addr6)
+	if err := world.WriteManifest(w.Manifests, "client.yaml", pod); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.StartAgents(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.WaitAgents(t.Context(), w.Web); err != nil {
+		t.Fatal(err)
+	}
+	node := w.Cluster.Nodes[0]
+	for i, vip := range w.Web.ClusterIPs {
+		out := whileTrying(t, node, w.Client.Host, w.Web.At(vip), "trace", "web:80", "--from", "client", "--replies", "--count", "2")
+		client := w.Client.Addrs()[i].String()
+		for _, want := range []string{"packet 2\n", client, vip.String()} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q is missing in\n%s", want, out)
+			}
+		}
+		reply := regexp.MustCompile(`(?m)^  tcp \S+:8080 \(endpoint of default/web\S*\) -> \S*` + regexp.QuoteMeta(client))
+		if v6 := regexp.MustCompile(`(?m)^  tcp \S+:8080 \(endpoint of default/web\S*\) -> \[` + regexp.QuoteMeta(client)); !reply.MatchString(out) && !v6.MatchString(out) {
+			t.Errorf("no reply is followed:\n%s", out)
+		}
+	}
+	for args, want := range map[string]string{
+		"trace web --from nobody":         "there is no Pod default/nobody",
+		"trace web --from outside":        "no one whose packets can be told",
+		"trace web:81":                    "no frontend of Service default/web",
+		"trace":                           "give what is dialled",
+		"trace web --to 10.96.0.10":       "and not both",
+		"trace 10.96.0.10 --from fd00::1": "have no IP version in common",
+		"trace 10.96.0.10:0":              "port 0 is none",
+		"trace default/web/x":             "the name is incomplete",
+	} {
+		if out, err := onNode(t, node, strings.Fields(args)...); err == nil || !strings.Contains(out, want) {
+			t.Errorf("%s: %v, %s", args, err, out)
+		}
+	}
+}
+
+// whileTrying runs a command on a node while a host connects, and returns its output.
+func whileTrying(t *testing.T, node *lab.Node, from *lab.Host, to inet.Addr, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(cmd.Environ(), "FAIRLEAD_COMMAND=1")
+	var out nstest.Log
+	cmd.Stdout, cmd.Stderr = &out, &out
+	p, err := node.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "packets were followed", func() error {
+		from.Try(t.Context(), to)
+		select {
+		case <-p.Done():
+			return nil
+		default:
+			return errors.New("it still runs")
+		}
+	})
+	return out.String()
 }
 
 // TestTraceStorm: a flood of packets ends the command after the packets that it asks for,

@@ -97,6 +97,9 @@ func (t *Tracer) Run(ctx context.Context, step func(nft.Trace), lost func()) err
 		if nft.IsTrace(r) {
 			s := nft.ReadTrace(r)
 			if s.Table == t.table {
+				if s.Chain != ruleset.TraceBegin {
+					return // the packet is followed already
+				}
 				s.Table = nft.Table{}
 			}
 			step(s)

@@ -76,6 +76,38 @@ func (p *Picture) clientOf(ctx context.Context, from, namespace string) (*client
 	return c, nil
 }
 
+// ClientAddrs returns the addresses of a client: a Pod, a Node, or an address. A Pod
+// without a namespace is one of the given namespace.
+func (p *Picture) ClientAddrs(ctx context.Context, from, namespace string) ([]netip.Addr, error) {
+	if from == "pod" || from == "outside" {
+		return nil, fmt.Errorf("--from: %q is no one whose packets can be told from others: give a Pod, a Node or an address", from)
+	}
+	p.readPods(ctx, namespace)
+	c, err := p.clientOf(ctx, from, namespace)
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Addr
+	for _, a := range c.addrs {
+		if a.IsValid() {
+			out = append(out, a)
+		}
+	}
+	if c.own && len(out) == 0 && p.Network != nil {
+		for i := range p.Network.Links {
+			for _, a := range p.Network.Links[i].Addrs {
+				if ip := a.Addr(); !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
+					out = append(out, ip)
+				}
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("--from: %s has no address yet", output.Clean(from))
+	}
+	return out, nil
+}
+
 func (p *Picture) nodeClient(n *corev1.Node) *client {
 	if n.Name == p.Config.Table.NodeName {
 		return &client{words: "this node", own: true}

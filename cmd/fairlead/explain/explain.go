@@ -41,27 +41,33 @@ const maxPaths = 40
 // "node" or "outside"; "" is a pod of this node for ClusterIPs and a host outside for all
 // other addresses.
 func Explain(ctx context.Context, p *Picture, subject, from string) (*Report, error) {
-	s, err := parseSubject(subject)
+	s, err := ParseSubject(subject)
+	if err == nil && s.Service.Name == "" && s.Addr.Port == 0 {
+		err = noSubject(subject, "the port is missing")
+	}
+	if err == nil && s.Service.Name == "" && !s.Addr.IP.IsValid() {
+		err = noSubject(subject, "the address is missing")
+	}
 	if err != nil {
 		return nil, err
 	}
-	if s.service.Name == "" {
+	if s.Service.Name == "" {
 		return p.explainAddr(ctx, s, from)
 	}
-	p.readPods(ctx, s.service.Namespace)
-	c, err := p.clientOf(ctx, from, s.service.Namespace)
+	p.readPods(ctx, s.Service.Namespace)
+	c, err := p.clientOf(ctx, from, s.Service.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	if !p.knows(s.service.String()) {
-		return nil, p.unknownService(s.service.String())
+	if !p.knows(s.Service.String()) {
+		return nil, p.unknownService(s.Service.String())
 	}
-	r := &Report{Subject: s.service.String(), Findings: []Finding{}, Paths: []Path{}}
+	r := &Report{Subject: s.Service.String(), Findings: []Finding{}, Paths: []Path{}}
 	if p.Objects != nil {
-		p.explainObject(r, s.service)
+		p.explainObject(r, s.Service)
 	}
 	p.explainTable(r, s, c)
-	for _, e := range p.Endpoints(s.service.String()) {
+	for _, e := range p.Endpoints(s.Service.String()) {
 		if e.Unused != nil {
 			r.Unused = append(r.Unused, e)
 		}
@@ -74,14 +80,14 @@ func Explain(ctx context.Context, p *Picture, subject, from string) (*Report, er
 }
 
 // explainAddr reports on an address and port.
-func (p *Picture) explainAddr(ctx context.Context, s *subject, from string) (*Report, error) {
+func (p *Picture) explainAddr(ctx context.Context, s *Subject, from string) (*Report, error) {
 	c, err := p.clientOf(ctx, cmp.Or(from, "pod"), "default")
 	if err != nil {
 		return nil, err
 	}
-	owner := p.ownerAt(s.addr)
-	path := p.path(c, s.addr, owner)
-	r := &Report{Subject: s.addr.String(), Paths: []Path{path}, Findings: []Finding{}, Missing: p.Missing}
+	owner := p.ownerAt(s.Addr)
+	path := p.path(c, s.Addr, owner)
+	r := &Report{Subject: s.Addr.String(), Paths: []Path{path}, Findings: []Finding{}, Missing: p.Missing}
 	if service, _, ok := strings.Cut(owner, ":"); ok || owner != "" {
 		key := nameOf(service)
 		p.readPods(ctx, key.Namespace)
@@ -89,7 +95,7 @@ func (p *Picture) explainAddr(ctx context.Context, s *subject, from string) (*Re
 			p.explainObject(r, key)
 		}
 	} else {
-		r.Findings = append(r.Findings, p.nobody(s.addr)...)
+		r.Findings = append(r.Findings, p.nobody(s.Addr)...)
 	}
 	r.Findings = unique(append(r.Findings, path.Findings...))
 	return r, nil
@@ -186,7 +192,7 @@ func (p *Picture) differs(key types.NamespacedName) []Finding {
 }
 
 // explainTable adds a path for each address of a Service.
-func (p *Picture) explainTable(r *Report, s *subject, c *client) {
+func (p *Picture) explainTable(r *Report, s *Subject, c *client) {
 	if p.Table == nil {
 		r.Findings = append([]Finding{{"no-table", "This node has no table of fairlead, so it serves no Service: " + strings.Join(p.Missing, " "), "Check that the agent runs on this node, and read its log."}}, r.Findings...)
 		return
@@ -215,20 +221,20 @@ type dialled struct {
 }
 
 // frontends returns the addresses of a Service in the table, ClusterIPs first.
-func (p *Picture) frontends(s *subject) []dialled {
+func (p *Picture) frontends(s *Subject) []dialled {
 	var svc *corev1.Service
 	if p.Objects != nil {
-		svc = p.Objects.Service(s.service)
+		svc = p.Objects.Service(s.Service)
 	}
 	isCluster := func(a inet.Addr) bool {
 		return svc != nil && (svc.Spec.ClusterIP == a.IP.String() || slices.Contains(svc.Spec.ClusterIPs, a.IP.String()))
 	}
 	var out []dialled
 	for e := range p.Table.Found.Elements.All() {
-		if e.Set.Kind != ruleset.VIPs && e.Set.Kind != ruleset.NodePorts || !listing.IsOwner(e.Comment, s.service.String()) {
+		if e.Set.Kind != ruleset.VIPs && e.Set.Kind != ruleset.NodePorts || !listing.IsOwner(e.Comment, s.Service.String()) {
 			continue
 		}
-		if s.port != 0 && e.Key.Port != s.port || s.proto != 0 && e.Key.Proto != s.proto {
+		if s.Port != 0 && e.Key.Port != s.Port || s.Proto != 0 && e.Key.Proto != s.Proto {
 			continue
 		}
 		d := dialled{dial: e.Key, owner: e.Comment, cluster: isCluster(e.Key) || svc == nil && e.Set.Kind == ruleset.VIPs}

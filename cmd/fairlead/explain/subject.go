@@ -4,6 +4,7 @@
 package explain
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -15,46 +16,41 @@ import (
 	"fairlead/internal/inet"
 )
 
-// subject is what explain is asked about: a Service, or a port of it, or an address.
-type subject struct {
-	service types.NamespacedName
-	port    uint16     // 0 is all ports
-	proto   inet.Proto // 0 is all protocols
-	addr    inet.Addr  // without a Service
+// Subject is what a command is asked about: a Service, or a port of it, or an address.
+type Subject struct {
+	Service types.NamespacedName
+	Port    uint16     // 0 is all ports
+	Proto   inet.Proto // 0 is all protocols
+	// Addr is set without a Service. Without an IP it is a port of the node.
+	Addr inet.Addr
 }
 
-// parseSubject reads NAME, NAMESPACE/NAME, NAME.NAMESPACE.svc and the like, with or
-// without :PORT and /PROTOCOL, and ADDRESS:PORT[/PROTOCOL].
-func parseSubject(s string) (*subject, error) {
-	bad := func(why string) (*subject, error) {
-		return nil, fmt.Errorf("%q is not NAMESPACE/SERVICE or ADDRESS:PORT[/PROTOCOL]: %s", output.Clean(s), why)
-	}
-	out := &subject{}
+// ParseSubject reads NAME, NAMESPACE/NAME, NAME.NAMESPACE.svc and the like, with or
+// without :PORT and /PROTOCOL, and ADDRESS, ADDRESS:PORT and :PORT with or without
+// /PROTOCOL. A port without a protocol is one of TCP.
+func ParseSubject(s string) (*Subject, error) {
+	out := &Subject{}
 	rest := s
 	if i := strings.LastIndexByte(s, '/'); i >= 0 {
 		if proto, err := inet.ParseProto(s[i+1:]); err == nil {
-			out.proto, rest = proto, s[:i]
+			out.Proto, rest = proto, s[:i]
 		}
 	}
-	if a, err := netip.ParseAddrPort(rest); err == nil {
-		if a.Port() == 0 {
-			return bad("port 0 is none")
-		}
-		out.addr = inet.Addr{IP: a.Addr().Unmap(), Port: a.Port(), Proto: out.proto}
-		if out.proto == 0 {
-			out.addr.Proto = inet.TCP
+	if a, ok, err := parseAddr(rest); err != nil {
+		return nil, noSubject(s, err.Error())
+	} else if ok {
+		out.Addr = inet.Addr{IP: a.Addr().Unmap(), Port: a.Port(), Proto: out.Proto}
+		if out.Proto == 0 && a.Port() != 0 {
+			out.Addr.Proto = inet.TCP
 		}
 		return out, nil
 	}
-	if _, err := netip.ParseAddr(rest); err == nil {
-		return bad("the port is missing")
-	}
 	if name, port, ok := strings.Cut(rest, ":"); ok {
-		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || n == 0 {
-			return bad(fmt.Sprintf("%q is not a port", output.Clean(port)))
+		n, err := parsePort(port)
+		if err != nil {
+			return nil, noSubject(s, err.Error())
 		}
-		out.port, rest = uint16(n), name
+		out.Port, rest = n, name
 	}
 	namespace, name, ok := strings.Cut(rest, "/")
 	switch {
@@ -65,8 +61,39 @@ func parseSubject(s string) (*subject, error) {
 		name, namespace = rest, "default"
 	}
 	if name == "" || namespace == "" || strings.Contains(name, "/") {
-		return bad("the name is incomplete")
+		return nil, noSubject(s, "the name is incomplete")
 	}
-	out.service = types.NamespacedName{Namespace: namespace, Name: name}
+	out.Service = types.NamespacedName{Namespace: namespace, Name: name}
 	return out, nil
+}
+
+func noSubject(s, why string) error {
+	return fmt.Errorf("%q is not NAMESPACE/SERVICE or ADDRESS:PORT[/PROTOCOL]: %s", output.Clean(s), why)
+}
+
+// parseAddr reads ADDRESS, ADDRESS:PORT and :PORT. ok is false for anything else, which
+// may be a name.
+func parseAddr(s string) (a netip.AddrPort, ok bool, err error) {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(ip, 0), true, nil
+	}
+	if port, node := strings.CutPrefix(s, ":"); node {
+		n, err := parsePort(port)
+		return netip.AddrPortFrom(netip.Addr{}, n), true, err
+	}
+	if a, err := netip.ParseAddrPort(s); err == nil {
+		if a.Port() == 0 {
+			return a, false, errors.New("port 0 is none")
+		}
+		return a, true, nil
+	}
+	return a, false, nil
+}
+
+func parsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is not a port", output.Clean(s))
+	}
+	return uint16(n), nil
 }
