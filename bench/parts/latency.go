@@ -57,29 +57,46 @@ func (l Latency) run(ctx context.Context, r *Run) error {
 	if subjects == nil {
 		subjects = []rig.Subject{rig.FairleadAgent(), rig.KubeProxy("nftables"), rig.KubeProxy("iptables"), {Name: rig.Watch}}
 	}
+	rounds := 0
 	for _, shape := range l.Shapes {
-		r.Progress("%s endpoints are written", shape)
-		if err := r.Rig.Fill(ctx, shape); err != nil {
-			return err
-		}
-		name := l.Name
-		if l.Shaped {
-			name += " " + shape.String()
-		}
-		for round := range l.Rounds(shape) {
-			for _, i := range rotated(len(subjects), round) {
-				t := turn{name, subjects[i].Name, shape.Services, round}
-				v := visitor{l, l.Updates(shape)}
-				err := r.visit(ctx, t, func(ctx context.Context) error {
-					if t.subject == rig.Watch {
-						return v.watch(ctx, r, t)
-					}
-					return v.agent(ctx, r, t, subjects[i], r.Rig.Seats[i])
-				})
-				if err != nil {
-					return err
-				}
+		rounds = max(rounds, l.Rounds(shape))
+	}
+	// All sizes have their first round before any has a second: a part that ends early
+	// has fewer rounds rather than fewer sizes.
+	for round := range rounds {
+		for _, shape := range l.Shapes {
+			if round >= l.Rounds(shape) {
+				continue
 			}
+			if err := l.round(ctx, r, shape, round, subjects); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// round visits all subjects with one shape.
+func (l Latency) round(ctx context.Context, r *Run, shape rig.Shape, round int, subjects []rig.Subject) error {
+	r.Progress("%s endpoints are written", shape)
+	if err := r.Rig.Fill(ctx, shape); err != nil {
+		return err
+	}
+	name := l.Name
+	if l.Shaped {
+		name += " " + shape.String()
+	}
+	v := visitor{l, l.Updates(shape)}
+	for _, i := range rotated(len(subjects), round) {
+		t := turn{name, subjects[i].Name, shape.Services, round}
+		err := r.visit(ctx, t, func(ctx context.Context) error {
+			if t.subject == rig.Watch {
+				return v.watch(ctx, r, t)
+			}
+			return v.agent(ctx, r, t, subjects[i], r.Rig.Seats[i])
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -25,6 +25,8 @@ type Run struct {
 
 	// Notes are sentences for the report, such as parts that were cut short.
 	Notes []string
+	// Sections are Markdown that stands behind the tables.
+	Sections []string
 
 	durations map[string]time.Duration // of the latest visit, by subject and size
 }

@@ -29,6 +29,7 @@ func Smoke() []Part {
 		Flows{Shapes: shapes(1), Rounds: 2, Amount: tiny}.Part(time.Minute),
 		Overlay{Joins: 1, Rounds: 2, Amount: tiny}.Part(2 * time.Minute),
 		Chains{Shape: shapes(30)[0], Rounds: 2, Packets: 1000}.Part(time.Minute),
+		Wire{}.Part(time.Minute),
 		Storm{Shape: shapes(30)[0], Rounds: 1, PerSecond: 100, Lasts: 3 * time.Second}.Part(time.Minute),
 		Joins{Rounds: 1, Nodes: 50, PerSecond: 50, Every: 10}.Part(time.Minute),
 	}
@@ -38,11 +39,12 @@ func Smoke() []Part {
 func Short() []Part {
 	turn := Amount{Connections: 500, Requests: 2000, Bytes: 64 << 20}
 	return []Part{
-		Latency{Name: "latency", Shapes: shapes(100, 1000, 10000), Rounds: times(2), Updates: large(4, 2), Repair: 6 * time.Second}.Part(7 * time.Minute),
-		Load{Shape: shapes(1000)[0], Rounds: 2, Updates: 3, Others: 100, Huge: 5000}.Part(2 * time.Minute),
-		Overlay{Joins: 3, Rounds: 15, Amount: turn}.Part(time.Minute),
-		Chains{Shape: shapes(100)[0], Rounds: 8, Packets: 50_000}.Part(40 * time.Second),
-		Flows{Shapes: shapes(1, 1000, 10000), Rounds: 8, Amount: turn}.Part(160 * time.Second),
+		Wire{}.Part(10 * time.Second),
+		Latency{Name: "latency", Shapes: shapes(100, 1000, 10000), Rounds: times(2), Updates: large(3, 2), Repair: 4 * time.Second}.Part(8 * time.Minute),
+		Load{Shape: shapes(1000)[0], Rounds: 2, Updates: 3, Others: 100, Huge: 5000}.Part(100 * time.Second),
+		Overlay{Joins: 2, Rounds: 12, Amount: turn}.Part(50 * time.Second),
+		Chains{Shape: shapes(100)[0], Rounds: 8, Packets: 50_000}.Part(30 * time.Second),
+		Flows{Shapes: shapes(1, 10000), Rounds: 8, Amount: turn}.Part(2 * time.Minute),
 	}
 }
 
@@ -50,6 +52,7 @@ func Short() []Part {
 func Full() []Part {
 	turn := Amount{Connections: 1000, Requests: 10000, Bytes: 256 << 20}
 	return []Part{
+		Wire{}.Part(time.Minute),
 		Latency{Name: "latency", Shapes: shapes(100, 300, 1000, 3000, 10000, 30000), Rounds: large(5, 3), Updates: times(6), Repair: 40 * time.Second}.Part(90 * time.Minute),
 		Load{Shape: shapes(10000)[0], Rounds: 3, Updates: 6, Others: 100, Huge: 10000}.Part(30 * time.Minute),
 		Overlay{Joins: 10, Rounds: 50, Amount: turn}.Part(10 * time.Minute),
@@ -95,6 +98,14 @@ func Charts() []report.Chart {
 		{File: "fairness", Title: "Update of a small Service", Part: "fairness", Prefix: "update ", Axis: "ms", Unit: 1e-3, Decades: true},
 		{File: "connections", Title: "Connections per second", Part: flowsPart, Prefix: "connections ", Axis: "1/s", Unit: 1},
 		{File: "overlay", Title: "Connections per second between nodes", Part: overlayPart, Prefix: "connections ", Axis: "1/s", Unit: 1},
+	}
+}
+
+// Capacity are the columns of the table of what fairlead takes on one node.
+func Capacity() []report.Column {
+	return []report.Column{
+		{Metric: Resident, Name: "resident memory"}, {Metric: Peak, Name: "its peak, start"}, {Metric: RestartPeak, Name: "its peak, restart"},
+		{Metric: ColdStart, Name: "start"}, {Metric: UpdateCPU, Name: "processor time of one change"},
 	}
 }
 

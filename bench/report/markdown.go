@@ -20,8 +20,9 @@ type Machine struct {
 	Took                                string
 }
 
-// Markdown writes the tables of a run. Notes are sentences that stand above them.
-func Markdown(w io.Writer, m Machine, set *stat.Set, notes []string) error {
+// Markdown writes the tables of a run. Notes are sentences that stand above them, and
+// sections are Markdown that stands below; empty ones are left out.
+func Markdown(w io.Writer, m Machine, set *stat.Set, notes, sections []string) error {
 	var out strings.Builder
 	fmt.Fprintf(&out, "`%s` on %s: %s, %d CPUs (%s), kernel %s, load average %s at the start, took %s.\n",
 		m.Command, m.Date, m.Version, m.CPUs, m.CPU, m.Kernel, m.Load, m.Took)
@@ -39,6 +40,11 @@ func Markdown(w io.Writer, m Machine, set *stat.Set, notes []string) error {
 	for _, part := range parts(set) {
 		for _, size := range set.Sizes(part) {
 			table(&out, set, part, size)
+		}
+	}
+	for _, s := range sections {
+		if s != "" {
+			out.WriteString("\n\n" + strings.TrimSpace(s) + "\n")
 		}
 	}
 	_, err := io.WriteString(w, out.String())

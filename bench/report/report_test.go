@@ -33,7 +33,7 @@ func testSet() *stat.Set {
 
 func TestMarkdown(t *testing.T) {
 	var out strings.Builder
-	if err := Markdown(&out, Machine{Command: "make bench", CPUs: 2}, testSet(), []string{"A note."}); err != nil {
+	if err := Markdown(&out, Machine{Command: "make bench", CPUs: 2}, testSet(), []string{"A note."}, []string{"", "### More\n\ntext\n\n"}); err != nil {
 		t.Fatal(err)
 	}
 	_, got, _ := strings.Cut(out.String(), "fairlead.\n")
@@ -48,9 +48,29 @@ func TestMarkdown(t *testing.T) {
 | update | 5.00 ms (4.50 ms to 7.00 ms) | 50.0 ms (45.0 ms to 70.0 ms) | 10.0 (10.0 to 10.0) |
 | flows | 15.0 /s (13.5 /s to 21.0 /s) | 7.50 /s (6.75 /s to 10.5 /s) | 2.00 (2.00 to 2.00) |
 | repair | 200 ms | more than 10.0 s | more than 50.0 |
+
+
+### More
+
+text
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCapacity(t *testing.T) {
+	want := `### Capacity: what fairlead takes on one node
+
+| | update | other |
+|---|--:|--:|
+| latency, 100 Services | 5.00 ms | - |
+`
+	if diff := cmp.Diff(want, Capacity(testSet(), []Column{{"update", "update"}, {"nothing", "other"}})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := Capacity(testSet(), []Column{{"nothing", "other"}}); got != "" {
+		t.Errorf("%q", got)
 	}
 }
 

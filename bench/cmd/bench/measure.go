@@ -78,9 +78,10 @@ func save(dir string, m report.Machine, run *parts.Run) error {
 		return err
 	}
 	var md, csv, short strings.Builder
+	sections := append([]string{report.Capacity(run.Set, parts.Capacity())}, run.Sections...)
 	rows, peers := parts.Summary()
 	if err := errors.Join(
-		report.Markdown(&md, m, run.Set, run.Notes), report.CSV(&csv, run.Set), report.Summary(&short, m, run.Set, rows, peers),
+		report.Markdown(&md, m, run.Set, run.Notes, sections), report.CSV(&csv, run.Set), report.Summary(&short, m, run.Set, rows, peers),
 	); err != nil {
 		return err
 	}
