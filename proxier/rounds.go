@@ -67,6 +67,10 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 		p.metrics.Refusals.Inc()
 		klog.FromContext(ctx).Error(c.Err, "Kernel refused a chain, retrying later", "chain", c.Chain)
 	}
+	for _, o := range r.Objects {
+		p.metrics.Refusals.Inc()
+		klog.FromContext(ctx).Error(o.Err, "Kernel refused a part of the table, retrying later", "object", o.Object)
+	}
 	for _, f := range r.Refused {
 		p.refuse(f.Frontend, f.Err)
 	}

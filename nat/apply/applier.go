@@ -43,9 +43,11 @@ type Applier struct {
 	drift plan.Drift
 	// reloads counts the loads since the last commit.
 	reloads int
-	// single is set while batches have one frontend or chain each, to find the one
-	// that the kernel refuses without naming it.
-	single bool
+	// narrow is the cost of a batch while what the kernel refuses without naming it is
+	// searched, 1 for a batch about one frontend or chain, and 0 otherwise. A refusal
+	// halves it and a commit doubles it, so that each search among n frontends takes a
+	// multiple of log n batches.
+	narrow int
 	// limit is the cost of a batch. A socket may turn out to be too small for it.
 	limit int
 }
@@ -92,7 +94,10 @@ type Result struct {
 	// needs one is among Refused, unless it is in the kernel with an older version of
 	// the chain.
 	Chains []RefusedChain
-	Loads  int
+	// Objects are sets, and elements that frontends share, that the kernel refused. A
+	// frontend that needs such a set is among Refused.
+	Objects []RefusedObject
+	Loads   int
 	// Replaced is the number of operations that replaced the table of another version.
 	Replaced int
 	// Stepwise is why that took several transactions, nil if it did not.
@@ -109,6 +114,12 @@ type Result struct {
 type Refused struct {
 	Frontend inet.Addr
 	Err      error
+}
+
+// RefusedObject is a set or an element that the kernel refused, in words.
+type RefusedObject struct {
+	Object string
+	Err    error
 }
 
 // RefusedChain is a chain that the kernel refused.
@@ -179,16 +190,6 @@ func isGeneral(err error) bool {
 		}
 	}
 	return false
-}
-
-func (a *Applier) refuse(r *Result, key inet.Addr, err error) {
-	a.state.Refuse(key)
-	r.Refused = append(r.Refused, Refused{Frontend: key, Err: reason(err)})
-}
-
-func (a *Applier) refuseChain(r *Result, c *ruleset.Chain, err error) {
-	a.state.RefuseChain(c)
-	r.Chains = append(r.Chains, RefusedChain{Chain: c.Name, Err: reason(err)})
 }
 
 // reason returns the errno of an error, if it has one: the rest differs from try to

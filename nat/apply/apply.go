@@ -7,11 +7,10 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
-	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/plan"
 	"fairlead/nat/ruleset"
@@ -50,7 +49,7 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 			return r, nil
 		}
 		for _, b := range step.Blocked {
-			a.refuse(&r, b.Frontend, fmt.Errorf("it needs chain %s, which the kernel refused", b.Chain))
+			a.refuse(&r, b.Frontend, errNeeds(&b))
 		}
 		err := a.commit(ctx, step, &r)
 		if err != nil {
@@ -66,10 +65,13 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 }
 
 func (a *Applier) next() *plan.Step {
-	if a.single {
+	switch a.narrow {
+	case 0:
+		return a.state.Next(a.limit)
+	case 1:
 		return a.state.NextSingle()
 	}
-	return a.state.Next(a.limit)
+	return a.state.Next(a.narrow)
 }
 
 // commit carries out a step. One without operations, of a frontend that was deleted
@@ -81,7 +83,10 @@ func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error 
 		}
 		r.Batches = append(r.Batches, step.Batch)
 		r.Repaired.Merge(a.drift)
-		a.drift, a.single, a.reloads = nil, false, 0
+		a.drift, a.reloads = nil, 0
+		if a.narrow *= 2; a.narrow >= a.limit {
+			a.narrow = 0
+		}
 	}
 	a.state.Acked(step)
 	r.Changed = append(r.Changed, step.Keys()...)
@@ -107,62 +112,15 @@ func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Resu
 		a.Distrust()
 		return a.load(ctx, r)
 	}
-	if chain, frontends := culprits(step, err); chain != nil {
-		a.refuseChain(r, chain, err)
-		return nil
-	} else if len(frontends) > 0 {
-		for _, f := range frontends {
-			a.refuse(r, f.Frontend, f.Err)
-		}
+	if a.setAside(culprits(step, err), r) {
 		return nil
 	}
-	if !isNamed(err) && !a.single {
-		a.single = true
+	if !isNamed(err) && a.narrow != 1 {
+		last := cmp.Or(a.narrow, a.limit)
+		a.narrow = max(min(step.Cost(), last)/2, 1)
 		return nil
 	}
 	a.Distrust()
-	a.single = false // something that all frontends share
+	a.narrow = 0 // something that all frontends share
 	return err
-}
-
-// culprits returns the chain or the frontends to which the kernel's refusals belong. A
-// refused chain comes first: what needs it is refused as well. If the kernel names no
-// operation, the only chain or frontend of the step is to blame.
-func culprits(step *plan.Step, err error) (*ruleset.Chain, []Refused) {
-	var refused *ruleset.RefusedError
-	if !isNamed(err) {
-		return onlyCulprit(step, err)
-	}
-	errors.As(err, &refused)
-	first := refused.Refusals[0]
-	if op := &step.Batch[first.Index]; op.Verb == ruleset.AddChain {
-		return op.Chain, nil
-	}
-	var out []Refused
-	seen := map[inet.Addr]struct{}{}
-	for i, refusal := range refused.Refusals {
-		if refusal.Index == ruleset.Whole || i > 0 && isDrift(refusal.Err) {
-			continue // may only follow from an earlier one
-		}
-		key, ok := step.Frontend(refusal.Index)
-		if !ok {
-			return nil, nil
-		}
-		if _, again := seen[key]; !again {
-			seen[key] = struct{}{}
-			out = append(out, Refused{Frontend: key, Err: refusal.Err})
-		}
-	}
-	return nil, out
-}
-
-func onlyCulprit(step *plan.Step, err error) (*ruleset.Chain, []Refused) {
-	keys := step.Busy()
-	switch {
-	case len(keys) == 1:
-		return nil, []Refused{{Frontend: keys[0], Err: err}}
-	case len(keys) == 0 && len(step.Batch) == 1 && step.Batch[0].Verb == ruleset.AddChain:
-		return step.Batch[0].Chain, nil
-	}
-	return nil, nil
 }

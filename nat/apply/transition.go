@@ -6,7 +6,6 @@ package apply
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"fairlead/internal/inet"
@@ -74,7 +73,7 @@ func (a *Applier) replaced(t *plan.Transition, r *Result) {
 	r.Changed = append(r.Changed, t.Changed...)
 	r.Unstick = append(r.Unstick, t.Unstick...)
 	for _, b := range t.Blocked {
-		a.refuse(r, b.Frontend, fmt.Errorf("it needs chain %s, which the kernel refused", b.Chain))
+		a.refuse(r, b.Frontend, errNeeds(&b))
 	}
 }
 

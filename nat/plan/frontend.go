@@ -37,8 +37,8 @@ func (s *State) planFrontend(step *Step, key inet.Addr, has portion) bool {
 		p.now = *have
 	}
 	want, wanted := s.want[key]
-	if chain := s.blockedBy(&p, &want, wanted); chain != "" {
-		step.Blocked = append(step.Blocked, Blocked{Frontend: key, Chain: chain})
+	if needs := s.blockedBy(&p, &want, wanted); needs != "" {
+		step.Blocked = append(step.Blocked, Blocked{Frontend: key, Needs: needs})
 		return true
 	}
 	var done bool
@@ -163,11 +163,15 @@ func (s *State) putVerdict(p *planner, to ruleset.Shape) {
 	p.add(p.verdictElement())
 }
 
-// blockedBy returns the refused chain that keeps a frontend from its next verdict, or
-// "". A frontend that has the verdict already is served by the chain in the kernel.
+// blockedBy returns the refused set that a frontend needs, or the refused chain that
+// keeps it from its next verdict, or "". A frontend that has the verdict already is served
+// by the chain in the kernel.
 func (s *State) blockedBy(p *planner, want *nat.Frontend, wanted bool) string {
-	if !wanted || len(s.refusedChains) == 0 {
+	if !wanted || len(s.refusedChains)+len(s.refusedSets) == 0 {
 		return ""
+	}
+	if set, is := s.refusedSetOf(p.key, want); is {
+		return "set " + set.String()
 	}
 	to := ruleset.ShapeOf(want, p.key, p.now.shape)
 	for _, v := range [][2]string{{to.Verdict(), p.now.verdict}, {affinityVerdict(p.key, want), p.now.remember}} {
@@ -176,7 +180,7 @@ func (s *State) blockedBy(p *planner, want *nat.Frontend, wanted bool) string {
 		}
 		for _, c := range ruleset.ChainsOf(v[0], &s.settings) {
 			if s.isRefused(&c) {
-				return c.Name
+				return "chain " + c.Name
 			}
 		}
 	}

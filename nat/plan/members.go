@@ -45,6 +45,7 @@ type members struct {
 	// frontends are there.
 	before, after memberQueue
 	pushed        uint32 // number of the last entry in a queue
+	refused       []member
 }
 
 // memberQueue holds members in the order in which they came.
@@ -159,6 +160,27 @@ func (ms *members) push(m *member, st *memberState) {
 	q.order = append(q.order, memberEntry{*m, st.queued})
 }
 
+// refuse takes a member out of its queue until retry.
+func (ms *members) refuse(e *ruleset.Element) {
+	m := ms.of(e)
+	st := ms.all[m]
+	st.queued = 0
+	ms.put(&m, st)
+	ms.refused = append(ms.refused, m)
+}
+
+// retry queues the refused members again.
+func (ms *members) retry() {
+	for i := range ms.refused {
+		m := &ms.refused[i]
+		if st, known := ms.all[*m]; known && !st.isSettled() {
+			ms.push(m, &st)
+			ms.put(m, st)
+		}
+	}
+	ms.refused = nil
+}
+
 // acked records that the kernel added or deleted an element.
 func (ms *members) acked(e *ruleset.Element, have bool) {
 	m := ms.of(e)
@@ -184,7 +206,7 @@ func (ms *members) find(e *ruleset.Element) {
 // adopt makes the members that find recorded those that the kernel has. It calls note for
 // each that appeared or disappeared. The queues are empty until touchAll.
 func (ms *members) adopt(note func(ruleset.Element)) {
-	ms.before, ms.after, ms.pushed = memberQueue{}, memberQueue{}, 0
+	ms.before, ms.after, ms.pushed, ms.refused = memberQueue{}, memberQueue{}, 0, nil
 	for m, st := range ms.all {
 		if st.found != st.have {
 			note(ms.element(&m))

@@ -16,14 +16,29 @@ import (
 // source ranges, and affinity maps of its Service. The first use makes a set and its
 // rules, and after the last both can go.
 func (s *State) countSets(key inet.Addr, f *nat.Frontend, n int) {
+	eachSetOnDemand(key, f, func(set ruleset.Set) { s.countSet(set, n) })
+}
+
+func eachSetOnDemand(key inet.Addr, f *nat.Frontend, each func(ruleset.Set)) {
 	for _, src := range f.Sources {
-		s.countSet(ruleset.SourcesOf(src), n)
+		each(ruleset.SourcesOf(src))
 	}
 	if c, ok := ruleset.ParseAffinityChain(affinityVerdict(key, f)); ok {
 		for _, set := range c.Sets() {
-			s.countSet(set, n)
+			each(set)
 		}
 	}
+}
+
+// refusedSetOf returns a set on demand that f needs and that the kernel refused.
+func (s *State) refusedSetOf(key inet.Addr, f *nat.Frontend) (found ruleset.Set, is bool) {
+	check := func(set ruleset.Set) {
+		if _, refused := s.refusedSets[set]; refused {
+			found, is = set, true
+		}
+	}
+	eachSetOnDemand(key, f, check)
+	return found, is
 }
 
 func (s *State) countSet(set ruleset.Set, n int) {
@@ -38,9 +53,13 @@ func (s *State) countSet(set ruleset.Set, n int) {
 	}
 }
 
-// setsOnDemand returns the sets on demand that are wanted or in the kernel.
+// setsOnDemand returns the sets on demand that are wanted or in the kernel, without those
+// that the kernel refused.
 func (s *State) setsOnDemand() []ruleset.Set {
 	sets := maps.Clone(s.onDemand)
+	for set := range s.refusedSets {
+		delete(sets, set)
+	}
 	for set := range s.have.sets {
 		if set.OnDemand() {
 			sets[set] = 0

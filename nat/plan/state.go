@@ -40,6 +40,8 @@ type State struct {
 	traffic map[inet.Addr]uint64 // see SetTraffic
 	// refusedChains are chains that the kernel refused, with their fingerprints.
 	refusedChains map[string]string
+	// refusedSets are sets on demand that the kernel refused.
+	refusedSets map[ruleset.Set]struct{}
 	// program is set when the static chains and the sets of settings may differ.
 	program bool
 	// late is set while only vital frontends are marked, because the table is missing.
@@ -60,14 +62,16 @@ func NewState() *State {
 		held:          map[netip.Addr]int{},
 		refused:       map[inet.Addr]struct{}{},
 		refusedChains: map[string]string{},
+		refusedSets:   map[ruleset.Set]struct{}{},
 		program:       true,
 	}
 }
 
 // Pending returns how many frontends may still differ from the kernel, and how many
-// chains the kernel refused. Those set aside by Refuse are included.
+// chains, sets and elements of shared sets the kernel refused. Frontends set aside by
+// Refuse are included.
 func (s *State) Pending() int {
-	return s.dirty.len() + len(s.refused) + len(s.refusedChains)
+	return s.dirty.len() + len(s.refused) + len(s.refusedChains) + len(s.refusedSets) + len(s.members.refused)
 }
 
 // Remembered returns every pair that a client may be remembered with.
@@ -98,13 +102,29 @@ func (s *State) Refuse(key inet.Addr) {
 // together with what needs it, until its content changes and after Retry.
 func (s *State) RefuseChain(c *ruleset.Chain) { s.refusedChains[c.Name] = c.Fingerprint() }
 
-// Retry lets the refused frontends and chains be tried again.
+// RefuseSet sets a set on demand aside, together with the frontends that need it, until
+// Retry. It reports false for a set that was set aside already.
+func (s *State) RefuseSet(set ruleset.Set) bool {
+	if _, again := s.refusedSets[set]; again {
+		return false
+	}
+	s.refusedSets[set] = struct{}{}
+	s.program = true
+	return true
+}
+
+// RefuseMember sets an element of a shared set aside until Retry.
+func (s *State) RefuseMember(e *ruleset.Element) { s.members.refuse(e) }
+
+// Retry lets everything that was refused be tried again.
 func (s *State) Retry() {
+	s.members.retry()
 	for key := range s.refused {
 		s.touch(key)
 	}
-	s.program = s.program || len(s.refusedChains) > 0
+	s.program = s.program || len(s.refusedChains)+len(s.refusedSets) > 0
 	clear(s.refusedChains)
+	clear(s.refusedSets)
 }
 
 func (s *State) touch(key inet.Addr) {

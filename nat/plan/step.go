@@ -14,8 +14,8 @@ import (
 // Step holds a batch and the changes to the State once the kernel has carried it out.
 type Step struct {
 	ruleset.Batch
-	// Blocked are frontends that the step leaves out because they need a chain that
-	// the kernel refused, with the name of the chain.
+	// Blocked are frontends that the step leaves out because they need a chain or a set
+	// that the kernel refused.
 	Blocked []Blocked
 
 	changes []change
@@ -50,10 +50,10 @@ const (
 // unlimited is the limit of a batch that has none.
 const unlimited = 1 << 40
 
-// Blocked is a frontend and the chain that it would need.
+// Blocked is a frontend and what it would need, for example "chain pick4-4".
 type Blocked struct {
 	Frontend inet.Addr
-	Chain    string
+	Needs    string
 }
 
 // change describes one frontend after a step, with the operations that lead there.
@@ -103,6 +103,9 @@ func (s *Step) Unstick() []nat.Pair { return s.unstick }
 func (s *Step) isEmpty() bool {
 	return len(s.Batch) == 0 && len(s.changes) == 0 && len(s.Blocked) == 0
 }
+
+// Cost returns what the batch counts against the limit of Next.
+func (s *Step) Cost() int { return s.cost }
 
 // isFull reports whether the batch has reached its limit.
 func (s *Step) isFull() bool { return s.cost >= s.limit }
