@@ -37,21 +37,10 @@ func (n *Network) keepFirewall(ctx context.Context) error {
 	if !worker.Await(ctx, readyInterval, n.table) {
 		return nil
 	}
-	ns, err := netns.Current()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = ns.Close() }()
-	fd := ns.Fd()
-	if own, err := ns.IsProcess(); err != nil {
-		return err
-	} else if own {
-		fd = 0 // entering a namespace takes CAP_SYS_ADMIN, which the agent's container lacks
-	}
 	tick := time.NewTicker(firewallInterval)
 	defer tick.Stop()
 	for {
-		n.checkFirewall(ctx, fd)
+		n.checkFirewall(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -61,13 +50,19 @@ func (n *Network) keepFirewall(ctx context.Context) error {
 	}
 }
 
-// checkFirewall checks once, and again after it added rules.
-func (n *Network) checkFirewall(ctx context.Context, ns int) {
+// checkFirewall checks once, and again after it added rules. A failure, for example of a
+// process that may open no more files, is reported until the next check.
+func (n *Network) checkFirewall(ctx context.Context) {
 	cfg, ok := n.traffic()
 	if !ok {
 		return // this Node is not known yet
 	}
-	findings, err := readFindings(ns, cfg)
+	ns, done, err := here()
+	defer done()
+	var findings []firewall.Finding
+	if err == nil {
+		findings, err = readFindings(ns, cfg)
+	}
 	if err == nil && len(findings) > 0 && n.cfg.OpenFirewall {
 		if err = firewall.Apply(ns, cfg, findings); err == nil {
 			klog.FromContext(ctx).Info("Added accept rules for pod traffic to other firewalls", "comment", firewall.Comment)
@@ -81,6 +76,21 @@ func (n *Network) checkFirewall(ctx context.Context, ns int) {
 		found = append(found, f.String())
 	}
 	n.store.Book().NodeReport(n.proxy.NodeName, "firewall", found)
+}
+
+// here returns the descriptor of the network namespace of the calling goroutine, which is
+// valid until done, or 0 for that of the process: entering a namespace takes
+// CAP_SYS_ADMIN, which the agent's container lacks.
+func here() (fd int, done func(), err error) {
+	ns, err := netns.Current()
+	if err != nil {
+		return 0, func() {}, err
+	}
+	done = func() { _ = ns.Close() }
+	if own, err := ns.IsProcess(); err != nil || own {
+		return 0, done, err
+	}
+	return ns.Fd(), done, nil
 }
 
 // CheckFirewall returns the rules of other programs that drop pod traffic in the network
