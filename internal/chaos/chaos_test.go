@@ -167,7 +167,7 @@ func TestLate(t *testing.T) {
 		changed, now time.Duration
 		want         bool
 	}{
-		{5 * s, 6 * s, true}, {5 * s, 8 * s, false}, {11 * s, 16 * s, true}, {11 * s, 18 * s, false}, {9 * s, 16 * s, true}, {30 * s, 33 * s, false},
+		{5 * s, 6 * s, true}, {5 * s, 8 * s, false}, {11 * s, 16 * s, true}, {11 * s, 21 * s, true}, {11 * s, 23 * s, false}, {9 * s, 16 * s, true}, {30 * s, 33 * s, false},
 	} {
 		if got := h.Late(tt.changed, tt.now); got != tt.want {
 			t.Errorf("changed at %s, now %s: %v, want %v", tt.changed, tt.now, got, tt.want)

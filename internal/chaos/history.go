@@ -102,7 +102,11 @@ func (e event) back() time.Duration {
 		return never
 	}
 	// Retries double their pauses, so a long absence may be noticed late.
-	return e.to + max(catchUp, e.to-e.from)
+	late := max(catchUp, e.to-e.from)
+	if e.Kind == APIServer {
+		late = max(late, reconnect)
+	}
+	return e.to + late
 }
 
 // outages returns the spans in which connections may suffer from some events, in order

@@ -77,6 +77,10 @@ const repair = 2 * time.Second
 // of a process and the pauses between attempts to reach an API server.
 const catchUp = 5 * time.Second
 
+// reconnect is how long an agent takes to reach an API server again that was away more
+// than once within some seconds.
+const reconnect = 10 * time.Second
+
 func promiseOf(k Kind) promise { return promises()[k] }
 
 func promises() [kinds]promise {

@@ -55,27 +55,22 @@ func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store
 	pods, here := client.CoreV1().Pods(""), selector{fields: "spec.nodeName=" + node}
 
 	var all sync.WaitGroup
-	all.Go(func() { runReflector(ctx, sourceServices, services, &corev1.Service{}, store) })
-	all.Go(func() { runReflector(ctx, sourceSlices, endpoints, &discoveryv1.EndpointSlice{}, store) })
-	all.Go(func() { runReflector(ctx, sourceNodes, nodes, &corev1.Node{}, store) })
+	var heard answers
+	all.Go(func() { runReflector(ctx, sourceServices, services, &corev1.Service{}, store, &heard) })
+	all.Go(func() { runReflector(ctx, sourceSlices, endpoints, &discoveryv1.EndpointSlice{}, store, &heard) })
+	all.Go(func() { runReflector(ctx, sourceNodes, nodes, &corev1.Node{}, store, &heard) })
 	all.Go(func() {
 		if await(ctx, cidrs, selector{}, "--service-cidr is used", func() { store.Delivered(sourceServiceCIDRs) }) {
-			runReflector(ctx, sourceServiceCIDRs, listWatch(client, cidrs, selector{}), &networkingv1.ServiceCIDR{}, store)
+			runReflector(ctx, sourceServiceCIDRs, listWatch(client, cidrs, selector{}), &networkingv1.ServiceCIDR{}, store, &heard)
 		}
 	})
 	all.Go(func() {
 		if await(ctx, pods, here, "hostPorts of pods are not served", func() { store.Delivered(sourcePods) }) {
-			runReflector(ctx, sourcePods, listWatch(client, pods, here), &corev1.Pod{}, store)
+			runReflector(ctx, sourcePods, listWatch(client, pods, here), &corev1.Pod{}, store, &heard)
 		}
 	})
 	all.Wait()
 	return nil
-}
-
-// runReflector follows one kind until ctx ends.
-func runReflector(ctx context.Context, source string, lw cache.ListerWatcher, kind runtime.Object, store *store.Store) {
-	s := &mirror{source: source, store: store}
-	cache.NewReflectorWithOptions(lw, kind, s, cache.ReflectorOptions{Name: source}).RunWithContext(ctx)
 }
 
 // api holds the methods that the typed clients of all kinds share.

@@ -4,6 +4,8 @@
 package source
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -18,6 +20,10 @@ import (
 type mirror struct {
 	source string
 	store  *store.Store
+	// answers wakes other kinds after each list; nil for none. listed is the time of the
+	// last list.
+	answers *answers
+	listed  time.Time
 }
 
 // converted is an object that was converted while its list is still coming in, so
@@ -77,6 +83,10 @@ func (m *mirror) Replace(list []any, _ string) error {
 	}
 	m.store.Update(func(tx *store.Tx) { tx.ReplaceAPI(m.source, items) })
 	m.store.Delivered(m.source)
+	m.listed = time.Now()
+	if m.answers != nil {
+		m.answers.note()
+	}
 	return nil
 }
 
