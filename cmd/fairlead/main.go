@@ -57,6 +57,7 @@ nftables table, "inet fairlead". Print that table with
 		newRenderCommand(),
 		newTableCommand(),
 		newStatusCommand(),
+		newUICommand(),
 		newDiffCommand(),
 		newGetCommand(),
 		newCheckCommand(),

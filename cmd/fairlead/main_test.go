@@ -16,7 +16,7 @@ import (
 
 // TestHelp: each command has an example, and its help prints it.
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"render", "--help"}, {"table", "--help"}, {"diff", "--help"}, {"get", "--help"}, {"explain", "--help"}, {"check", "--help"}, {"bundle", "--help"}, {"trace", "--help"}, {"connectivity-test", "--help"}, {"perf", "--help"}, {"cleanup", "--help"}, {"version", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"render", "--help"}, {"table", "--help"}, {"diff", "--help"}, {"get", "--help"}, {"explain", "--help"}, {"check", "--help"}, {"bundle", "--help"}, {"trace", "--help"}, {"ui", "--help"}, {"connectivity-test", "--help"}, {"perf", "--help"}, {"cleanup", "--help"}, {"version", "--help"}} {
 		out, err := execute(t, args...)
 		if err != nil {
 			t.Errorf("%v: %v", args, err)

@@ -5,6 +5,7 @@ package page
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -187,15 +188,26 @@ func plural(n int, word string) string {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// digits returns a duration as a number and its unit. From a minute on the units are in
-// the number.
+// digits returns a duration as a number of three digits and its unit. From a minute on the
+// units are in the number.
 func digits(d time.Duration) (number, unit string) {
-	text := output.Short(d)
-	if d >= time.Minute {
-		return text, ""
+	switch {
+	case d >= time.Minute:
+		return output.Ago(d), ""
+	case d >= time.Second:
+		return three(d.Seconds()), "s"
+	case d >= time.Millisecond:
+		return three(d.Seconds() * 1e3), "ms"
 	}
-	i := strings.LastIndexAny(text, "0123456789") + 1
-	return text[:i], text[i:]
+	return three(d.Seconds() * 1e6), "µs"
+}
+
+func three(v float64) string {
+	places := 2
+	for limit := 9.995; places > 0 && v >= limit; limit *= 10 {
+		places--
+	}
+	return strconv.FormatFloat(v, 'f', places, 64)
 }
 
 func took(d time.Duration) string {

@@ -258,3 +258,15 @@ func TestPlot(t *testing.T) {
 		}
 	}
 }
+
+// TestTook writes durations with three digits and a unit.
+func TestTook(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0.00 µs", 97 * time.Microsecond: "97.0 µs", 7443 * time.Microsecond: "7.44 ms", 318480 * time.Microsecond: "318 ms",
+		9999 * time.Microsecond: "10.0 ms", time.Second: "1.00 s", 59 * time.Second: "59.0 s", 90 * time.Second: "1m30s", 3 * time.Hour: "3h",
+	} {
+		if got := took(d); got != want {
+			t.Errorf("%d: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -19,7 +19,7 @@ const (
 	plotLeft, plotRight      = 58.0, 42.0
 	plotTop, plotBottom      = 12.0, 26.0
 	plotFirst, plotLast      = 1e-5, 1e4 // seconds that the scale may show
-	shortestSpan             = time.Minute
+	shortestSpan             = 20 * time.Second
 	timeTicks                = 4
 	quantileHigh, quantileLo = 0.99, 0.5
 )
@@ -123,7 +123,7 @@ func newPlot(title, note string, now time.Time, points []point) *plot {
 	if y(half)-y(most) > 12 { // or the labels cover each other
 		p.Marks = append(p.Marks, mark{y(most), "99 %"})
 	}
-	p.Text = fmt.Sprintf("%d values in %s; half of them within %s, 99 %% within %s", len(points), output.Ago(span), took(seconds(half)), took(seconds(most)))
+	p.Text = fmt.Sprintf("%d values in %s; half of them within %s, 99 %% within %s", len(points), about(span), took(seconds(half)), took(seconds(most)))
 	return p
 }
 
@@ -185,5 +185,13 @@ func timeLabel(ago time.Duration) string {
 	if ago < time.Second {
 		return "now"
 	}
-	return "−" + output.Ago(ago)
+	return "−" + about(ago)
+}
+
+// about returns a span of time.
+func about(d time.Duration) string {
+	if d < 2*time.Minute {
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	}
+	return output.Ago(d)
 }
