@@ -22,23 +22,16 @@ type member struct {
 	other uint32 // in members.others, for an element that is more than an address; else 0
 }
 
-// memberState says what is true of a member.
-type memberState struct {
-	want   int32  // how many frontends want it
-	queued uint32 // the number of its entry in a queue, 0 for none
-	have   bool   // the kernel has it
-	found  bool   // during adopt: the kernel was found to have it
-}
-
-func (st *memberState) isSettled() bool { return st.have == (st.want > 0) }
-
 // members holds the elements of shared sets, wanted or in the kernel.
 type members struct {
-	all map[member]memberState
+	all memberTable
 	// others are the elements that are more than an address, by number and back.
 	others map[uint32]ruleset.Element
 	number map[ruleset.Element]uint32
 	last   uint32 // number in others
+	// twins are the addresses that another program put into a set with a comment, and the
+	// numbers of these elements. They are deleted before ours can be added.
+	twins map[member]uint32
 
 	// before and after hold the members that may not be settled, by when they are
 	// written: hairpin, for example, before the frontends, and cluster-ips when all
@@ -48,20 +41,8 @@ type members struct {
 	refused       []member
 }
 
-// memberQueue holds members in the order in which they came.
-type memberQueue struct {
-	order    []memberEntry
-	unsorted bool
-}
-
-// memberEntry counts only while the member's state has its number.
-type memberEntry struct {
-	member
-	number uint32
-}
-
 func newMembers() members {
-	return members{all: map[member]memberState{}, others: map[uint32]ruleset.Element{}, number: map[ruleset.Element]uint32{}}
+	return members{all: newMemberTable(), others: map[uint32]ruleset.Element{}, number: map[ruleset.Element]uint32{}, twins: map[member]uint32{}}
 }
 
 // addressMember returns the member that is one address of a set.
@@ -95,24 +76,42 @@ func addressElement(m *member) ruleset.Element {
 	return e
 }
 
-// of returns the member that an element is.
-func (ms *members) of(e *ruleset.Element) member {
+// twinOf returns the member that is the address of an element, if it has one, and whether
+// that is all that the element says.
+func twinOf(e *ruleset.Element) (twin member, hasAddr, same bool) {
 	ip := e.Client.Addr()
 	if e.Set.Kind == ruleset.ClusterIPs {
 		ip = e.Key.IP
 	}
-	if ip.IsValid() {
-		if m := addressMember(e.Set.Kind, ip); addressElement(&m) == *e {
-			return m
-		}
+	if !ip.IsValid() {
+		return member{}, false, false
+	}
+	twin = addressMember(e.Set.Kind, ip)
+	return twin, true, addressElement(&twin) == *e
+}
+
+// of returns the member that an element is.
+func (ms *members) of(e *ruleset.Element) member {
+	twin, hasAddr, same := twinOf(e)
+	if same {
+		return twin
 	}
 	n, known := ms.number[*e]
 	if !known {
 		ms.last++
 		n = ms.last
 		ms.others[n], ms.number[*e] = *e, n
+		if hasAddr {
+			ms.twins[twin] = n
+		}
 	}
 	return member{set: e.Set, other: n}
+}
+
+// hasTwin reports whether another program put the address into the set with a comment.
+func (ms *members) hasTwin(m *member) bool {
+	_, has := ms.twins[*m]
+	return has
 }
 
 // element is the opposite of of.
@@ -125,20 +124,20 @@ func (ms *members) element(m *member) ruleset.Element {
 
 // put stores the state of a member, and forgets one of which nothing is true.
 func (ms *members) put(m *member, st memberState) {
-	if st != (memberState{}) {
-		ms.all[*m] = st
-		return
-	}
-	delete(ms.all, *m)
-	if m.other != 0 {
-		delete(ms.number, ms.others[m.other])
+	ms.all.put(m, st)
+	if st == (memberState{}) && m.other != 0 {
+		e := ms.others[m.other]
+		if twin, _, _ := twinOf(&e); ms.twins[twin] == m.other {
+			delete(ms.twins, twin)
+		}
+		delete(ms.number, e)
 		delete(ms.others, m.other)
 	}
 }
 
 // count adds n to the number of frontends that want a member.
 func (ms *members) count(m member, n int32) {
-	st := ms.all[m]
+	st := ms.all.get(&m)
 	st.want += n
 	if !st.isSettled() {
 		ms.push(&m, &st)
@@ -157,13 +156,17 @@ func (ms *members) push(m *member, st *memberState) {
 	if m.set.Kind == ruleset.ClusterIPs {
 		q = &ms.after
 	}
-	q.order = append(q.order, memberEntry{*m, st.queued})
+	if m.isV4() && !ms.hasTwin(m) {
+		q.v4 = append(q.v4, entry4{[4]byte(m.addr[:4]), m.set.Kind, st.queued})
+	} else {
+		q.rest = append(q.rest, memberEntry{*m, st.queued})
+	}
 }
 
 // refuse takes a member out of its queue until retry.
 func (ms *members) refuse(e *ruleset.Element) {
 	m := ms.of(e)
-	st := ms.all[m]
+	st := ms.all.get(&m)
 	st.queued = 0
 	ms.put(&m, st)
 	ms.refused = append(ms.refused, m)
@@ -173,7 +176,7 @@ func (ms *members) refuse(e *ruleset.Element) {
 func (ms *members) retry() {
 	for i := range ms.refused {
 		m := &ms.refused[i]
-		if st, known := ms.all[*m]; known && !st.isSettled() {
+		if st := ms.all.get(m); !st.isSettled() {
 			ms.push(m, &st)
 			ms.put(m, st)
 		}
@@ -184,7 +187,7 @@ func (ms *members) retry() {
 // acked records that the kernel added or deleted an element.
 func (ms *members) acked(e *ruleset.Element, have bool) {
 	m := ms.of(e)
-	st := ms.all[m]
+	st := ms.all.get(&m)
 	st.have = have
 	ms.put(&m, st)
 }
@@ -198,16 +201,16 @@ func (ms *members) lose() {
 // find records that an element was read, until adopt.
 func (ms *members) find(e *ruleset.Element) {
 	m := ms.of(e)
-	st := ms.all[m]
+	st := ms.all.get(&m)
 	st.found = true
-	ms.all[m] = st
+	ms.all.put(&m, st)
 }
 
 // adopt makes the members that find recorded those that the kernel has. It calls note for
 // each that appeared or disappeared. The queues are empty until touchAll.
 func (ms *members) adopt(note func(ruleset.Element)) {
 	ms.before, ms.after, ms.pushed, ms.refused = memberQueue{}, memberQueue{}, 0, nil
-	for m, st := range ms.all {
+	for m, st := range ms.all.each() {
 		if st.found != st.have {
 			note(ms.element(&m))
 		}
@@ -219,7 +222,7 @@ func (ms *members) adopt(note func(ruleset.Element)) {
 // touchAll queues all members that are not settled, to be sorted.
 func (ms *members) touchAll() {
 	ms.before.unsorted, ms.after.unsorted = true, true
-	for m, st := range ms.all {
+	for m, st := range ms.all.each() {
 		if !st.isSettled() {
 			ms.push(&m, &st)
 			ms.put(&m, st)
@@ -233,12 +236,19 @@ func (ms *members) touchAll() {
 func (ms *members) pending(q *memberQueue, f func(m *member, want bool) bool) bool {
 	if q.unsorted {
 		ms.settle(q, false)
-		slices.SortFunc(q.order, func(a, b memberEntry) int { return ms.compare(&a.member, &b.member) })
+		slices.SortFunc(q.v4, func(a, b entry4) int {
+			return cmp.Or(cmp.Compare(a.kind, b.kind), bytes.Compare(a.addr[:], b.addr[:]))
+		})
+		slices.SortFunc(q.rest, func(a, b memberEntry) int { return ms.compare(&a.member, &b.member) })
 		q.unsorted = false
 	}
-	for i := range q.order {
-		e := &q.order[i]
-		if st := ms.all[e.member]; st.queued == e.number && !st.isSettled() && !f(&e.member, st.want > 0) {
+	return pendingOf(ms, q.v4, f) && pendingOf(ms, q.rest, f)
+}
+
+func pendingOf[E queued](ms *members, order []E, f func(m *member, want bool) bool) bool {
+	for i := range order {
+		m, number := order[i].of()
+		if st := ms.all.get(&m); st.queued == number && !st.isSettled() && !f(&m, st.want > 0) {
 			return false
 		}
 	}
@@ -248,25 +258,32 @@ func (ms *members) pending(q *memberQueue, f func(m *member, want bool) bool) bo
 // settle removes the members from a queue that the kernel holds as wanted: those at its
 // head, or all.
 func (ms *members) settle(q *memberQueue, head bool) {
-	left := q.order[:0]
-	for i := range q.order {
-		e := &q.order[i]
-		st := ms.all[e.member]
+	q.v4, q.rest = settleOf(ms, q.v4, head), settleOf(ms, q.rest, head)
+	if ms.before.isEmpty() && ms.after.isEmpty() {
+		ms.pushed = 0
+	}
+}
+
+func settleOf[E queued](ms *members, order []E, head bool) []E {
+	left := order[:0]
+	for i := range order {
+		m, number := order[i].of()
+		st := ms.all.get(&m)
 		switch {
-		case st.queued != e.number:
+		case st.queued != number:
 		case st.isSettled():
 			st.queued = 0
-			ms.put(&e.member, st)
+			ms.put(&m, st)
 		case head:
-			q.order = q.order[i:]
-			return
+			return order[i:]
 		default:
-			left = append(left, *e)
+			left = append(left, order[i])
 		}
 	}
-	if q.order = left; len(left) == 0 {
-		q.order = nil
+	if len(left) == 0 {
+		return nil
 	}
+	return left
 }
 
 // compare orders members by set and place, then by what they say.
@@ -284,7 +301,7 @@ func compareElements(a, b ruleset.Element) int {
 // present returns the elements that the kernel has, sorted.
 func (ms *members) present() []ruleset.Element {
 	var out []ruleset.Element
-	for m, st := range ms.all {
+	for m, st := range ms.all.each() {
 		if st.have {
 			out = append(out, ms.element(&m))
 		}

@@ -63,11 +63,11 @@ func TestMembersForget(t *testing.T) {
 		ms.acked(&e, false)
 	}
 	for _, q := range []*memberQueue{&ms.before, &ms.after} {
-		if ms.settle(q, true); q.order != nil {
-			t.Errorf("%v is still queued", q.order)
+		if ms.settle(q, true); q.v4 != nil || q.rest != nil {
+			t.Errorf("%v and %v are still queued", q.v4, q.rest)
 		}
 	}
-	if len(ms.all)+len(ms.others)+len(ms.number) != 0 {
+	if ms.all.len()+len(ms.others)+len(ms.number) != 0 {
 		t.Errorf("%v, %v and %v are left", ms.all, ms.others, ms.number)
 	}
 }
@@ -108,8 +108,46 @@ func TestMembersAdopt(t *testing.T) {
 		t.Errorf("present %v", got)
 	}
 	ms.lose()
-	if len(ms.present()) != 0 || len(ms.before.order) != 2 {
-		t.Errorf("after the loss %v is present and %v queued", ms.present(), ms.before.order)
+	if len(ms.present()) != 0 || len(ms.before.v4)+len(ms.before.rest) != 2 {
+		t.Errorf("after the loss %v is present and %v queued", ms.present(), ms.before)
+	}
+}
+
+// TestMemberTwin: an address that another program put into a set with a comment is deleted
+// in the batch that adds it without, before the addition. A frontend whose new backend has
+// the address does not add it earlier.
+func TestMemberTwin(t *testing.T) {
+	for _, ip := range []string{"192.0.2.1", "2001:db8::1"} {
+		s := NewState()
+		odd := ofAddress(ruleset.Outside, ip)
+		odd.Comment = "another program"
+		found := &ruleset.Snapshot{Exists: true}
+		found.Elements.Add(&odd)
+		s.Adopt(found)
+		vip := inet.Addr{IP: netip.MustParseAddr("10.96.0.1"), Port: 80, Proto: inet.TCP}
+		if odd.Set.Family == inet.IPv6 {
+			vip.IP = netip.MustParseAddr("fd00::1")
+		}
+		s.Set(vip, nat.Frontend{Policy: nat.Internal, Backends: []nat.Backend{{AddrPort: netip.AddrPortFrom(netip.MustParseAddr(ip), 80)}}})
+		var got []ruleset.Op
+		for {
+			step := s.Next(0)
+			if step == nil {
+				break
+			}
+			for _, o := range step.Batch {
+				if o.Element.Set == odd.Set && o.Element.Client == odd.Client {
+					got = append(got, o)
+				}
+			}
+			s.Acked(step)
+		}
+		if len(got) != 2 || got[0].Verb != ruleset.DeleteElement || got[1].Verb != ruleset.AddElement || got[1].Element.Comment != "" {
+			t.Errorf("%s: %v, want a deletion and an addition", ip, got)
+		}
+		if want := []ruleset.Element{ofAddress(ruleset.Outside, ip)}; !slices.Equal(s.members.present(), want) || len(s.members.twins) > 0 {
+			t.Errorf("%s: present %v with twins %v, want %v", ip, s.members.present(), s.members.twins, want)
+		}
 	}
 }
 
