@@ -125,12 +125,12 @@ add element inet fairlead hostports4 { tcp . 9000 comment "default/web" : 10.244
 `},
 		{"of another pod", with(port(9000, b.client)), `
 delete element inet fairlead hostports4 { tcp . 9000 comment "default/web" : 10.244.1.3 . 8080 }
-add element inet fairlead hostports4 { tcp . 9000 comment "default/client" : 10.244.1.2 . 8080 }
 add element inet fairlead hairpin4 { 10.244.1.2 . 10.244.1.2 }
+add element inet fairlead hostports4 { tcp . 9000 comment "default/client" : 10.244.1.2 . 8080 }
 `},
 		{"one less", many, `
-delete element inet fairlead hostports4 { tcp . 9000 comment "default/client" : 10.244.1.2 . 8080 }
 delete element inet fairlead hairpin4 { 10.244.1.2 . 10.244.1.2 }
+delete element inet fairlead hostports4 { tcp . 9000 comment "default/client" : 10.244.1.2 . 8080 }
 `},
 	} {
 		b.state.SetHostPorts(step.ports)

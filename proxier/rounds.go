@@ -40,8 +40,8 @@ func (p *Proxier) commitAll(ctx context.Context) error {
 
 // applied records what a round did.
 func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
-	for _, b := range r.Batches {
-		p.metrics.Committed(b.Counts())
+	for _, c := range r.Commits {
+		p.metrics.Committed(c.Adds, c.Deletes)
 	}
 	p.metrics.Loads.Add(float64(r.Loads))
 	p.loaded = p.loaded || r.Loads > 0

@@ -84,9 +84,9 @@ type rulesTable interface {
 
 // Result is what one round did.
 type Result struct {
-	Batches []ruleset.Batch // committed, in order
-	Changed []inet.Addr     // frontends that were in them
-	Unstick []nat.Pair      // see plan.Step.Unstick
+	Commits []Commit    // in order
+	Changed []inet.Addr // frontends that were in them
+	Unstick []nat.Pair  // see plan.Step.Unstick
 	// Refused are frontends that the kernel refused. They wait until they change or
 	// until plan.State.Retry.
 	Refused []Refused
@@ -108,6 +108,14 @@ type Result struct {
 	// More says that there is more to do: call Round again, after looking for newer
 	// changes.
 	More bool
+}
+
+// Commit is the number of operations in a batch, by their effect.
+type Commit struct{ Adds, Deletes int }
+
+func (r *Result) count(b ruleset.Batch) {
+	adds, deletes := b.Counts()
+	r.Commits = append(r.Commits, Commit{adds, deletes})
 }
 
 // Refused is a frontend that the kernel refused.

@@ -51,6 +51,7 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 		for _, b := range step.Blocked {
 			a.refuse(&r, b.Frontend, errNeeds(&b))
 		}
+		busy := len(step.Batch) > 0
 		err := a.commit(ctx, step, &r)
 		if err != nil {
 			err = a.blame(ctx, step, err, &r)
@@ -58,7 +59,7 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 		if err != nil {
 			return r, err
 		}
-		if r.More = len(step.Batch) > 0; r.More {
+		if r.More = busy; r.More {
 			return r, nil
 		}
 	}
@@ -81,7 +82,7 @@ func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error 
 		if err := a.table.Commit(ctx, step.Batch); err != nil {
 			return err
 		}
-		r.Batches = append(r.Batches, step.Batch)
+		r.count(step.Batch)
 		r.Repaired.Merge(a.drift)
 		a.drift, a.reloads = nil, 0
 		if a.narrow *= 2; a.narrow >= a.limit {
@@ -91,6 +92,7 @@ func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error 
 	a.state.Acked(step)
 	r.Changed = append(r.Changed, step.Keys()...)
 	r.Unstick = append(r.Unstick, step.Unstick()...)
+	a.state.Recycle(step)
 	return nil
 }
 

@@ -203,8 +203,8 @@ func TestBoundedRound(t *testing.T) {
 	s.delay = 30 * time.Millisecond
 	state.Set(vip(1), cluster(20000))
 	r, err := a.Round(t.Context())
-	if err != nil || !r.More || len(r.Batches) > 3 {
-		t.Fatalf("first round: %d batches, more %v, %v", len(r.Batches), r.More, err)
+	if err != nil || !r.More || len(r.Commits) > 3 {
+		t.Fatalf("first round: %d batches, more %v, %v", len(r.Commits), r.More, err)
 	}
 	state.Set(vip(2), cluster(2))
 	if _, err = a.Round(t.Context()); err != nil {
@@ -229,8 +229,8 @@ func TestRepaired(t *testing.T) {
 	round(t, a)
 	a.Distrust()
 	state.Set(vip(1), cluster(3))
-	if r, err := a.Round(t.Context()); err != nil || len(r.Repaired) > 0 || r.Loads != 1 || len(r.Batches) == 0 {
-		t.Errorf("a change of ours: repaired %v, %d loads, %d batches, %v", r.Repaired, r.Loads, len(r.Batches), err)
+	if r, err := a.Round(t.Context()); err != nil || len(r.Repaired) > 0 || r.Loads != 1 || len(r.Commits) == 0 {
+		t.Errorf("a change of ours: repaired %v, %d loads, %d batches, %v", r.Repaired, r.Loads, len(r.Commits), err)
 	}
 	if err := s.Table.Commit(t.Context(), ruleset.Batch{{Verb: ruleset.FlushChain, Name: "services"}}); err != nil {
 		t.Fatal(err)

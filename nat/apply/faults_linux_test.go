@@ -162,8 +162,8 @@ func (f *faulty) sweep(t *testing.T, want string, begin func(t *testing.T) (*app
 					t.Fatalf("call %d: the kernel differs from a rebuild (-want +got):\n%s", n, diff)
 				}
 				again, err := a.Round(t.Context())
-				if err != nil || len(again.Batches) > 0 {
-					t.Fatalf("call %d: one more round writes %d batches, %v", n, len(again.Batches), err)
+				if err != nil || len(again.Commits) > 0 {
+					t.Fatalf("call %d: one more round writes %d batches, %v", n, len(again.Commits), err)
 				}
 				if len(got.refused) > 2 {
 					t.Errorf("call %d: %d frontends waited: %v", n, len(got.refused), slices.Collect(maps.Keys(got.refused)))

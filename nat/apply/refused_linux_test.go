@@ -103,7 +103,7 @@ func TestRefusedMany(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					batches += len(r.Batches)
+					batches += len(r.Commits)
 					for _, o := range r.Objects {
 						objects = append(objects, o.Object)
 					}

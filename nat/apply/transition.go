@@ -61,7 +61,7 @@ func (a *Applier) carryOut(ctx context.Context, t *plan.Transition, r *Result) (
 		if err := a.table.Commit(ctx, b); err != nil {
 			return b, err
 		}
-		r.Batches = append(r.Batches, b)
+		r.count(b)
 	}
 	return nil, nil
 }

@@ -73,8 +73,8 @@ func TestReplace(t *testing.T) {
 	if err != nil || r.Replaced == 0 || r.Stepwise != nil || r.More {
 		t.Fatalf("Round: %d operations replaced, step by step because of %v, more %v, %v", r.Replaced, r.Stepwise, r.More, err)
 	}
-	if s.commits != 2 || len(r.Batches[0]) != 1 {
-		t.Errorf("%d commits, the first one\n%s\nwant the new set, then everything else", s.commits, r.Batches[0])
+	if s.commits != 2 || r.Commits[0] != (apply.Commit{Adds: 1}) {
+		t.Errorf("%d commits, the first one of %+v; want the new set, then everything else", s.commits, r.Commits[0])
 	}
 	settled(t, s, state, 200)
 }

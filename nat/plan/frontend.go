@@ -29,6 +29,15 @@ func (s *State) planFrontend(step *Step, key inet.Addr, has portion) bool {
 	size := s.SizeOf(key)
 	step.work -= size
 	p := planner{key: key, state: s, step: step, room: has.room}
+	p.dels, p.adds = s.buffers.takeOps()
+	more := s.planInto(step, &p, has)
+	s.buffers.giveOps(p.dels, p.adds)
+	return more
+}
+
+// planInto does so with a planner that has nothing yet.
+func (s *State) planInto(step *Step, p *planner, has portion) bool {
+	key := p.key
 	if has.small {
 		p.room = min(p.room, mostSmall+1)
 	}
@@ -37,13 +46,13 @@ func (s *State) planFrontend(step *Step, key inet.Addr, has portion) bool {
 		p.now = *have
 	}
 	want, wanted := s.want[key]
-	if needs := s.blockedBy(&p, &want, wanted); needs != "" {
+	if needs := s.blockedBy(p, &want, wanted); needs != "" {
 		step.Blocked = append(step.Blocked, Blocked{Frontend: key, Needs: needs})
 		return true
 	}
 	var done bool
 	if wanted {
-		done = s.planWanted(&p, &want)
+		done = s.planWanted(p, &want)
 	} else {
 		done = p.remove()
 	}
@@ -54,7 +63,7 @@ func (s *State) planFrontend(step *Step, key inet.Addr, has portion) bool {
 	case has.whole && step.cost > 0 && (!done || step.cost+p.cost() > step.limit):
 		return false
 	}
-	if s.chainsFirst(&p, have) {
+	if s.chainsFirst(p, have) {
 		step.addChains(p.chains)
 		return true // and again in the next step
 	}

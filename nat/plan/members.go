@@ -9,18 +9,8 @@ import (
 	"net/netip"
 	"slices"
 
-	"fairlead/internal/inet"
 	"fairlead/nat/ruleset"
 )
-
-// member identifies an element of a shared set, see ruleset.Element.IsMember. Most of
-// them are one address, and there may be as many as endpoints, so the type is small and
-// has no pointers.
-type member struct {
-	addr  [16]byte
-	set   ruleset.Set
-	other uint32 // in members.others, for an element that is more than an address; else 0
-}
 
 // members holds the elements of shared sets, wanted or in the kernel.
 type members struct {
@@ -43,26 +33,6 @@ type members struct {
 
 func newMembers() members {
 	return members{all: newMemberTable(), others: map[uint32]ruleset.Element{}, number: map[ruleset.Element]uint32{}, twins: map[member]uint32{}}
-}
-
-// addressMember returns the member that is one address of a set.
-func addressMember(k ruleset.Kind, ip netip.Addr) member {
-	m := member{set: ruleset.Set{Kind: k, Family: inet.FamilyOf(ip)}}
-	if ip.Is4() {
-		a := ip.As4()
-		copy(m.addr[:], a[:])
-	} else {
-		m.addr = ip.As16()
-	}
-	return m
-}
-
-// address is the opposite of addressMember.
-func (m *member) address() netip.Addr {
-	if m.set.Family == inet.IPv4 {
-		return netip.AddrFrom4([4]byte(m.addr[:4]))
-	}
-	return netip.AddrFrom16(m.addr)
 }
 
 // addressElement returns the element that is one address of a set.
@@ -233,7 +203,7 @@ func (ms *members) touchAll() {
 // pending calls f for the members of a queue that are not settled, until it returns
 // false. After touchAll they come sorted, so that members of one place are neighbours. It
 // reports whether it reached the end.
-func (ms *members) pending(q *memberQueue, f func(m *member, want bool) bool) bool {
+func (ms *members) pending(q *memberQueue, f func(m member, want bool) bool) bool {
 	if q.unsorted {
 		ms.settle(q, false)
 		slices.SortFunc(q.v4, func(a, b entry4) int {
@@ -245,10 +215,10 @@ func (ms *members) pending(q *memberQueue, f func(m *member, want bool) bool) bo
 	return pendingOf(ms, q.v4, f) && pendingOf(ms, q.rest, f)
 }
 
-func pendingOf[E queued](ms *members, order []E, f func(m *member, want bool) bool) bool {
+func pendingOf[E queued](ms *members, order []E, f func(m member, want bool) bool) bool {
 	for i := range order {
 		m, number := order[i].of()
-		if st := ms.all.get(&m); st.queued == number && !st.isSettled() && !f(&m, st.want > 0) {
+		if st := ms.all.get(&m); st.queued == number && !st.isSettled() && !f(m, st.want > 0) {
 			return false
 		}
 	}

@@ -94,14 +94,14 @@ func TestMembersAdopt(t *testing.T) {
 		t.Errorf("noted %v, want %v", noted, want)
 	}
 	var pending []ruleset.Element
-	ms.pending(&ms.before, func(m *member, want bool) bool {
-		e := ms.element(m)
+	ms.pending(&ms.before, func(m member, want bool) bool {
+		e := ms.element(&m)
 		if pending = append(pending, e); want != (e == lost) {
 			t.Errorf("%s is wanted: %v", &e, want)
 		}
 		return true
 	})
-	if want := []ruleset.Element{odd, lost, extra}; !slices.Equal(pending, want) {
+	if want := []ruleset.Element{lost, extra, odd}; !slices.Equal(pending, want) {
 		t.Errorf("pending %v, want %v", pending, want)
 	}
 	if got := ms.present(); !slices.Equal(got, []ruleset.Element{kept, odd, extra}) {
@@ -157,7 +157,7 @@ func TestExchangeMembers(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	wants := func(s *State) map[member]int32 {
 		out := map[member]int32{}
-		for m, st := range s.members.all {
+		for m, st := range s.members.all.each() {
 			if st.want != 0 {
 				out[m] = st.want
 			}

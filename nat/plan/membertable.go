@@ -5,10 +5,40 @@ package plan
 
 import (
 	"iter"
+	"net/netip"
 
 	"fairlead/internal/inet"
 	"fairlead/nat/ruleset"
 )
+
+// member identifies an element of a shared set, see ruleset.Element.IsMember. Most of
+// them are one address, and there may be as many as endpoints, so the type is small and
+// has no pointers.
+type member struct {
+	addr  [16]byte
+	set   ruleset.Set
+	other uint32 // in members.others, for an element that is more than an address; else 0
+}
+
+// addressMember returns the member that is one address of a set.
+func addressMember(k ruleset.Kind, ip netip.Addr) member {
+	m := member{set: ruleset.Set{Kind: k, Family: inet.FamilyOf(ip)}}
+	if ip.Is4() {
+		a := ip.As4()
+		copy(m.addr[:], a[:])
+	} else {
+		m.addr = ip.As16()
+	}
+	return m
+}
+
+// address is the opposite of addressMember.
+func (m *member) address() netip.Addr {
+	if m.set.Family == inet.IPv4 {
+		return netip.AddrFrom4([4]byte(m.addr[:4]))
+	}
+	return netip.AddrFrom16(m.addr)
+}
 
 // memberState says what is true of a member.
 type memberState struct {

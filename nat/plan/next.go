@@ -28,8 +28,12 @@ func (s *State) Next(limit int) *Step {
 	if limit <= 0 {
 		limit = ruleset.DefaultLimit
 	}
-	return s.next(&Step{limit: limit, room: limit, work: mostWork})
+	return s.next(s.buffers.fill(&Step{limit: limit, room: limit, work: mostWork}))
 }
+
+// Recycle gives the memory of an acknowledged step to the next one. The step must not be
+// used afterwards. Calling it is optional.
+func (s *State) Recycle(step *Step) { s.buffers.keep(step) }
 
 // NextSingle is Next for a batch with operations for one frontend, or one chain. It
 // serves to find out which one the kernel refuses.
@@ -53,6 +57,7 @@ func (s *State) next(step *Step) *Step {
 		}
 	}
 	if step.isEmpty() {
+		s.buffers.keep(step)
 		return nil
 	}
 	return step
@@ -118,13 +123,13 @@ func (s *State) nextMembers(step *Step, q *memberQueue) {
 	if s.dirty.rest.len()+len(s.dirty.order) > 0 && limit != unlimited {
 		limit = max(limit/2, 1)
 	}
-	var dels, adds []ruleset.Op
+	dels, adds := s.buffers.takeOps()
 	var last ruleset.Element
-	s.members.pending(q, func(m *member, want bool) bool {
-		if step.hasMember(m) || q == &s.members.after && !s.isComplete(step, m.address()) {
+	s.members.pending(q, func(m member, want bool) bool {
+		if step.hasMember(&m) || q == &s.members.after && !s.isComplete(step, m.address()) {
 			return true
 		}
-		e := s.members.element(m)
+		e := s.members.element(&m)
 		if step.cost+len(dels)+len(adds) >= limit && !samePlace(&e, &last) {
 			return false
 		}
@@ -133,11 +138,12 @@ func (s *State) nextMembers(step *Step, q *memberQueue) {
 		} else {
 			dels = append(dels, ruleset.Op{Verb: ruleset.DeleteElement, Element: e})
 		}
-		step.addMember(m)
+		step.addMember(&m)
 		return true
 	})
 	step.add(dels...)
 	step.add(adds...)
+	s.buffers.giveOps(dels, adds)
 }
 
 // isComplete reports whether no frontend of an address waits, once the step is carried

@@ -29,6 +29,8 @@ type State struct {
 
 	sticky int // wanted frontends with Affinity
 	shares shares
+
+	buffers buffers
 	// onDemand counts the wanted uses of each set that exists on demand.
 	onDemand map[ruleset.Set]int
 
