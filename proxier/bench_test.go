@@ -31,7 +31,7 @@ func benchObjects(n, endpoints int) (*objects.Service, *objects.Slice) {
 		id := n*endpoints + i
 		s.Endpoints = append(s.Endpoints, objects.Endpoint{
 			Addr: netip.AddrFrom4([4]byte{10, 128 + byte(id>>16), byte(id >> 8), byte(id)}), Ready: true, Serving: true,
-			Node: fmt.Sprint("node-", i),
+			Node: objects.NameOf(fmt.Sprint("node-", i)),
 		})
 	}
 	return svc, s
@@ -128,7 +128,7 @@ func BenchmarkManyFrontends(b *testing.B) {
 		slice.Ports = append(slice.Ports, objects.SlicePort{Name: fmt.Sprint("p", i), Proto: inet.TCP, Port: port})
 	}
 	for i := range byte(10) {
-		slice.Endpoints = append(slice.Endpoints, objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, 1, i}), Ready: true, Serving: true, Node: "node-b"})
+		slice.Endpoints = append(slice.Endpoints, objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, 1, i}), Ready: true, Serving: true, Node: objects.NameOf("node-b")})
 	}
 	b.ReportAllocs()
 	var kept int64

@@ -119,7 +119,7 @@ func TestCounts(t *testing.T) {
 	_, less := benchObjects(7, 9)
 	less.Endpoints = full.Endpoints[:9]
 	other := *full
-	other.Endpoints = append([]objects.Endpoint{{Addr: netip.MustParseAddr("10.200.0.1"), Ready: true, Serving: true, Node: "node-1"}}, full.Endpoints[1:]...)
+	other.Endpoints = append([]objects.Endpoint{{Addr: netip.MustParseAddr("10.200.0.1"), Ready: true, Serving: true, Node: objects.NameOf("node-1")}}, full.Endpoints[1:]...)
 	fresh, freshSlice := benchObjects(2000, 10)
 	node := &objects.Node{Name: "node-new", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.77")}}
 	set := func(s *objects.Slice) func() {

@@ -149,7 +149,7 @@ func evilService(i int) *objects.Service {
 func evilSlice(i, endpoints int) *objects.Slice {
 	s := &objects.Slice{Key: evilKey(i), Service: evilKey(i), Ports: []objects.SlicePort{{Name: "http", Proto: inet.TCP, Port: 8080}}}
 	for n := range endpoints {
-		s.Endpoints = append(s.Endpoints, objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 201, byte(n >> 8), byte(n)}), Ready: true, Serving: true, Node: "node-b"})
+		s.Endpoints = append(s.Endpoints, objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 201, byte(n >> 8), byte(n)}), Ready: true, Serving: true, Node: objects.NameOf("node-b")})
 	}
 	return s
 }

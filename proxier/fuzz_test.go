@@ -139,7 +139,7 @@ func randomSlice(service types.NamespacedName, a, b byte) *objects.Slice {
 	}
 	for i := range int(a>>3) % 18 {
 		s.Endpoints = append(s.Endpoints, objects.Endpoint{
-			Addr: netip.AddrFrom4([4]byte{10, 244, 0, byte(i)*(b>>4%3) + byte(i) + b>>6}), Node: []string{"node-a", "node-b"}[i%2],
+			Addr: netip.AddrFrom4([4]byte{10, 244, 0, byte(i)*(b>>4%3) + byte(i) + b>>6}), Node: objects.NameOf([]string{"node-a", "node-b"}[i%2]),
 			Ready: b&16 == 0 || i > 3, Serving: true, Terminating: b&16 > 0 && i <= 3,
 		})
 	}

@@ -438,7 +438,7 @@ func TestRunTellsOfCommittedOnly(t *testing.T) {
 					})
 					tx.SetSlice(&objects.Slice{
 						Key: key, Service: key, Ports: []objects.SlicePort{{Proto: inet.TCP, Port: 8080}}, Changed: time.Now().Add(time.Nanosecond),
-						Endpoints: []objects.Endpoint{{Addr: netip.AddrFrom4([4]byte{10, 244, n, endpoint}), Ready: true, Node: "node-a"}},
+						Endpoints: []objects.Endpoint{{Addr: netip.AddrFrom4([4]byte{10, 244, n, endpoint}), Ready: true, Node: objects.NameOf("node-a")}},
 					})
 				}
 			})

@@ -139,20 +139,30 @@ func readEndpoint(ip netip.Addr, in *discoveryv1.Endpoint) objects.Endpoint {
 		Terminating: isTrue(in.Conditions.Terminating, false),
 	}
 	if in.NodeName != nil {
-		ep.Node = *in.NodeName
+		ep.Node = objects.NameOf(*in.NodeName)
 	}
 	if in.Zone != nil {
-		ep.Zone = *in.Zone
+		ep.Zone = objects.NameOf(*in.Zone)
 	}
 	if in.Hints != nil {
-		for _, z := range in.Hints.ForZones {
-			ep.ForZones = append(ep.ForZones, z.Name)
-		}
-		for _, n := range in.Hints.ForNodes {
-			ep.ForNodes = append(ep.ForNodes, n.Name)
-		}
+		ep.ForZones = namesOf(in.Hints.ForZones, func(z discoveryv1.ForZone) string { return z.Name })
+		ep.ForNodes = namesOf(in.Hints.ForNodes, func(n discoveryv1.ForNode) string { return n.Name })
 	}
 	return ep
+}
+
+func namesOf[T any](list []T, name func(T) string) objects.Names {
+	switch len(list) {
+	case 0:
+		return objects.Names{}
+	case 1:
+		return objects.NamesOf(name(list[0]))
+	}
+	names := make([]string, len(list))
+	for i := range list {
+		names[i] = name(list[i])
+	}
+	return objects.NamesOf(names...)
 }
 
 func isTrue(b *bool, unset bool) bool {

@@ -58,7 +58,7 @@ endpoints:
 		IPv6:    true,
 		Ports:   []objects.SlicePort{{Name: "http", Proto: inet.TCP, Port: 8080}, {Name: "", Proto: inet.UDP, Port: 53}, {Name: "http", Proto: inet.SCTP, Port: 8080}},
 		Endpoints: []objects.Endpoint{
-			{Addr: ips[0], Node: "node-a", Zone: "z1", Ready: true, Serving: true, ForZones: []string{"z1", "z2"}, ForNodes: []string{"node-a"}},
+			{Addr: ips[0], Node: objects.NameOf("node-a"), Zone: objects.NameOf("z1"), Ready: true, Serving: true, ForZones: objects.NamesOf("z1", "z2"), ForNodes: objects.NamesOf("node-a")},
 			{Addr: ips[1], Serving: true, Terminating: true},
 			{Addr: ips[2], Serving: true},
 		},

@@ -30,9 +30,6 @@ type Object struct {
 	Problems []Problem
 	// Unread is set for an object that could not be decoded.
 	Unread bool
-	// Given is set once the store may have had the slice. The store must not write to
-	// it again, because the loop may read it.
-	Given bool
 }
 
 // Namespaced returns namespace/name.
@@ -42,9 +39,7 @@ func Namespaced(m *metav1.ObjectMeta) string {
 
 // Equal reports whether two objects say the same.
 func (it *Object) Equal(other *Object) bool {
-	a := *it
-	a.Given = other.Given
-	return reflect.DeepEqual(&a, other)
+	return reflect.DeepEqual(it, other)
 }
 
 // Split returns an empty namespace for kinds that have none.

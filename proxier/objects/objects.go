@@ -5,7 +5,6 @@ package objects
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -57,17 +56,6 @@ type Slice struct {
 	Changed time.Time
 }
 
-// Clone returns a copy that the store may write to.
-func (s *Slice) Clone() *Slice {
-	out := *s
-	out.Endpoints = slices.Clone(s.Endpoints)
-	for i := range out.Endpoints {
-		ep := &out.Endpoints[i]
-		ep.ForZones, ep.ForNodes = slices.Clone(ep.ForZones), slices.Clone(ep.ForNodes)
-	}
-	return &out
-}
-
 // SlicePort is one port of a Slice.
 type SlicePort struct {
 	Name  string
@@ -78,13 +66,13 @@ type SlicePort struct {
 // Endpoint is one address of a Slice.
 type Endpoint struct {
 	Addr        netip.Addr
-	Node        string
-	Zone        string
+	Node        Name
+	Zone        Name
+	ForZones    Names // hints.forZones
+	ForNodes    Names // hints.forNodes
 	Ready       bool
 	Serving     bool
 	Terminating bool
-	ForZones    []string // hints.forZones
-	ForNodes    []string // hints.forNodes
 }
 
 // Node is the slim form of a v1 Node.

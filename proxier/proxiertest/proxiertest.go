@@ -85,7 +85,7 @@ func Endpoints(t *testing.T, spec string) []objects.Endpoint {
 		}
 		ep := objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, name[0] - 'a' + 1, id}), Ready: true, Serving: true}
 		if name[0] != '-' {
-			ep.Node = "node-" + name[:1]
+			ep.Node = objects.NameOf("node-" + name[:1])
 		} else {
 			ep.Addr = netip.AddrFrom4([4]byte{10, 244, 0, id})
 		}
@@ -100,9 +100,9 @@ func Endpoints(t *testing.T, spec string) []objects.Endpoint {
 			case opt == "serving": // neither ready nor terminating
 				ep.Ready = false
 			case opt[0] == 'z':
-				ep.ForZones = append(ep.ForZones, opt)
+				ep.ForZones = objects.NamesOf(append(ep.ForZones.List(), opt)...)
 			case opt[0] == 'n':
-				ep.ForNodes = append(ep.ForNodes, "node-"+opt[1:])
+				ep.ForNodes = objects.NamesOf(append(ep.ForNodes.List(), "node-"+opt[1:])...)
 			default:
 				t.Fatalf("%q: what is %q?", word, opt)
 			}

@@ -21,8 +21,8 @@ func names(ts []target) string {
 	for _, ep := range ts {
 		ip := ep.Addr.As4()
 		node := "-"
-		if ep.Node != "" {
-			node = strings.TrimPrefix(ep.Node, "node-")
+		if ep.Node != (objects.Name{}) {
+			node = strings.TrimPrefix(ep.Node.String(), "node-")
 		}
 		out = append(out, fmt.Sprint(node, ip[3]))
 	}
@@ -141,7 +141,7 @@ func TestEndpointsOf(t *testing.T) {
 func TestEndpointsOfLocalWins(t *testing.T) {
 	port := objects.SlicePort{Name: "http", Proto: inet.TCP, Port: 8080}
 	there := proxiertest.Endpoints(t, "a1")
-	there[0].Node = "node-b"
+	there[0].Node = objects.NameOf("node-b")
 	slices := []*objects.Slice{
 		{Ports: []objects.SlicePort{port}, Endpoints: there},
 		{Ports: []objects.SlicePort{port}, Endpoints: proxiertest.Endpoints(t, "a1")},

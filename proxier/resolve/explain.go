@@ -101,7 +101,7 @@ func (b *builder) explain(from, safe []*objects.Slice) PortExplanation {
 			if port >= 0 {
 				t.port = slice.Ports[port].Port
 			}
-			use := EndpointUse{Slice: slice.Key, Addr: t.Addr, Port: t.port, Node: t.Node, Zone: t.Zone, Here: t.on(b.self)}
+			use := EndpointUse{Slice: slice.Key, Addr: t.Addr, Port: t.port, Node: t.Node.String(), Zone: t.Zone.String(), Here: t.on(b.self)}
 			use.Unused, use.NotLocal = s.reasons(slice, port, t)
 			out.Endpoints = append(out.Endpoints, use)
 		}
@@ -177,15 +177,15 @@ func (s *stages) reasons(slice *objects.Slice, port int, t target) (unused, notL
 	case s.cluster[at]:
 		unused = Reason{}
 	case t.isReady() && s.choice.level == levelNode:
-		unused = Reason{CodeOtherNode, "its topology hints keep it for node " + strings.Join(t.ForNodes, ", ")}
+		unused = Reason{CodeOtherNode, "its topology hints keep it for node " + strings.Join(t.ForNodes.List(), ", ")}
 	case t.isReady():
-		unused = Reason{CodeOtherZone, fmt.Sprintf("its topology hints keep it for zone %s, and this node is in zone %s", strings.Join(t.ForZones, ", "), s.self.Zone)}
+		unused = Reason{CodeOtherZone, fmt.Sprintf("its topology hints keep it for zone %s, and this node is in zone %s", strings.Join(t.ForZones.List(), ", "), s.self.Zone)}
 	}
 	switch {
 	case s.local[at]:
 		notLocal = Reason{}
 	case !t.on(s.self):
-		notLocal = Reason{CodeOtherNode, "it runs on " + describeNode(t.Node)}
+		notLocal = Reason{CodeOtherNode, "it runs on " + describeNode(t.Node.String())}
 	}
 	return unused, notLocal
 }

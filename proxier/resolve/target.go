@@ -54,7 +54,7 @@ func (t target) rank(self *Self) int {
 }
 
 // on reports whether the endpoint runs on this node.
-func (t target) on(self *Self) bool { return t.Node == self.Name && self.Name != "" }
+func (t target) on(self *Self) bool { return t.Node.String() == self.Name && self.Name != "" }
 
 // Fallback is why topology hints were not followed; the zero value is that they
 // were, or that there are none.

@@ -21,11 +21,11 @@ import (
 func byTopology(ready []target, self *Self) (out []target, level string, why Fallback) {
 	levels := []struct {
 		name  string
-		hints func(target) []string
+		hints func(target) objects.Names
 		self  string
 	}{
-		{levelNode, func(t target) []string { return t.ForNodes }, self.Name},
-		{levelZone, func(t target) []string { return t.ForZones }, self.Zone},
+		{levelNode, func(t target) objects.Names { return t.ForNodes }, self.Name},
+		{levelZone, func(t target) objects.Names { return t.ForZones }, self.Zone},
 	}
 	for _, l := range levels {
 		var ours []target
@@ -34,11 +34,11 @@ func byTopology(ready []target, self *Self) (out []target, level string, why Fal
 		for _, t := range ready {
 			hints := l.hints(t)
 			switch {
-			case len(hints) == 0 && !bare.IsValid():
+			case hints.IsEmpty() && !bare.IsValid():
 				bare = t.backend()
-			case len(hints) > 0:
+			case !hints.IsEmpty():
 				hinted++
-				if l.self != "" && slices.Contains(hints, l.self) {
+				if l.self != "" && hints.Has(l.self) {
 					ours = append(ours, t)
 				}
 			}
@@ -68,7 +68,7 @@ func strangeHints(from []*objects.Slice, zones map[string]struct{}) []objects.Pr
 	for _, s := range from {
 		strange := map[string]netip.Addr{}
 		for i := range s.Endpoints {
-			for _, zone := range s.Endpoints[i].ForZones {
+			for _, zone := range s.Endpoints[i].ForZones.List() {
 				_, known := zones[zone]
 				if _, told := strange[zone]; !known && !told {
 					strange[zone] = s.Endpoints[i].Addr

@@ -226,15 +226,13 @@ func (f *files) settle(tx *store.Tx, key objects.Key) {
 		tx.DropFile(key)
 		return
 	}
-	first := f.byName[names[0]].items[key]
-	it := first
+	it := f.byName[names[0]].items[key]
 	if len(names) > 1 {
-		copied := *first
+		copied := *it
 		it = &copied
 	}
 	for _, other := range names[1:] {
 		it.Problems = append(slices.Clip(it.Problems), key.Problem("is in %s, too, which is ignored in favour of %s", other, names[0]))
 	}
 	tx.PutFile(it)
-	first.Given = true
 }

@@ -43,7 +43,6 @@ type Store struct {
 	since        time.Time
 	changes      Changes                // all
 	taken, done  Changes                // those that the loop has taken, and that the kernel has
-	names        map[string]string      // see Tx.intern
 	inAPI        map[objects.Key]string // which source has it; see Tx.putAPI
 	inFiles      map[objects.Key]*objects.Object
 }
@@ -82,7 +81,6 @@ func New() *Store {
 		expected:     map[string]struct{}{},
 		dirty:        map[types.NamespacedName]struct{}{},
 		dirtyPods:    map[types.NamespacedName]struct{}{},
-		names:        map[string]string{},
 		since:        time.Now(),
 		inAPI:        map[objects.Key]string{},
 		inFiles:      map[objects.Key]*objects.Object{},

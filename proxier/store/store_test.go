@@ -9,7 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,7 +28,7 @@ func poked(s *Store) bool {
 }
 
 func oneSlice(key, service, node string) *objects.Slice {
-	return &objects.Slice{Key: proxiertest.NameOf(key), Service: proxiertest.NameOf(service), Endpoints: []objects.Endpoint{{Addr: proxiertest.MustAddrs("10.244.0.1")[0], Node: node, Ready: true}}}
+	return &objects.Slice{Key: proxiertest.NameOf(key), Service: proxiertest.NameOf(service), Endpoints: []objects.Endpoint{{Addr: proxiertest.MustAddrs("10.244.0.1")[0], Node: objects.NameOf(node), Ready: true}}}
 }
 
 // TestStoreDirty makes one change after another and checks which objects are dirty.
@@ -161,20 +160,6 @@ func TestStoreReads(t *testing.T) {
 	}
 	if s.Service(proxiertest.NameOf("nobody")) != nil || s.Node("nobody") != nil || len(s.Slices(proxiertest.NameOf("nobody"))) > 0 {
 		t.Error("there is an object that was never put in")
-	}
-}
-
-// TestStoreIntern checks that endpoints of one node share its name.
-func TestStoreIntern(t *testing.T) {
-	s := New()
-	fresh := func() string { return strings.Clone("node-with-a-long-name") }
-	s.Update(func(tx *Tx) {
-		tx.SetSlice(oneSlice("a-1", "a", fresh()))
-		tx.SetSlice(oneSlice("b-1", "b", fresh()))
-	})
-	a, b := s.Slices(proxiertest.NameOf("a"))[0].Endpoints[0].Node, s.Slices(proxiertest.NameOf("b"))[0].Endpoints[0].Node
-	if a != "node-with-a-long-name" || unsafe.StringData(a) != unsafe.StringData(b) {
-		t.Errorf("%q and %q are two copies", a, b)
 	}
 }
 

@@ -29,12 +29,7 @@ func (tx *Tx) Put(it *objects.Object) {
 	case it.Service != nil:
 		tx.SetService(it.Service)
 	case it.Slice != nil:
-		slice := it.Slice
-		if it.Given && tx.s.slices[slice.Key] != slice {
-			slice = slice.Clone()
-		}
-		tx.SetSlice(slice)
-		it.Given = true
+		tx.SetSlice(it.Slice)
 	case it.Node != nil:
 		tx.SetNode(it.Node)
 	case it.CIDR != nil:
@@ -104,7 +99,6 @@ func (tx *Tx) SetSlice(slice *objects.Slice) {
 	}
 	tx.s.changes.Slices++
 	tx.trigger(old, slice)
-	tx.intern(slice)
 	tx.s.slices[slice.Key] = slice
 	of := tx.s.byService[slice.Service]
 	i, _ := slices.BinarySearchFunc(of, slice.Key, compareSlice)
