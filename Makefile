@@ -99,6 +99,7 @@ kubelet: deps-kubelet controlplane image ## Install the chart on real kubelets a
 	cd bench/containerd && CGO_ENABLED=0 $(GO) build -trimpath -tags 'no_btrfs no_zfs no_devmapper' \
 		-ldflags '-s -w -X github.com/containerd/containerd/v2/version.Version=v2.2.9' -o ../../bin/containerd/ tool
 	cd deploy/tools && $(GO) run ./template -version '$(VERSION)' -values ../../bench/kubelet/testdata/values.yaml >../../bin/kubelet.yaml
+	cd deploy/tools && $(GO) run ./template -tests -version '$(VERSION)' -values ../../bench/kubelet/testdata/values.yaml >../../bin/kubelet-tests.yaml
 	cd bench && CGO_ENABLED=0 $(GO) test ./kubelet -count=1 -timeout 15m -v
 
 .PHONY: flanneld

@@ -39,6 +39,9 @@ func (p *Plane) apiserverFlags() []string {
 		"--service-account-key-file=" + p.path("serviceaccounts.key.pub"),
 		"--service-account-signing-key-file=" + p.path("serviceaccounts.key"),
 		"--service-cluster-ip-range=" + join(p.cfg.ServiceCIDRs),
+		// Logs of pods come from kubelets, which trust the administrator.
+		"--kubelet-client-certificate=" + p.path("admin.crt"), "--kubelet-client-key=" + p.path("admin.key"),
+		"--kubelet-preferred-address-types=InternalIP",
 		"--audit-policy-file=" + p.path("audit-policy.yaml"),
 		"--audit-log-path=" + p.path("audit.log"),
 		"--allow-privileged", // as every cluster whose network comes from a DaemonSet

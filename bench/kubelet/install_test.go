@@ -39,13 +39,7 @@ func TestInstall(t *testing.T) {
 	for _, n := range c.Nodes {
 		proxies = append(proxies, c.startKubeProxy(t, n.Host))
 	}
-	docs, err := controlplane.Documents(binary(t, "kubelet.yaml"))
-	if err == nil {
-		err = controlplane.Apply(t.Context(), c.plane.Admin(), docs)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.apply(t, "kubelet.yaml")
 	c.rolledOut(t) // kube-proxy has port 10256 of each node all the while
 
 	ways := c.ways(t)
@@ -77,6 +71,18 @@ func TestInstall(t *testing.T) {
 	load.stop(t)
 	for _, w := range ways { // the data path stays in place
 		w.count(t, 5)
+	}
+}
+
+// apply applies a file of manifests that "make kubelet" made of the chart.
+func (c *cluster) apply(t *testing.T, file string) {
+	t.Helper()
+	docs, err := controlplane.Documents(binary(t, file))
+	if err == nil {
+		err = controlplane.Apply(t.Context(), c.plane.Admin(), docs)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
