@@ -115,6 +115,9 @@ func policies() []situation {
 			"\nstatus: {loadBalancer: {ingress: [{ip: 203.0.113.7}]}}\n" + slice("IPv4", httpPort, here),
 		client: "pod", dial: "203.0.113.7:80", outcome: "timeout",
 	}, {
+		symptom: "Connections leave the zone in spite of topology hints", args: "explain default/shop", want: "no endpoint is hinted for this node or zone. [no-hints]",
+		objects: service("", plain) + slice("IPv4", httpPort, strings.TrimSuffix(here, "}")+", hints: {forNodes: [{name: node-2}]}}"),
+	}, {
 		symptom: "An endpoint gets no connections: topology hints", args: "get endpoints default/shop", want: "other-node: its topology hints keep it for node node-2",
 		objects: service("", plain) + slice("IPv4", httpPort, strings.TrimSuffix(here, "}")+", hints: {forNodes: [{name: node-1}]}}, "+
 			strings.TrimSuffix(there, "}")+", hints: {forNodes: [{name: node-2}]}}"),

@@ -126,6 +126,11 @@ func (p *Picture) endpointFindings(key types.NamespacedName) []Finding {
 				"internalTrafficPolicy is Local, and no endpoint runs on this node: connections to the ClusterIP are dropped here.",
 				"Run a pod of the Service on this node, or set internalTrafficPolicy to Cluster."})
 		}
+		if used > 0 && port.Fallback != (resolve.Fallback{}) {
+			out = append(out, Finding{"no-hints",
+				fmt.Sprintf("The topology hints of the endpoints are not followed, so clients of this node get endpoints of all zones: %s.", port.Fallback),
+				"Hints count when each endpoint that is ready has one and one of them is for this node or its zone; the label topology.kubernetes.io/zone of the Node names the zone."})
+		}
 		if used > 0 && local == 0 && e.Service.ExternalLocal {
 			out = append(out, Finding{"external-local",
 				"externalTrafficPolicy is Local, and no endpoint runs on this node: connections from outside the cluster are dropped here.",
