@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fairlead/cmd/fairlead-lab/chaos"
+	"fairlead/cmd/fairlead-lab/connect"
 	"fairlead/cmd/fairlead-lab/demo"
 	"fairlead/cmd/fairlead-lab/world"
 	schedule "fairlead/internal/chaos"
@@ -39,6 +40,7 @@ type options struct {
 	demo     bool
 	pace     time.Duration
 	chaos    bool
+	connect  bool
 	logs     string
 	events   []string
 	disturb  chaos.Options
@@ -77,6 +79,7 @@ network of the host nor its nftables.`,
 	f.StringVar(&o.overlay, "overlay", overlay.VXLAN.String(), `how packets get to pods on other nodes: "vxlan" and "vxlan-direct" put each node into its own subnet, "host-gw" puts all into one, "" uses plain routes that the lab makes`)
 	f.BoolVar(&o.demo, "demo", false, "play a scenario, print what is done and seen, and end; the exit code is 1 when a check failed")
 	f.DurationVar(&o.pace, "pace", time.Second, "time that the demo waits between its steps")
+	f.BoolVar(&o.connect, "connectivity-test", false, "try what fairlead connectivity-test tries, print what came of it, and end; the exit code is 1 when a check failed")
 	f.BoolVar(&o.chaos, "chaos", false, "disturb the cluster under the load of clients, and say which connections failed; implies --cni, and the exit code is 1 when one did")
 	f.Uint64Var(&o.disturb.Seed, "seed", 1, "with --chaos, what the events are drawn from")
 	f.DurationVar(&o.disturb.Duration, "duration", time.Minute, "with --chaos, how long it lasts")
@@ -95,6 +98,9 @@ func (o *options) run(ctx context.Context, out io.Writer) error {
 	}
 	if o.cni && o.demo {
 		return errors.New("--demo: cannot be combined with --cni, because the demo makes its pods before it starts the agents")
+	}
+	if o.connect && (o.demo || o.chaos || o.cni) {
+		return errors.New("--connectivity-test: cannot be combined with --demo, --chaos or --cni")
 	}
 	if err := o.checkChaos(); err != nil {
 		return err
@@ -169,6 +175,9 @@ func (o *options) runInside(ctx context.Context, out io.Writer, dir string) erro
 	if o.chaos {
 		return o.runChaos(ctx, out, opts)
 	}
+	if o.connect {
+		return o.runConnect(ctx, out, opts)
+	}
 	w, err := world.New(ctx, opts, o.replicas)
 	if err != nil {
 		return err
@@ -188,6 +197,22 @@ func (o *options) runChaos(ctx context.Context, out io.Writer, opts world.Option
 		return err
 	}
 	return errors.Join(chaos.Run(ctx, w, out, o.disturb), w.Cluster.Close())
+}
+
+// runConnect tests a cluster of its own.
+func (o *options) runConnect(ctx context.Context, out io.Writer, opts world.Options) error {
+	w, err := world.NewEmpty(ctx, opts)
+	if err != nil {
+		return err
+	}
+	r, err := connect.Run(ctx, w)
+	if err == nil {
+		err = r.Print(out, false)
+	}
+	if err == nil && r.Failed > 0 {
+		err = demo.ErrChecks
+	}
+	return errors.Join(err, w.Cluster.Close())
 }
 
 // world returns what the lab consists of.

@@ -26,6 +26,9 @@ type Service struct {
 	Sticky     bool // sessionAffinity: ClientIP
 	Local      bool // externalTrafficPolicy: Local
 	Endpoints  []Endpoint
+	Internal   bool         // internalTrafficPolicy: Local
+	External   []netip.Addr // externalIPs
+	Balancer   []netip.Addr // of a load balancer
 }
 
 // Endpoint is a pod behind a Service.
@@ -41,6 +44,9 @@ func (s Service) At(vip netip.Addr) inet.Addr {
 }
 
 func (s Service) typ() string {
+	if len(s.Balancer) > 0 {
+		return "LoadBalancer"
+	}
 	if s.NodePort == 0 {
 		return "ClusterIP"
 	}
@@ -106,6 +112,15 @@ spec:
 	if s.Local {
 		b.WriteString("  externalTrafficPolicy: Local\n")
 	}
+	if s.Internal {
+		b.WriteString("  internalTrafficPolicy: Local\n")
+	}
+	for i, ip := range s.External {
+		if i == 0 {
+			b.WriteString("  externalIPs:\n")
+		}
+		fmt.Fprintf(&b, "  - \"%s\"\n", ip)
+	}
 	b.WriteString("  ipFamilyPolicy: PreferDualStack\n  ipFamilies:\n")
 	for _, one := range list {
 		fmt.Fprintf(&b, "  - %s\n", one.Type)
@@ -121,6 +136,12 @@ spec:
 `, s.protocol(), s.Port, s.TargetPort)
 	if s.NodePort != 0 {
 		fmt.Fprintf(&b, "    nodePort: %d\n", s.NodePort)
+	}
+	for i, ip := range s.Balancer {
+		if i == 0 {
+			b.WriteString("status:\n  loadBalancer:\n    ingress:\n")
+		}
+		fmt.Fprintf(&b, "    - {ip: \"%s\"}\n", ip)
 	}
 	for _, one := range list {
 		one.write(&b)

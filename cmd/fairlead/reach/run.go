@@ -15,7 +15,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"fairlead/cmd/fairlead/reach/plan"
+	"fairlead/cmd/fairlead/reach/report"
 )
+
+// Report is what a test found.
+type Report = report.Report
 
 // Progress is told what a test does. Its functions are called by one goroutine at a time.
 type Progress struct {
@@ -66,7 +70,7 @@ func (t *test) run(ctx context.Context) (*Report, error) {
 	}
 	err = errors.Join(err, t.remove(ctx))
 	t.report.Kept, t.report.Seconds = t.opts.Keep, time.Since(start).Seconds()
-	t.report.finish()
+	t.report.Finish()
 	return &t.report, err
 }
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The fairlead authors
 // SPDX-License-Identifier: Apache-2.0
 
-package reach
+package report
 
 import (
 	"cmp"
@@ -25,15 +25,15 @@ type Report struct {
 	Kept bool `json:"kept,omitempty"`
 }
 
-// NewReport returns the report of results.
-func NewReport(results []plan.Result, seconds float64) *Report {
+// New returns the report of results.
+func New(results []plan.Result, seconds float64) *Report {
 	r := &Report{Checks: results, Seconds: seconds}
-	r.finish()
+	r.Finish()
 	return r
 }
 
-// finish sorts and counts.
-func (r *Report) finish() {
+// Finish sorts and counts.
+func (r *Report) Finish() {
 	slices.SortStableFunc(r.Checks, func(a, b plan.Result) int {
 		order := plan.Kinds()
 		return cmp.Or(
