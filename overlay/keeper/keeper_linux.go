@@ -34,6 +34,7 @@ type Keeper struct {
 	cfg    overlay.Config
 	resync time.Duration
 	inbox  *worker.Inbox[news]
+	dial   func(*netns.NS) (*kernel.Conn, error) // kernel.Dial outside of tests
 
 	mu    sync.Mutex
 	input input
@@ -66,7 +67,7 @@ func New(ns *netns.NS, o Options) (*Keeper, error) {
 	if o.Resync <= 0 {
 		o.Resync = time.Minute
 	}
-	k := &Keeper{ns: ns, cfg: o.WithDefaults(), resync: o.Resync, inbox: worker.NewInbox[news]()}
+	k := &Keeper{ns: ns, cfg: o.WithDefaults(), resync: o.Resync, inbox: worker.NewInbox[news](), dial: kernel.Dial}
 	k.batch = batchSize
 	k.interest.Store(&kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}})
 	return k, nil
@@ -128,7 +129,7 @@ const (
 // Run keeps the kernel as planned until ctx is done, then returns nil and leaves
 // everything in place. It calls report after each pass.
 func (k *Keeper) Run(ctx context.Context, report func(overlay.Report)) error {
-	s, err := kernel.Dial(k.ns)
+	s, err := k.dial(k.ns)
 	if err != nil {
 		return err
 	}

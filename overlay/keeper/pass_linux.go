@@ -12,7 +12,6 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/overlay"
-	"fairlead/overlay/kernel"
 )
 
 // pass makes the kernel as planned. With look it reads the kernel first. Without look
@@ -175,7 +174,7 @@ func repairs(s *overlay.Step, before overlay.Entries) bool {
 // reconnect replaces a connection after an error that leaves its outcome unknown. It
 // returns that error.
 func (k *Keeper) reconnect(err error) error {
-	s, again := kernel.Dial(k.ns)
+	s, again := k.dial(k.ns)
 	if again != nil {
 		return errors.Join(err, again)
 	}
