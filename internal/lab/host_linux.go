@@ -118,8 +118,8 @@ func (h *Host) Addrs() []netip.Addr {
 // own. The handle belongs to the host.
 func (h *Host) Netlink() *netlink.Handle { return h.links }
 
-// Own closes c together with the host. A closed host closes it at once.
-func (h *Host) Own(c io.Closer) error {
+// own closes c together with the host. A closed host closes it at once.
+func (h *Host) own(c io.Closer) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {

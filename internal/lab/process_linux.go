@@ -47,7 +47,7 @@ func (h *Host) Start(cmd *exec.Cmd) (*Process, error) {
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s in %s: %w", cmd.Path, h.Name, err)
 	}
-	return p, h.Own(p)
+	return p, h.own(p)
 }
 
 // Pid returns the process ID.

@@ -44,7 +44,7 @@ func (h *Host) ServeAs(name string, proto inet.Proto, port uint16, addrs ...neti
 			return nil, errors.Join(fmt.Errorf("listen on %s in %s: %w", at, h.Name, err), s.Close())
 		}
 	}
-	return s, h.Own(s)
+	return s, h.own(s)
 }
 
 // Accepted returns how many connections, requests or associations were answered.

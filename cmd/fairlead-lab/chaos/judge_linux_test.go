@@ -20,9 +20,9 @@ import (
 	"fairlead/internal/lab"
 )
 
-// newRunner returns a runner whose round began some time ago.
-func newRunner(ago time.Duration) *runner {
-	return &runner{World: &world.World{Cluster: &lab.Cluster{}}, out: io.Discard, start: time.Now().Add(-ago), tally: newTally()}
+// newRunner returns a runner whose round began a minute ago.
+func newRunner() *runner {
+	return &runner{World: &world.World{Cluster: &lab.Cluster{}}, out: io.Discard, start: time.Now().Add(-time.Minute), tally: newTally()}
 }
 
 func testService(sticky bool, pods ...string) *service {
@@ -54,7 +54,7 @@ func TestAnswered(t *testing.T) {
 		{"reset", outageOf{50 * s, 50 * s, lab.ErrReset, true}, s, 1, 0, 0},
 		{"a stream stalls without a reason", outageOf{50 * s, 55 * s, nil, true}, 5 * s, 1, 0, 0},
 	} {
-		r := newRunner(time.Minute)
+		r := newRunner()
 		r.history.Begin(flush, 10*s)
 		r.answered(&client{name: "c"}, tt.took, tt.trouble)
 		if len(r.failures) != tt.failed || r.tally.slow != tt.slow || r.tally.outages[chaos.Flush].clients != tt.waited || r.tally.done != 1 {
@@ -82,7 +82,7 @@ func TestResetPermitted(t *testing.T) {
 		{chaos.Rule, lab.ErrReset, 11 * s, s, false},
 		{chaos.Kill, lab.ErrReset, 11 * s, s, false},
 	} {
-		r := newRunner(time.Minute)
+		r := newRunner()
 		r.history.Begin(chaos.Step{Kind: tt.kind, Begin: true}, 10*s)
 		if got := r.resetPermitted(tt.err, tt.start, tt.took); got != tt.want || (r.tally.outages[tt.kind].resets == 1) != tt.want {
 			t.Errorf("%s, %v from %s: %v, %+v", tt.kind, tt.err, tt.start, got, r.tally.outages)
@@ -93,7 +93,7 @@ func TestResetPermitted(t *testing.T) {
 // TestJudgeServer: a pod that left answers nobody, and sticky clients stay.
 func TestJudgeServer(t *testing.T) {
 	const s = time.Second
-	r := newRunner(time.Minute)
+	r := newRunner()
 	svc := testService(true, "a", "b", "c")
 	c := &client{name: "sticky", svc: svc}
 	ask := func(server string, at time.Duration, want int) {
@@ -119,7 +119,7 @@ func TestJudgeServer(t *testing.T) {
 
 // TestAsk tries until there is an answer, and hands over what went wrong before.
 func TestAsk(t *testing.T) {
-	r := newRunner(time.Minute)
+	r := newRunner()
 	l := &load{r: r}
 	n := 0
 	l.ask(&client{name: "c"}, time.Millisecond, func() (lab.Reply, error) {
@@ -131,7 +131,7 @@ func TestAsk(t *testing.T) {
 	if n != 3 || len(r.failures) != 1 || !strings.Contains(r.failures[0], "which nothing permits: refused") {
 		t.Errorf("%d attempts: %q", n, r.failures)
 	}
-	r = newRunner(2 * giveUp)
+	r = newRunner()
 	r.start = time.Now()
 	l.r = r
 	l.ask(&client{name: "c"}, time.Millisecond, func() (lab.Reply, error) {
@@ -245,7 +245,7 @@ from nothing:     backends4: 10.96.0.1 . tcp . 80 comment "a/b" : 10.244.1.4 . 8
 
 // TestWriteHistory prints what happened when something failed, and keeps it in any case.
 func TestWriteHistory(t *testing.T) {
-	r := newRunner(time.Minute)
+	r := newRunner()
 	var out strings.Builder
 	r.out, r.Logs = &out, t.TempDir()
 	r.note("an event")

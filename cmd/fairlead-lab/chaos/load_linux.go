@@ -32,6 +32,7 @@ type load struct {
 	r      *runner
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+	close  []func() // after done
 }
 
 // client is one source of connections.
@@ -82,6 +83,9 @@ func (r *runner) startLoad(ctx context.Context) *load {
 func (l *load) stop() {
 	l.cancel()
 	l.done.Wait()
+	for _, f := range l.close {
+		f()
+	}
 	l.r.waiting.Wait()
 }
 
@@ -114,6 +118,11 @@ func (l *load) short(ctx context.Context, c *client) {
 // survive everything, and may only stall. A UDP socket may be answered by others in time.
 func (l *load) hold(ctx context.Context, c *client) {
 	var conn *lab.Conn
+	l.close = append(l.close, func() {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	})
 	l.every(ctx, func(ctx context.Context) {
 		wait := try
 		if c.to.Proto == inet.TCP {
@@ -125,7 +134,6 @@ func (l *load) hold(ctx context.Context, c *client) {
 			opened, err := c.from.Open(ctx, c.to)
 			if err == nil {
 				conn = opened
-				_ = c.from.Own(conn)
 			}
 			return
 		}
