@@ -49,6 +49,11 @@ crash: DURATION ?= 10m
 crash: deps build ## Kill agents at random instants under load for DURATION=10m
 	$(CHAOS) --gap 150ms --events kill=40,endpoints=30,service=5 $(CHAOSFLAGS)
 
+.PHONY: load
+load: DURATION ?= 10m
+load: ## Make 1,000 endpoint changes a second at 10,000 Services for DURATION=10m
+	FAIRLEAD_LOAD=$(DURATION) $(GO) test ./cmd/fairlead -run '^$$' -bench 'BenchmarkLoad$$' -benchtime 1x -timeout 2h
+
 .PHONY: e2e
 e2e: deps-e2e build controlplane flanneld ## Test agents against a real control plane (first build: 5 min)
 	cd bench && CGO_ENABLED=0 $(GO) vet ./...
