@@ -6,11 +6,13 @@ package httpd
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -199,5 +201,57 @@ func TestUnfinishedHeader(t *testing.T) {
 	start := time.Now()
 	if !ended(t, c) {
 		t.Errorf("still open after %s", time.Since(start))
+	}
+}
+
+// TestSecureUnfinished: clients that begin a handshake and go on no further make room for
+// one that asks.
+func TestSecureUnfinished(t *testing.T) {
+	pool := NewPool()
+	pool.max = 4
+	srv := httptest.NewUnstartedServer(nil)
+	srv.StartTLS() // for its certificate
+	cert := srv.TLS.Certificates
+	client := srv.Client()
+	srv.Close()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(pool, http.HandlerFunc(ok), 0)
+	s.Secure(&tls.Config{Certificates: cert, MinVersion: tls.VersionTLS12})
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		_ = s.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	addr := l.Addr().String()
+	var first net.Conn
+	for range 50 {
+		c := dial(t, addr)
+		_, _ = c.Write([]byte{22, 3, 1, 2, 0, 1, 0})
+		if first == nil {
+			first = c
+		}
+	}
+	for range 3 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+addr+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "ok" || resp.ProtoMajor != 1 {
+			t.Errorf("%q, %v, %s", body, err, resp.Proto)
+		}
+		_ = resp.Body.Close()
+	}
+	if !ended(t, first) {
+		t.Error("a handshake that does not end keeps its connection")
 	}
 }

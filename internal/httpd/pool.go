@@ -5,6 +5,7 @@ package httpd
 
 import (
 	"container/list"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"sync"
@@ -152,7 +153,12 @@ func (c *conn) reset() {
 type listener struct {
 	net.Listener
 	pool *Pool
+	tls  *tls.Config // nil without TLS
 }
+
+// secured is a connection with TLS. net/http does not know it as one, and so writes no
+// line to its own log for each handshake that a client spoils.
+type secured struct{ *tls.Conn }
 
 // Accept returns the next connection that the pool admits.
 func (l *listener) Accept() (net.Conn, error) {
@@ -161,7 +167,11 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err //nolint:wrapcheck // net/http compares it
 		}
-		if admitted := l.pool.admit(c); admitted != nil {
+		switch admitted := l.pool.admit(c); {
+		case admitted == nil:
+		case l.tls != nil:
+			return secured{tls.Server(admitted, l.tls)}, nil
+		default:
 			return admitted, nil
 		}
 	}

@@ -5,6 +5,7 @@ package httpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,7 @@ const WriteTime = 30 * time.Second
 type Server struct {
 	http http.Server
 	pool *Pool
+	tls  *tls.Config // nil without TLS
 }
 
 // NewServer returns a Server whose connections count in the pool. An answer may take
@@ -45,7 +47,12 @@ func NewServer(pool *Pool, h http.Handler, write time.Duration) *Server {
 		ReadTimeout:       requestTime,
 		WriteTimeout:      write,
 		IdleTimeout:       idleTime,
-		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if s, ok := c.(secured); ok {
+				c = s.NetConn()
+			}
+			return context.WithValue(ctx, connKey{}, c)
+		},
 	}
 	return s
 }
@@ -64,9 +71,13 @@ func bounded(h http.Handler) http.Handler {
 	})
 }
 
+// Secure makes Serve speak TLS, with HTTP/1.1 inside: one connection of HTTP/2 carries
+// many requests at once. It must come before Serve. A handshake has the time of a header.
+func (s *Server) Secure(cfg *tls.Config) { s.tls = cfg }
+
 // Serve answers on l until Close, then returns nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(&listener{l, s.pool}); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(&listener{l, s.pool, s.tls}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("accept: %w", err)
 	}
 	return nil

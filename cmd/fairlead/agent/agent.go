@@ -17,6 +17,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
+	"fairlead/cmd/fairlead/guard"
 	"fairlead/cmd/fairlead/node"
 	"fairlead/cmd/fairlead/options"
 	"fairlead/cmd/fairlead/state"
@@ -53,8 +54,12 @@ type agent struct {
 	health   *health
 	reporter *reporter
 	pages    *pages
-	fill     atomic.Pointer[conntrack.Fill] // the last one
-	forged   atomic.Pointer[state.SourceCheck]
+
+	// Of the port with TLS; nil without one.
+	guarded     *guard.Guard
+	certificate *guard.Certificate
+	fill        atomic.Pointer[conntrack.Fill] // the last one
+	forged      atomic.Pointer[state.SourceCheck]
 
 	owner atomic.Pointer[node.Owner]
 	owned chan struct{} // closed when this agent is the only one on the node
@@ -162,7 +167,8 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		cfg: cfg, since: time.Now(), api: api, store: a.store, history: history, proxier: a.proxier, network: a.network, health: a.health,
 		fill: &a.fill, forged: &a.forged,
 	}
-	if a.pages, err = newPages(name, a.reporter.State, services.list); err != nil {
+	a.pages, err = newPages(name, a.reporter.State, services.list)
+	if err = errors.Join(err, a.secure(ctx)); err != nil {
 		a.close()
 		return nil, err
 	}
@@ -312,6 +318,11 @@ func (a *agent) serve(ctx context.Context, group *errgroup.Group) {
 	}
 	// Each port has its own pool, so a flood of one does not reach the other.
 	metrics := httpd.NewServer(httpd.NewPool(), metricsHandler(a.cfg.Effective, s.Profiling, a.pages), write)
+	if a.guarded != nil {
+		secure := httpd.NewServer(httpd.NewPool(), a.guarded.Handler(metricsHandler(a.cfg.Effective, s.Profiling, a.pages.anyHost())), write)
+		secure.Secure(a.certificate.Config())
+		group.Go(func() error { return serve(ctx, a.owned, s.Secure.Addr, s.HardFail, secure) })
+	}
 	health := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	probes := httpd.NewServer(httpd.NewPool(), a.health.handler(), 0)
 	group.Go(func() error { return a.checks.Run(ctx) })

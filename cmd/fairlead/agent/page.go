@@ -19,13 +19,22 @@ import (
 // pages serves the status page.
 type pages struct {
 	node     string
+	any      bool // answers under every host name
 	assets   fs.FS
 	now      func() *state.State
 	services func(context.Context, state.Query) *state.Services
 
 	// drawing is held while a page is drawn, so that any number of clients keep one
 	// processor busy at most. The page is written to a client without it.
-	drawing sync.Mutex
+	drawing *sync.Mutex
+}
+
+// anyHost returns the pages for a port whose clients send a token, which a browser that
+// another site misleads does not do.
+func (p *pages) anyHost() *pages {
+	out := *p
+	out.any = true
+	return &out
 }
 
 func newPages(node string, now func() *state.State, services func(context.Context, state.Query) *state.Services) (*pages, error) {
@@ -33,7 +42,7 @@ func newPages(node string, now func() *state.State, services func(context.Contex
 	if err != nil {
 		return nil, err
 	}
-	return &pages{node: node, assets: assets, now: now, services: services}, nil
+	return &pages{node: node, assets: assets, now: now, services: services, drawing: &sync.Mutex{}}, nil
 }
 
 // register adds the page, its assets and the state at path to mux.
@@ -79,7 +88,7 @@ func (p *pages) draw(r *http.Request) []byte {
 // an administrator reaches there (DNS rebinding).
 func (p *pages) local(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !p.ownHost(r.Host) {
+		if !p.any && !p.ownHost(r.Host) {
 			http.Error(w, "ask by an IP address, as localhost or by the name of the node", http.StatusMisdirectedRequest)
 			return
 		}

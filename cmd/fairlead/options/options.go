@@ -52,6 +52,7 @@ type API struct {
 // Serve says on which addresses the agent answers; "" is none.
 type Serve struct {
 	Metrics, Health string
+	Secure          Secure
 	Probe           string // a second address of what Health serves
 	SocketDir       string // of the socket for commands
 	HardFail        bool   // end when an address is in use
@@ -65,6 +66,7 @@ type Run struct {
 	network     networkFlags
 	kubeconfig  string
 	metricsAddr string
+	secure      Secure
 	healthAddr  string
 	probeAddr   string
 	socketDir   string
@@ -98,7 +100,8 @@ func (f *Run) RegisterWith(cmd *cobra.Command, add func(*cliflag.NamedFlagSets))
 	nodes.StringSliceVar(&f.replace, "replace", nil, "kube-proxy, flannel, or both: once Services and the pods' network are ready, remove the objects of these programs from this node, unless they still run")
 	f.network.register(groups.FlagSet("Pod network"))
 	serve := groups.FlagSet("Serving")
-	serve.StringVar(&f.metricsAddr, "metrics-bind-address", "127.0.0.1:"+metricsPort, "address and port of /metrics, /state, /proxyMode and /configz; empty for none")
+	serve.StringVar(&f.metricsAddr, "metrics-bind-address", "127.0.0.1:"+metricsPort, "address and port of /metrics, /state, /proxyMode, /configz and the status page; empty for none")
+	f.secure.register(serve)
 	serve.StringVar(&f.healthAddr, "healthz-bind-address", "0.0.0.0:"+healthzPort, "address and port of /healthz, /livez and /readyz; empty for none. kube-proxy uses the same default")
 	serve.StringVar(&f.probeAddr, "probe-bind-address", "", "second address and port of /healthz, /livez and /readyz, for the kubelet's probes: kube-proxy on the same node would answer those to its port; empty for none")
 	serve.StringVar(&f.socketDir, "socket-dir", ask.DefaultDir, "directory of the socket through which commands such as fairlead status ask the agent: the file agent-N.sock, where N is the number of the network namespace, with mode 0600; empty for none")
@@ -127,6 +130,7 @@ func (f *Run) Config(fs *pflag.FlagSet) (*Config, error) {
 		listenAddress("--healthz-bind-address", f.healthAddr),
 		listenAddress("--probe-bind-address", f.probeAddr),
 		absolute("--socket-dir", f.socketDir),
+		f.secure.validate(f.manifests == "" || f.kubeconfig != "" || f.master != ""),
 	}
 	if f.replaceOwners, err = replaceable(f.replace, &f.network); err != nil {
 		errs = append(errs, fmt.Errorf("--replace: %w", err))
@@ -154,7 +158,7 @@ func (f *Run) complete(cfg resolve.Config, fs *pflag.FlagSet) *Config {
 			ContentType: f.contentType, AcceptTypes: f.acceptTypes, QPS: f.qps, Burst: f.burst,
 		},
 		Manifests: f.manifests, EndEstablished: f.conntrack.endRemoved,
-		Serve:       Serve{Metrics: f.metricsAddr, Health: f.healthAddr, Probe: f.probeAddr, SocketDir: f.socketDir, HardFail: f.hardFail, Profiling: f.profiling},
+		Serve:       Serve{Metrics: f.metricsAddr, Secure: f.secure, Health: f.healthAddr, Probe: f.probeAddr, SocketDir: f.socketDir, HardFail: f.hardFail, Profiling: f.profiling},
 		SyncTimeout: 2 * f.syncPeriod, InitOnly: f.initOnly,
 		Files: f.files, Warnings: f.warnings, Effective: configz(cfg, fs),
 	}

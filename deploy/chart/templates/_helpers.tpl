@@ -66,14 +66,48 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 fairlead-{{ .Files.Get "files/seccomp.json" | sha256sum | trunc 12 }}.json
 {{- end }}
 
+{{- define "fairlead.metricsPort" -}}
+{{ ternary "https-metrics" "metrics" (eq .Values.metrics.listen "secure") }}
+{{- end }}
+
+{{- define "fairlead.tlsSecret" -}}
+{{- if eq .Values.metrics.listen "secure" }}{{ .Values.metrics.tlsSecret }}{{ end }}
+{{- end }}
+
+{{- /* How Prometheus reaches a port with TLS, as part of an endpoint of a monitor. */ -}}
+{{- define "fairlead.scrape" -}}
+{{- $m := .Values.metrics -}}
+port: {{ include "fairlead.metricsPort" . }}
+{{- if eq $m.listen "secure" }}
+scheme: https
+tlsConfig:
+  {{- if $m.ca.secret }}
+  ca:
+    secret: {name: {{ $m.ca.secret }}, key: {{ $m.ca.key }}}
+  {{- with $m.ca.serverName }}
+  serverName: {{ . }}
+  {{- end }}
+  {{- else }}
+  insecureSkipVerify: true
+  {{- end }}
+{{- if $m.tokenSecret.name }}
+authorization:
+  credentials: {name: {{ $m.tokenSecret.name }}, key: {{ $m.tokenSecret.key }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* What the values may not say together, with a sentence for each. */ -}}
 {{- define "fairlead.check" -}}
 {{- $m := .Values.metrics -}}
-{{- if and (or $m.podMonitor.enabled $m.serviceMonitor.enabled) (ne $m.listen "node") -}}
-{{- fail "metrics.podMonitor and metrics.serviceMonitor need metrics.listen=node: nobody outside of the node reaches 127.0.0.1" -}}
+{{- if and (or $m.podMonitor.enabled $m.serviceMonitor.enabled) (eq $m.listen "config") -}}
+{{- fail "metrics.podMonitor and metrics.serviceMonitor need metrics.listen=secure or node: nobody outside of the node reaches 127.0.0.1" -}}
 {{- end -}}
 {{- if and $m.podMonitor.enabled $m.serviceMonitor.enabled -}}
 {{- fail "metrics.podMonitor and metrics.serviceMonitor would scrape each agent twice: enable one of them" -}}
+{{- end -}}
+{{- if and $m.podMonitor.enabled (eq $m.listen "secure") (not $m.tokenSecret.name) -}}
+{{- fail "metrics.podMonitor with metrics.listen=secure needs metrics.tokenSecret: a PodMonitor cannot name the token of Prometheus's own service account; metrics.serviceMonitor can" -}}
 {{- end -}}
 {{- if and $m.networkPolicy.enabled (not $m.networkPolicy.from) -}}
 {{- fail "metrics.networkPolicy.from is needed: a list of peers that may scrape, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}
