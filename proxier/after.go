@@ -5,9 +5,15 @@ package proxier
 
 import (
 	"cmp"
+	"context"
+	"slices"
+	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"fairlead/internal/inet"
+	"fairlead/nat/apply"
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
@@ -15,27 +21,112 @@ import (
 	"fairlead/proxier/store"
 )
 
+// mostProblems is how many problems are logged at once. The rest waits for the next batch.
+const mostProblems = 200
+
+// publishSome passes on what a round has completed, in part of the objects, because others may
+// be changed for ever.
+func (p *Proxier) publishSome(ctx context.Context, r *apply.Result) {
+	p.publishProblems(klog.FromContext(ctx))
+	p.logHintChanges(klog.FromContext(ctx))
+	for _, key := range r.Changed {
+		p.publishFlowsOf(key)
+	}
+	for _, key := range p.desired.settled {
+		p.publishFlowsOf(key)
+	}
+	p.desired.settled = p.desired.settled[:0]
+	p.publishHealth(p.desired.complete)
+	p.publishTriggers(p.desired.complete)
+	if p.desired.state.Loading() {
+		return
+	}
+	if began, ok := p.desired.progress.passed(time.Now()); ok {
+		p.pendingSince.Store(p.desired.progress.began.UnixNano())
+		p.publishWanted()
+		p.passed(began)
+	}
+}
+
+// passed follows when the kernel has all changes that were there at a time.
+func (p *Proxier) passed(start time.Time) {
+	p.metrics.Synced(start, nil)
+	p.history.Synced(start, nil)
+	p.publishClients()
+	p.synced.Store(time.Now().UnixNano())
+	if !p.ready.Swap(true) && p.flows != nil {
+		p.flows.SweepAll() // what became stale before this process is not known
+	}
+}
+
+// refusedServices returns the Services that have a frontend which the kernel refused.
+func (p *Proxier) refusedServices() map[types.NamespacedName]struct{} {
+	if len(p.refused) == 0 {
+		return nil
+	}
+	out := map[types.NamespacedName]struct{}{}
+	for key := range p.refused {
+		if c := p.desired.claims.Owner(key); c != nil {
+			out[c.Subject.NamespacedName] = struct{}{}
+		}
+	}
+	return out
+}
+
 // publishFlows passes on which backends changed. It comes after the commit, because
 // under the old rules the next packet would bring a deleted flow back.
 func (p *Proxier) publishFlows() {
-	if p.flows == nil {
-		clear(p.desired.flows)
+	for key := range p.desired.flows {
+		p.publishFlowsOf(key)
+	}
+}
+
+// publishFlowsOf does so for one frontend, once the kernel has it.
+func (p *Proxier) publishFlowsOf(key inet.Addr) {
+	_, stale := p.desired.flows[key]
+	_, refused := p.refused[key] // The kernel has the frontend as it was before.
+	if !stale || refused || p.desired.state.Waits(key) {
 		return
 	}
-	for key := range p.desired.flows {
-		if _, refused := p.refused[key]; refused {
-			continue // The kernel has the frontend as it was before.
-		}
-		delete(p.desired.flows, key)
-		if serving, existing, ok := p.desired.backends(key); ok {
-			p.flows.Set(key, serving, existing)
-		} else {
-			p.flows.Delete(key)
-		}
+	delete(p.desired.flows, key)
+	if p.flows == nil {
+		return
 	}
-	if !p.Ready() {
-		p.flows.SweepAll() // what became stale before this process is not known
+	if serving, existing, ok := p.desired.backends(key); ok {
+		p.flows.Set(key, serving, existing)
+	} else {
+		p.flows.Delete(key)
 	}
+}
+
+// publishHealth passes on what load balancers are told about Services. done says of which the
+// kernel has everything.
+func (p *Proxier) publishHealth(done func(types.NamespacedName) bool) {
+	refused := p.refusedServices()
+	p.desired.health.publish(p.health, func(svc types.NamespacedName) bool {
+		_, not := refused[svc]
+		return !not && done(svc)
+	})
+}
+
+// publishTriggers measures how long changes of endpoints took, of Services that are done.
+func (p *Proxier) publishTriggers(done func(types.NamespacedName) bool) {
+	refused := p.refusedServices()
+	p.desired.triggers = slices.DeleteFunc(p.desired.triggers, func(t store.Trigger) bool {
+		if _, not := refused[t.Service]; not || !done(t.Service) {
+			return false
+		}
+		p.metrics.Programmed(t.At)
+		p.history.Programmed(t.At)
+		return true
+	})
+}
+
+// publishWanted counts what is wanted.
+func (p *Proxier) publishWanted() {
+	wanted := p.desired.wanted()
+	p.metrics.SetWanted(wanted)
+	p.history.Serves(wanted.Frontends, wanted.Backends)
 }
 
 // publishClients deletes the affinity entries that lead to other backends than the wanted
@@ -81,7 +172,7 @@ func OverlayReport(s *store.Store, node string, r *overlay.Report) {
 // publishProblems logs each problem once when it appears, with an Event, and
 // once when it is gone.
 func (p *Proxier) publishProblems(log klog.Logger) {
-	fresh, gone := p.book.Take()
+	fresh, gone := p.book.TakeSome(mostProblems)
 	if len(fresh)+len(gone) == 0 {
 		return
 	}

@@ -45,6 +45,11 @@ type desired struct {
 	waiting turns // Services to resolve
 	all     bool  // see drain
 	fed     int   // see mostFed
+	// progress follows what waits, and what the state has for the kernel.
+	progress progress
+	// settled are frontends with flows that the last update did not have to change.
+	settled []inet.Addr
+	checked map[types.NamespacedName]int // see complete
 }
 
 // Bounds of what an update gives to the state, in elements: about a batch. Of one frontend
@@ -62,7 +67,7 @@ func newDesired(cfg *resolve.Config, store *store.Store) *desired {
 	state := plan.NewState()
 	return &desired{
 		cfg: cfg, store: store, book: store.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
-		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, waiting: newTurns(),
+		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, waiting: newTurns(), progress: newProgress(), checked: map[types.NamespacedName]int{},
 	}
 }
 
@@ -102,6 +107,7 @@ func (d *desired) update() {
 	}
 	for _, key := range keys {
 		d.waiting.push(key)
+		d.progress.services.add(key)
 	}
 	d.takeTurns()
 	d.updateHostPorts(append(dirty.Pods, pods...))
@@ -134,10 +140,13 @@ func (d *desired) takeTurns() {
 		d.waiting.takeAll(d.resolve)
 		return
 	}
-	for cost := 0; len(d.waiting.order) > 0 && cost < costOfUpdate && d.fed < mostFed; {
-		cost += d.waiting.take(d.resolve)
+	for cost := 0; len(d.waiting.order) > 0 && cost < costOfUpdate && !d.isFed(); {
+		cost += d.waiting.take(d.resolve, d.isFed)
 	}
 }
+
+// isFed reports whether the update has given the state enough to write.
+func (d *desired) isFed() bool { return d.fed >= mostFed }
 
 // drain takes everything that waits. It serves after a failed commit: retries are rare.
 func (d *desired) drain() {
@@ -163,8 +172,30 @@ func (d *desired) settle(addr inet.Addr) int {
 	size := d.state.SizeOf(addr)
 	if d.state.Waits(addr) {
 		d.fed += min(size, mostFedEach)
+		d.progress.frontends.add(addr)
+	} else {
+		d.progress.frontends.done(addr)
+		d.settled = append(d.settled, addr)
 	}
 	return costOfClaim + size
+}
+
+// complete reports whether the kernel has all frontends of a Service as they are wanted,
+// apart from those that it refused.
+func (d *desired) complete(svc types.NamespacedName) bool {
+	if d.waiting.has(svc) {
+		return false
+	}
+	claims := d.claims.Of(svc)
+	from := d.checked[svc]
+	for i := min(from, len(claims)); i < len(claims); i++ {
+		if d.state.Waits(claims[i].Key) {
+			d.checked[svc] = i // and goes on here
+			return false
+		}
+	}
+	delete(d.checked, svc)
+	return true
 }
 
 // updateCluster reads what does not belong to one Service. It adds the Services
@@ -224,6 +255,10 @@ func (d *desired) resolve(key types.NamespacedName, pause resolve.Pause) {
 	d.health.Set(who, resolve.HealthWish(svc, from, &facts.Self, pass))
 	for _, addr := range d.claims.Set(key, svc, list, pass, d.holder(), pause) {
 		pause(d.settle(addr))
+	}
+	delete(d.checked, key)
+	if _, again := d.waiting.waits[key]; !again {
+		d.progress.services.done(key)
 	}
 }
 

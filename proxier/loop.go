@@ -5,10 +5,7 @@ package proxier
 
 import (
 	"context"
-	"slices"
 	"time"
-
-	"fairlead/proxier/store"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
@@ -115,6 +112,7 @@ func (p *Proxier) watch(ctx context.Context) {
 func (p *Proxier) sync(ctx context.Context) error {
 	start := time.Now()
 	p.pendingSince.CompareAndSwap(0, start.UnixNano())
+	p.desired.progress.start(start)
 	p.desired.start()
 	if traffic := p.traffic.Load(); traffic != nil {
 		p.desired.state.SetTraffic(*traffic)
@@ -130,31 +128,21 @@ func (p *Proxier) sync(ctx context.Context) error {
 	}
 	p.publishProblems(klog.FromContext(ctx))
 	p.logHintChanges(klog.FromContext(ctx))
-	p.metrics.Synced(start, err)
-	p.history.Synced(start, err)
-	wanted := p.desired.wanted()
-	p.metrics.SetWanted(wanted)
-	p.history.Serves(wanted.Frontends, wanted.Backends)
-	refused := p.refusedServices()
-	p.desired.health.publish(p.health, func(svc types.NamespacedName) bool {
-		_, not := refused[svc]
-		return err == nil && !not
-	})
-	if err == nil {
-		p.publishFlows()
-		p.publishClients()
-		p.desired.triggers = slices.DeleteFunc(p.desired.triggers, func(t store.Trigger) bool {
-			_, not := refused[t.Service]
-			if !not {
-				p.metrics.Programmed(t.At)
-				p.history.Programmed(t.At)
-			}
-			return !not
-		})
-		p.store.Programmed()
-		p.pendingSince.Store(0)
-		p.synced.Store(time.Now().UnixNano())
-		p.ready.Store(true)
+	p.publishWanted()
+	if err != nil {
+		p.metrics.Synced(start, err)
+		p.history.Synced(start, err)
+		p.publishHealth(func(types.NamespacedName) bool { return false })
+		return err
 	}
-	return err
+	p.publishFlows()
+	p.passed(start)
+	all := func(types.NamespacedName) bool { return true }
+	p.publishHealth(all)
+	p.publishTriggers(all)
+	p.desired.settled = nil
+	p.desired.progress.reset()
+	p.store.Programmed()
+	p.pendingSince.Store(0)
+	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/inet"
@@ -34,6 +33,7 @@ func (p *Proxier) commitAll(ctx context.Context) error {
 		if err != nil || !r.More && !p.desired.more() {
 			return err
 		}
+		p.publishSome(ctx, &r)
 		p.desired.update()
 	}
 }
@@ -58,6 +58,9 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 		p.clients.Remove(r.Unstick)
 	}
 	for _, key := range r.Changed {
+		if !p.desired.state.Waits(key) {
+			p.desired.progress.frontends.done(key)
+		}
 		if _, was := p.refused[key]; was {
 			delete(p.refused, key)
 			p.book.Set(status.ByKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, nil)
@@ -72,6 +75,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 		klog.FromContext(ctx).Error(o.Err, "Kernel refused a part of the table, retrying later", "object", o.Object)
 	}
 	for _, f := range r.Refused {
+		p.desired.progress.frontends.done(f.Frontend)
 		p.refuse(f.Frontend, f.Err)
 	}
 }
@@ -111,18 +115,4 @@ func (p *Proxier) refuse(key inet.Addr, err error) {
 	p.refused[key] = struct{}{}
 	p.book.Set(status.ByKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, []objects.Problem{problem})
 	p.metrics.Refusals.Inc()
-}
-
-// refusedServices returns the Services that have a frontend which the kernel refused.
-func (p *Proxier) refusedServices() map[types.NamespacedName]struct{} {
-	if len(p.refused) == 0 {
-		return nil
-	}
-	out := map[types.NamespacedName]struct{}{}
-	for key := range p.refused {
-		if c := p.desired.claims.Owner(key); c != nil {
-			out[c.Subject.NamespacedName] = struct{}{}
-		}
-	}
-	return out
 }

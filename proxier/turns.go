@@ -5,7 +5,6 @@ package proxier
 
 import (
 	"iter"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -76,40 +75,47 @@ func (t *turns) has(key types.NamespacedName) bool {
 
 // pop returns the first Service of the next namespace, which then waits for all others.
 func (t *turns) pop() types.NamespacedName {
-	ns := t.order[0]
-	t.order = t.order[1:]
+	key := t.popOf(t.order[0])
+	t.rotate()
+	return key
+}
+
+// popOf returns the first Service of a namespace.
+func (t *turns) popOf(ns string) types.NamespacedName {
 	key := t.keys[ns][0]
 	delete(t.waits, key)
-	if t.keys[ns] = t.keys[ns][1:]; len(t.keys[ns]) > 0 {
-		t.order = append(t.order, ns)
-	} else {
+	if t.keys[ns] = t.keys[ns][1:]; len(t.keys[ns]) == 0 {
 		delete(t.keys, ns)
 	}
 	return key
 }
 
-// take gives the next namespace a turn: it continues what was suspended, or begins the next
-// Service. It returns what that cost.
-func (t *turns) take(resolve func(types.NamespacedName, resolve.Pause)) int {
+// rotate ends the turn of the first namespace.
+func (t *turns) rotate() {
 	ns := t.order[0]
-	j := t.jobs[ns]
-	if j == nil {
-		j = newJob(t.pop(), resolve)
-		t.jobs[ns] = j
-	} else {
-		t.order = t.order[1:]
+	t.order = t.order[1:]
+	if len(t.keys[ns]) > 0 || t.jobs[ns] != nil {
+		t.order = append(t.order, ns)
 	}
-	cost := 0
-	for cost < costOfTurn {
-		n, more := j.next()
+}
+
+// take gives the next namespace a turn: it continues what was suspended, then it begins its
+// next Services, until the turn is used up or enough says so. It returns what that cost.
+func (t *turns) take(resolve func(types.NamespacedName, resolve.Pause), enough func() bool) int {
+	ns, cost := t.order[0], 0
+	defer t.rotate()
+	for cost < costOfTurn && !enough() {
+		if t.jobs[ns] == nil {
+			if len(t.keys[ns]) == 0 {
+				break
+			}
+			t.jobs[ns] = newJob(t.popOf(ns), resolve)
+		}
+		n, more := t.jobs[ns].next()
 		cost += n
 		if !more {
 			delete(t.jobs, ns)
-			break
 		}
-	}
-	if waits := slices.Contains(t.order, ns); !waits && (t.jobs[ns] != nil || len(t.keys[ns]) > 0) {
-		t.order = append(t.order, ns)
 	}
 	return cost
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead/proxier/resolve"
+
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -31,5 +33,41 @@ func TestTurns(t *testing.T) {
 	}
 	if len(q.keys)+len(q.order) > 0 {
 		t.Errorf("left: %v %v", q.keys, q.order)
+	}
+}
+
+// TestTurnsByCost has one tenant with large Services and one with many small ones. Both get
+// about as much done, and the small ones do not wait for each of the large ones' turns.
+func TestTurnsByCost(t *testing.T) {
+	q := newTurns()
+	for i := range 10 {
+		q.push(types.NamespacedName{Namespace: "evil", Name: fmt.Sprint(i)})
+	}
+	for i := range 1000 {
+		q.push(types.NamespacedName{Namespace: "small", Name: fmt.Sprint(i)})
+	}
+	spent, longest := map[string]int{}, 0
+	work := func(key types.NamespacedName, pause resolve.Pause) {
+		size := 128
+		if key.Namespace == "evil" {
+			size = 10 * costOfTurn
+		}
+		for range size / 64 {
+			spent[key.Namespace] += 64
+			pause(64)
+		}
+	}
+	for turns := 0; q.len() > 0; turns++ {
+		cost := q.take(work, func() bool { return false })
+		longest = max(longest, cost)
+		if _, waits := q.keys["small"]; waits && spent["evil"] > 2*spent["small"]+2*costOfTurn {
+			t.Fatalf("after %d turns %v is spent", turns, spent)
+		}
+	}
+	if longest > costOfTurn+costOfStep+costOfService {
+		t.Errorf("the longest turn costs %d", longest)
+	}
+	if spent["small"] != 128_000 || spent["evil"] != 100*costOfTurn || len(q.order)+len(q.jobs) > 0 {
+		t.Errorf("%v is spent, %v and %v are left", spent, q.order, q.jobs)
 	}
 }

@@ -5,6 +5,7 @@ package status
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"sync"
 
@@ -92,7 +93,11 @@ func (b *Book) Changed() <-chan struct{} { return b.changed }
 
 // Take returns the problems that appeared and those that disappeared since it
 // was last called, sorted.
-func (b *Book) Take() (fresh, gone []objects.Problem) {
+func (b *Book) Take() (fresh, gone []objects.Problem) { return b.TakeSome(math.MaxInt) }
+
+// TakeSome is Take for at most n problems, any of them. While some are left, Changed stays
+// ready.
+func (b *Book) TakeSome(n int) (fresh, gone []objects.Problem) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
@@ -100,13 +105,17 @@ func (b *Book) Take() (fresh, gone []objects.Problem) {
 	default:
 	}
 	for p, was := range b.pending {
+		if len(fresh)+len(gone) == n {
+			b.changed.Set()
+			break
+		}
+		delete(b.pending, p)
 		if was {
 			gone = append(gone, p)
 		} else {
 			fresh = append(fresh, p)
 		}
 	}
-	clear(b.pending)
 	slices.SortFunc(fresh, objects.CompareProblems)
 	slices.SortFunc(gone, objects.CompareProblems)
 	return fresh, gone

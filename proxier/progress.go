@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/internal/inet"
+)
+
+// progress follows changes until the kernel has them. While one tenant keeps changing, there
+// is never a time at which nothing is left to do; progress finds out when all that came
+// before some time is done.
+type progress struct {
+	services  epochs[types.NamespacedName]
+	frontends epochs[inet.Addr]
+	// began and opened are when the closed epoch and the open one began, zero while there is
+	// none.
+	began, opened time.Time
+}
+
+func newProgress() progress {
+	return progress{services: epochs[types.NamespacedName]{of: map[types.NamespacedName]uint64{}}, frontends: epochs[inet.Addr]{of: map[inet.Addr]uint64{}}}
+}
+
+// start notes that there is something to do.
+func (p *progress) start(now time.Time) {
+	if p.began.IsZero() {
+		p.began, p.opened = now, now
+		p.next()
+	}
+}
+
+// passed reports whether the closed epoch is done, with the time when it began; then the
+// open one is closed.
+func (p *progress) passed(now time.Time) (began time.Time, ok bool) {
+	if p.services.left > 0 || p.frontends.left > 0 {
+		return time.Time{}, false
+	}
+	began = p.began
+	p.began, p.opened = p.opened, now
+	p.next()
+	return began, true
+}
+
+func (p *progress) next() {
+	p.services.next()
+	p.frontends.next()
+}
+
+// reset forgets everything, because nothing is left to do.
+func (p *progress) reset() { *p = newProgress() }
+
+// epochs holds what is to be done, each with the epoch of its newest change. There are two
+// epochs at a time: the open one and the closed one before.
+type epochs[K comparable] struct {
+	of     map[K]uint64
+	number uint64 // of the open epoch
+	left   int    // of the closed epoch
+}
+
+// add notes a change, which replaces an older one.
+func (e *epochs[K]) add(key K) {
+	e.done(key)
+	e.of[key] = e.number
+}
+
+func (e *epochs[K]) done(key K) {
+	if number, ok := e.of[key]; ok {
+		delete(e.of, key)
+		if number < e.number {
+			e.left--
+		}
+	}
+}
+
+// next closes the open epoch, after the closed one is done.
+func (e *epochs[K]) next() {
+	e.number++
+	e.left = len(e.of)
+}
