@@ -12,6 +12,9 @@ import (
 
 // Acked records that the kernel carried out step, which Next returned last.
 func (s *State) Acked(step *Step) {
+	if s.batches++; !s.idle || s.batches > mostBatches {
+		s.batches = 0
+	}
 	for i := range step.Batch {
 		s.carryOut(&step.Batch[i])
 	}

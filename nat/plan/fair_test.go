@@ -205,3 +205,34 @@ func TestMembersWithBackends(t *testing.T) {
 		t.Errorf("%d shared elements, want 5000", len(have))
 	}
 }
+
+// TestIdleMeanwhile: chains of other programs, and sets that nobody uses, go even if there is
+// always something else to do.
+func TestIdleMeanwhile(t *testing.T) {
+	s := manyFrontends(100)
+	s.Set(evilAddr(0), withRanges("d/web", 10))
+	order(t, s, nil)
+	s.have.chains["another"] = "program"
+	s.Delete(evilAddr(0)) // the only user of its set
+	s.idle = true
+	gone := map[string]int{}
+	for n := range 2 * mostBatches {
+		s.Set(laneKey(n%100), nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(3 + n/100 + n%2)})
+		s.Set(laneKey(100), nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(4 + n%2)})
+		step := s.Next(0)
+		if step == nil {
+			t.Fatal("nothing to do")
+		}
+		for i := range step.Batch {
+			if o := &step.Batch[i]; o.Verb == ruleset.DeleteChain || o.Verb == ruleset.DeleteSet {
+				gone[o.Name] = n
+			}
+		}
+		s.Acked(step)
+	}
+	for _, name := range []string{"another", "sources4-24"} {
+		if n, ok := gone[name]; !ok || n > mostBatches+2 {
+			t.Errorf("%s is deleted in batch %d (%v)", name, n, ok)
+		}
+	}
+}

@@ -42,6 +42,11 @@ func (s *State) NextSingle() *Step {
 }
 
 func (s *State) next(step *Step) *Step {
+	if s.idle && s.batches >= mostBatches {
+		if s.nextIdle(step); len(step.Batch) > 0 {
+			return step
+		}
+	}
 	if s.program {
 		step.programmed = s.nextProgram(step)
 	}

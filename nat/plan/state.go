@@ -49,7 +49,8 @@ type State struct {
 	// late is set while only vital frontends are marked, because the table is missing.
 	late bool
 	// idle is set when chains may have lost their last user.
-	idle bool
+	idle    bool
+	batches int // since idle was set or looked at
 }
 
 // NewState returns a State that wants nothing and has nothing.
@@ -143,6 +144,10 @@ func (s *State) touchLast(key inet.Addr) {
 // Waits reports whether a frontend may still differ from the kernel. One that was refused
 // does not wait.
 func (s *State) Waits(key inet.Addr) bool { return s.dirty.has(key) }
+
+// Loading reports whether what a load of the table found, or what does not belong to one
+// frontend, still has to be written.
+func (s *State) Loading() bool { return s.program || s.late || s.dirty.rest.len() > 0 }
 
 // Hold keeps an address from becoming exclusive, or from ceasing to be, until Release is
 // called as often: its frontends are set or deleted one after the other.

@@ -45,6 +45,9 @@ const (
 	// mostWork is how many elements of frontends a step compares. It takes a few
 	// milliseconds.
 	mostWork = 1 << 15
+	// mostBatches is how many batches chains and sets without a user stay at most, among
+	// them those of other programs. They go earlier when nothing else is left to do.
+	mostBatches = 100
 )
 
 // unlimited is the limit of a batch that has none.

@@ -174,12 +174,13 @@ const costOfClaim = 4
 
 // claim adds the claims of one use, as far as they fit.
 func (b *builder) claim(u use, limit *budget) {
-	put := func(ip netip.Addr, port uint16, f nat.Frontend) {
-		b.pause.after(costOfClaim)
-		if !limit.take(u, &f) {
+	put := func(ip netip.Addr, port uint16, f *nat.Frontend) {
+		b.pause.after(1)
+		if !limit.take(u, f) {
 			return
 		}
-		c := Claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, Frontend: f, Field: u.field(), use: u, Serving: b.serving, Existing: b.existing}
+		b.pause.after(costOfClaim)
+		c := Claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, Frontend: *f, Field: u.field(), use: u, Serving: b.serving, Existing: b.existing}
 		if u != useClusterIP || !b.svc.InternalLocal {
 			c.fallback = b.choice.fallback
 		}
@@ -187,7 +188,7 @@ func (b *builder) claim(u use, limit *budget) {
 	}
 	switch u {
 	case useClusterIP:
-		put(b.clusterIP, b.port.Port, b.internal())
+		put(b.clusterIP, b.port.Port, new(b.internal()))
 	case useNodePort:
 		if b.port.NodePort == 0 {
 			return
@@ -196,17 +197,19 @@ func (b *builder) claim(u use, limit *budget) {
 		if b.v6 {
 			every = netip.IPv6Unspecified()
 		}
-		put(every, b.port.NodePort, b.external())
+		put(every, b.port.NodePort, new(b.external()))
 	case useLoadBalancer:
+		f := b.loadBalancer()
 		for _, ip := range b.svc.LoadBalancerIPs {
 			if b.ours(ip) {
-				put(ip, b.port.Port, b.loadBalancer())
+				put(ip, b.port.Port, &f)
 			}
 		}
 	case useExternalIP:
+		f := b.external()
 		for _, ip := range b.svc.ExternalIPs {
 			if b.ours(ip) {
-				put(ip, b.port.Port, b.external())
+				put(ip, b.port.Port, &f)
 			}
 		}
 	}
