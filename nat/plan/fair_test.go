@@ -236,3 +236,26 @@ func TestIdleMeanwhile(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeLeavesSmallLane: a large change of which each backend needs shared elements as well
+// does not stop the small ones behind it.
+func TestLargeLeavesSmallLane(t *testing.T) {
+	s := manyFrontends(100)
+	order(t, s, nil)
+	for i := range 5 {
+		s.Set(evilAddr(i), nat.Frontend{Policy: nat.External, Owner: "evil/web", Backends: outsidePods(500)})
+	}
+	for i := range 10 {
+		s.Set(laneKey(i), nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(4)})
+	}
+	step := s.Next(bulkLimit)
+	if len(step.Keys()) == 0 { // chains come first
+		s.Acked(step)
+		step = s.Next(bulkLimit)
+	}
+	for i := range 10 {
+		if !has(step, laneKey(i)) {
+			t.Errorf("%s waits behind a large change", laneKey(i))
+		}
+	}
+}

@@ -57,7 +57,7 @@ func (s *State) planInto(step *Step, p *planner, has portion) bool {
 		done = p.remove()
 	}
 	switch {
-	case has.small && len(p.dels)+len(p.adds) > mostSmall:
+	case has.small && (len(p.dels)+len(p.adds) > mostSmall || !done && has.room > mostSmall):
 		step.slow = append(step.slow, key)
 		return true
 	case has.whole && step.cost > 0 && (!done || step.cost+p.cost() > step.limit):
