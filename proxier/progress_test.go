@@ -67,7 +67,7 @@ func local(n int, contested bool) (*objects.Service, *objects.Slice) {
 	}
 	slice := &objects.Slice{Key: key, Service: key, Ports: []objects.SlicePort{{Name: "dns", Proto: inet.UDP, Port: 53}}}
 	for i := range n {
-		slice.Endpoints = append(slice.Endpoints, objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, 9, byte(i)}), Ready: true, Serving: true, Node: "node-a"})
+		slice.Endpoints = append(slice.Endpoints, objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 244, 9, byte(i)}), Ready: true, Serving: true, Node: objects.NameOf("node-a")})
 	}
 	return svc, slice
 }
