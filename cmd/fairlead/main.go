@@ -52,6 +52,7 @@ nftables table, "inet fairlead". Print that table with
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plainFlag(err) })
 	root.AddCommand(
 		newRunCommand(),
 		newRenderCommand(),
@@ -72,6 +73,18 @@ nftables table, "inet fairlead". Print that table with
 		newVersionCommand(),
 	)
 	return root
+}
+
+// plainFlag returns an error about a flag without the name of the function of Go that did
+// not read its value.
+func plainFlag(err error) error {
+	text := err.Error()
+	if i := strings.Index(text, "strconv.Parse"); i >= 0 {
+		if _, why, ok := strings.Cut(text[i:], `": `); ok {
+			return errors.New(text[:i] + why)
+		}
+	}
+	return err
 }
 
 func newVersionCommand() *cobra.Command {

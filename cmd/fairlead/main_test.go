@@ -68,6 +68,19 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// TestFlagErrors: values of flags that cannot be read are named, and functions of Go are not.
+func TestFlagErrors(t *testing.T) {
+	for args, want := range map[string]string{
+		"ui --port 99999":     `invalid argument "99999" for "--port" flag: value out of range`,
+		"trace --count x":     `invalid argument "x" for "--count" flag: invalid syntax`,
+		"trace --all=perhaps": `invalid argument "perhaps" for "--all" flag: invalid syntax`,
+	} {
+		if _, err := execute(t, strings.Fields(args)...); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", args, err, want)
+		}
+	}
+}
+
 func TestRender(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "web.yaml")
 	text := "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.96.0.10, externalIPs: [x], ports: [{port: 80}]}\n"

@@ -77,7 +77,7 @@ func TestFilesSequence(t *testing.T) {
 		}},
 		{"parses again", func() { write("a.yaml", service("c", "10.0.0.8")+service("d", "10.0.0.9")) }, "c=10.0.0.8 d=10.0.0.9", "c d", nil},
 		{"wrong type", func() { write("a.yaml", service("c", "[]")+service("d", "10.0.0.10")) }, "c=10.0.0.8 d=10.0.0.10", "d",
-			[]string{"Service default/c: cannot unmarshal array into Go struct field ServiceSpec.spec.clusterIP of type string"}},
+			[]string{"Service default/c: spec.clusterIP: has to be text, and is a list"}},
 		{"wrong value", func() { write("a.yaml", service("c", "10.0.0.300")+service("d", "10.0.0.10")) }, "d=10.0.0.10", "c",
 			[]string{`Service default/c: spec.clusterIP: "10.0.0.300" is not an IP address`}},
 		{"all gone", func() { remove("a.yaml") }, "", "d", nil},

@@ -89,8 +89,8 @@ items:
 		}
 	}
 	want := []string{
-		"Service default/text: cannot unmarshal string into Go struct field ServicePort.spec.ports.port of type int32",
-		"Service default/large: cannot unmarshal number 8000000000 into Go struct field ServicePort.spec.ports.port of type int32",
+		"Service default/text: spec.ports.port: has to be a whole number in the range of the field, and is text",
+		"Service default/large: spec.ports.port: has to be a whole number in the range of the field, and is 8000000000",
 		"Service default/case: spec.clusterIp: is not known, and ignored",
 		"Service default/case: spec.ports[0].tls: is not known, and ignored",
 	}
