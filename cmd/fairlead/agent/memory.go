@@ -5,8 +5,12 @@ package agent
 
 import (
 	"context"
+	"math"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	"fairlead/internal/worker"
@@ -15,6 +19,35 @@ import (
 // gcPercent trades CPU for memory. After the first sync the agent allocates little, so
 // the CPU cost is small.
 const gcPercent = 25
+
+// limitMemory makes the garbage collector work harder when the heap approaches the limit
+// of the container, unless GOMEMLIMIT is set. Without it a first sync of a large cluster
+// may exceed a limit that the agent needs half of. It takes three quarters of the limit,
+// because the kernel counts elements of the table and buffers of sockets as well.
+func limitMemory(cgroups string) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	if limit, ok := memoryLimit(cgroups); ok {
+		debug.SetMemoryLimit(limit / 4 * 3)
+	}
+}
+
+// memoryLimit returns the limit of the container in bytes, and false for none. The
+// directory of a container's cgroup is the root of what it sees: of cgroup v2, or of the
+// memory controller of v1.
+func memoryLimit(cgroups string) (int64, bool) {
+	for _, name := range []string{"memory.max", "memory/memory.limit_in_bytes"} {
+		text, err := os.ReadFile(filepath.Join(cgroups, name))
+		if err != nil {
+			continue
+		}
+		// v2 says "max" for no limit, and v1 the largest number of pages.
+		n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+		return n, err == nil && n > 0 && n < math.MaxInt64/2
+	}
+	return 0, false
+}
 
 // saveMemory returns the memory of the first sync to the system when that is over, and
 // lowers the target of the garbage collector unless GOGC is set.
