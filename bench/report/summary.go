@@ -19,8 +19,8 @@ type Row struct{ Part, Metric string }
 // left out.
 func Summary(w io.Writer, m Machine, set *stat.Set, rows []Row, peers []string) error {
 	var out strings.Builder
-	fmt.Fprintf(&out, "`%s` on %s: %s, %d CPUs, kernel %s. A ratio above 1 is in favour of fairlead; the smallest\n"+
-		"and the largest round stand behind it.\n\n| | Services | %s |", m.Command, m.Date, m.Version, m.CPUs, m.Kernel, ours)
+	fmt.Fprintf(&out, "`%s` on %s: %s,\n%d CPUs, kernel %s. A ratio above 1 is in favour of fairlead; the smallest and the\n"+
+		"largest round stand behind it.\n\n| | Services | %s |", m.Command, m.Date, m.Version, m.CPUs, m.Kernel, ours)
 	rule := "\n|---|--:|--:|"
 	for _, p := range peers {
 		fmt.Fprintf(&out, " %s | ratio |", p)
