@@ -19,8 +19,8 @@ const inside = "FAIRLEAD_BENCH_INSIDE"
 // relaunch runs this command once more in new network and mount namespaces, for an
 // ordinary user in a new user namespace too, and returns its exit code.
 func relaunch() (int, error) {
-	signals := make(chan os.Signal, 4) // the child has them from the terminal, and ends by them
-	signal.Notify(signals, os.Interrupt)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	runtime.LockOSThread() // the child's death signal follows the thread that forked
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -33,10 +33,30 @@ func relaunch() (int, error) {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	err := passOn(signals, cmd.Process, ended)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
 		return exit.ExitCode(), nil // it said why
 	}
 	return 0, err
+}
+
+// passOn returns what a process ended with, and gives it the signals that come until then.
+// An interrupt comes from the terminal, which gives it to the process as well.
+func passOn(signals <-chan os.Signal, p *os.Process, ended <-chan error) error {
+	for {
+		select {
+		case s := <-signals:
+			if s != os.Interrupt {
+				_ = p.Signal(s) // it may have ended meanwhile
+			}
+		case err := <-ended:
+			return err
+		}
+	}
 }
