@@ -46,6 +46,12 @@ func TestCheckAddresses(t *testing.T) {
 			"Service default/web: spec.externalIPs: fd00:10:244:2::9 is in a range of pods; it is not served",
 			"Service default/web: status.loadBalancer.ingress: 10.244.1.9 is in a range of pods; it is not served",
 		}},
+		{name: "only a load balancer in pods", lb: proxiertest.MustAddrs("10.244.1.9"), external: proxiertest.MustAddrs("198.51.100.1"), wantLB: "[]", want: "[198.51.100.1]", told: []string{
+			"Service default/web: status.loadBalancer.ingress: 10.244.1.9 is in a range of pods; it is not served",
+		}},
+		{name: "only an external IP in pods", lb: proxiertest.MustAddrs("203.0.113.1"), external: proxiertest.MustAddrs("10.244.1.9"), wantLB: "[203.0.113.1]", want: "[]", told: []string{
+			"Service default/web: spec.externalIPs: 10.244.1.9 is in a range of pods; it is not served",
+		}},
 		{name: "allow list", policy: proxiertest.MustPrefixes("198.51.100.0/24"), lb: proxiertest.MustAddrs("203.0.113.1"), external: proxiertest.MustAddrs("198.51.100.1", "8.8.8.8"), wantLB: "[203.0.113.1]", want: "[198.51.100.1]", told: []string{
 			"Service default/web: spec.externalIPs: 8.8.8.8 is not allowed by --external-ip-policy; it is not served",
 		}},
@@ -63,6 +69,21 @@ func TestCheckAddresses(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.told, proxiertest.ProblemTexts(problems)); diff != "" {
 			t.Errorf("%s: problems (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+// TestConcerns has a node come: a Service with one of its addresses, or with an address of its
+// pods, is resolved again, and no other.
+func TestConcerns(t *testing.T) {
+	before, after := testCluster(), testCluster()
+	after.Nodes = append(after.Nodes, &objects.Node{Name: "node-c", Addresses: proxiertest.MustAddrs("192.0.2.3"), PodCIDRs: proxiertest.MustPrefixes("10.244.3.0/24")})
+	cfg := &Config{NodeName: "node-a"}
+	f, g := FactsOf(cfg, before), FactsOf(cfg, after)
+	for addr, want := range map[string]bool{"192.0.2.3": true, "10.244.3.9": true, "192.0.2.2": false, "10.244.2.9": false, "203.0.113.1": false} {
+		ip := netip.MustParseAddr(addr)
+		if f.concerns(&g, ip) != want || g.concerns(&f, ip) != want {
+			t.Errorf("%s is concerned: %v, want %v", addr, !want, want)
 		}
 	}
 }
