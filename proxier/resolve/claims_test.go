@@ -214,3 +214,29 @@ func BenchmarkContest(b *testing.B) {
 		})
 	}
 }
+
+// TestContestAgain has an object ask for a key again: as it did, it keeps the key; created
+// again, with another creation time or UID, it stands behind the rival; with a higher class, too.
+func TestContestAgain(t *testing.T) {
+	born := time.Unix(1, 0)
+	first := rank{class: 1, seen: 1, created: born}
+	for name, tt := range map[string]struct {
+		again rank
+		uid   types.UID
+		keeps bool
+	}{
+		"the same":              {rank{class: 1, seen: 3, created: born}, "1", true},
+		"another creation time": {rank{class: 1, seen: 3, created: born.Add(time.Second)}, "1", false},
+		"another UID":           {rank{class: 1, seen: 3, created: born}, "2", false},
+		"another class":         {rank{class: 2, seen: 3, created: born}, "1", false},
+	} {
+		c := NewContest[string, int](nil)
+		mine, rival := types.NamespacedName{Namespace: "d", Name: "mine"}, types.NamespacedName{Namespace: "d", Name: "rival"}
+		c.Set(Subject{mine, "1"}, []Wish[string, int]{{first, "key", 1}})
+		c.Set(Subject{rival, "9"}, []Wish[string, int]{{rank{class: 1, seen: 2, created: born}, "key", 2}})
+		c.Set(Subject{mine, tt.uid}, []Wish[string, int]{{tt.again, "key", 3}})
+		if owner := c.Owner("key"); owner == nil || (owner.Subject.NamespacedName == mine) != tt.keeps {
+			t.Errorf("%s: the owner is %+v", name, owner)
+		}
+	}
+}
