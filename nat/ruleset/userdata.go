@@ -4,6 +4,8 @@
 package ruleset
 
 import (
+	"encoding/binary"
+
 	"github.com/google/nftables/userdata"
 
 	"fairlead/internal/inet"
@@ -44,11 +46,11 @@ func setUserdata(s Set) []byte {
 	var ud []byte
 	if len(row.Key) == 1 {
 		const bigEndian = 2
-		return userdata.AppendUint32(ud, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, bigEndian)
+		return appendNumber(ud, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, bigEndian)
 	}
-	ud = userdata.AppendUint32(ud, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, 0)
+	ud = appendNumber(ud, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, 0)
 	if row.IsMap() {
-		ud = userdata.AppendUint32(ud, userdata.NFTNL_UDATA_SET_DATABYTEORDER, 0)
+		ud = appendNumber(ud, userdata.NFTNL_UDATA_SET_DATABYTEORDER, 0)
 	}
 	if row.typeof() {
 		ud = userdata.Append(ud, userdata.NFTNL_UDATA_SET_KEY_TYPEOF, concatUserdata(row.Key, s.Family))
@@ -58,13 +60,19 @@ func setUserdata(s Set) []byte {
 		ud = userdata.Append(ud, userdata.NFTNL_UDATA_SET_KEY_TYPEOF, exprUserdata(udConcat, nil))
 	}
 	if row.IsMap() {
-		ud = userdata.AppendUint32(ud, userdata.NFTNL_UDATA_SET_DATA_INTERVAL, 0)
+		ud = appendNumber(ud, userdata.NFTNL_UDATA_SET_DATA_INTERVAL, 0)
 	}
 	return ud
 }
 
+// appendNumber adds a number in the byte order of the machine, in which nft reads it.
+// userdata.AppendUint32 writes the order of amd64, and nft crashes on that on s390x.
+func appendNumber(ud []byte, kind userdata.Type, n uint32) []byte {
+	return userdata.Append(ud, kind, binary.NativeEndian.AppendUint32(nil, n))
+}
+
 func exprUserdata(kind uint32, data []byte) []byte {
-	return userdata.Append(userdata.AppendUint32(nil, udType, kind), udData, data)
+	return userdata.Append(appendNumber(nil, udType, kind), udData, data)
 }
 
 func concatUserdata(cs []Part, f inet.Family) []byte {
@@ -77,7 +85,7 @@ func concatUserdata(cs []Part, f inet.Family) []byte {
 
 func componentUserdata(c Part, f inet.Family) []byte {
 	field := func(header, number uint32) []byte {
-		return exprUserdata(udPayload, userdata.AppendUint32(userdata.AppendUint32(nil, 0, header), 1, number))
+		return exprUserdata(udPayload, appendNumber(appendNumber(nil, 0, header), 1, number))
 	}
 	switch c {
 	case PartVIP, PartBackend:
@@ -92,13 +100,13 @@ func componentUserdata(c Part, f inet.Family) []byte {
 		return field(udIP6, 8) // ip6 saddr
 	case PartProto:
 		const metaL4proto = 16
-		return exprUserdata(udMeta, userdata.AppendUint32(nil, 0, metaL4proto))
+		return exprUserdata(udMeta, appendNumber(nil, 0, metaL4proto))
 	case PartPort, PartTarget:
 		// nft 1.0.6 cannot list "th dport" here ("conflicting protocols").
 		return field(udTCP, udTCPDport)
 	}
 	// cSlot: numgen random mod 2 (type, modulus, offset)
-	ng := userdata.AppendUint32(nil, 0, 1)
-	ng = userdata.AppendUint32(ng, 1, 2)
-	return exprUserdata(udNumgen, userdata.AppendUint32(ng, 2, 0))
+	ng := appendNumber(nil, 0, 1)
+	ng = appendNumber(ng, 1, 2)
+	return exprUserdata(udNumgen, appendNumber(ng, 2, 0))
 }
