@@ -162,7 +162,9 @@ func (l *load) stream(ctx context.Context, c *client, conn **lab.Conn) {
 		*conn = nil
 		return
 	}
-	l.r.answered(c, took, outageOf{from: start, to: start + took, stalled: took > patience})
+	// TCP doubles the time between its attempts from 200 ms on, so the last one that was
+	// lost was sent at half of the time, and the first one at its beginning.
+	l.r.answered(c, took, outageOf{from: start + min(try, took/2), to: start + took/2, stalled: took > patience})
 }
 
 // resetPermitted reports whether an established connection that was idle or stalled for
