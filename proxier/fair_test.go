@@ -32,7 +32,7 @@ type attackedTable struct {
 
 func (a *attackedTable) Commit(ctx context.Context, b ruleset.Batch) error {
 	err := a.fakeTable.Commit(ctx, b)
-	a.fakeTable.taken.Reset()
+	a.taken.Reset()
 	a.between(b)
 	return err
 }

@@ -199,7 +199,7 @@ func TestPageBrowser(t *testing.T) {
 	f.set(false, func() {
 		once.Do(func() {
 			s := w.Web
-			s.Name, s.NodePort, s.ClusterIPs = "brand-new", 0, world.VIPs(w.Options.Lab, 40)
+			s.Name, s.NodePort, s.ClusterIPs = "brand-new", 0, world.VIPs(w.Lab, 40)
 			if err := w.Write(s); err != nil {
 				t.Error(err)
 			}

@@ -51,6 +51,7 @@ func TestEverySet(t *testing.T) {
 }
 
 func trySet(t *testing.T, table *kernel.Table, s ruleset.Set, chain string) {
+	t.Helper()
 	var add, remove ruleset.Batch
 	want := map[ruleset.Element]bool{}
 	for i := range uint32(many) {
@@ -121,7 +122,8 @@ func contents(t *testing.T, table *kernel.Table, s ruleset.Set) []ruleset.Elemen
 // tryLearnt fills a map of clients through the copy of entries, the only way in which we
 // write one.
 func tryLearnt(t *testing.T, table *kernel.Table, s ruleset.Set) {
-	room := uint32(s.Declaration().Size)
+	t.Helper()
+	room := s.Declaration().Size
 	for _, n := range []uint32{room, room + 1, many} {
 		err := table.AddEntries(t.Context(), s, n, func(i uint32) ruleset.Element { return element(s, i, "") })
 		if fits := n <= room; fits != (err == nil) || !fits && !errors.Is(err, unix.ENFILE) {

@@ -201,9 +201,8 @@ func (ms *members) touchAll() {
 }
 
 // pending calls f for the members of a queue that are not settled, until it returns
-// false. After touchAll they come sorted, so that members of one place are neighbours. It
-// reports whether it reached the end.
-func (ms *members) pending(q *memberQueue, f func(m member, want bool) bool) bool {
+// false. After touchAll they come sorted, so that members of one place are neighbours.
+func (ms *members) pending(q *memberQueue, f func(m member, want bool) bool) {
 	if q.unsorted {
 		ms.settle(q, false)
 		slices.SortFunc(q.v4, func(a, b entry4) int {
@@ -212,9 +211,12 @@ func (ms *members) pending(q *memberQueue, f func(m member, want bool) bool) boo
 		slices.SortFunc(q.rest, func(a, b memberEntry) int { return ms.compare(&a.member, &b.member) })
 		q.unsorted = false
 	}
-	return pendingOf(ms, q.v4, f) && pendingOf(ms, q.rest, f)
+	if pendingOf(ms, q.v4, f) {
+		pendingOf(ms, q.rest, f)
+	}
 }
 
+// pendingOf reports whether it reached the end.
 func pendingOf[E queued](ms *members, order []E, f func(m member, want bool) bool) bool {
 	for i := range order {
 		m, number := order[i].of()

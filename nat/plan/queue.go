@@ -32,11 +32,6 @@ func (q *queue[K]) push(key K) {
 
 func (q *queue[K]) remove(key K) { delete(q.waits, key) }
 
-func (q *queue[K]) has(key K) bool {
-	_, waits := q.waits[key]
-	return waits
-}
-
 func (q *queue[K]) len() int { return len(q.waits) }
 
 // each calls f for the waiting keys in order until it returns false, and

@@ -105,7 +105,7 @@ func (s *State) exchangeMembers(key inet.Addr, old, f *nat.Frontend) {
 		case len(b) == 0:
 			order = -1
 		case a[0] != b[0]:
-			order = cmp.Or(a[0].AddrPort.Compare(b[0].AddrPort), +1) // or the same on another node
+			order = cmp.Or(a[0].Compare(b[0].AddrPort), +1) // or the same on another node
 		}
 		if order > 0 {
 			s.countBackend(&b[0], +1)

@@ -81,10 +81,10 @@ func describe(e expr.Any) string {
 	return fmt.Sprintf("%T %+v", e, e)
 }
 
-// Chains of the program. Those of shapes are made on demand, see shapes.go.
 // SourceCheck is the chain whose rules count packets with a forged source.
 const SourceCheck = "source-check"
 
+// Chains of the program. Those of shapes are made on demand, see shapes.go.
 const (
 	chainPrerouting  = "prerouting"
 	chainOutput      = "output"

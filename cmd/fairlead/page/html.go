@@ -6,7 +6,9 @@ package page
 import (
 	"bytes"
 	"html"
+	"slices"
 	"strconv"
+	"strings"
 
 	"fairlead/cmd/fairlead/output"
 )
@@ -99,16 +101,11 @@ func (p parts) write(b *bytes.Buffer) {
 
 // class returns the attribute, or nothing if the names are empty.
 func class(names ...string) part {
-	value := ""
-	for _, n := range names {
-		if n != "" {
-			value += " " + n
-		}
-	}
-	if value == "" {
+	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == "" })
+	if len(names) == 0 {
 		return nil
 	}
-	return attr{"class", value[1:]}
+	return attr{"class", strings.Join(names, " ")}
 }
 
 // when returns the parts if ok.

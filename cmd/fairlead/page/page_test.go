@@ -30,8 +30,8 @@ func busy() (*state.State, *state.Services) {
 	repair := state.Repair{Time: now().Add(-7 * time.Minute), By: "nft (pid 4711)", Found: "1 chain (services) had lost 4 rules"}
 	s := &state.State{
 		Protocol: state.Protocol, Time: now(), Version: "v1.2.3", Kernel: "6.12.1", Node: "worker-1", Since: since, Ready: true,
-		APIServer: &state.APIServer{URL: "https://10.0.0.1:6443", Reached: &since, LastContact: ptr(now().Add(-3 * time.Second))},
-		Table:     state.Table{InSync: true, LastInSync: ptr(now()), Repairs: 1, LastRepair: &repair},
+		APIServer: &state.APIServer{URL: "https://10.0.0.1:6443", Reached: &since, LastContact: new(now().Add(-3 * time.Second))},
+		Table:     state.Table{InSync: true, LastInSync: new(now()), Repairs: 1, LastRepair: &repair},
 		Counts:    state.Counts{Services: 3, Endpoints: 1204, Nodes: 4, Frontends: 5, Backends: 2400},
 		Overlay: &state.Overlay{Mode: "vxlan", Ready: true, MTU: 1450, Probed: true, PeerCount: 3, LostCount: 1, Peers: []state.Peer{
 			{Node: "worker-3", Addrs: []string{"192.0.2.3", "2001:db8::3"}, PodCIDRs: []string{"10.244.3.0/24", "fd00:10:244:3::/64"}, Missed: 4, Lost: true},
@@ -59,8 +59,6 @@ func busy() (*state.State, *state.Services) {
 		},
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // TestGolden compares whole pages: of an agent with some of everything, and of one that
 // has just started.

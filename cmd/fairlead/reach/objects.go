@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 
 	"fairlead/cmd/fairlead/reach/plan"
 )
@@ -71,8 +70,8 @@ func (t *test) pod(r role, i int) *corev1.Pod {
 		Name: "probe", Image: t.opts.Image, ImagePullPolicy: corev1.PullIfNotPresent, Args: t.args(r),
 		Env: []corev1.EnvVar{{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}}},
 		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true),
-			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](65532), RunAsGroup: ptr.To[int64](65532),
+			AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
+			RunAsNonRoot: new(true), RunAsUser: new(int64(65532)), RunAsGroup: new(int64(65532)),
 			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 		Resources: corev1.ResourceRequirements{
@@ -83,12 +82,12 @@ func (t *test) pod(r role, i int) *corev1.Pod {
 	}
 	spec := corev1.PodSpec{
 		NodeName: t.world.Nodes[i].Name, HostNetwork: r.host, RestartPolicy: corev1.RestartPolicyNever,
-		DNSPolicy: corev1.DNSClusterFirst, AutomountServiceAccountToken: ptr.To(false),
-		TerminationGracePeriodSeconds: ptr.To[int64](1), EnableServiceLinks: ptr.To(false),
+		DNSPolicy: corev1.DNSClusterFirst, AutomountServiceAccountToken: new(false),
+		TerminationGracePeriodSeconds: new(int64(1)), EnableServiceLinks: new(false),
 		Tolerations:     []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 		SecurityContext: &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
 		// A test that was killed leaves pods that end by themselves.
-		ActiveDeadlineSeconds: ptr.To(int64(t.opts.Timeout.Seconds()) + 60),
+		ActiveDeadlineSeconds: new(int64(t.opts.Timeout.Seconds()) + 60),
 	}
 	if t.opts.Keep {
 		spec.ActiveDeadlineSeconds = nil
@@ -127,7 +126,7 @@ func service(s *plan.Service) *corev1.Service {
 	out := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Labels: labels(nil)},
 		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeClusterIP, Selector: backends[s.Backends], IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicyPreferDualStack),
+			Type: corev1.ServiceTypeClusterIP, Selector: backends[s.Backends], IPFamilyPolicy: new(corev1.IPFamilyPolicyPreferDualStack),
 			Ports: []corev1.ServicePort{{
 				Name: "probe", Protocol: corev1.Protocol(strings.ToUpper(string(s.Proto))), Port: plan.ServicePort, TargetPort: intstr.FromInt32(plan.PodPort),
 			}},
@@ -139,17 +138,17 @@ func service(s *plan.Service) *corev1.Service {
 	case plan.ExternalLocal:
 		out.Spec.Type, out.Spec.ExternalTrafficPolicy = corev1.ServiceTypeNodePort, corev1.ServiceExternalTrafficPolicyLocal
 	case plan.InternalLocal:
-		out.Spec.InternalTrafficPolicy = ptr.To(corev1.ServiceInternalTrafficPolicyLocal)
+		out.Spec.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyLocal)
 	case plan.Hairpin:
 		// Clients need no time until they are ready.
-		out.Spec.InternalTrafficPolicy, out.Spec.PublishNotReadyAddresses = ptr.To(corev1.ServiceInternalTrafficPolicyLocal), true
+		out.Spec.InternalTrafficPolicy, out.Spec.PublishNotReadyAddresses = new(corev1.ServiceInternalTrafficPolicyLocal), true
 	case plan.ExternalIP:
 		for _, ip := range s.IPs {
 			out.Spec.ExternalIPs = append(out.Spec.ExternalIPs, ip.String())
 		}
 	case plan.LoadBalancer:
-		out.Spec.Type, out.Spec.LoadBalancerClass = corev1.ServiceTypeLoadBalancer, ptr.To(balancerClass)
-		out.Spec.AllocateLoadBalancerNodePorts = ptr.To(false)
+		out.Spec.Type, out.Spec.LoadBalancerClass = corev1.ServiceTypeLoadBalancer, new(balancerClass)
+		out.Spec.AllocateLoadBalancerNodePorts = new(false)
 	case plan.Affinity:
 		out.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 	case plan.Headless:

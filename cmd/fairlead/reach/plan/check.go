@@ -63,7 +63,7 @@ type Want struct {
 func (w Want) Silence() bool { return !w.Any && len(w.Servers) == 0 && len(w.Addrs) == 0 }
 
 func (w Want) String() string {
-	words := ""
+	var words string
 	switch {
 	case w.Silence():
 		return "no answer"

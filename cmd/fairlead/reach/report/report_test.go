@@ -6,6 +6,7 @@ package report
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -66,7 +67,7 @@ func TestJUnit(t *testing.T) {
 	dec := xml.NewDecoder(&b)
 	for {
 		token, err := dec.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -116,7 +116,9 @@ func TestStrangers(t *testing.T) {
 		"another program answers: HTTP status 404": http.NotFound,
 		"another program answers: invalid":         func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") },
 		"another program answers: unexpected":      func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, spaces{}, 1<<20) },
-		"another program answers: HTTP status 302": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", 302) },
+		"another program answers: HTTP status 302": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
 	} {
 		srv := httptest.NewServer(h)
 		r := run(t, 0, plan.Check{Proto: plan.TCP, Target: strings.TrimPrefix(srv.URL, "http://"), Want: plan.Want{Servers: []string{"a"}}})
