@@ -91,18 +91,7 @@ func (l *load) stop() {
 
 // every calls do at the pace of a client. The context of do outlives the load.
 func (l *load) every(ctx context.Context, do func(context.Context)) {
-	l.done.Go(func() {
-		tick := time.NewTicker(pace)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				do(context.WithoutCancel(ctx))
-			}
-		}
-	})
+	l.done.Go(func() { lab.Every(ctx, pace, do) })
 }
 
 // short makes one connection, or asks one question from a new port.

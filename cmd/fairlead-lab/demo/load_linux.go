@@ -49,18 +49,11 @@ func (d *demo) startLoad(ctx context.Context) *load {
 func (l *load) add(ctx context.Context, from *lab.Host, at inet.Addr) {
 	const interval = 4 * time.Millisecond
 	l.done.Go(func() {
-		tick := time.NewTicker(interval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				start := time.Now()
-				reply, err := from.Dial(context.WithoutCancel(ctx), at)
-				l.note(from, reply, err, time.Since(start))
-			}
-		}
+		lab.Every(ctx, interval, func(ctx context.Context) {
+			start := time.Now()
+			reply, err := from.Dial(ctx, at)
+			l.note(from, reply, err, time.Since(start))
+		})
 	})
 }
 
