@@ -65,10 +65,14 @@ const (
 
 func newDesired(cfg *resolve.Config, store *store.Store) *desired {
 	state := plan.NewState()
-	return &desired{
+	d := &desired{
 		cfg: cfg, store: store, book: store.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
-		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, waiting: newTurns(), progress: newProgress(), checked: map[types.NamespacedName]int{},
+		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, progress: newProgress(), checked: map[types.NamespacedName]int{},
 	}
+	d.waiting = newTurns(func(key types.NamespacedName) bool {
+		return isSmall(store.Service(key), store.Slices(key), len(d.claims.Of(key)))
+	})
+	return d
 }
 
 // start reads the settings and nodes, which need not wait for the kernel.

@@ -3,7 +3,11 @@
 
 package proxier
 
-import "time"
+import (
+	"time"
+
+	"fairlead/nat"
+)
 
 // Pauses between two loads of the table after changes by other programs; doubled from
 // the first to the last, and forgotten after peace.
@@ -14,9 +18,11 @@ const (
 )
 
 // A fight is logged after fightRepairs repairs without peace between them, and again
-// after each fightLine.
+// after each fightLine. The first line waits for fightUnnamed repairs until the kernel has
+// named the other program: the loop can meet a change before the news of it.
 const (
 	fightRepairs = 3
+	fightUnnamed = 10
 	fightLine    = 10 * time.Minute
 )
 
@@ -27,7 +33,8 @@ type fight struct {
 	last    time.Time // load after a change
 	pause   time.Duration
 	repairs int
-	line    time.Time // when the fight was logged
+	by      nat.Writer // the last one that the kernel named
+	line    time.Time  // when the fight was logged
 }
 
 // wait returns how long a change of another program has to wait.
@@ -44,10 +51,14 @@ func (f *fight) loading(now time.Time) {
 	f.pause = min(max(2*f.pause, firstPause), lastPause)
 }
 
-// repaired counts a repair. It reports whether to log the repair, or the fight.
-func (f *fight) repaired(now time.Time) (repair, fought bool) {
+// repaired counts a repair of a change by another program, which is zero if it is unknown. It
+// reports whether to log the repair, or the fight.
+func (f *fight) repaired(now time.Time, by nat.Writer) (repair, fought bool) {
+	if by.PID != 0 {
+		f.by = by
+	}
 	f.repairs++
-	if f.repairs < fightRepairs {
+	if f.repairs < fightRepairs || f.by.PID == 0 && f.repairs < fightUnnamed {
 		return true, false
 	}
 	if !f.line.IsZero() && now.Sub(f.line) < fightLine {

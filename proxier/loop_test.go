@@ -381,23 +381,48 @@ func TestRunFight(t *testing.T) {
 
 // TestFightLines counts the lines about a fight.
 func TestFightLines(t *testing.T) {
-	var f fight
-	repairs, fights := 0, 0
-	now := time.Unix(1e9, 0)
-	for range 3600 { // one hour
-		now = now.Add(time.Second)
-		f.wait(now)
-		f.loading(now)
-		repair, fought := f.repaired(now)
-		if repair {
-			repairs++
+	nft := nat.Writer{Name: "nft", PID: 7}
+	for _, tt := range []struct {
+		name string
+		by   func(i int) nat.Writer
+		want int // repairs before the line about the fight
+	}{
+		{"named", func(int) nat.Writer { return nft }, fightRepairs - 1},
+		{"named once", func(i int) nat.Writer {
+			if i == 1 {
+				return nft
+			}
+			return nat.Writer{}
+		}, fightRepairs - 1},
+		{"named late", func(i int) nat.Writer {
+			if i == 5 {
+				return nft
+			}
+			return nat.Writer{}
+		}, 5},
+		{"unnamed", func(int) nat.Writer { return nat.Writer{} }, fightUnnamed - 1},
+	} {
+		var f fight
+		repairs, fights := 0, 0
+		now := time.Unix(1e9, 0)
+		for i := range 3600 { // one hour
+			now = now.Add(time.Second)
+			f.wait(now)
+			f.loading(now)
+			repair, fought := f.repaired(now, tt.by(i))
+			if repair {
+				repairs++
+			}
+			if fought {
+				fights++
+			}
+			if fought && tt.name != "unnamed" && f.by != nft {
+				t.Errorf("%s: the line about the fight names %v", tt.name, f.by)
+			}
 		}
-		if fought {
-			fights++
+		if repairs != tt.want || fights != 6 {
+			t.Errorf("%s: %d lines about repairs and %d about the fight, want %d and 6", tt.name, repairs, fights, tt.want)
 		}
-	}
-	if repairs != fightRepairs-1 || fights != 6 {
-		t.Errorf("%d lines about repairs and %d about the fight, want %d and 6", repairs, fights, fightRepairs-1)
 	}
 }
 

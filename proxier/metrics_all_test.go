@@ -38,6 +38,7 @@ func TestMetrics(t *testing.T) {
 		"fairlead_nat_refusals_total 2",
 		"fairlead_nat_repairs_total 1",
 		"fairlead_problems kind=Service 1",
+		"fairlead_source_check_dropped_packets_total 0",
 		"kubeproxy_conntrack_reconciler_deleted_entries_total 0",
 		"kubeproxy_sync_proxy_rules_endpoint_changes_pending 0",
 		"kubeproxy_sync_proxy_rules_endpoint_changes_total 10",

@@ -92,12 +92,12 @@ func (p *Proxier) repaired(ctx context.Context, found plan.Drift) {
 	p.metrics.Repairs.Inc()
 	p.history.Repaired(status.Repair{At: time.Now(), By: by.String(), Found: found.String()})
 	log := klog.FromContext(ctx)
-	switch repair, fought := p.fight.repaired(time.Now()); {
+	switch repair, fought := p.fight.repaired(time.Now(), by); {
 	case repair:
 		log.Info("Repaired the table after another program changed it", "found", found.String(), "by", by.String())
 	case fought:
 		log.Info("Another program keeps changing the table, repairing it at most once per second: stop that program",
-			"by", by.String(), "found", found.String(), "repairs", p.fight.repairs)
+			"by", p.fight.by.String(), "found", found.String(), "repairs", p.fight.repairs)
 	default:
 		log.V(2).Info("Repaired the table again", "found", found.String(), "by", by.String())
 	}

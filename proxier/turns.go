@@ -32,6 +32,8 @@ type turns struct {
 	keys  map[string][]types.NamespacedName
 	waits map[types.NamespacedName]struct{}
 	jobs  map[string]*job // that are suspended, by namespace
+	// small reports whether the work on a Service needs no suspension.
+	small func(types.NamespacedName) bool
 }
 
 // job is the work on one Service. next does a part of it and returns what that cost,
@@ -42,8 +44,8 @@ type job struct {
 	stop func()
 }
 
-func newTurns() turns {
-	return turns{keys: map[string][]types.NamespacedName{}, waits: map[types.NamespacedName]struct{}{}, jobs: map[string]*job{}}
+func newTurns(small func(types.NamespacedName) bool) turns {
+	return turns{keys: map[string][]types.NamespacedName{}, waits: map[types.NamespacedName]struct{}{}, jobs: map[string]*job{}, small: small}
 }
 
 // push adds a Service. One that is being resolved waits to be resolved once more.
@@ -109,7 +111,13 @@ func (t *turns) take(resolve func(types.NamespacedName, resolve.Pause), enough f
 			if len(t.keys[ns]) == 0 {
 				break
 			}
-			t.jobs[ns] = newJob(t.popOf(ns), resolve)
+			key := t.popOf(ns)
+			if t.small(key) {
+				cost += costOfService
+				resolve(key, func(n int) { cost += n })
+				continue
+			}
+			t.jobs[ns] = newJob(key, resolve)
 		}
 		n, more := t.jobs[ns].next()
 		cost += n

@@ -15,7 +15,7 @@ import (
 
 // TestTurns has one namespace with many Services and others with few.
 func TestTurns(t *testing.T) {
-	q := newTurns()
+	q := newTurns(func(types.NamespacedName) bool { return false })
 	for i := range 5 {
 		q.push(types.NamespacedName{Namespace: "evil", Name: fmt.Sprint(i)})
 	}
@@ -39,7 +39,7 @@ func TestTurns(t *testing.T) {
 // TestTurnsByCost has one tenant with large Services and one with many small ones. Both get
 // about as much done, and the small ones do not wait for each of the large ones' turns.
 func TestTurnsByCost(t *testing.T) {
-	q := newTurns()
+	q := newTurns(func(types.NamespacedName) bool { return false })
 	for i := range 10 {
 		q.push(types.NamespacedName{Namespace: "evil", Name: fmt.Sprint(i)})
 	}

@@ -1,0 +1,29 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import "fairlead/proxier/objects"
+
+// mostSmallClaims is how many addresses a small Service has.
+const mostSmallClaims = 1 << 5
+
+// isSmall reports whether the work on a Service costs about a step at most, with the claims
+// that it had before. Most Services are small, and work without a suspension needs no
+// coroutine. svc is nil for a Service that is gone.
+func isSmall(svc *objects.Service, endpoints []*objects.Slice, claims int) bool {
+	if claims > mostSmallClaims {
+		return false
+	}
+	if svc == nil {
+		return true
+	}
+	// One more address is that of the NodePorts.
+	addresses := len(svc.ClusterIPs) + len(svc.ExternalIPs) + len(svc.LoadBalancerIPs) + 1
+	elements := 1 + len(svc.SourceRanges)
+	for _, slice := range endpoints {
+		elements += len(slice.Endpoints)
+	}
+	frontends := len(svc.Ports) * addresses
+	return frontends <= mostSmallClaims && frontends*elements <= costOfStep
+}
