@@ -13,6 +13,7 @@ import (
 
 	"fairlead/internal/netns"
 	"fairlead/internal/nl"
+	"fairlead/internal/worker"
 )
 
 // Fill says how full the kernel's table of flows is. The kernel drops the first
@@ -33,21 +34,14 @@ const fillInterval = 10 * time.Second
 // is empty as long as there is room.
 func WatchFill(ctx context.Context, ns *netns.NS, report func(f Fill, warning string, err error)) error {
 	var w fillWatch
-	tick := time.NewTicker(fillInterval)
-	defer tick.Stop()
-	for {
+	return worker.Repeat(ctx, fillInterval, nil, func() {
 		f, err := ReadFill(ns)
 		if err != nil {
 			report(Fill{}, "", err)
 		} else {
 			report(f, w.look(f), nil)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 // fillWatch decides when there is something to say. The zero value has seen

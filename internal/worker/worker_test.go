@@ -6,6 +6,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -144,6 +145,25 @@ func TestAwait(t *testing.T) {
 		defer cancel()
 		if worker.Await(ctx, time.Second, func() bool { return false }) {
 			t.Error("Await succeeded although nothing became ready")
+		}
+	})
+}
+
+// TestRepeat calls at once, at each interval and at a wake-up, which shifts no interval.
+func TestRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		wake, start := worker.NewWake(), time.Now()
+		time.AfterFunc(1500*time.Millisecond, wake.Set)
+		var at []time.Duration
+		err := worker.Repeat(ctx, time.Second, wake, func() {
+			if at = append(at, time.Since(start)); len(at) == 4 {
+				cancel()
+			}
+		})
+		want := []time.Duration{0, time.Second, 1500 * time.Millisecond, 2 * time.Second}
+		if err != nil || !slices.Equal(at, want) {
+			t.Errorf("calls at %v, %v, want %v", at, err, want)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"fairlead/internal/netns"
 	"fairlead/internal/nft"
+	"fairlead/internal/worker"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
@@ -52,14 +53,5 @@ const fillInterval = time.Minute
 // WatchAffinityMaps calls report with the clients of each affinity map, once a minute
 // until ctx is done. Then it returns nil.
 func WatchAffinityMaps(ctx context.Context, ns *netns.NS, report func([]nat.AffinityMap, error)) error {
-	tick := time.NewTicker(fillInterval)
-	defer tick.Stop()
-	for {
-		report(AffinityMaps(ns))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return worker.Repeat(ctx, fillInterval, nil, func() { report(AffinityMaps(ns)) })
 }

@@ -15,6 +15,7 @@ import (
 	"fairlead/internal/netns"
 	"fairlead/internal/nft"
 	"fairlead/internal/nl"
+	"fairlead/internal/worker"
 	"fairlead/nat/ruleset"
 )
 
@@ -59,14 +60,5 @@ const forgedInterval = 10 * time.Second
 // WatchForgedPackets calls report with what ForgedPackets returns, every 10 s until ctx is
 // done. Then it returns nil.
 func WatchForgedPackets(ctx context.Context, ns *netns.NS, report func(packets uint64, err error)) error {
-	tick := time.NewTicker(forgedInterval)
-	defer tick.Stop()
-	for {
-		report(ForgedPackets(ns))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return worker.Repeat(ctx, forgedInterval, nil, func() { report(ForgedPackets(ns)) })
 }

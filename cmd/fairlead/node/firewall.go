@@ -37,17 +37,7 @@ func (n *Network) keepFirewall(ctx context.Context) error {
 	if !worker.Await(ctx, readyInterval, n.table) {
 		return nil
 	}
-	tick := time.NewTicker(firewallInterval)
-	defer tick.Stop()
-	for {
-		n.checkFirewall(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-n.tunnels.Woken():
-		}
-	}
+	return worker.Repeat(ctx, firewallInterval, n.tunnels.Woken(), func() { n.checkFirewall(ctx) })
 }
 
 // checkFirewall checks once, and again after it added rules. A failure, for example of a

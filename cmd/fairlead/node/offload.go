@@ -15,6 +15,7 @@ import (
 
 	"fairlead/internal/offload"
 	"fairlead/internal/sysctl"
+	"fairlead/internal/worker"
 	"fairlead/overlay"
 )
 
@@ -48,17 +49,7 @@ const offloadInterval = 10 * time.Second
 
 // keepChecksums has the kernel compute checksums until ctx is done.
 func (n *Network) keepChecksums(ctx context.Context) error {
-	tick := time.NewTicker(offloadInterval)
-	defer tick.Stop()
-	for {
-		n.applyChecksums(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-n.devices.Woken():
-		}
-	}
+	return worker.Repeat(ctx, offloadInterval, n.devices.Woken(), func() { n.applyChecksums(ctx) })
 }
 
 // applyChecksums checks and sets once.
