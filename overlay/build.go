@@ -26,7 +26,7 @@ func NewPlanner(cfg Config, net Underlay, self Node, peers []Node) *Planner {
 	p.Protocol = p.cfg.Protocol
 	nodes := inOrder(&self, peers)
 	p.book = newAddressBook(nodes)
-	p.Tunnel.Nodes = p.book.addresses()
+	p.Tunnel.Nodes = p.book.distinct
 	p.checkConfig()
 	if p.cfg.Mode != None && p.ready() {
 		p.build(nodes)

@@ -57,52 +57,63 @@ func (c *claims) claim(p netip.Prefix, node string) (owner string, ok bool) {
 
 // addressBook has the underlay addresses of all nodes in order. An address of several
 // nodes is in it several times.
-type addressBook []netip.Addr
+type addressBook struct {
+	all      []netip.Addr
+	distinct int // how many different ones there are
+}
 
 func newAddressBook(nodes []*Node) addressBook {
-	book := make(addressBook, 0, 2*len(nodes))
+	book := addressBook{all: make([]netip.Addr, 0, 2*len(nodes))}
 	for _, n := range nodes {
 		for _, a := range n.Underlay {
 			if a.IsValid() {
-				book = append(book, a.Unmap())
+				book.all = append(book.all, a.Unmap())
 			}
 		}
 	}
-	slices.SortFunc(book, netip.Addr.Compare)
+	slices.SortFunc(book.all, netip.Addr.Compare)
+	for i, a := range book.all {
+		if i == 0 || book.all[i-1] != a {
+			book.distinct++
+		}
+	}
 	return book
 }
 
-// addresses returns each address once.
-func (b addressBook) addresses() []netip.Addr { return slices.Compact(slices.Clone(b)) }
-
 func (b *addressBook) insert(a netip.Addr) {
-	i, _ := slices.BinarySearchFunc(*b, a, netip.Addr.Compare)
-	*b = slices.Insert(*b, i, a)
+	i, found := slices.BinarySearchFunc(b.all, a, netip.Addr.Compare)
+	b.all = slices.Insert(b.all, i, a)
+	if !found {
+		b.distinct++
+	}
 }
 
 func (b *addressBook) remove(a netip.Addr) {
-	if i, found := slices.BinarySearchFunc(*b, a, netip.Addr.Compare); found {
-		*b = slices.Delete(*b, i, i+1)
+	if i, found := slices.BinarySearchFunc(b.all, a, netip.Addr.Compare); found {
+		b.all = slices.Delete(b.all, i, i+1)
+		if b.count(a) == 0 {
+			b.distinct--
+		}
 	}
 }
 
 // count returns how many nodes have an address, as far as that is more than one.
-func (b addressBook) count(a netip.Addr) int {
-	i, found := slices.BinarySearchFunc(b, a, netip.Addr.Compare)
+func (b *addressBook) count(a netip.Addr) int {
+	i, found := slices.BinarySearchFunc(b.all, a, netip.Addr.Compare)
 	switch {
 	case !found:
 		return 0
-	case i+1 < len(b) && b[i+1] == a:
+	case i+1 < len(b.all) && b.all[i+1] == a:
 		return 2
 	}
 	return 1
 }
 
 // within returns an address that lies in p, if there is one.
-func (b addressBook) within(p netip.Prefix) (netip.Addr, bool) {
-	i, _ := slices.BinarySearchFunc(b, p.Addr(), netip.Addr.Compare)
-	if i < len(b) && p.Contains(b[i]) {
-		return b[i], true
+func (b *addressBook) within(p netip.Prefix) (netip.Addr, bool) {
+	i, _ := slices.BinarySearchFunc(b.all, p.Addr(), netip.Addr.Compare)
+	if i < len(b.all) && p.Contains(b.all[i]) {
+		return b.all[i], true
 	}
 	return netip.Addr{}, false
 }

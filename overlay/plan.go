@@ -27,7 +27,7 @@ type Plan struct {
 type Tunnel struct {
 	Port uint16       // UDP; 0 without a tunnel
 	Own  []netip.Addr // source of what this node sends, destination of what it gets
-	// Nodes are the underlay addresses of all nodes, including this one, in order. Only
+	// Nodes is the number of underlay addresses of all nodes, including this one. Only
 	// nodes send such packets.
-	Nodes []netip.Addr
+	Nodes int
 }

@@ -245,8 +245,7 @@ func TestMTU(t *testing.T) {
 // TestTunnel is about what the packet filter gets.
 func TestTunnel(t *testing.T) {
 	p, _ := NewPlan(Config{Port: 4789}, wire(1500), node(1), nodes(2, 3))
-	want := Tunnel{Port: 4789, Own: addrs("192.168.50.1", "fd00:50::1"), Nodes: addrs(
-		"192.168.50.1", "192.168.50.2", "192.168.50.3", "fd00:50::1", "fd00:50::2", "fd00:50::3")}
+	want := Tunnel{Port: 4789, Own: addrs("192.168.50.1", "fd00:50::1"), Nodes: 6}
 	if diff := cmp.Diff(want, p.Tunnel, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("tunnel (-want +got):\n%s", diff)
 	}

@@ -22,18 +22,46 @@ const maxUpdate = 256
 // false, and p must not be used again. Update therefore has no rules of its own and
 // agrees with a new plan (FuzzEvents).
 func (p *Planner) Update(self *Node, peers []Node) bool {
-	if !p.independent() || !p.self.equal(self) {
+	if !p.independent() || !p.self.Equal(self) {
 		return false
 	}
 	gone, came, ok := p.changes(self, peers)
-	if !ok || len(gone)+len(came) > maxUpdate {
+	return ok && p.exchange(gone, came)
+}
+
+// Change is Update for a caller that knows which peers appeared or changed, and the names
+// of those that are gone. Its cost does not depend on the number of nodes, apart from
+// moving addresses in one sorted list. No name may be listed twice.
+func (p *Planner) Change(self *Node, peers []Node, names []string) bool {
+	if !p.independent() || !p.self.Equal(self) {
+		return false
+	}
+	var gone, came []*Node
+	for _, name := range names {
+		if old := p.known[name]; old != nil {
+			gone = append(gone, &old.Node)
+		}
+	}
+	for i := range peers {
+		n := &peers[i]
+		old := p.known[n.Name]
+		if n.Name == p.self.Name || old != nil && old.Equal(n) {
+			continue
+		}
+		if old != nil {
+			gone = append(gone, &old.Node)
+		}
+		came = append(came, n)
+	}
+	return p.exchange(gone, came)
+}
+
+// exchange plans peers that came instead of those that are gone.
+func (p *Planner) exchange(gone, came []*Node) bool {
+	if len(gone)+len(came) > maxUpdate {
 		return false
 	}
 	p.touched = map[Key]struct{}{}
-	before := p.book
-	if len(gone)+len(came) > 0 {
-		p.book = slices.Clone(before)
-	}
 	for _, n := range gone {
 		if !p.leave(n) {
 			return false
@@ -48,7 +76,7 @@ func (p *Planner) Update(self *Node, peers []Node) bool {
 		p.join(n)
 		p.known[n.Name] = &knownNode{*n, p.pass}
 	}
-	p.Tunnel.Nodes = p.book.addresses()
+	p.Tunnel.Nodes = p.book.distinct
 	return len(p.problems) == problems && p.carries == carries
 }
 
@@ -87,7 +115,7 @@ func (p *Planner) changes(self *Node, peers []Node) (gone, came []*Node, ok bool
 			}
 			old.pass = p.pass
 			seen++
-			if old.equal(n) {
+			if old.Equal(n) {
 				continue
 			}
 			gone = append(gone, &old.Node)
@@ -104,7 +132,8 @@ func (p *Planner) changes(self *Node, peers []Node) (gone, came []*Node, ok bool
 	return gone, came, true
 }
 
-func (n *Node) equal(o *Node) bool {
+// Equal reports whether peers see no difference between n and o.
+func (n *Node) Equal(o *Node) bool {
 	return n.Name == o.Name && n.Created.Equal(o.Created) && n.VTEPs == o.VTEPs &&
 		slices.Equal(n.PodCIDRs, o.PodCIDRs) && slices.Equal(n.Underlay, o.Underlay)
 }
@@ -122,7 +151,7 @@ func (p *Planner) leave(n *Node) bool {
 	alone := *p
 	alone.Entries, alone.problems, alone.carries = Entries{}, nil, p.attached
 	alone.owners = newClaims(nil)
-	alone.book = nil
+	alone.book = addressBook{}
 	alone.join(n)
 	if alone.carries != p.attached || len(alone.problems) > 0 {
 		return false

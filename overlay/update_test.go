@@ -22,9 +22,12 @@ func TestUpdate(t *testing.T) {
 		p := NewPlanner(cfg, wire(1500), cluster[0], cluster[1:])
 		p.Remember(cluster[1:])
 		for range 20 {
-			cluster = mutate(random, cluster)
+			before := cluster
+			for range 1 + random.IntN(6)/5 {
+				cluster = mutate(random, cluster)
+			}
 			self, peers := cluster[0], cluster[1:]
-			if p.Update(&self, peers) {
+			if update(random, p, before, cluster) {
 				updates++
 			} else {
 				p = NewPlanner(cfg, wire(1500), self, peers)
@@ -37,7 +40,7 @@ func TestUpdate(t *testing.T) {
 			if diff := cmp.Diff(problems, []Problem(p.problems)); diff != "" {
 				t.Fatalf("problems (-scratch +updated):\n%s", diff)
 			}
-			if !slices.Equal(want.Tunnel.Nodes, p.Tunnel.Nodes) || want.MTU != p.MTU {
+			if want.Tunnel.Nodes != p.Tunnel.Nodes || want.MTU != p.MTU {
 				t.Fatalf("nodes %v, want %v", p.Tunnel.Nodes, want.Tunnel.Nodes)
 			}
 		}
@@ -45,6 +48,27 @@ func TestUpdate(t *testing.T) {
 	if updates < 500 {
 		t.Errorf("only %d of 6000 plans were updated", updates)
 	}
+}
+
+// update leads a plan to a cluster, by all nodes or by those that changed.
+func update(random *rand.Rand, p *Planner, before, cluster []Node) bool {
+	if random.IntN(2) == 0 {
+		return p.Update(&cluster[0], cluster[1:])
+	}
+	var gone []string
+	for i := range before[1:] {
+		if n := &before[1+i]; !slices.ContainsFunc(cluster, func(o Node) bool { return o.Name == n.Name }) {
+			gone = append(gone, n.Name)
+		}
+	}
+	var came []Node
+	for i := range cluster[1:] {
+		n := &cluster[1+i]
+		if !slices.ContainsFunc(before, func(o Node) bool { return o.Equal(n) }) || random.IntN(4) == 0 {
+			came = append(came, *n)
+		}
+	}
+	return p.Change(&cluster[0], came, gone)
 }
 
 func mutate(random *rand.Rand, cluster []Node) []Node {

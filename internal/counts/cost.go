@@ -71,6 +71,25 @@ func Doubled(action string, once, twice Cost) error {
 	return fmt.Errorf("twice the size costs more than twice as much, so a step is not linear: %s", strings.Join(out, "; "))
 }
 
+// Same returns an error for each count that depends on the size of what surrounds an action:
+// beside much it is more than a fifth larger than beside little, plus 2, or 512 bytes.
+func Same(action string, little, much Cost) error {
+	var out []string
+	for k := range kinds {
+		limit := little[k] + little[k]/5 + 2
+		if k == Heap {
+			limit += 510
+		}
+		if much[k] > limit && k.counted() {
+			out = append(out, fmt.Sprintf("%s of %q grew from %d to %d", k, action, little[k], much[k]))
+		}
+	}
+	if out == nil {
+		return nil
+	}
+	return fmt.Errorf("an action costs more because there is more beside it: %s", strings.Join(out, "; "))
+}
+
 // small is what a count may grow by whatever the size. A repetition that the runtime
 // disturbs allocates a little more.
 func small(k Kind) int {

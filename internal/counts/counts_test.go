@@ -85,6 +85,23 @@ func TestDoubled(t *testing.T) {
 	}
 }
 
+func TestSame(t *testing.T) {
+	little := Cost{Operations: 8, Allocations: 50, Heap: 4096}
+	if err := Same("join", little, Cost{Operations: 9, Allocations: 60, Heap: 5000}); err != nil {
+		t.Error(err)
+	}
+	for k, grown := range map[Kind]int{Operations: 12, Allocations: 64, Heap: 8192, Calls: 3} {
+		if !k.counted() {
+			continue
+		}
+		much := little
+		much[k] = grown
+		if err := Same("join", little, much); err == nil || !strings.Contains(err.Error(), k.String()+` of "join"`) {
+			t.Errorf("%s: %v", k, err)
+		}
+	}
+}
+
 func TestDoCounts(t *testing.T) {
 	var keep [][]byte
 	c := Do(func() {

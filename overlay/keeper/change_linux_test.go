@@ -77,7 +77,7 @@ func TestChange(t *testing.T) {
 func (k *keeper) version() uint64 {
 	k.Keeper.mu.Lock()
 	defer k.Keeper.mu.Unlock()
-	return k.input.version
+	return k.nodes.version
 }
 
 // underlay returns what the kernel says about the host's own network.

@@ -105,6 +105,44 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// TestOneByOne has nodes join, move and leave one after the other. What one of them costs
+// does not depend on how many there are.
+func TestOneByOne(t *testing.T) {
+	life := func(n int) counts.Costs {
+		c := newCounted(t, newHost(t))
+		c.Set(node(1), nodes(2, n+1))
+		c.cost(t, c.nodes.take(false), true)
+		costs := counts.Costs{}
+		step := func(name string, operations int, came []overlay.Node, gone ...string) {
+			cost := c.cost(t, func() input { c.Change(came, gone); return c.nodes.take(true) }(), false)
+			if cost[counts.Operations] != operations {
+				t.Errorf("%d nodes: %s: %v, want %d operations", n, name, cost, operations)
+			}
+			if least, again := costs[name]; again {
+				cost = cost.Least(least)
+			}
+			costs[name] = cost
+		}
+		for i := range 12 {
+			fresh := []overlay.Node{node(5000 + i)}
+			step("joined", 8, fresh)
+			step("heard of again", 0, fresh)
+			fresh[0].Underlay = node(6000 + i).Underlay
+			step("moved", 6, fresh)
+			step("left", 8, nil, fresh[0].Name)
+		}
+		return costs
+	}
+	few, many := life(500), life(2000)
+	for action := range few {
+		if err := counts.Same(action, few[action], many[action]); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Logf("500: %v", few)
+	t.Logf("2000: %v", many)
+}
+
 // TestDoubling doubles the nodes. No pass may cost more than twice as much then.
 func TestDoubling(t *testing.T) {
 	life := func(n int) counts.Costs {

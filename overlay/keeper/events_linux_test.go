@@ -137,6 +137,23 @@ func (w *world) input() input {
 	return in
 }
 
+// told returns the input of the next pass, by all nodes or by those that changed.
+func (w *world) told() input {
+	all := w.input()
+	if w.version%3 == 0 || !w.self.Equal(&w.k.nodes.self) || w.k.nodes.peers == nil {
+		w.k.nodes.set(all.self, all.peers)
+	} else {
+		var gone []string
+		for name := range w.k.nodes.peers {
+			if !slices.ContainsFunc(all.peers, func(n overlay.Node) bool { return n.Name == name }) {
+				gone = append(gone, name)
+			}
+		}
+		w.k.nodes.change(all.peers, gone) // It leaves out those that are as before.
+	}
+	return w.k.nodes.take(w.k.plan != nil && !w.k.mustLoad)
+}
+
 func (w *world) pass(t *testing.T) error {
 	t.Helper()
 	writes := 0
@@ -147,7 +164,7 @@ func (w *world) pass(t *testing.T) error {
 		return nil
 	}
 	w.version++
-	r := w.k.pass(t.Context(), w.input(), w.k.mustLoad)
+	r := w.k.pass(t.Context(), w.told(), w.k.mustLoad)
 	switch {
 	case r.Err == nil:
 		want, _ := overlay.NewPlan(overlay.Config{}, w.k.seen.Net, w.self, w.input().peers)

@@ -37,7 +37,7 @@ type Keeper struct {
 	dial   func(*netns.NS) (*kernel.Conn, error) // kernel.Dial outside of tests
 
 	mu    sync.Mutex
-	input input
+	nodes roster
 	net   *overlay.Underlay
 
 	interest atomic.Pointer[kernel.Interest]
@@ -51,11 +51,20 @@ type news struct {
 	load   bool // events were lost, or it is time: the kernel has to be read
 }
 
-// input is what the last Set said.
+// input is what the last Set said, and the calls of Change after it.
 type input struct {
 	self    overlay.Node
-	peers   []overlay.Node
-	version uint64 // 0 before the first Set
+	peers   []overlay.Node // all, unless changed is set
+	version uint64         // 0 before the first Set
+	// changed says how the peers differ from those of the last pass; nil means that this is
+	// not known.
+	changed *changed
+}
+
+// changed are peers that appeared or changed, and the names of those that are gone.
+type changed struct {
+	came []overlay.Node
+	gone []string
 }
 
 // New returns a Keeper for a network namespace; nil is that of the process. The Keeper
@@ -78,16 +87,28 @@ func New(ns *netns.NS, o Options) (*Keeper, error) {
 // peers, so the caller must not change it afterwards.
 func (k *Keeper) Set(self overlay.Node, peers []overlay.Node) {
 	k.mu.Lock()
-	k.input = input{self, peers, k.input.version + 1}
+	k.nodes.set(self, peers)
 	k.mu.Unlock()
 	k.inbox.Wake()
+}
+
+// Change says which peers appeared or changed since the last Set or Change, and the names of
+// those that are gone. Its cost, and that of the pass after it, do not depend on the number
+// of other peers while these are independent of each other. Call Set first.
+func (k *Keeper) Change(came []overlay.Node, gone []string) {
+	k.mu.Lock()
+	news := k.nodes.change(came, gone)
+	k.mu.Unlock()
+	if news {
+		k.inbox.Wake()
+	}
 }
 
 // Plan returns what the kernel has to hold according to the last Set, for people to
 // read. It is empty before the first pass.
 func (k *Keeper) Plan() (overlay.Plan, []overlay.Problem) {
 	k.mu.Lock()
-	in, net := k.input, k.net
+	in, net := k.nodes.all(), k.net
 	k.mu.Unlock()
 	if in.version == 0 || net == nil {
 		return overlay.Plan{}, nil
@@ -180,9 +201,9 @@ func (k *Keeper) tick(ctx context.Context) error {
 func (k *Keeper) round(ctx context.Context, report func(overlay.Report)) error {
 	n := k.inbox.Take()
 	k.mu.Lock()
-	in := k.input
+	version := k.nodes.version
 	k.mu.Unlock()
-	retry := k.failed != nil && in.version == k.version
+	retry := k.failed != nil && version == k.version
 	k.mustLoad = k.mustLoad || n.load || retry ||
 		slices.ContainsFunc(n.events, func(e kernel.Event) bool { return k.surprising(&e) })
 	load := k.mustLoad
@@ -190,9 +211,12 @@ func (k *Keeper) round(ctx context.Context, report func(overlay.Report)) error {
 		load = false
 		time.AfterFunc(rest, k.inbox.Wake)
 	}
-	if in.version == 0 || !load && in.version == k.version {
+	if version == 0 || !load && version == k.version {
 		return k.failed
 	}
+	k.mu.Lock()
+	in := k.nodes.take(k.plan != nil && !load)
+	k.mu.Unlock()
 	r := k.pass(ctx, in, load)
 	if ctx.Err() != nil {
 		return nil

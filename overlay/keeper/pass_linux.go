@@ -22,6 +22,7 @@ func (k *Keeper) pass(ctx context.Context, in input, look bool) (r overlay.Repor
 	if look {
 		if err := k.look(underlay); err != nil {
 			r.Err = k.reconnect(err)
+			k.plan = nil // It does not know what this pass was for.
 			return r
 		}
 	}
@@ -29,10 +30,15 @@ func (k *Keeper) pass(ctx context.Context, in input, look bool) (r overlay.Repor
 		return k.pass(ctx, in, true)
 	}
 	p, updated := k.plan, false
-	if p != nil {
+	if p != nil && in.changed != nil {
+		updated = p.Change(&in.self, in.changed.came, in.changed.gone)
+	} else if p != nil {
 		updated = p.Update(&in.self, in.peers)
 	}
 	if !updated {
+		if in.changed != nil {
+			in = k.whole()
+		}
 		p = overlay.NewPlanner(k.cfg, k.seen.Net, in.self, in.peers)
 	}
 	if !look && !p.Waits && !slices.Equal(p.Devices, k.devices) {

@@ -46,5 +46,5 @@ func (m *Metrics) Overlay(r *overlay.Report) {
 		o.ready.Set(1)
 	}
 	o.mtu.Set(float64(r.MTU))
-	o.peers.Set(float64(len(r.Tunnel.Nodes)))
+	o.peers.Set(float64(r.Tunnel.Nodes))
 }
