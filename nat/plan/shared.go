@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -15,20 +16,34 @@ import (
 // SetNodes makes ips the addresses of the overlay's tunnels on all nodes, this
 // one included. It compares all of them and writes the difference.
 func (s *State) SetNodes(ips []netip.Addr) {
-	ips = slices.SortedFunc(slices.Values(ips), netip.Addr.Compare)
-	ips = slices.Compact(ips)
-	s.share(nodeElements(s.nodes), nodeElements(ips))
-	s.nodes = ips
+	left := maps.Clone(s.nodes)
+	for _, ip := range ips {
+		delete(left, ip)
+	}
+	s.ChangeNodes(slices.SortedFunc(maps.Keys(left), netip.Addr.Compare), slices.SortedFunc(slices.Values(ips), netip.Addr.Compare))
 }
 
-func nodeElements(ips []netip.Addr) []ruleset.Element {
-	var out []ruleset.Element
-	for _, ip := range ips {
-		if ip.IsValid() {
-			out = append(out, hostElement(ruleset.Nodes, ip))
+// ChangeNodes removes addresses from those of SetNodes, and adds others. Its cost does not
+// depend on the number of nodes.
+func (s *State) ChangeNodes(gone, came []netip.Addr) {
+	for _, ip := range gone {
+		if _, is := s.nodes[ip]; is {
+			delete(s.nodes, ip)
+			s.countNode(ip, -1)
 		}
 	}
-	return out
+	for _, ip := range came {
+		if _, is := s.nodes[ip]; !is {
+			s.nodes[ip] = struct{}{}
+			s.countNode(ip, +1)
+		}
+	}
+}
+
+func (s *State) countNode(ip netip.Addr, n int32) {
+	if ip.IsValid() {
+		s.countMember(hostElement(ruleset.Nodes, ip), n)
+	}
 }
 
 // SetHostPorts makes ports the host ports of this node. Of two with one Addr the

@@ -14,13 +14,13 @@ import (
 )
 
 // State remembers the wanted table and the table in the kernel. Configure, Set,
-// Delete, SetNodes and SetHostPorts change the wanted table. Acked and Adopt change
+// Delete, SetNodes, ChangeNodes and SetHostPorts change the wanted table. Acked and Adopt change
 // the record of the kernel's table. No other method changes either. Only one
 // goroutine may use a State at a time.
 type State struct {
 	settings nat.Settings
 	cluster  []netip.Prefix // settings.Cluster, sorted, without overlaps
-	nodes    []netip.Addr
+	nodes    map[netip.Addr]struct{}
 	ports    []nat.HostPort
 	want     map[inet.Addr]nat.Frontend
 	members  members
@@ -56,6 +56,7 @@ type State struct {
 // NewState returns a State that wants nothing and has nothing.
 func NewState() *State {
 	return &State{
+		nodes:         map[netip.Addr]struct{}{},
 		want:          map[inet.Addr]nat.Frontend{},
 		members:       newMembers(),
 		shares:        newShares(),

@@ -16,7 +16,7 @@ import (
 func (s *State) Text() string {
 	scratch := NewState()
 	scratch.Configure(s.settings)
-	scratch.SetNodes(s.nodes)
+	scratch.SetNodes(slices.Collect(maps.Keys(s.nodes)))
 	scratch.SetHostPorts(s.ports)
 	for _, key := range slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare) {
 		scratch.Set(key, s.want[key])
