@@ -138,24 +138,42 @@ func (p *Proxier) publishClients() {
 	p.loaded = false
 }
 
-// publishOverlay passes the nodes on when one of them has changed. Without a Node
-// of our own the overlay stays in place, because an unknown node is not a deleted one.
+// publishOverlay passes the nodes on that have changed. Without a Node of our own the
+// overlay stays in place, because an unknown node is not a deleted one.
 func (p *Proxier) publishOverlay() {
-	if p.overlay == nil || !p.desired.nodes {
+	news := p.desired.news
+	if p.overlay == nil {
+		p.desired.news = nodeNews{}
+	}
+	if p.overlay == nil || !news.all && len(news.names) == 0 {
 		return
 	}
-	p.desired.nodes = false
-	self := p.store.Node(p.desired.cfg.NodeName)
+	self := p.desired.table.Self()
 	if self == nil {
+		p.desired.news = nodeNews{all: true} // once it is known
 		return
 	}
-	var peers []overlay.Node
-	for _, n := range p.store.Nodes() {
-		if n.Name != self.Name {
-			peers = append(peers, p.desired.cfg.Peer(n))
+	p.desired.news = nodeNews{}
+	if _, changed := news.names[self.Name]; news.all || changed {
+		var peers []overlay.Node
+		for _, n := range p.store.Nodes() {
+			if n.Name != self.Name {
+				peers = append(peers, p.desired.cfg.Peer(n))
+			}
+		}
+		p.overlay.Set(p.desired.cfg.OverlaySelf(self), peers)
+		return
+	}
+	var came []overlay.Node
+	var gone []string
+	for name := range news.names {
+		if n := p.store.Node(name); n != nil {
+			came = append(came, p.desired.cfg.Peer(n))
+		} else {
+			gone = append(gone, name)
 		}
 	}
-	p.overlay.Set(p.desired.cfg.OverlaySelf(self), peers)
+	p.overlay.Change(came, gone)
 }
 
 // OverlayReport takes over what keeps parts of the overlay of a node from

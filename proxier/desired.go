@@ -4,7 +4,6 @@
 package proxier
 
 import (
-	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -37,8 +36,9 @@ type desired struct {
 	started   bool
 	pass      uint64                 // number of updates: the age of claims
 	inKernel  func(inet.Addr) string // who has an address in the kernel
-	nodes     bool                   // nodes may have changed
-	triggers  []store.Trigger        // of changes that the kernel does not have yet
+	table     *resolve.NodeTable
+	news      nodeNews
+	triggers  []store.Trigger // of changes that the kernel does not have yet
 	// flows holds frontends whose flows may be stale after the commit.
 	flows map[inet.Addr]struct{}
 
@@ -67,7 +67,7 @@ func newDesired(cfg *resolve.Config, store *store.Store) *desired {
 	state := plan.NewState()
 	d := &desired{
 		cfg: cfg, store: store, book: store.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
-		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, progress: newProgress(), checked: map[types.NamespacedName]int{},
+		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, table: resolve.NewNodeTable(cfg), progress: newProgress(), checked: map[types.NamespacedName]int{},
 	}
 	d.waiting = newTurns(func(key types.NamespacedName) bool {
 		return isSmall(store.Service(key), store.Slices(key), len(d.claims.Of(key)))
@@ -78,8 +78,11 @@ func newDesired(cfg *resolve.Config, store *store.Store) *desired {
 // start reads the settings and nodes, which need not wait for the kernel.
 func (d *desired) start() {
 	if !d.started {
-		d.nodes, d.started = true, true
-		d.updateCluster(nil)
+		d.started, d.news.all = true, true
+		for _, n := range d.store.Nodes() {
+			d.table.Set(n.Name, n)
+		}
+		d.updateCluster(true)
 	}
 }
 
@@ -100,12 +103,18 @@ func (d *desired) update() {
 	d.triggers = d.triggers[:min(len(d.triggers), store.MaxTriggers)]
 	keys := dirty.Services
 	var pods []types.NamespacedName
-	if !d.started || dirty.Nodes || dirty.ServiceCIDRs {
-		d.nodes = d.nodes || dirty.Nodes
-		d.start()
-		before := d.facts.Self
-		keys = d.updateCluster(keys)
-		if !reflect.DeepEqual(before, d.facts.Self) {
+	d.start()
+	if len(dirty.Nodes) > 0 || dirty.Cluster {
+		for _, name := range dirty.Nodes {
+			if d.table.Set(name, d.store.Node(name)) {
+				d.news.add(name)
+			}
+		}
+		concerned, self := d.updateCluster(dirty.Cluster)
+		keys = append(keys, concerned...)
+		slices.SortFunc(keys, objects.CompareNames)
+		keys = slices.Compact(keys)
+		if self {
 			pods = d.hostPorts.Subjects()
 		}
 	}
@@ -202,33 +211,45 @@ func (d *desired) complete(svc types.NamespacedName) bool {
 	return true
 }
 
-// updateCluster reads what does not belong to one Service. It adds the Services
-// that this concerns to the dirty ones.
-func (d *desired) updateCluster(keys []types.NamespacedName) []types.NamespacedName {
-	in := readCluster(d.store, d.cfg.NodeName)
-	set, problems := resolve.SettingsOf(d.cfg, &in)
-	d.state.Configure(set)
-	d.state.SetNodes(resolve.NodeAddrs(d.cfg, in.Nodes, in.Own))
-	d.health.on = resolve.HealthAddrs(d.cfg, set.NodePortAddrs)
-	d.book.Set(status.BySettings, objects.Key{Kind: objects.KindNode, Name: d.cfg.NodeName}, problems)
-	before := d.facts
-	d.facts = resolve.FactsOf(d.cfg, &in)
-	switch {
-	case !reflect.DeepEqual(before.Self, d.facts.Self) || !maps.Equal(before.Zones, d.facts.Zones):
-		keys = append(keys, d.store.Services()...)
-	default:
-		keys = append(keys, d.notes.Concerned(&before, &d.facts)...)
+// updateCluster follows what does not belong to one Service, after nodes changed in the
+// table. Of changed nodes only their own addresses cost anything, so a cluster may grow by
+// thousands of nodes. Settings are read again when anything that they depend on changed, or
+// if settings is set. It returns the Services that this concerns, and whether what is true
+// of this node changed.
+func (d *desired) updateCluster(settings bool) (keys []types.NamespacedName, self bool) {
+	if settings {
+		d.table.SetOwn(d.store.OwnTunnelAddrs())
 	}
-	for _, j := range d.waiting.jobs { // they began with the facts before
-		keys = append(keys, j.key)
+	change := d.table.Take()
+	if settings || change.Self || change.Pods && d.cfg.ClusterOfNodes() {
+		d.configure()
 	}
-	slices.SortFunc(keys, objects.CompareNames)
-	return slices.Compact(keys)
+	d.state.ChangeNodes(change.Gone, change.Came)
+	before := d.facts.Self
+	d.facts = d.table.Facts()
+	if self = !reflect.DeepEqual(before, d.facts.Self); self {
+		keys = d.store.Services()
+	} else {
+		keys = d.notes.Concerned(&change)
+	}
+	if self || !change.IsEmpty() {
+		for _, j := range d.waiting.jobs { // they began with the facts before
+			keys = append(keys, j.key)
+		}
+	}
+	return keys, self
 }
 
-// readCluster takes from the store what does not belong to one Service.
-func readCluster(s *store.Store, name string) resolve.Cluster {
-	return resolve.Cluster{Node: s.Node(name), Nodes: s.Nodes(), ServiceCIDRs: s.ServiceCIDRs(), Keep: s.NonMasquerade(), Own: s.OwnTunnelAddrs()}
+// configure passes the settings on, and says what is wrong with them.
+func (d *desired) configure() {
+	in := resolve.Cluster{Node: d.table.Self(), ServiceCIDRs: d.store.ServiceCIDRs(), Keep: d.store.NonMasquerade(), Own: d.store.OwnTunnelAddrs()}
+	if d.cfg.ClusterOfNodes() {
+		in.PodCIDRs = d.table.PodCIDRs()
+	}
+	set, problems := resolve.SettingsOf(d.cfg, &in)
+	d.state.Configure(set)
+	d.health.on = resolve.HealthAddrs(d.cfg, set.NodePortAddrs)
+	d.book.Set(status.BySettings, objects.Key{Kind: objects.KindNode, Name: d.cfg.NodeName}, problems)
 }
 
 // resolve makes the claims of a Service those of its object, and tells the state. It may

@@ -4,6 +4,8 @@
 package proxier
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,6 +31,22 @@ func (s *seen) Set(self overlay.Node, peers []overlay.Node) {
 	for i := range peers {
 		s.peers = append(s.peers, describeNode(&peers[i]))
 	}
+}
+
+func (s *seen) Change(came []overlay.Node, gone []string) {
+	s.calls++
+	for _, name := range gone {
+		s.drop(name)
+	}
+	for i := range came {
+		s.drop(came[i].Name)
+		s.peers = append(s.peers, describeNode(&came[i]))
+	}
+	slices.Sort(s.peers)
+}
+
+func (s *seen) drop(name string) {
+	s.peers = slices.DeleteFunc(slices.Clone(s.peers), func(peer string) bool { return strings.HasPrefix(peer, name+" ") })
 }
 
 func describeNode(n *overlay.Node) string {
@@ -78,6 +96,11 @@ func TestTellOverlay(t *testing.T) {
 	moved := both
 	moved.calls, moved.peers = 2, []string{"other 192.0.2.9 10.244.2.0/24"}
 	step("while the kernel refuses", true, moved, func(tx *store.Tx) { tx.SetNode(node("other", "192.0.2.9", "10.244.2.0/24")) })
+	third := moved
+	third.calls, third.peers = 3, append(third.peers, "third 192.0.2.3 10.244.3.0/24")
+	step("another joins", false, third, func(tx *store.Tx) { tx.SetNode(node("third", "192.0.2.3", "10.244.3.0/24")) })
+	moved.calls = 4
+	step("it is gone", false, moved, func(tx *store.Tx) { tx.DeleteNode("third") })
 	step("this one is gone", false, moved, func(tx *store.Tx) { tx.DeleteNode(self) })
 }
 

@@ -44,6 +44,7 @@ type Clients interface {
 // Overlay takes the nodes of the cluster; see keeper.Keeper for the contract.
 type Overlay interface {
 	Set(self overlay.Node, peers []overlay.Node)
+	Change(came []overlay.Node, gone []string)
 }
 
 // Deps is what a Proxier works with.

@@ -26,13 +26,17 @@ func TestTunnelAddrs(t *testing.T) {
 	})
 	OverlayReport(st, "node-a", &overlay.Report{Tunnel: overlay.Tunnel{Own: proxiertest.MustAddrs("10.0.0.11")}})
 	cfg := &resolve.Config{NodeName: "node-a", Overlay: &overlay.Config{}}
-	in := readCluster(st, "node-a")
-	set, _ := resolve.SettingsOf(cfg, &in)
+	table := resolve.NewNodeTable(cfg)
+	for _, n := range st.Nodes() {
+		table.Set(n.Name, n)
+	}
+	table.SetOwn(st.OwnTunnelAddrs())
+	set, _ := resolve.SettingsOf(cfg, &resolve.Cluster{Node: table.Self(), Own: st.OwnTunnelAddrs()})
 	if diff := cmp.Diff(proxiertest.MustAddrs("203.0.113.11", "10.0.0.11"), set.Tunnels.Addrs, proxiertest.Values); diff != "" {
 		t.Errorf("own addresses (-want +got):\n%s", diff)
 	}
 	got := map[netip.Addr]bool{}
-	for _, a := range resolve.NodeAddrs(cfg, in.Nodes, in.Own) {
+	for _, a := range table.Take().Came {
 		got[a] = true
 	}
 	for _, a := range proxiertest.MustAddrs("203.0.113.11", "10.0.0.11", "192.0.2.2", "203.0.113.12") {

@@ -15,7 +15,7 @@ import (
 // ClusterFacts is what decides which addresses a Service may have, besides the Service.
 type ClusterFacts struct {
 	Self   Self
-	Zones  map[string]struct{}   // that nodes are in
+	Zones  map[string]int        // that nodes are in, and how many
 	Others map[netip.Addr]string // addresses of other nodes, and their names
 	Pods   PrefixSet             // where pods are
 	// TunnelPort is the UDP port of the overlay's tunnels, 0 for none.
@@ -24,45 +24,41 @@ type ClusterFacts struct {
 	ExternalIPs []netip.Prefix
 }
 
-// FactsOf returns the facts of a cluster: a pure function.
-func FactsOf(cfg *Config, in *Cluster) ClusterFacts {
-	f := ClusterFacts{
-		Self: SelfOf(cfg, in.Node), Zones: ZonesOf(in.Nodes), Others: OtherNodeAddrs(in.Nodes, cfg.NodeName),
-		Pods: podPrefixes(cfg, in), ExternalIPs: cfg.ExternalIPs,
-	}
-	if cfg.tunnels() {
-		f.TunnelPort = cfg.Overlay.WithDefaults().Port
-	}
-	return f
-}
-
-// podPrefixes returns what the configuration says of pods' addresses, or what nodes do.
-func podPrefixes(cfg *Config, in *Cluster) PrefixSet {
-	list := cfg.ClusterCIDRs
-	if len(list) == 0 {
-		for _, n := range in.Nodes {
-			list = append(list, n.PodCIDRs...)
-		}
-	}
-	return newPrefixSet(list)
-}
-
 // PrefixSet finds out whether a prefix contains an address, at a cost that depends on
 // the number of different lengths only.
 type PrefixSet struct {
-	all  map[netip.Prefix]struct{}
-	bits []int // lengths that occur
+	all  map[netip.Prefix]int // how often it was added
+	bits []int                // lengths that occur
+	of   map[int]int          // how many of all have a length
 }
 
 func newPrefixSet(list []netip.Prefix) PrefixSet {
-	s := PrefixSet{all: make(map[netip.Prefix]struct{}, len(list))}
+	s := PrefixSet{all: make(map[netip.Prefix]int, len(list)), of: map[int]int{}}
 	for _, p := range list {
-		s.all[p.Masked()] = struct{}{}
-		if !slices.Contains(s.bits, p.Bits()) {
-			s.bits = append(s.bits, p.Bits())
-		}
+		s.count(p.Masked(), +1)
 	}
 	return s
+}
+
+// count adds n to the number of times that p was added. It reports whether p came or went.
+func (s *PrefixSet) count(p netip.Prefix, n int) bool {
+	was, is := countIn(s.all, p, n)
+	if was == is {
+		return false
+	}
+	bits := p.Bits()
+	if is {
+		n = +1
+	} else {
+		n = -1
+	}
+	switch had, has := countIn(s.of, bits, n); {
+	case !had && has:
+		s.bits = append(s.bits, bits)
+	case had && !has:
+		s.bits = slices.DeleteFunc(s.bits, func(b int) bool { return b == bits })
+	}
+	return true
 }
 
 func (s *PrefixSet) contains(ip netip.Addr) bool {
@@ -178,12 +174,6 @@ func CheckEndpoints(list []*objects.Slice, f *ClusterFacts) ([]*objects.Slice, [
 
 func hasPort(s *objects.Slice, port uint16) bool {
 	return slices.ContainsFunc(s.Ports, func(p objects.SlicePort) bool { return p.Proto == inet.UDP && p.Port == port })
-}
-
-// concerns reports whether a Service with these addresses has to be resolved again when
-// the facts change from f to g, apart from what is true of the node itself.
-func (f *ClusterFacts) concerns(g *ClusterFacts, ip netip.Addr) bool {
-	return f.Others[ip] != g.Others[ip] || f.Pods.contains(ip) != g.Pods.contains(ip)
 }
 
 // describeHostIP returns why a Pod's port may be out of reach at an address.

@@ -6,6 +6,7 @@ package resolve
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,14 +17,11 @@ import (
 	"fairlead/proxier/proxiertest"
 )
 
-func testCluster() *Cluster {
-	return &Cluster{
-		Node: &objects.Node{Name: "node-a", Addresses: proxiertest.MustAddrs("192.0.2.1", "2001:db8::1"), PodCIDRs: proxiertest.MustPrefixes("10.244.1.0/24")},
-		Nodes: []*objects.Node{
-			{Name: "node-a", Addresses: proxiertest.MustAddrs("192.0.2.1", "2001:db8::1"), PodCIDRs: proxiertest.MustPrefixes("10.244.1.0/24")},
-			{Name: "node-b", Addresses: proxiertest.MustAddrs("192.0.2.2"), PodCIDRs: proxiertest.MustPrefixes("10.244.2.0/24", "fd00:10:244:2::/64")},
-		},
-	}
+func testTable(cfg *Config) *NodeTable {
+	return tableOf(cfg,
+		&objects.Node{Name: "node-a", Zone: "z1", Addresses: proxiertest.MustAddrs("192.0.2.1", "2001:db8::1"), PodCIDRs: proxiertest.MustPrefixes("10.244.1.0/24")},
+		&objects.Node{Name: "node-b", Zone: "z2", Addresses: proxiertest.MustAddrs("192.0.2.2"), PodCIDRs: proxiertest.MustPrefixes("10.244.2.0/24", "fd00:10:244:2::/64")},
+	)
 }
 
 // TestCheckAddresses gives a Service every kind of address from a load balancer and
@@ -62,7 +60,7 @@ func TestCheckAddresses(t *testing.T) {
 		svc := proxiertest.WebService()
 		svc.ClusterIPs = proxiertest.MustAddrs("10.96.0.10", "fd00:10:96::10")
 		svc.LoadBalancerIPs, svc.ExternalIPs = tt.lb, tt.external
-		f := FactsOf(&Config{NodeName: "node-a", ExternalIPs: tt.policy}, testCluster())
+		f := testTable(&Config{NodeName: "node-a", ExternalIPs: tt.policy}).Facts()
 		got, problems := CheckAddresses(svc, &f)
 		if lb, external := fmt.Sprint(got.LoadBalancerIPs), fmt.Sprint(got.ExternalIPs); lb != tt.wantLB || external != tt.want {
 			t.Errorf("%s: serves %s and %s, want %s and %s", tt.name, lb, external, tt.wantLB, tt.want)
@@ -73,17 +71,41 @@ func TestCheckAddresses(t *testing.T) {
 	}
 }
 
-// TestConcerns has a node come: a Service with one of its addresses, or with an address of its
-// pods, is resolved again, and no other.
-func TestConcerns(t *testing.T) {
-	before, after := testCluster(), testCluster()
-	after.Nodes = append(after.Nodes, &objects.Node{Name: "node-c", Addresses: proxiertest.MustAddrs("192.0.2.3"), PodCIDRs: proxiertest.MustPrefixes("10.244.3.0/24")})
-	cfg := &Config{NodeName: "node-a"}
-	f, g := FactsOf(cfg, before), FactsOf(cfg, after)
-	for addr, want := range map[string]bool{"192.0.2.3": true, "10.244.3.9": true, "192.0.2.2": false, "10.244.2.9": false, "203.0.113.1": false} {
-		ip := netip.MustParseAddr(addr)
-		if f.concerns(&g, ip) != want || g.concerns(&f, ip) != want {
-			t.Errorf("%s is concerned: %v, want %v", addr, !want, want)
+// TestConcerned has a node come and go: a Service with one of its addresses, with an address
+// of its pods, or with a hint for its zone is resolved again, and no other.
+func TestConcerned(t *testing.T) {
+	cfg := &Config{NodeName: "node-a", Overlay: &overlay.Config{Mode: overlay.VXLAN}}
+	table, notes := testTable(cfg), NewNotes()
+	table.Take()
+	f := table.Facts()
+	for _, addr := range []string{"192.0.2.3", "10.244.3.9", "192.0.2.2", "10.244.2.9", "203.0.113.1"} {
+		svc := &objects.Service{Key: proxiertest.NameOf(addr), ExternalIPs: proxiertest.MustAddrs(addr)}
+		notes.Set(svc.Key, svc, nil, nil, &f)
+		slice := &objects.Slice{Ports: []objects.SlicePort{{Proto: inet.UDP, Port: 8472}}, Endpoints: []objects.Endpoint{{Addr: svc.ExternalIPs[0]}}}
+		notes.Set(proxiertest.NameOf("tunnel-"+addr), nil, nil, []*objects.Slice{slice}, &f)
+	}
+	for _, zone := range []string{"z1", "z3"} {
+		slice := &objects.Slice{Endpoints: []objects.Endpoint{{ForZones: objects.NamesOf(zone, "z9")}}}
+		notes.Set(proxiertest.NameOf(zone), nil, nil, []*objects.Slice{slice}, &f)
+	}
+	node := &objects.Node{Name: "node-c", Zone: "z3", Addresses: proxiertest.MustAddrs("192.0.2.3"), PodCIDRs: proxiertest.MustPrefixes("10.244.3.0/24")}
+	taint := *node
+	taint.Leaving = true
+	for _, step := range []struct {
+		name string
+		node *objects.Node
+		want string
+	}{
+		{"came", node, "[default/10.244.3.9 default/192.0.2.3 default/tunnel-192.0.2.3 default/z3]"},
+		{"leaves", &taint, "[]"},
+		{"gone", nil, "[default/10.244.3.9 default/192.0.2.3 default/tunnel-192.0.2.3 default/z3]"},
+	} {
+		table.Set("node-c", step.node)
+		change := table.Take()
+		got := notes.Concerned(&change)
+		slices.SortFunc(got, objects.CompareNames)
+		if fmt.Sprint(got) != step.want || change.IsEmpty() != (step.want == "[]") {
+			t.Errorf("%s: %v is concerned, want %v", step.name, got, step.want)
 		}
 	}
 }
@@ -108,7 +130,7 @@ func TestCheckEndpoints(t *testing.T) {
 		}},
 		{"no tunnels", Config{NodeName: "node-a"}, "[10.244.1.9:8472 192.0.2.1:8472 192.0.2.2:8472]", nil},
 	} {
-		f := FactsOf(&tt.cfg, testCluster())
+		f := testTable(&tt.cfg).Facts()
 		list, problems := CheckEndpoints([]*objects.Slice{slice}, &f)
 		if diff := cmp.Diff(tt.told, proxiertest.ProblemTexts(problems)); diff != "" {
 			t.Errorf("%s: problems (-want +got):\n%s", tt.name, diff)

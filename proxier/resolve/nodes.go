@@ -80,21 +80,18 @@ func tunnelGuard(cfg *Config, node *objects.Node, own []netip.Addr) nat.Tunnels 
 	return out
 }
 
-// NodeAddrs returns the addresses of all nodes, where the table needs them. Tunnel
-// packets may come from any address of a node: a NAT in front of it may translate
+// eachNodeAddr calls f for the addresses of a node that the table needs. It may repeat one.
+// Tunnel packets may come from any address of a node: a NAT in front of it may translate
 // what it sends to its ExternalIP.
-func NodeAddrs(cfg *Config, nodes []*objects.Node, own []netip.Addr) []netip.Addr {
-	var out []netip.Addr
-	if cfg.tunnels() {
-		out = append(out, own...)
-	}
-	for _, n := range nodes {
-		if cfg.tunnels() {
-			out = append(append(out, cfg.underlay(n)...), n.Addresses...)
-		}
-		if cfg.Masquerade && cfg.KeepNodes {
-			out = append(out, n.Addresses...)
+func (c *Config) eachNodeAddr(n *objects.Node, f func(netip.Addr)) {
+	if c.tunnels() {
+		for _, a := range c.underlay(n) {
+			f(a)
 		}
 	}
-	return out
+	if c.tunnels() || c.Masquerade && c.KeepNodes {
+		for _, a := range n.Addresses {
+			f(a)
+		}
+	}
 }

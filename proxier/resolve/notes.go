@@ -4,7 +4,6 @@
 package resolve
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -23,9 +22,11 @@ type Notes struct {
 	Fallbacks   map[FallbackReason]int // Services
 	hintChanges []hintChange           // of topology, not logged yet
 	// users are the Services that have an address from a load balancer or a user.
-	users map[netip.Addr]map[types.NamespacedName]struct{}
-	// tunnels are the Services with an endpoint at the port of the tunnels.
-	tunnels map[types.NamespacedName]struct{}
+	users index[netip.Addr]
+	// tunnels are the Services with an endpoint at the port of the tunnels, by its address.
+	tunnels index[netip.Addr]
+	// hinted are the Services with hints for a zone.
+	hinted index[string]
 }
 
 // note is about one Service.
@@ -35,6 +36,8 @@ type note struct {
 	internal, external bool
 	fallback           Fallback     // why topology hints were not followed
 	addrs              []netip.Addr // that a load balancer or a user gave it
+	tunnels            []netip.Addr // of endpoints at the port of the tunnels
+	zones              []string     // that hints name
 }
 
 // hintChange is a Service whose topology hints are followed again, ignored from now on,
@@ -46,7 +49,7 @@ type hintChange struct {
 
 // NewNotes returns empty notes.
 func NewNotes() *Notes {
-	return &Notes{byService: map[types.NamespacedName]note{}, Fallbacks: map[FallbackReason]int{}, users: map[netip.Addr]map[types.NamespacedName]struct{}{}, tunnels: map[types.NamespacedName]struct{}{}}
+	return &Notes{byService: map[types.NamespacedName]note{}, Fallbacks: map[FallbackReason]int{}, users: index[netip.Addr]{}, tunnels: index[netip.Addr]{}, hinted: index[string]{}}
 }
 
 // maxHintChanges bounds what waits to be logged.
@@ -57,27 +60,15 @@ const maxHintChanges = 1 << 12
 func (r *Notes) Set(key types.NamespacedName, svc *objects.Service, list []Claim, from []*objects.Slice, facts *ClusterFacts) []objects.Problem {
 	old := r.byService[key]
 	now := noteOn(svc, list)
-	delete(r.tunnels, key)
-	if facts.TunnelPort != 0 && slices.ContainsFunc(from, func(s *objects.Slice) bool { return hasPort(s, facts.TunnelPort) }) {
-		r.tunnels[key] = struct{}{}
-	}
+	now.tunnels, now.zones = tunnelEndpoints(from, facts.TunnelPort), hintedZones(from)
 	r.count(&old, -1)
 	r.count(&now, +1)
 	if old.fallback.FallbackReason != now.fallback.FallbackReason && len(list) > 0 && len(r.hintChanges) < maxHintChanges {
 		r.hintChanges = append(r.hintChanges, hintChange{key, now.fallback})
 	}
-	for _, ip := range old.addrs {
-		delete(r.users[ip], key)
-		if len(r.users[ip]) == 0 {
-			delete(r.users, ip)
-		}
-	}
-	for _, ip := range now.addrs {
-		if r.users[ip] == nil {
-			r.users[ip] = map[types.NamespacedName]struct{}{}
-		}
-		r.users[ip][key] = struct{}{}
-	}
+	r.users.replace(key, old.addrs, now.addrs)
+	r.tunnels.replace(key, old.tunnels, now.tunnels)
+	r.hinted.replace(key, old.zones, now.zones)
 	if now.empty() {
 		delete(r.byService, key)
 	} else {
@@ -89,20 +80,8 @@ func (r *Notes) Set(key types.NamespacedName, svc *objects.Service, list []Claim
 	return strangeHints(from, facts.Zones)
 }
 
-// Concerned returns the Services that a change of facts concerns, but for those that
-// are true of the node itself.
-func (r *Notes) Concerned(was, is *ClusterFacts) []types.NamespacedName {
-	var out []types.NamespacedName
-	for ip, users := range r.users {
-		if was.concerns(is, ip) {
-			out = slices.AppendSeq(out, maps.Keys(users))
-		}
-	}
-	return slices.AppendSeq(out, maps.Keys(r.tunnels))
-}
-
 func (m *note) empty() bool {
-	return !m.internal && !m.external && m.fallback == (Fallback{}) && len(m.addrs) == 0
+	return !m.internal && !m.external && m.fallback == (Fallback{}) && len(m.addrs)+len(m.tunnels)+len(m.zones) == 0
 }
 
 func (r *Notes) count(m *note, n int) {

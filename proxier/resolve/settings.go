@@ -14,8 +14,8 @@ import (
 
 // Cluster is what the settings depend on, besides the configuration.
 type Cluster struct {
-	Node         *objects.Node   // this one; nil while it is not known
-	Nodes        []*objects.Node // all
+	Node         *objects.Node  // this one; nil while it is not known
+	PodCIDRs     []netip.Prefix // of all nodes; see Config.ClusterOfNodes
 	ServiceCIDRs []*objects.ServiceCIDR
 	Keep         []netip.Prefix // see Tx.SetNonMasquerade
 	Own          []netip.Addr   // see Tx.SetTunnelAddrs
@@ -57,17 +57,18 @@ func overlaps(cluster []netip.Prefix, cidrs []*objects.ServiceCIDR) []objects.Pr
 	return out
 }
 
-// clusterOf returns where all pods are: what the configuration says, or the pod
-// CIDRs of all nodes where it is silent and a feature needs them.
+// ClusterOfNodes reports whether the settings depend on the pod CIDRs of all nodes: the
+// configuration does not say where pods are, and a feature needs it.
+func (c *Config) ClusterOfNodes() bool {
+	return len(c.ClusterCIDRs) == 0 && (c.Masquerade || c.tunnels())
+}
+
+// clusterOf returns where all pods are.
 func clusterOf(cfg *Config, in *Cluster) []netip.Prefix {
-	if len(cfg.ClusterCIDRs) > 0 || !cfg.Masquerade && !cfg.tunnels() {
-		return cfg.ClusterCIDRs
+	if cfg.ClusterOfNodes() {
+		return in.PodCIDRs
 	}
-	var out []netip.Prefix
-	for _, n := range in.Nodes {
-		out = append(out, n.PodCIDRs...)
-	}
-	return out
+	return cfg.ClusterCIDRs
 }
 
 func egress(cfg *Config, in *Cluster, r *objects.Report) nat.Egress {
@@ -167,18 +168,4 @@ func SelfOf(cfg *Config, node *objects.Node) Self {
 		self.Zone, self.Addrs = node.Zone, node.Addresses
 	}
 	return self
-}
-
-// OtherNodeAddrs returns the addresses of all nodes except one, with the names of the
-// nodes. The first of two nodes that claim an address has it.
-func OtherNodeAddrs(nodes []*objects.Node, except string) map[netip.Addr]string {
-	out := map[netip.Addr]string{}
-	for _, n := range nodes {
-		for _, ip := range n.Addresses {
-			if _, taken := out[ip]; !taken && n.Name != except {
-				out[ip] = n.Name
-			}
-		}
-	}
-	return out
 }

@@ -115,7 +115,11 @@ func TestSettings(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.cfg.NodeName = "node-a"
-			got, problems := SettingsOf(&tt.cfg, &Cluster{Node: tt.node, Nodes: tt.nodes, ServiceCIDRs: tt.objs, Keep: tt.keep})
+			table := NewNodeTable(&tt.cfg)
+			for _, n := range tt.nodes {
+				table.Set(n.Name, n)
+			}
+			got, problems := SettingsOf(&tt.cfg, &Cluster{Node: tt.node, PodCIDRs: table.PodCIDRs(), ServiceCIDRs: tt.objs, Keep: tt.keep})
 			if diff := cmp.Diff(tt.want, got, proxiertest.Values); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)
 			}

@@ -60,7 +60,7 @@ func byTopology(ready []target, self *Self) (out []target, level string, why Fal
 
 // strangeHints reports hints for zones that no node is in, one for each slice
 // and zone. Where the zone of no node is known nothing can be said.
-func strangeHints(from []*objects.Slice, zones map[string]struct{}) []objects.Problem {
+func strangeHints(from []*objects.Slice, zones map[string]int) []objects.Problem {
 	if len(zones) == 0 {
 		return nil
 	}
@@ -69,8 +69,7 @@ func strangeHints(from []*objects.Slice, zones map[string]struct{}) []objects.Pr
 		strange := map[string]netip.Addr{}
 		for i := range s.Endpoints {
 			for _, zone := range s.Endpoints[i].ForZones.List() {
-				_, known := zones[zone]
-				if _, told := strange[zone]; !known && !told {
+				if _, told := strange[zone]; zones[zone] == 0 && !told {
 					strange[zone] = s.Endpoints[i].Addr
 				}
 			}
@@ -80,17 +79,6 @@ func strangeHints(from []*objects.Slice, zones map[string]struct{}) []objects.Pr
 				Kind: objects.KindSlice, Name: s.Key.String(), UID: s.UID, Field: "endpoints.hints.forZones",
 				Text: fmt.Sprintf("%s is hinted for zone %s, which no Node is in", strange[zone], strconv.Quote(zone)),
 			})
-		}
-	}
-	return out
-}
-
-// ZonesOf returns the zones of all nodes.
-func ZonesOf(nodes []*objects.Node) map[string]struct{} {
-	out := map[string]struct{}{}
-	for _, n := range nodes {
-		if n.Zone != "" {
-			out[n.Zone] = struct{}{}
 		}
 	}
 	return out

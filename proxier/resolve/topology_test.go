@@ -31,9 +31,9 @@ func TestStrangeHints(t *testing.T) {
 			`EndpointSlice default/web-2: endpoints.hints.forZones: 10.244.2.5 is hinted for zone "z9", which no Node is in`,
 		}},
 	} {
-		zones := map[string]struct{}{}
+		zones := map[string]int{}
 		for _, z := range tt.zones {
-			zones[z] = struct{}{}
+			zones[z] = 1
 		}
 		if diff := cmp.Diff(tt.want, proxiertest.ProblemTexts(strangeHints(from, zones))); diff != "" {
 			t.Errorf("zones %v (-want +got):\n%s", tt.zones, diff)

@@ -36,8 +36,8 @@ type Store struct {
 	tunnelAddrs  []netip.Addr        // see Tx.SetTunnelAddrs
 	expected     map[string]struct{} // sources that have not delivered yet
 	dirty        map[types.NamespacedName]struct{}
-	dirtyNodes   bool
-	dirtyCIDRs   bool
+	dirtyNodes   map[string]struct{}
+	dirtyCluster bool // see Dirty.Cluster
 	dirtyPods    map[types.NamespacedName]struct{}
 	triggers     []Trigger // see Dirty.Triggers
 	since        time.Time
@@ -49,10 +49,12 @@ type Store struct {
 
 // Dirty lists the objects that changed since the last TakeDirty.
 type Dirty struct {
-	Services     []types.NamespacedName // changed themselves or by a slice, sorted
-	Nodes        bool
-	ServiceCIDRs bool
-	Pods         []types.NamespacedName // sorted
+	Services []types.NamespacedName // changed themselves or by a slice, sorted
+	Nodes    []string               // sorted
+	// Cluster is set when a ServiceCIDR, or what Tx.SetNonMasquerade or Tx.SetTunnelAddrs
+	// says, changed.
+	Cluster bool
+	Pods    []types.NamespacedName // sorted
 	// Triggers are when slices were changed in the API, for each change that the
 	// store has seen since it was made.
 	Triggers []Trigger
@@ -80,6 +82,7 @@ func New() *Store {
 		pods:         map[types.NamespacedName]*objects.Pod{},
 		expected:     map[string]struct{}{},
 		dirty:        map[types.NamespacedName]struct{}{},
+		dirtyNodes:   map[string]struct{}{},
 		dirtyPods:    map[types.NamespacedName]struct{}{},
 		since:        time.Now(),
 		inAPI:        map[objects.Key]string{},
@@ -138,7 +141,7 @@ func (s *Store) TakeDirty() Dirty {
 	if len(s.expected) > 0 {
 		return Dirty{}
 	}
-	d := Dirty{Nodes: s.dirtyNodes, ServiceCIDRs: s.dirtyCIDRs, Triggers: s.triggers}
+	d := Dirty{Cluster: s.dirtyCluster, Triggers: s.triggers}
 	s.triggers = nil
 	s.taken = s.changes
 	if len(s.dirty) > 0 {
@@ -147,9 +150,13 @@ func (s *Store) TakeDirty() Dirty {
 	if len(s.dirtyPods) > 0 {
 		d.Pods = slices.SortedFunc(maps.Keys(s.dirtyPods), objects.CompareNames)
 	}
+	if len(s.dirtyNodes) > 0 {
+		d.Nodes = slices.Sorted(maps.Keys(s.dirtyNodes))
+	}
 	clear(s.dirty)
+	clear(s.dirtyNodes)
 	clear(s.dirtyPods)
-	s.dirtyNodes, s.dirtyCIDRs = false, false
+	s.dirtyCluster = false
 	return d
 }
 

@@ -72,19 +72,19 @@ func TestStoreDirty(t *testing.T) {
 			tx.SetSlice(oneSlice("c-1", "c", "n"))
 			tx.DeleteService(proxiertest.NameOf("a"))
 		}, services("a", "b", "c")},
-		{"node", func(tx *Tx) { tx.SetNode(&objects.Node{Name: "n"}) }, Dirty{Nodes: true}},
+		{"node", func(tx *Tx) { tx.SetNode(&objects.Node{Name: "n"}) }, Dirty{Nodes: []string{"n"}}},
 		{"same node", func(tx *Tx) { tx.SetNode(&objects.Node{Name: "n"}) }, Dirty{}},
-		{"node goes", func(tx *Tx) { tx.DeleteNode("n") }, Dirty{Nodes: true}},
+		{"node goes", func(tx *Tx) { tx.DeleteNode("n") }, Dirty{Nodes: []string{"n"}}},
 		{"node is gone", func(tx *Tx) { tx.DeleteNode("n") }, Dirty{}},
-		{"service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&objects.ServiceCIDR{Name: "k"}) }, Dirty{ServiceCIDRs: true}},
+		{"service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&objects.ServiceCIDR{Name: "k"}) }, Dirty{Cluster: true}},
 		{"same service CIDR", func(tx *Tx) { tx.SetServiceCIDR(&objects.ServiceCIDR{Name: "k"}) }, Dirty{}},
-		{"service CIDR goes", func(tx *Tx) { tx.DeleteServiceCIDR("k") }, Dirty{ServiceCIDRs: true}},
+		{"service CIDR goes", func(tx *Tx) { tx.DeleteServiceCIDR("k") }, Dirty{Cluster: true}},
 		{"pod", func(tx *Tx) { tx.SetPod(&objects.Pod{Key: proxiertest.NameOf("p")}) }, Dirty{Pods: []types.NamespacedName{proxiertest.NameOf("p")}}},
 		{"same pod", func(tx *Tx) { tx.SetPod(&objects.Pod{Key: proxiertest.NameOf("p")}) }, Dirty{}},
 		{"pod goes", func(tx *Tx) { tx.DeletePod(proxiertest.NameOf("p")) }, Dirty{Pods: []types.NamespacedName{proxiertest.NameOf("p")}}},
 	} {
 		s.Update(step.change)
-		wantPoke := len(step.want.Services) > 0 || step.want.Nodes || step.want.ServiceCIDRs || len(step.want.Pods) > 0
+		wantPoke := len(step.want.Services) > 0 || len(step.want.Nodes) > 0 || step.want.Cluster || len(step.want.Pods) > 0
 		if got := poked(s); got != wantPoke {
 			t.Errorf("%s: poked is %v, want %v", step.name, got, wantPoke)
 		}
@@ -119,7 +119,7 @@ func TestStoreSync(t *testing.T) {
 	if !s.Synced() || !poked(s) {
 		t.Error("not synced, or not poked, after everything was delivered")
 	}
-	want := Dirty{Services: []types.NamespacedName{proxiertest.NameOf("a")}, Nodes: true}
+	want := Dirty{Services: []types.NamespacedName{proxiertest.NameOf("a")}, Nodes: []string{"n"}}
 	if diff := cmp.Diff(want, s.TakeDirty(), proxiertest.Values); diff != "" {
 		t.Errorf("TakeDirty (-want +got):\n%s", diff)
 	}

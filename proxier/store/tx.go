@@ -141,7 +141,7 @@ func (tx *Tx) deleteSlice(old *objects.Slice) {
 func (tx *Tx) SetNode(n *objects.Node) {
 	if old := tx.s.nodes[n.Name]; !same(old, n) {
 		tx.s.nodes[n.Name] = n
-		tx.s.dirtyNodes = true
+		tx.s.dirtyNodes[n.Name] = struct{}{}
 		tx.other()
 	}
 }
@@ -150,7 +150,7 @@ func (tx *Tx) SetNode(n *objects.Node) {
 func (tx *Tx) DeleteNode(name string) {
 	if _, ok := tx.s.nodes[name]; ok {
 		delete(tx.s.nodes, name)
-		tx.s.dirtyNodes = true
+		tx.s.dirtyNodes[name] = struct{}{}
 		tx.other()
 	}
 }
@@ -159,7 +159,7 @@ func (tx *Tx) DeleteNode(name string) {
 func (tx *Tx) SetServiceCIDR(c *objects.ServiceCIDR) {
 	if old := tx.s.serviceCIDRs[c.Name]; !same(old, c) {
 		tx.s.serviceCIDRs[c.Name] = c
-		tx.s.dirtyCIDRs = true
+		tx.s.dirtyCluster = true
 		tx.other()
 	}
 }
@@ -168,7 +168,7 @@ func (tx *Tx) SetServiceCIDR(c *objects.ServiceCIDR) {
 func (tx *Tx) DeleteServiceCIDR(name string) {
 	if _, ok := tx.s.serviceCIDRs[name]; ok {
 		delete(tx.s.serviceCIDRs, name)
-		tx.s.dirtyCIDRs = true
+		tx.s.dirtyCluster = true
 		tx.other()
 	}
 }
@@ -196,7 +196,7 @@ func (tx *Tx) DeletePod(key types.NamespacedName) {
 func (tx *Tx) SetNonMasquerade(ps []netip.Prefix) {
 	if !slices.Equal(tx.s.keep, ps) {
 		tx.s.keep = ps
-		tx.s.dirtyNodes = true
+		tx.s.dirtyCluster = true
 		tx.other()
 	}
 }
@@ -207,7 +207,7 @@ func (tx *Tx) SetNonMasquerade(ps []netip.Prefix) {
 func (tx *Tx) SetTunnelAddrs(addrs []netip.Addr) {
 	if !slices.Equal(tx.s.tunnelAddrs, addrs) {
 		tx.s.tunnelAddrs = addrs
-		tx.s.dirtyNodes = true
+		tx.s.dirtyCluster = true
 		tx.other()
 	}
 }
