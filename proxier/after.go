@@ -50,6 +50,10 @@ func (p *Proxier) publishSome(ctx context.Context, r *apply.Result) {
 
 // passed follows when the kernel has all changes that were there at a time.
 func (p *Proxier) passed(start time.Time) {
+	if p.syncs.Enabled() {
+		p.syncs.Info("Synced", p.desired.work.facts(start)...)
+	}
+	p.desired.work = work{}
 	p.metrics.Synced(start, nil)
 	p.history.Synced(start, nil)
 	p.publishClients()
@@ -195,7 +199,7 @@ func (p *Proxier) publishProblems(log klog.Logger) {
 		return
 	}
 	for _, problem := range fresh {
-		log.Info("Problem", "kind", problem.Kind, "name", problem.Name, "field", problem.Field, "problem", problem.Text)
+		log.Info("Warning: problem found", "kind", problem.Kind, "name", problem.Name, "field", problem.Field, "problem", problem.Text)
 	}
 	for _, problem := range gone {
 		log.Info("Problem is gone", "kind", problem.Kind, "name", problem.Name, "field", problem.Field)

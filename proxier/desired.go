@@ -50,6 +50,7 @@ type desired struct {
 	// settled are frontends with flows that the last update did not have to change.
 	settled []inet.Addr
 	checked map[types.NamespacedName]int // see complete
+	work    work
 }
 
 // Bounds of what an update gives to the state, in elements: about a batch. Of one frontend
@@ -282,6 +283,7 @@ func (d *desired) resolve(key types.NamespacedName, pause resolve.Pause) {
 		pause(d.settle(addr))
 	}
 	delete(d.checked, key)
+	d.work.resolved(from)
 	if _, again := d.waiting.waits[key]; !again {
 		d.progress.services.done(key)
 	}

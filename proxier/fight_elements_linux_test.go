@@ -89,7 +89,7 @@ spec: {clusterIP: 10.96.0.%d, ports: [{port: 80, protocol: TCP}]}
 			proxiertest.Eventually(t, "the Service is served", func() bool { return has(77) })
 			end := w.quarrel(t, commands...)
 			proxiertest.Eventually(t, "a line about the fight", func() bool {
-				return strings.Contains(log.String(), `"Another program keeps changing the table, repairing it at most once per second: stop that program" by="nft (pid `)
+				return strings.Contains(log.String(), `"Warning: another program keeps changing the table, repairing it at most once per second: stop that program" by="nft (pid `)
 			})
 			loads, start := w.table.loads.Load()+w.table.rules.Load(), time.Now()
 			service(78)

@@ -115,7 +115,7 @@ func TestFightNamed(t *testing.T) {
 	log := w.run(t)
 	w.fighter(t)
 	proxiertest.Eventually(t, "a line about the fight", func() bool {
-		return strings.Contains(log.String(), `"Another program keeps changing the table, repairing it at most once per second: stop that program" by="nft (pid `)
+		return strings.Contains(log.String(), `"Warning: another program keeps changing the table, repairing it at most once per second: stop that program" by="nft (pid `)
 	})
 	start := time.Now()
 	if err := w.apply(`

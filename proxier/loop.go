@@ -26,6 +26,7 @@ func (p *Proxier) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer p.desired.waiting.stop()
+	p.syncs = klog.FromContext(ctx).V(2)
 	go p.watch(ctx)
 
 	var retry <-chan time.Time // nil, so never ready, while all is well
@@ -58,9 +59,6 @@ func (p *Proxier) Run(ctx context.Context) error {
 		err := p.sync(ctx)
 		if ctx.Err() != nil {
 			return nil
-		}
-		if err != nil {
-			klog.FromContext(ctx).Error(err, "Sync failed")
 		}
 		switch {
 		case err == nil && p.desired.state.Pending() == 0:
@@ -130,6 +128,10 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.logHintChanges(klog.FromContext(ctx))
 	p.publishWanted()
 	if err != nil {
+		if ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, "Sync failed", p.desired.work.facts(start)...)
+		}
+		p.desired.work = work{}
 		p.metrics.Synced(start, err)
 		p.history.Synced(start, err)
 		p.publishHealth(func(types.NamespacedName) bool { return false })

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/klog/v2"
+
 	"fairlead/internal/inet"
 	"fairlead/internal/worker"
 	"fairlead/nat"
@@ -85,6 +87,7 @@ type Proxier struct {
 	// loaded is set when the table was read since clients were last checked.
 	loaded bool
 
+	syncs   klog.Logger            // of a line for each sync; it is here because V allocates
 	refused map[inet.Addr]struct{} // what the kernel would not take
 
 	ready        atomic.Bool

@@ -44,12 +44,13 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 		p.metrics.Committed(c.Adds, c.Deletes)
 	}
 	p.metrics.Loads.Add(float64(r.Loads))
+	p.desired.work.applied(r)
 	p.loaded = p.loaded || r.Loads > 0
 	if r.Replaced > 0 {
 		klog.FromContext(ctx).Info("Replaced the table of another version in one transaction", "operations", r.Replaced)
 	}
 	if r.Stepwise != nil {
-		klog.FromContext(ctx).Info("Replacing the table of another version step by step, new connections may fail meanwhile", "reason", r.Stepwise)
+		klog.FromContext(ctx).Info("Warning: replacing the table of another version step by step, new connections may fail meanwhile", "reason", r.Stepwise)
 	}
 	if len(r.Repaired) > 0 {
 		p.repaired(ctx, r.Repaired)
@@ -96,7 +97,7 @@ func (p *Proxier) repaired(ctx context.Context, found plan.Drift) {
 	case repair:
 		log.Info("Repaired the table after another program changed it", "found", found.String(), "by", by.String())
 	case fought:
-		log.Info("Another program keeps changing the table, repairing it at most once per second: stop that program",
+		log.Info("Warning: another program keeps changing the table, repairing it at most once per second: stop that program",
 			"by", p.fight.by.String(), "found", found.String(), "repairs", p.fight.repairs)
 	default:
 		log.V(2).Info("Repaired the table again", "found", found.String(), "by", by.String())

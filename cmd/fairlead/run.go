@@ -33,7 +33,7 @@ path in place when it ends, so that an upgrade drops no traffic.`,
 				return err
 			}
 			for _, w := range cfg.Warnings {
-				klog.FromContext(cmd.Context()).Info("Ignoring unsupported setting", "setting", w.Setting, "reason", w.Reason)
+				klog.FromContext(cmd.Context()).Info("Warning: ignoring unsupported setting", "setting", w.Setting, "reason", w.Reason)
 			}
 			if cfg.InitOnly {
 				return cfg.Node.Conntrack.Apply(cfg.Node.SysctlDir, runtime.NumCPU())

@@ -119,7 +119,7 @@ func TestSocketNoPlace(t *testing.T) {
 		p := startAgent(t, nil, "--manifests", ownedManifests(t, "web", "10.96.0.1"), "--metrics-bind-address", "",
 			"--healthz-bind-address", "127.0.0.1:20356", "--socket-dir", dir)
 		p.logs(t, `"Programmed the table"`)
-		p.logs(t, `"Problem" kind="Node" name="node-a" field="socket" problem="commands cannot ask the agent, which works without: `)
+		p.logs(t, `"Warning: problem found" kind="Node" name="node-a" field="socket" problem="commands cannot ask the agent, which works without: `)
 		if got := httpGet(t, "http://127.0.0.1:20356/readyz"); !strings.HasPrefix(got, "200 ") {
 			t.Errorf("/readyz answers %s", got)
 		}

@@ -207,7 +207,7 @@ endpoints: [{addresses: [10.244.1.2]}, {addresses: [10.244.1.3]}]
 	p.logs(t, `"Programmed the table" services=1 endpoints=2 took="`)
 	for _, part := range []string{
 		`"Starting" version="`, ` kernel="`, ` node="node-a" manifests="` + dir + `"`,
-		`"Ignoring unsupported setting" setting="--overlay-vni" reason="has no effect without --overlay=vxlan or vxlan-direct"`,
+		`"Warning: ignoring unsupported setting" setting="--overlay-vni" reason="has no effect without --overlay=vxlan or vxlan-direct"`,
 	} {
 		if !strings.Contains(p.text(), part) {
 			t.Errorf("the log has no %s", part)

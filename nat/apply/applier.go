@@ -47,14 +47,15 @@ type Applier struct {
 	// searched, 1 for a batch about one frontend or chain, and 0 otherwise. A refusal
 	// halves it and a commit doubles it, so that each search among n frontends takes a
 	// multiple of log n batches.
-	narrow int
+	narrow  int
+	counter counter
 	// limit is the cost of a batch. A socket may turn out to be too small for it.
 	limit int
 }
 
 // New returns an Applier that loads the table before its first commit.
 func New(table Table, state *plan.State) *Applier {
-	return &Applier{table: table, state: state, mustLoad: true, limit: bulkLimit}
+	return &Applier{table: table, state: state, mustLoad: true, limit: bulkLimit, counter: counter{}}
 }
 
 // bulkLimit is the cost of a batch where there is much to do. The kernel takes some 0.8 ms
@@ -108,14 +109,6 @@ type Result struct {
 	// More says that there is more to do: call Round again, after looking for newer
 	// changes.
 	More bool
-}
-
-// Commit is the number of operations in a batch, by their effect.
-type Commit struct{ Adds, Deletes int }
-
-func (r *Result) count(b ruleset.Batch) {
-	adds, deletes := b.Counts()
-	r.Commits = append(r.Commits, Commit{adds, deletes})
 }
 
 // Refused is a frontend that the kernel refused.

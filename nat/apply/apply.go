@@ -82,7 +82,7 @@ func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error 
 		if err := a.table.Commit(ctx, step.Batch); err != nil {
 			return err
 		}
-		r.count(step.Batch)
+		r.Commits = append(r.Commits, a.counter.commit(step.Batch))
 		r.Repaired.Merge(a.drift)
 		a.drift, a.reloads = nil, 0
 		if a.narrow *= 2; a.narrow >= a.limit {

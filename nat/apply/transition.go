@@ -61,7 +61,7 @@ func (a *Applier) carryOut(ctx context.Context, t *plan.Transition, r *Result) (
 		if err := a.table.Commit(ctx, b); err != nil {
 			return b, err
 		}
-		r.count(b)
+		r.Commits = append(r.Commits, a.counter.commit(b))
 	}
 	return nil, nil
 }

@@ -45,6 +45,8 @@ type Network struct {
 	settings *worker.Inbox[struct{}]        // woken when kernel settings may have changed
 	devices  *worker.Inbox[struct{}]        // woken when the overlay's devices have changed
 	tunnels  *worker.Inbox[struct{}]        // woken when the tunnels have changed that firewalls must let pass
+	peers    worker.Wake                    // poked after each pass of the overlay
+	failures complaints                     // of the overlay; its goroutine alone uses them
 }
 
 // NewNetwork returns a Network that does nothing before Start. The overlay is nil
@@ -54,6 +56,7 @@ func NewNetwork(cfg Config, proxy *resolve.Config, store *store.Store, metrics *
 	return &Network{
 		cfg: cfg, proxy: proxy, store: store, metrics: metrics, overlay: overlay, table: table,
 		settings: worker.NewInbox[struct{}](), devices: worker.NewInbox[struct{}](), tunnels: worker.NewInbox[struct{}](),
+		peers: worker.NewWake(), failures: complaints{},
 	}
 }
 
@@ -62,6 +65,9 @@ func NewNetwork(cfg Config, proxy *resolve.Config, store *store.Store, metrics *
 func (n *Network) Start(ctx context.Context, group *errgroup.Group, client kubernetes.Interface) {
 	if n.overlay != nil {
 		group.Go(func() error { return n.overlay.Run(ctx, func(r overlay.Report) { n.publish(ctx, &r) }) })
+	}
+	if n.overlay != nil && n.proxy.Overlay.Mode != overlay.None {
+		group.Go(func() error { return n.logPeers(ctx) })
 	}
 	if n.cfg.MasqFile != "" {
 		group.Go(func() error { return n.followMasqFile(ctx) })
@@ -112,8 +118,14 @@ func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 	n.metrics.Overlay(r)
 	proxier.OverlayReport(n.store, n.proxy.NodeName, r)
 	log := klog.FromContext(ctx)
-	if r.Err != nil {
-		log.Error(r.Err, "Failed to complete the overlay, retrying")
+	for _, err := range n.failures.fresh(r.Err) {
+		log.Error(err, "Failed to complete the overlay, retrying")
+	}
+	if last != nil && last.Err != nil && r.Err == nil {
+		log.Info("Completed the overlay after errors")
+	}
+	if r.Version > 0 {
+		n.peers.Set()
 	}
 	if r.Repaired > 0 {
 		log.Info("Repaired the overlay after another program changed it", "changes", r.Repaired)
