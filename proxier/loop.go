@@ -11,6 +11,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/nat"
+	"fairlead/proxier/resolve"
 )
 
 // Retries after a failed sync, or of what the kernel refused; doubled from the
@@ -53,10 +54,11 @@ func (p *Proxier) Run(ctx context.Context) error {
 			retry = nil
 			p.desired.state.Retry()
 		}
-		if !p.store.Synced() {
-			continue // a missing object only means "not seen yet"
+		pass := p.sync
+		if !p.store.Synced() { // a missing object only means "not seen yet"
+			pass = p.unblock
 		}
-		err := p.sync(ctx)
+		err := pass(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -70,8 +72,26 @@ func (p *Proxier) Run(ctx context.Context) error {
 	}
 }
 
+// unblock repairs what may keep the node from the API server, so that the first objects can
+// be read. The watch pokes for it once as soon as it listens, and after each change.
+func (p *Proxier) unblock(ctx context.Context) error {
+	if !p.distrusted {
+		return nil
+	}
+	set, _ := resolve.SettingsOf(p.desired.cfg, &resolve.Cluster{}) // what the flags alone say
+	r, err := p.apply.Unblock(ctx, &set)
+	p.distrusted = err != nil
+	p.applied(ctx, &r)
+	p.desired.work = work{} // belongs to no sync
+	if err != nil && ctx.Err() == nil {
+		klog.FromContext(ctx).Error(err, "Failed to repair the table before the first sync, retrying")
+	}
+	return err
+}
+
 // distrust makes the next sync load the table.
 func (p *Proxier) distrust() {
+	p.distrusted = true
 	p.fight.loading(time.Now())
 	if p.elements.Swap(false) {
 		p.apply.Distrust()

@@ -80,6 +80,8 @@ type Proxier struct {
 	// writer is the program that changed it last, until a repair is reported.
 	writer atomic.Pointer[nat.Writer]
 	fight  fight
+	// distrusted is set when the table may have changed since unblock read it.
+	distrusted bool
 	// elements is set when another program may have changed more than chains and rules.
 	elements atomic.Bool
 	// traffic holds the connections of each frontend at the last reading of counters.

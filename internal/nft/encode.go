@@ -141,6 +141,20 @@ func (t Table) AddChain(m *nl.Messages, name string, hook *Hook) {
 	m.String(unix.NFTA_CHAIN_TYPE, hook.Type)
 }
 
+// SetPolicy sets the policy of a base chain that exists, at whatever hook it is.
+func (t Table) SetPolicy(m *nl.Messages, chain string, policy uint32) {
+	t.in(m, unix.NFT_MSG_NEWCHAIN, 0)
+	m.String(unix.NFTA_CHAIN_NAME, chain)
+	m.BE32(unix.NFTA_CHAIN_POLICY, policy)
+}
+
+// DeleteRule deletes the rule with a handle.
+func (t Table) DeleteRule(m *nl.Messages, chain string, handle uint64) {
+	t.in(m, unix.NFT_MSG_DELRULE, 0)
+	m.String(unix.NFTA_RULE_CHAIN, chain)
+	m.BE64(unix.NFTA_RULE_HANDLE, handle)
+}
+
 // FlushChain deletes all rules of a chain.
 func (t Table) FlushChain(m *nl.Messages, name string) {
 	t.in(m, unix.NFT_MSG_DELRULE, 0)

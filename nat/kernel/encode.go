@@ -40,6 +40,12 @@ func encodeRun(m *nl.Messages, run ruleset.Batch, id uint32) error {
 		self.FlushChain(m, o.Name)
 	case ruleset.DeleteChain:
 		self.DeleteChain(m, o.Name)
+	case ruleset.AcceptChain:
+		self.SetPolicy(m, o.Name, nft.PolicyAccept)
+	case ruleset.DeleteRules:
+		for _, r := range o.Chain.Rules {
+			self.DeleteRule(m, o.Chain.Name, r.Handle)
+		}
 	case ruleset.DeleteObject:
 		self.DeleteObject(m, o.Name, o.Flags)
 	case ruleset.AddElement:

@@ -187,7 +187,7 @@ func (l *loader) loadRules() error {
 	return l.dump("rules", unix.NFT_MSG_GETRULE, func(r nl.Reply) {
 		chain, exprs := nft.ReadRule(r)
 		if c := l.found.Chains[chain]; c != nil {
-			c.AddRule(nft.ReadExprs(self.Family, exprs))
+			c.AddFound(nft.ReadHandle(r), nft.ReadExprs(self.Family, exprs))
 		}
 	})
 }

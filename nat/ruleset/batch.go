@@ -30,6 +30,10 @@ const (
 	AddChain
 	FlushChain
 	DeleteChain
+	// AcceptChain sets the policy of a base chain to accept and leaves its rules in place.
+	AcceptChain
+	// DeleteRules deletes the rules of Chain, which were found in the kernel, and no others.
+	DeleteRules
 	AddElement
 	DeleteElement
 	DeleteObject
@@ -44,8 +48,8 @@ type Op struct {
 	Verb    Verb
 	Set     Set     // AddSet, FlushSet, CarryClients
 	Flags   uint32  // AdoptTable: NFT_TABLE_F_...; DeleteObject: see Object.Type
-	Name    string  // DeleteSet, FlushChain, DeleteChain, DeleteObject
-	Chain   *Chain  // AddChain
+	Name    string  // DeleteSet, FlushChain, DeleteChain, AcceptChain, DeleteObject
+	Chain   *Chain  // AddChain, DeleteRules
 	Element Element // AddElement, DeleteElement; CarryClients: the map that has the entries, and whose
 	Stray   *Stray  // DeleteElement, instead of Element
 }
@@ -57,7 +61,7 @@ type Batch []Op
 func (b Batch) Counts() (adds, deletes int) {
 	for i := range b {
 		switch b[i].Verb {
-		case DeleteTable, DeleteSet, FlushSet, FlushChain, DeleteChain, DeleteElement, DeleteObject:
+		case DeleteTable, DeleteSet, FlushSet, FlushChain, DeleteChain, DeleteRules, DeleteElement, DeleteObject:
 			deletes++
 		default:
 			adds++
@@ -110,6 +114,10 @@ func (o *Op) String() string {
 		return fmt.Sprintf("flush chain inet %s %s", TableName, o.Name)
 	case DeleteChain:
 		return fmt.Sprintf("delete chain inet %s %s", TableName, o.Name)
+	case AcceptChain:
+		return fmt.Sprintf("add chain inet %s %s { policy accept; }", TableName, o.Name)
+	case DeleteRules:
+		return fmt.Sprintf("delete rule inet %s %s # %d rules", TableName, o.Chain.Name, len(o.Chain.Rules))
 	case CarryClients:
 		return fmt.Sprintf("add element inet %s %s { entries of %s }", TableName, o.Set, o.Element.Set)
 	case DeleteObject:

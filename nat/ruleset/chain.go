@@ -35,22 +35,31 @@ func (c *Chain) Fingerprint() string {
 
 // AddRule appends a rule without text. Rules that were read from the kernel have
 // none.
-func (c *Chain) AddRule(exprs []expr.Any) { c.Rules = append(c.Rules, rule{Exprs: exprs}) }
+func (c *Chain) AddRule(exprs []expr.Any) { c.AddFound(0, exprs) }
+
+// AddFound is AddRule for a rule that the kernel knows by a handle.
+func (c *Chain) AddFound(handle uint64, exprs []expr.Any) {
+	c.Rules = append(c.Rules, rule{Handle: handle, Exprs: exprs})
+}
 
 // Uses calls set for each set that the rules name, and chain for each chain that
 // they go to. A name may come more than once.
 func (c *Chain) Uses(set, chain func(name string)) {
-	for _, r := range c.Rules {
-		for _, e := range r.Exprs {
-			switch e := e.(type) {
-			case *expr.Lookup:
-				set(e.SetName)
-			case *expr.Dynset:
-				set(e.SetName)
-			case *expr.Verdict:
-				if e.Chain != "" {
-					chain(e.Chain)
-				}
+	for i := range c.Rules {
+		c.Rules[i].uses(set, chain)
+	}
+}
+
+func (r *rule) uses(set, chain func(name string)) {
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Lookup:
+			set(e.SetName)
+		case *expr.Dynset:
+			set(e.SetName)
+		case *expr.Verdict:
+			if e.Chain != "" {
+				chain(e.Chain)
 			}
 		}
 	}
@@ -186,8 +195,9 @@ var Hooks = map[string]*Hook{
 // that nft itself would send for that line. The registers follow nft as well. To
 // restore the line, nft walks the expressions backwards from their registers.
 type rule struct {
-	Text  string
-	Exprs []expr.Any
+	Text   string
+	Exprs  []expr.Any
+	Handle uint64 // of a rule that was read from the kernel, or 0
 }
 
 func newRule(text string, parts ...[]expr.Any) rule {

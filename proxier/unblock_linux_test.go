@@ -1,0 +1,219 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proxier
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+
+	"fairlead/internal/nstest"
+	"fairlead/nat/nattest"
+	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/source"
+)
+
+// apiServers are the two addresses of an API server: one of a machine, and a ClusterIP.
+var apiServers = []string{"192.0.2.1:8080", "10.96.0.1:80"}
+
+// newServedWorld is a world whose table serves the API server's ClusterIP, and whose agent has
+// ended. Its namespace has the API server, too.
+func newServedWorld(t *testing.T) *world {
+	t.Helper()
+	w := newTestWorld(t)
+	for _, args := range []string{"addr add 192.0.2.1/32 dev lo", "addr add 10.244.0.1/32 dev lo", "link set lo up", "route add 10.96.0.0/16 dev lo"} {
+		if out, err := nstest.Command(t, w.ns, "ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v\n%s", args, err, out)
+		}
+	}
+	var l net.Listener
+	if err := w.ns.Do(func() (err error) { l, err = net.Listen("tcp4", ":8080"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	err := w.apply(`
+apiVersion: v1
+kind: Service
+metadata: {namespace: default, name: kubernetes}
+spec: {clusterIP: 10.96.0.1, ports: [{port: 80, protocol: TCP}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {namespace: default, name: kubernetes, labels: {kubernetes.io/service-name: kubernetes}}
+addressType: IPv4
+ports: [{port: 8080}]
+endpoints: [{addresses: [10.244.0.1]}]
+`)
+	if err == nil {
+		_, err = w.sync()
+	}
+	if err = errors.Join(err, w.reach()); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// reach connects to the API server by both addresses.
+func (w *world) reach() error {
+	return w.ns.Do(func() error {
+		var failed []error
+		for _, to := range apiServers {
+			c, err := net.DialTimeout("tcp4", to, 200*time.Millisecond)
+			if err == nil {
+				err = c.Close()
+			}
+			failed = append(failed, err)
+		}
+		return errors.Join(failed...)
+	})
+}
+
+// runUnsynced starts another agent, which waits for its API server until the test ends.
+func (w *world) runUnsynced(t *testing.T) *nstest.Log {
+	t.Helper()
+	w.restart()
+	source.ExpectAPI(w.store)
+	w.table.ops.Reset()
+	w.table.armed.Store(false)
+	log := &nstest.Log{}
+	ctx, cancel := context.WithCancel(klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(log)))))
+	done := make(chan error)
+	go func() { done <- w.p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return log
+}
+
+func (w *world) nft(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := nstest.Command(t, w.ns, "nft", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("nft %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// blocks lists the table apart from a chain of another program without a hook.
+func (w *world) blocks(t *testing.T) []string {
+	t.Helper()
+	return nattest.Blocks(strings.Replace(w.nft(t, "-s", "list", "table", "inet", "fairlead"), "\n\tchain mine {\n\t\tdrop\n\t}\n", "", 1))
+}
+
+// damages are changes by another program that cut the node off from its API server.
+var damages = map[string]string{
+	"policy":        "add chain inet fairlead postrouting { policy drop; }; add chain inet fairlead prerouting { policy drop; }; add chain inet fairlead output { policy drop; }",
+	"invalid":       "add chain inet fairlead invalid { policy drop; }",
+	"output":        "insert rule inet fairlead output drop",
+	"prerouting":    "insert rule inet fairlead invalid drop",
+	"postrouting":   "insert rule inet fairlead postrouting counter drop",
+	"ours":          "insert rule inet fairlead output ip daddr != @pods4 drop; insert rule inet fairlead output jump refuse",
+	"chain":         "flush chain inet fairlead output; add rule inet fairlead output drop",
+	"services":      "flush chain inet fairlead services; add rule inet fairlead services drop",
+	"unserved":      "insert rule inet fairlead services ip daddr != @pods4 drop",
+	"jump":          "add chain inet fairlead mine; add rule inet fairlead mine drop; insert rule inet fairlead output jump mine",
+	"redirect":      "insert rule inet fairlead output meta l4proto tcp redirect to :1",
+	"foreign chain": "add chain inet fairlead in { type filter hook input priority 0; policy drop; }; add chain inet fairlead mine-too { type filter hook output priority 0; }; add rule inet fairlead mine-too ct state new drop",
+	"dormant":       "insert rule inet fairlead output drop; add table inet fairlead { flags dormant; }",
+	"hook":          "delete chain inet fairlead output; add chain inet fairlead output { type filter hook output priority 7; policy drop; }",
+}
+
+// TestUnblock cuts the node off while no agent runs. The next agent, which has read no
+// object, makes the table what it was, so that it reaches the API server.
+func TestUnblock(t *testing.T) {
+	for name, damage := range damages {
+		t.Run(name, func(t *testing.T) {
+			w := newServedWorld(t)
+			want := w.blocks(t)
+			w.nft(t, damage)
+			if w.reach() == nil {
+				t.Fatal("the node is not cut off")
+			}
+			log := w.runUnsynced(t)
+			proxiertest.Eventually(t, "the API server is reached", func() bool { return w.reach() == nil })
+			if diff := cmp.Diff(want, w.blocks(t)); diff != "" {
+				t.Errorf("the table differs (- before, + after):\n%s", diff)
+			}
+			const line = "Repaired the table after another program changed it"
+			proxiertest.Eventually(t, line, func() bool { return strings.Contains(log.String(), line) })
+			if n := strings.Count(log.String(), line); n != 1 || strings.Contains(w.table.ops.String(), "element") {
+				t.Errorf("%d lines about one repair, of these operations:\n%s\n%s", n, w.table.ops.String(), log)
+			}
+		})
+	}
+}
+
+// TestUnblockAgain cuts the node off while the agent waits for the API server.
+func TestUnblockAgain(t *testing.T) {
+	w := newServedWorld(t)
+	log := w.runUnsynced(t)
+	proxiertest.Eventually(t, "the watch", w.table.armed.Load)
+	for range 3 {
+		w.nft(t, damages["policy"])
+		proxiertest.Eventually(t, "the API server is reached", func() bool { return w.reach() == nil })
+	}
+	if !strings.Contains(log.String(), `found="3 chains (output)" by="nft (pid `) {
+		t.Errorf("no line about the repair:\n%s", log)
+	}
+}
+
+// TestUnblockWritesNothing starts an agent on tables that are as another one left them,
+// which had other flags or another version, and read other objects.
+func TestUnblockWritesNothing(t *testing.T) {
+	quiet := func(t *testing.T, w *world) {
+		t.Helper()
+		before := w.nft(t, "-s", "list", "table", "inet", "fairlead")
+		log := w.runUnsynced(t)
+		proxiertest.Eventually(t, "the table is read", func() bool { return w.table.armed.Load() && w.table.rules.Load() > 0 })
+		proxiertest.Eventually(t, "the pass is done", func() bool { return len(w.p.drifted) == 0 })
+		if after := w.nft(t, "-s", "list", "table", "inet", "fairlead"); after != before || w.table.ops.Len() > 0 {
+			t.Errorf("the agent wrote\n%s\n%s%s", w.table.ops.String(), log, cmp.Diff(before, after))
+		}
+	}
+	t.Run("same", func(t *testing.T) { quiet(t, newServedWorld(t)) })
+	t.Run("flags", func(t *testing.T) {
+		w := newServedWorld(t)
+		w.cfg.MasqueradeMark, w.cfg.MasqueradeAll, w.cfg.KeepInvalid, w.cfg.Loopback = 1<<20, true, true, true
+		w.restart()
+		if _, err := w.sync(); err != nil {
+			t.Fatal(err)
+		}
+		w.cfg = testConfig()
+		quiet(t, w)
+	})
+	files, err := filepath.Glob("testdata/tables/*.gz")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no saved tables", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			w := newTestWorld(t)
+			loadTable(t, w.ns, readSaved(t, file))
+			quiet(t, w)
+		})
+	}
+}
+
+// TestUnblockRetried has the first repair fail.
+func TestUnblockRetried(t *testing.T) {
+	w := newServedWorld(t)
+	w.nft(t, damages["policy"])
+	w.table.fault = 1
+	log := w.runUnsynced(t)
+	proxiertest.Eventually(t, "the API server is reached", func() bool { return w.reach() == nil })
+	if !strings.Contains(log.String(), errInjected.Error()) {
+		t.Errorf("no line about the failure:\n%s", log)
+	}
+}
