@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
@@ -207,5 +208,30 @@ func TestMirrorReplace(t *testing.T) {
 	}
 	if err := m.Add(&corev1.Secret{}); err == nil {
 		t.Error("a Secret is accepted")
+	}
+}
+
+// TestHeard: a list, each event and each bookmark count as signs of life of a watch.
+func TestHeard(t *testing.T) {
+	st := store.New()
+	var m cache.ReflectorBookmarkStore = &mirror{source: sourceNodes, store: st}
+	if len(st.LastHeard()) != 0 {
+		t.Errorf("heard before anything: %v", st.LastHeard())
+	}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
+	steps := map[string]func() error{
+		"list":     func() error { return m.(*mirror).Replace(nil, "1") },
+		"event":    func() error { return m.(*mirror).Add(node) },
+		"removal":  func() error { return m.(*mirror).Delete(node) },
+		"bookmark": func() error { return m.Bookmark("5") },
+	}
+	for name, step := range steps {
+		before := st.LastHeard()[sourceNodes]
+		if err := step(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !st.LastHeard()[sourceNodes].After(before) {
+			t.Errorf("a %s is no sign of life", name)
+		}
 	}
 }

@@ -55,6 +55,7 @@ func (m *mirror) Add(obj any) error {
 		return err
 	}
 	m.store.Update(func(tx *store.Tx) { tx.PutAPI(m.source, &it) })
+	m.store.Heard(m.source)
 	return nil
 }
 
@@ -68,6 +69,7 @@ func (m *mirror) Delete(obj any) error {
 		return err
 	}
 	m.store.Update(func(tx *store.Tx) { tx.DropAPI(it.Key) })
+	m.store.Heard(m.source)
 	return nil
 }
 
@@ -83,10 +85,18 @@ func (m *mirror) Replace(list []any, _ string) error {
 	}
 	m.store.Update(func(tx *store.Tx) { tx.ReplaceAPI(m.source, items) })
 	m.store.Delivered(m.source)
+	m.store.Heard(m.source)
 	m.listed = time.Now()
 	if m.answers != nil {
 		m.answers.note()
 	}
+	return nil
+}
+
+// Bookmark notes that the server is heard, though no object changed. Servers send one
+// about once a minute.
+func (m *mirror) Bookmark(string) error {
+	m.store.Heard(m.source)
 	return nil
 }
 

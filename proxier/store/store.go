@@ -43,6 +43,7 @@ type Store struct {
 	since        time.Time
 	changes      Changes                // all
 	taken, done  Changes                // those that the loop has taken, and that the kernel has
+	heard        map[string]time.Time   // see Heard
 	inAPI        map[objects.Key]string // which source has it; see Tx.putAPI
 	inFiles      map[objects.Key]*objects.Object
 }
@@ -85,6 +86,7 @@ func New() *Store {
 		dirtyNodes:   map[string]struct{}{},
 		dirtyPods:    map[types.NamespacedName]struct{}{},
 		since:        time.Now(),
+		heard:        map[string]time.Time{},
 		inAPI:        map[objects.Key]string{},
 		inFiles:      map[objects.Key]*objects.Object{},
 	}

@@ -5,9 +5,11 @@ package agent
 
 import (
 	"cmp"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +72,7 @@ func (r *reporter) read() *state.State {
 		Protocol: state.Protocol, Time: time.Now().UTC(),
 		Version: options.Version(), Kernel: options.KernelRelease(), Node: r.cfg.Proxier.NodeName, PID: os.Getpid(), Since: r.since.UTC(),
 		Ready: unready == "", Unready: unready,
-		APIServer: r.api.state(), Manifests: r.cfg.Manifests, Table: r.table(&past),
+		APIServer: r.apiServer(), Manifests: r.cfg.Manifests, Table: r.table(&past),
 		Counts: state.Counts{
 			Services: counts.Services, Endpoints: counts.Endpoints, Nodes: counts.Nodes,
 			Frontends: past.Frontends, Backends: past.Backends,
@@ -94,6 +96,20 @@ func (r *reporter) read() *state.State {
 	}
 	if n := len(s.Syncs); n > 0 {
 		s.LastSync = &s.Syncs[n-1]
+	}
+	return s
+}
+
+// apiServer returns nil without an API server.
+func (r *reporter) apiServer() *state.APIServer {
+	s := r.api.state()
+	if s == nil {
+		return nil
+	}
+	heard := r.store.LastHeard()
+	for _, source := range slices.Sorted(maps.Keys(heard)) {
+		at := heard[source]
+		s.Watches = append(s.Watches, state.Watch{Kind: strings.TrimPrefix(source, "api/"), LastHeard: at.UTC(), SilentSeconds: time.Since(at).Seconds()})
 	}
 	return s
 }

@@ -95,6 +95,13 @@ func (l *lines) apiServer(s *state.State) {
 	if a.LastContact != nil {
 		l.add("", "last answer %s", at(s.Time, *a.LastContact))
 	}
+	if len(a.Watches) > 0 {
+		var parts []string
+		for _, w := range a.Watches {
+			parts = append(parts, fmt.Sprintf("%s %s", w.Kind, output.Ago(time.Duration(w.SilentSeconds*float64(time.Second)))))
+		}
+		l.add("", "last event or bookmark, ago: %s", strings.Join(parts, ", "))
+	}
 	if a.LastErrorAt != nil && a.Away == nil {
 		l.add("", "last error %s: %s", at(s.Time, *a.LastErrorAt), a.LastError)
 	}

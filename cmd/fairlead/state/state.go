@@ -64,6 +64,19 @@ type APIServer struct {
 	LastContact *time.Time `json:"lastContact,omitempty"` // of the last answer
 	LastError   string     `json:"lastError,omitempty"`   // stays after the server is back
 	LastErrorAt *time.Time `json:"lastErrorAt,omitempty"`
+	// Watches say for each kind of object when the server was last heard. The agent does
+	// not ask how far the server's revision is ahead.
+	Watches []Watch `json:"watches,omitempty"`
+}
+
+// Watch is the stream of changes of one kind of objects.
+type Watch struct {
+	Kind string `json:"kind"`
+	// LastHeard is the time of the last list, event or bookmark. Servers send a bookmark
+	// about once a minute, also if nothing changes.
+	LastHeard time.Time `json:"lastHeard"`
+	// SilentSeconds is how long before the answer that was.
+	SilentSeconds float64 `json:"silentSeconds"`
 }
 
 // Table is the table in the kernel, compared with the wanted one.
