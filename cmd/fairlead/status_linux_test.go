@@ -6,12 +6,18 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"fairlead/cmd/fairlead/screen"
 	"fairlead/cmd/fairlead/state"
+
 	"fairlead/internal/nstest"
 )
 
@@ -106,5 +112,46 @@ func TestStatusFlags(t *testing.T) {
 		if code == 0 || code == 1 && args != "x" || !strings.Contains(out, want) {
 			t.Errorf("status %s: code %d, %s", args, code, out)
 		}
+	}
+}
+
+// TestStatusWatch: status --watch prints again when something changed, goes on while no
+// agent answers, shows the next agent, and ends at an interrupt.
+func TestStatusWatch(t *testing.T) {
+	nstest.Need(t)
+	dir, manifests := t.TempDir()+"/run", ownedManifests(t, "web", "10.96.0.1")
+	_ = exec.Command("nft", "delete", "table", "inet", "fairlead").Run() // of an earlier test
+	agent := func() *process {
+		t.Helper()
+		p := startAgent(t, nil, "--manifests", manifests, "--metrics-bind-address", "", "--healthz-bind-address", "", "--socket-dir", dir, "--nodeport-addresses", "all")
+		stateWhen(t, dir, "the agent is in sync", func(s *state.State) bool { return s.Table.InSync })
+		return p
+	}
+	first := agent()
+	w := &process{Cmd: exec.Command("/proc/self/exe", "status", "--socket-dir", dir, "--watch", "--interval", "100ms", "-o", "json")}
+	w.Env = append(os.Environ(), "FAIRLEAD_COMMAND=1")
+	w.Stdout, w.Stderr = &w.log, &w.log
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if w.ProcessState == nil {
+			_ = w.Process.Kill()
+			_ = w.Wait()
+		}
+	})
+	w.logs(t, fmt.Sprintf(`"pid": %d`, first.Process.Pid))
+	w.logs(t, `"services": 1`)
+	_ = first.Process.Kill()
+	_ = first.Wait()
+	w.logs(t, "no agent answers")
+	second := agent()
+	w.logs(t, fmt.Sprintf(`"pid": %d`, second.Process.Pid))
+	if err := w.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Wait()
+	if status, ok := w.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != unix.SIGINT {
+		t.Errorf("an interrupt ends it with %v", w.ProcessState)
 	}
 }
