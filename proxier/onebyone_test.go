@@ -79,10 +79,10 @@ func TestOneByOne(t *testing.T) {
 		before := *h
 		for i := range rounds {
 			fresh := joining(50000 + i)
-			taint, same, moved, elsewhere := *fresh, *fresh, *fresh, *fresh
+			taint, same, moved := *fresh, *fresh, *fresh
 			taint.Leaving = true
 			moved.Addresses, moved.Underlay, moved.Leaving = joining(60000+i).Addresses, joining(60000+i).Underlay, true
-			elsewhere = moved
+			elsewhere := moved
 			elsewhere.Zone, elsewhere.PodCIDRs = "zone-1", joining(60000+i).PodCIDRs
 			step("joined", 1, func(tx *store.Tx) { tx.SetNode(fresh) })
 			step("heard of again", 0, func(tx *store.Tx) { tx.SetNode(&same) })

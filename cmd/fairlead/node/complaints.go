@@ -43,7 +43,7 @@ func flatten(err error, out []error) []error {
 	if err == nil {
 		return out
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only the outermost error is taken apart
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
 		return append(out, err)
 	}
