@@ -4,6 +4,7 @@
 package counts
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -88,6 +89,15 @@ func Same(action string, little, much Cost) error {
 		return nil
 	}
 	return fmt.Errorf("an action costs more because there is more beside it: %s", strings.Join(out, "; "))
+}
+
+// Same compares each action in a small world with that in a large one, see the function.
+func (c Costs) Same(much Costs) error {
+	var errs []error
+	for _, action := range c.actions() {
+		errs = append(errs, Same(action, c[action], much[action]))
+	}
+	return errors.Join(errs...)
 }
 
 // small is what a count may grow by whatever the size. A repetition that the runtime
