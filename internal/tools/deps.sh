@@ -20,7 +20,7 @@ need iptables-nft iptables
 need tcpdump tcpdump
 need nsenter util-linux
 need strace strace
-need chromium chromium # opens the status page, as its readers do
+need chromium chromium # opens the status page and the site, as their readers do
 if [ "${1:-}" = e2e ]; then
 	need cc "gcc libc6-dev" # flannel's backend udp is in C
 fi

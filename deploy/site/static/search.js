@@ -5,14 +5,15 @@
 // when somebody begins to search. Every word has to be in a page; words in titles count
 // more.
 (() => {
-  const script = document.currentScript;
+  // This script is at the root of the site, wherever that is.
+  const root = document.currentScript.src;
   const input = document.getElementById("search");
   const list = document.getElementById("found");
   let pages;
 
   const load = async () => {
     if (!pages) {
-      const answer = await fetch(script.dataset.index);
+      const answer = await fetch(new URL("index.json", root));
       pages = (await answer.json()).map((p) => ({ ...p, low: p.text.toLowerCase(), lowTitle: p.title.toLowerCase() }));
     }
     return pages;
@@ -47,7 +48,7 @@
       ...found.map(({ p }) => {
         const item = document.createElement("li");
         const link = document.createElement("a");
-        link.href = script.dataset.root + p.url;
+        link.href = new URL(p.url, root);
         link.textContent = p.title;
         item.append(link, document.createElement("br"), excerpt(p, words[0]));
         return item;

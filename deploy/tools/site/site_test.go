@@ -67,7 +67,7 @@ func parse(t *testing.T, text []byte) *page {
 				if slices.ContainsFunc(slices.Collect(n.Ancestors()), func(a *html.Node) bool { return a.Data == "nav" }) {
 					p.menu = append(p.menu, a.Val)
 				}
-			case a.Key == "href" || a.Key == "src" || a.Key == "data-index":
+			case a.Key == "href" || a.Key == "src":
 				p.loads = append(p.loads, a.Val)
 			}
 		}
