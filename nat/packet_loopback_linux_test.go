@@ -240,7 +240,7 @@ func inject(t *testing.T, from, to *lab.Host, device string, packet []byte) {
 			return err
 		}
 		defer func() { _ = unix.Close(fd) }()
-		addr := unix.SockaddrLinklayer{Protocol: 0x0008, Ifindex: link.Index, Halen: 6} // ETH_P_IP, big endian
+		addr := unix.SockaddrLinklayer{Protocol: lab.EtherType(unix.ETH_P_IP), Ifindex: link.Index, Halen: 6}
 		copy(addr.Addr[:], mac)
 		return unix.Sendto(fd, packet, 0, &addr)
 	}))

@@ -52,11 +52,10 @@ func (h *Host) CaptureTunnelled(ctx context.Context, dev string, port uint16, re
 // packetSocket opens a socket that sees what passes a device, from the IP header
 // on, and from which reading never takes long.
 func (h *Host) packetSocket(ifindex int) (fd int, err error) {
-	const all = unix.ETH_P_ALL
-	const proto = all>>8 | all&0xff<<8 // in network byte order
+	proto := EtherType(unix.ETH_P_ALL)
 	wait := unix.NsecToTimeval(int64(50 * time.Millisecond))
 	err = h.NS.Do(func() error {
-		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, proto)
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(proto))
 		if err != nil {
 			return err
 		}
@@ -69,6 +68,11 @@ func (h *Host) packetSocket(ifindex int) (fd int, err error) {
 		return err
 	})
 	return fd, err
+}
+
+// EtherType returns a type of frames as packet sockets take it: in network byte order.
+func EtherType(n uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
 }
 
 // Sizes of headers.

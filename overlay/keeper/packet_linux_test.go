@@ -43,8 +43,7 @@ func capture(t *testing.T, h *lab.Host, inner uint16) func() outer {
 	t.Helper()
 	fd := -1
 	err := h.NS.Do(func() (err error) {
-		all := uint16(unix.ETH_P_ALL)
-		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(all>>8|all<<8))
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(lab.EtherType(unix.ETH_P_ALL)))
 		return err
 	})
 	if err != nil {
