@@ -150,7 +150,7 @@ func (r *benchRun) once(b *testing.B, name string, also func(pid int)) benchCost
 	}()
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
 	defer cancel()
-	if !worker.Await(ctx, 2*time.Millisecond, func() bool { return isReady(ctx, "http://"+benchHealth+"/readyz") }) {
+	if !worker.Await(ctx, benchPause, func() bool { return isReady(ctx, "http://"+benchHealth+"/readyz") }) {
 		b.Fatalf("the agent is not ready:\n%s", log.String())
 	}
 	c.ready, c.cpu, c.peak = time.Since(start), processorTime(b, cmd.Process.Pid), memory(b, cmd.Process.Pid, "VmHWM")
