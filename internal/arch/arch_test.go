@@ -104,6 +104,11 @@ func rules() []rule {
 		allow: []string{"fairlead/internal/flannel", "fairlead/internal/inet", "fairlead/proxier/objects"},
 		why:   "proxier/convert reads API objects and does no I/O",
 	}, {
+		from:  []string{"proxier/wire"},
+		deny:  []string{"fairlead/...", "k8s.io/client-go/...", "os", "net"},
+		allow: []string{"fairlead/internal/flannel", "fairlead/proxier/convert", "fairlead/proxier/objects"},
+		why:   "proxier/wire reads bytes and does no I/O",
+	}, {
 		from:  []string{"proxier/status"},
 		deny:  []string{"fairlead/..."},
 		allow: []string{"fairlead/internal/worker", "fairlead/proxier/objects"},
@@ -116,7 +121,7 @@ func rules() []rule {
 	}, {
 		from:  []string{"proxier/source"},
 		deny:  []string{"fairlead/..."},
-		allow: []string{"fairlead/proxier/objects", "fairlead/proxier/convert", "fairlead/proxier/status", "fairlead/proxier/store"},
+		allow: []string{"fairlead/proxier/objects", "fairlead/proxier/convert", "fairlead/proxier/status", "fairlead/proxier/store", "fairlead/proxier/wire"},
 		why:   "sources fill the store and know nothing of its use",
 	}, {
 		from:  []string{"proxier/resolve"},

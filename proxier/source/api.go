@@ -9,13 +9,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
@@ -46,7 +43,7 @@ func ExpectAPI(store *store.Store) {
 // The reflectors write straight into the store, which holds the only copy of each
 // object. Each list, the first as well as one after a gap, is one update of the
 // store.
-func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store *store.Store) error {
+func RunAPI(ctx context.Context, client Client, node string, store *store.Store) error {
 	// The labels are those kube-proxy selects by.
 	services := listWatch(client, client.CoreV1().Services(""), selector{labels: "!" + convert.LabelServiceProxyName})
 	endpoints := listWatch(client, client.DiscoveryV1().EndpointSlices(""), selector{labels: "!" + corev1.IsHeadlessService})
@@ -56,17 +53,17 @@ func RunAPI(ctx context.Context, client kubernetes.Interface, node string, store
 
 	var all sync.WaitGroup
 	var heard answers
-	all.Go(func() { runReflector(ctx, sourceServices, services, &corev1.Service{}, store, &heard) })
-	all.Go(func() { runReflector(ctx, sourceSlices, endpoints, &discoveryv1.EndpointSlice{}, store, &heard) })
-	all.Go(func() { runReflector(ctx, sourceNodes, nodes, &corev1.Node{}, store, &heard) })
+	all.Go(func() { runReflector(ctx, sourceServices, services, store, &heard) })
+	all.Go(func() { runReflector(ctx, sourceSlices, endpoints, store, &heard) })
+	all.Go(func() { runReflector(ctx, sourceNodes, nodes, store, &heard) })
 	all.Go(func() {
 		if await(ctx, cidrs, selector{}, "--service-cidr is used", func() { store.Delivered(sourceServiceCIDRs) }) {
-			runReflector(ctx, sourceServiceCIDRs, listWatch(client, cidrs, selector{}), &networkingv1.ServiceCIDR{}, store, &heard)
+			runReflector(ctx, sourceServiceCIDRs, listWatch(client, cidrs, selector{}), store, &heard)
 		}
 	})
 	all.Go(func() {
 		if await(ctx, pods, here, "hostPorts of pods are not served", func() { store.Delivered(sourcePods) }) {
-			runReflector(ctx, sourcePods, listWatch(client, pods, here), &corev1.Pod{}, store, &heard)
+			runReflector(ctx, sourcePods, listWatch(client, pods, here), store, &heard)
 		}
 	})
 	all.Wait()

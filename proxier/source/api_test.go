@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
@@ -147,7 +146,7 @@ func TestRunAPIForbiddenAtFirst(t *testing.T) {
 }
 
 // startAPI runs RunAPI until the test ends and waits for the first lists.
-func startAPI(t *testing.T, client kubernetes.Interface) *store.Store {
+func startAPI(t *testing.T, client Client) *store.Store {
 	t.Helper()
 	st := store.New()
 	ExpectAPI(st)

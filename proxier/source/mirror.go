@@ -26,15 +26,9 @@ type mirror struct {
 	listed  time.Time
 }
 
-// converted is an object that was converted while its list is still coming in, so
-// that memory never holds a whole list of API objects.
-type converted struct {
-	*metav1.ObjectMeta // namespace and name: by them the reflector finds it
-	item               objects.Object
-}
-
 // Transformer makes reflectors convert the objects of a list one by one.
 func (m *mirror) Transformer() cache.TransformFunc {
+	plain := &metav1.ObjectMeta{}
 	return func(obj any) (any, error) {
 		if _, done := obj.(*converted); done {
 			return obj, nil
@@ -43,8 +37,7 @@ func (m *mirror) Transformer() cache.TransformFunc {
 		if err != nil {
 			return nil, err
 		}
-		namespace, name := it.Key.Split()
-		return &converted{&metav1.ObjectMeta{Namespace: namespace, Name: name}, it}, nil
+		return &converted{Object: plain, item: it}, nil
 	}
 }
 

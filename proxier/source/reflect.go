@@ -12,7 +12,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
@@ -67,10 +66,10 @@ type reflector struct {
 }
 
 // runReflector follows one kind until ctx ends.
-func runReflector(ctx context.Context, source string, lw cache.ListerWatcher, kind runtime.Object, store *store.Store, all *answers) {
+func runReflector(ctx context.Context, source string, lw cache.ListerWatcher, store *store.Store, all *answers) {
 	m := &mirror{source: source, store: store, answers: all}
 	r := &reflector{
-		Reflector: cache.NewReflectorWithOptions(lw, kind, m, cache.ReflectorOptions{Name: source}),
+		Reflector: cache.NewReflectorWithOptions(lw, nil, m, cache.ReflectorOptions{Name: source, TypeDescription: source}),
 		source:    source, mirror: m, answers: all, delay: retryFirst,
 	}
 	for r.once(ctx) {

@@ -65,7 +65,7 @@ func follow(t *testing.T, kinds ...*fakeKind) {
 	var all answers
 	for _, f := range kinds {
 		st.Expect(sourceNodes)
-		go runReflector(t.Context(), sourceNodes, f.listWatch(), &corev1.Node{}, st, &all)
+		go runReflector(t.Context(), sourceNodes, f.listWatch(), st, &all)
 	}
 	synctest.Wait()
 }
@@ -153,7 +153,7 @@ func TestRetryEnds(t *testing.T) {
 		f.away.Store(true)
 		done := make(chan struct{})
 		go func() {
-			runReflector(ctx, sourceNodes, f.listWatch(), &corev1.Node{}, store.New(), new(answers))
+			runReflector(ctx, sourceNodes, f.listWatch(), store.New(), new(answers))
 			close(done)
 		}()
 		time.Sleep(time.Minute)

@@ -4,13 +4,16 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"runtime"
+	"reflect"
+	goruntime "runtime"
 	"strings"
 	"testing"
 
@@ -18,9 +21,13 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
+	"fairlead/proxier/convert"
 	"fairlead/proxier/proxiertest"
 )
 
@@ -28,7 +35,8 @@ import (
 // streams lists (KEP-3157), then the events that are sent to its channels. Keys are
 // resources.
 type streamServer struct {
-	client kubernetes.Interface
+	client kubernetes.Interface // asks for JSON
+	config *rest.Config
 	events map[string]chan metav1.WatchEvent
 }
 
@@ -57,18 +65,22 @@ func newStreamServer(t *testing.T, lists map[string][]any) *streamServer {
 			http.Error(w, "a plain watch", http.StatusBadRequest)
 			return
 		}
-		out := json.NewEncoder(w)
-		for _, obj := range lists[kind] {
-			_ = out.Encode(event(t, "ADDED", obj))
+		send := func(e metav1.WatchEvent) { _ = json.NewEncoder(w).Encode(e) }
+		if strings.HasPrefix(r.Header.Get("Accept"), runtime.ContentTypeProtobuf) {
+			w.Header().Set("Content-Type", runtime.ContentTypeProtobuf+";stream=watch")
+			send = func(e metav1.WatchEvent) { _, _ = w.Write(protobufFrame(t, e)) }
 		}
-		_ = out.Encode(event(t, "BOOKMARK", listEnd(ends[kind])))
+		for _, obj := range lists[kind] {
+			send(event(t, "ADDED", obj))
+		}
+		send(event(t, "BOOKMARK", listEnd(ends[kind])))
 		w.(http.Flusher).Flush()
 		for {
 			select {
 			case <-r.Context().Done():
 				return
 			case e := <-s.events[kind]:
-				_ = out.Encode(e)
+				send(e)
 				w.(http.Flusher).Flush()
 			}
 		}
@@ -82,18 +94,56 @@ func newStreamServer(t *testing.T, lists map[string][]any) *streamServer {
 	server.Listener = listener
 	server.Start()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	client, err := kubernetes.NewForConfig(&rest.Config{Host: "http://api", Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	s.config = &rest.Config{Host: "http://api", Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}})
-	if err != nil {
+	}}
+	if s.client, err = kubernetes.NewForConfig(s.config); err != nil {
 		t.Fatal(err)
 	}
-	s.client = client
 	return s
 }
 
+// slim returns the client that agents use, which asks for that type of content.
+func (s *streamServer) slim(t testing.TB, accept string) Client {
+	t.Helper()
+	cfg := rest.CopyConfig(s.config)
+	cfg.ContentType, cfg.AcceptContentTypes = accept, accept
+	h, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewClient(cfg, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// protobufFrame encodes an event whose object is in JSON.
+func protobufFrame(t testing.TB, e metav1.WatchEvent) []byte {
+	t.Helper()
+	obj, _, err := scheme.Codecs.UniversalDeserializer().Decode(e.Object.Raw, nil, nil)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), runtime.ContentTypeProtobuf)
+	codec := scheme.Codecs.EncoderForVersion(info.Serializer, schema.GroupVersions{corev1.SchemeGroupVersion, discoveryv1.SchemeGroupVersion, networkingv1.SchemeGroupVersion})
+	raw, err := runtime.Encode(codec, obj)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	var out bytes.Buffer
+	e.Object = runtime.RawExtension{Raw: raw}
+	if err := info.StreamSerializer.Encode(&e, info.StreamSerializer.NewFrameWriter(&out)); err != nil {
+		t.Error(err)
+	}
+	return out.Bytes()
+}
+
 // event gives obj the kind that decoding needs.
-func event(t *testing.T, verb string, obj any) metav1.WatchEvent {
+func event(t testing.TB, verb string, obj any) metav1.WatchEvent {
 	t.Helper()
 	data, err := json.Marshal(obj)
 	if err != nil {
@@ -109,6 +159,8 @@ func event(t *testing.T, verb string, obj any) metav1.WatchEvent {
 		kind = `"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1",`
 	case *corev1.Pod:
 		kind = `"kind":"Pod","apiVersion":"v1",`
+	case *metav1.Status:
+		kind = `"kind":"Status","apiVersion":"v1",`
 	case *networkingv1.ServiceCIDR:
 		kind = `"kind":"ServiceCIDR","apiVersion":"networking.k8s.io/v1",`
 	}
@@ -125,22 +177,49 @@ func listEnd(obj any) any {
 	return obj
 }
 
-// TestRunAPIStream follows a server that streams its lists.
+// TestRunAPIStream follows a server that streams its lists, with each client and encoding.
 func TestRunAPIStream(t *testing.T) {
-	s := newStreamServer(t, map[string][]any{
-		"services":       {proxiertest.BenchService(0), proxiertest.BenchService(1)},
-		"endpointslices": {proxiertest.BenchSlice(0, 3)},
-		"nodes":          {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}}},
-		"servicecidrs":   {&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "k"}}},
-	})
-	st := startAPI(t, s.client)
-	if got := len(st.Services()); got != 2 || len(st.Slices(proxiertest.NameOf("svc-0"))) != 1 || st.Node("node-a") == nil || len(st.ServiceCIDRs()) != 1 {
-		t.Errorf("%d Services, want 2, and one of each other kind", got)
+	for name, client := range map[string]func(*streamServer) Client{
+		"typed":    func(s *streamServer) Client { return s.client },
+		"JSON":     func(s *streamServer) Client { return s.slim(t, runtime.ContentTypeJSON) },
+		"protobuf": func(s *streamServer) Client { return s.slim(t, runtime.ContentTypeProtobuf) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStreamServer(t, map[string][]any{
+				"services":       {proxiertest.BenchService(0), proxiertest.BenchService(1)},
+				"endpointslices": {proxiertest.BenchSlice(0, 3), proxiertest.BenchSlice(1, 2)},
+				"nodes":          {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}}},
+				"servicecidrs":   {&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "k"}}},
+				"pods": {&corev1.Pod{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "pod"},
+					Spec:       corev1.PodSpec{NodeName: "node-a", Containers: []corev1.Container{{Ports: []corev1.ContainerPort{{HostPort: 80, ContainerPort: 80}}}}},
+					Status:     corev1.PodStatus{PodIP: "10.244.0.7"},
+				}},
+			})
+			st := startAPI(t, client(s))
+			if got := len(st.Services()); got != 2 || st.Node("node-a") == nil || len(st.ServiceCIDRs()) != 1 || st.Pod(proxiertest.NameOf("pod")) == nil {
+				t.Errorf("%d Services, want 2, and one of each other kind", got)
+			}
+			for n, endpoints := range []int{3, 2} {
+				want, _ := convert.Slice(proxiertest.BenchSlice(n, endpoints))
+				if got := st.Slices(proxiertest.NameOf(fmt.Sprint("svc-", n))); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+					t.Errorf("slice %d is %+v, want %+v", n, got, want)
+				}
+			}
+			s.events["endpointslices"] <- event(t, "MODIFIED", proxiertest.BenchSlice(0, 4))
+			proxiertest.Eventually(t, "changed slice", func() bool { return len(st.Slices(proxiertest.NameOf("svc-0"))[0].Endpoints) == 4 })
+			s.events["services"] <- event(t, "DELETED", proxiertest.BenchService(1))
+			proxiertest.Eventually(t, "deleted Service", func() bool { return len(st.Services()) == 1 })
+			s.events["services"] <- event(t, "ADDED", proxiertest.BenchService(2))
+			proxiertest.Eventually(t, "new Service", func() bool { return st.Service(proxiertest.NameOf("svc-2")) != nil })
+			heard := st.LastHeard()[sourceNodes]
+			s.events["nodes"] <- event(t, "BOOKMARK", &corev1.Node{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "200"}})
+			proxiertest.Eventually(t, "bookmark", func() bool { return st.LastHeard()[sourceNodes].After(heard) })
+			// The version is too old: everything is listed again.
+			s.events["services"] <- event(t, "ERROR", &metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonExpired, Code: http.StatusGone})
+			proxiertest.Eventually(t, "the list again", func() bool { return len(st.Services()) == 2 && st.Service(proxiertest.NameOf("svc-1")) != nil })
+		})
 	}
-	s.events["endpointslices"] <- event(t, "MODIFIED", proxiertest.BenchSlice(0, 4))
-	proxiertest.Eventually(t, "changed slice", func() bool { return len(st.Slices(proxiertest.NameOf("svc-0"))[0].Endpoints) == 4 })
-	s.events["services"] <- event(t, "DELETED", proxiertest.BenchService(1))
-	proxiertest.Eventually(t, "deleted Service", func() bool { return len(st.Services()) == 1 })
 }
 
 // TestRunAPIMemory: the store holds the only copy of each object. 100,000
@@ -157,7 +236,7 @@ func TestRunAPIMemory(t *testing.T) {
 	}
 	s := newStreamServer(t, lists)
 	before := heap()
-	st := startAPI(t, s.client)
+	st := startAPI(t, s.slim(t, runtime.ContentTypeProtobuf))
 	if got := len(st.Services()); got != services {
 		t.Fatalf("%d Services, want %d", got, services)
 	}
@@ -168,13 +247,13 @@ func TestRunAPIMemory(t *testing.T) {
 		return used <= 50<<20/slowdown
 	})
 	t.Logf("the st takes %d KiB", used>>10)
-	runtime.KeepAlive(lists)
+	goruntime.KeepAlive(lists)
 }
 
 func heap() uint64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
+	var m goruntime.MemStats
+	goruntime.GC()
+	goruntime.GC()
+	goruntime.ReadMemStats(&m)
 	return m.HeapAlloc
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
@@ -41,8 +40,7 @@ import (
 // table, and of keeper.Keeper.Run, which watches the links.
 type agent struct {
 	cfg      *options.Config
-	client   kubernetes.Interface // nil without an API server, and so is api
-	api      *apiServer
+	clients  clients
 	store    *store.Store
 	metrics  *metrics.Metrics
 	table    *kernel.Table
@@ -119,19 +117,19 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 	if err := useClientGates(); err != nil {
 		return nil, err
 	}
-	client, api, err := newClient(ctx, cfg)
+	clients, err := newClients(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	name := cfg.Proxier.NodeName
 	ctx = withoutUnreachable(ctx)
-	events, err := newEvents(ctx, client, name)
+	events, err := newEvents(ctx, clients.kubernetes, name)
 	if err != nil {
 		return nil, err
 	}
 	a := &agent{
 		owned: make(chan struct{}),
-		cfg:   cfg, client: client, api: api, store: store.New(), metrics: metrics.NewMetrics(legacyregistry.MustRegister),
+		cfg:   cfg, clients: clients, store: store.New(), metrics: metrics.NewMetrics(legacyregistry.MustRegister),
 		cleaner: conntrack.NewCleaner(conntrack.Config{EndEstablished: cfg.EndEstablished}), affinity: kernel.NewAffinityCleaner(nil),
 	}
 	if a.table, err = kernel.Open(nil); errors.Is(err, nat.ErrPermission) {
@@ -149,7 +147,7 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		}
 		pods, peers = k, k
 	}
-	a.health = &health{node: name, needsNode: client != nil, api: api, store: a.store, answers: a.metrics, timeout: cfg.SyncTimeout}
+	a.health = &health{node: name, needsNode: clients.objects != nil, api: clients.server, store: a.store, answers: a.metrics, timeout: cfg.SyncTimeout}
 	a.checks = healthcheck.New(healthcheck.Options{Healthy: a.health.keepsUp, Report: func(n healthcheck.Name, err error) { proxier.HealthCheck(a.store.Book(), n, err) }})
 	history := status.NewHistory()
 	a.proxier = proxier.New(cfg.Proxier, a.store, proxier.Deps{
@@ -165,7 +163,7 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 	a.network = node.NewNetwork(cfg.Node, &cfg.Proxier, a.store, a.metrics, pods, a.proxier.Ready)
 	a.health.proxier, a.health.ready = a.proxier, a.network.Ready
 	a.reporter = &reporter{
-		cfg: cfg, since: time.Now(), api: api, store: a.store, history: history, proxier: a.proxier, network: a.network, health: a.health,
+		cfg: cfg, since: time.Now(), api: clients.server, store: a.store, history: history, proxier: a.proxier, network: a.network, health: a.health,
 		fill: &a.fill, forged: &a.forged,
 	}
 	a.pages, err = newPages(name, a.reporter.State, services.list)
@@ -206,11 +204,11 @@ func (a *agent) follow(ctx context.Context, group *errgroup.Group) {
 	if manifests != "" {
 		a.store.Expect(source.SourceFiles)
 	}
-	if a.client != nil {
+	if a.clients.objects != nil {
 		source.ExpectAPI(a.store)
-		group.Go(func() error { return a.api.watch(ctx) })
+		group.Go(func() error { return a.clients.server.watch(ctx) })
 		group.Go(func() error {
-			return source.RunAPI(ctx, a.client, a.cfg.Proxier.NodeName, a.store)
+			return source.RunAPI(ctx, a.clients.objects, a.cfg.Proxier.NodeName, a.store)
 		})
 	}
 	if manifests != "" {
@@ -243,7 +241,7 @@ func (a *agent) work(ctx context.Context, group *errgroup.Group) {
 	if len(a.cfg.Proxier.CheckedInterfaces) > 0 {
 		group.Go(func() error { return kernel.WatchForgedPackets(ctx, nil, a.reportForged(log)) })
 	}
-	a.network.Start(ctx, group, a.client)
+	a.network.Start(ctx, group, a.clients.kubernetes)
 	cfg := &a.cfg.Node
 	group.Go(func() error { return cfg.Conntrack.ApplyWhen(ctx, a.proxier.Ready, cfg.SysctlDir) })
 	if r := node.NewReplacer(cfg, a.health.ready); r != nil {

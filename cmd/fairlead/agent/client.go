@@ -15,31 +15,44 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"fairlead/cmd/fairlead/options"
+	"fairlead/proxier/source"
 	"fairlead/proxier/status"
 )
 
-// newClient returns a client and the observer of its requests. Both are nil if the API
-// server is no source.
-func newClient(ctx context.Context, c *options.Config) (kubernetes.Interface, *apiServer, error) {
+// clients are two clients of the API server, which share their connections, and the
+// observer of their requests. All are nil if the API server is no source.
+type clients struct {
+	kubernetes kubernetes.Interface
+	objects    source.Client // reads what the table follows from
+	server     *apiServer
+}
+
+func newClients(ctx context.Context, c *options.Config) (clients, error) {
 	cfg, err := clientConfig(c)
 	if cfg == nil || err != nil {
-		return nil, nil, err
+		return clients{}, err
 	}
-	server := newAPIServer(ctx, cfg.Host)
-	cfg.Wrap(server.wrap)
-	client, err := kubernetes.NewForConfig(cfg)
+	out := clients{server: newAPIServer(ctx, cfg.Host)}
+	cfg.Wrap(out.server.wrap)
+	shared, err := rest.HTTPClientFor(cfg)
+	if err == nil {
+		out.kubernetes, err = kubernetes.NewForConfigAndClient(cfg, shared)
+	}
+	if err == nil {
+		out.objects, err = source.NewClient(cfg, shared)
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("reach the API server: %w", err)
+		return clients{}, fmt.Errorf("reach the API server: %w", err)
 	}
-	return client, server, nil
+	return out, nil
 }
 
 // ClientOf returns a function that makes a client for a command, or returns nil if the
 // API server is no source.
 func ClientOf(c *options.Config) func(context.Context) (kubernetes.Interface, error) {
 	return func(ctx context.Context) (kubernetes.Interface, error) {
-		client, _, err := newClient(ctx, c)
-		return client, err
+		of, err := newClients(ctx, c)
+		return of.kubernetes, err
 	}
 }
 

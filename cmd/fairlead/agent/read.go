@@ -23,7 +23,7 @@ const readTimeout = 30 * time.Second
 // ReadObjects reads all objects once, as the agent with this configuration does. The
 // error says what could not be read; the store has the rest.
 func ReadObjects(ctx context.Context, cfg *options.Config) (*store.Store, error) {
-	client, _, err := newClient(ctx, cfg)
+	of, err := newClients(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -37,14 +37,14 @@ func ReadObjects(ctx context.Context, cfg *options.Config) (*store.Store, error)
 		_, err := source.ReadFiles(cfg.Manifests, s)
 		errs = append(errs, err)
 	}
-	if client == nil {
+	if of.objects == nil {
 		return s, errors.Join(errs...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	source.ExpectAPI(s)
 	var group errgroup.Group
-	group.Go(func() error { return source.RunAPI(ctx, client, cfg.Proxier.NodeName, s) })
+	group.Go(func() error { return source.RunAPI(ctx, of.objects, cfg.Proxier.NodeName, s) })
 	for !s.Synced() && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
