@@ -21,6 +21,7 @@ import (
 	"fairlead/cmd/fairlead-lab/chaos"
 	"fairlead/cmd/fairlead-lab/connect"
 	"fairlead/cmd/fairlead-lab/demo"
+	"fairlead/cmd/fairlead-lab/oom"
 	"fairlead/cmd/fairlead-lab/world"
 	schedule "fairlead/internal/chaos"
 	"fairlead/internal/cni"
@@ -116,7 +117,7 @@ func (o *options) run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("make directory of the lab: %w", err)
 	}
 	code, err := relaunchLab(ctx, dir)
-	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
+	if err := errors.Join(err, os.RemoveAll(dir), oom.Sweep(filepath.Base(dir)+"-")); err != nil {
 		return err
 	}
 	if code != 0 {
@@ -196,6 +197,7 @@ func (o *options) runChaos(ctx context.Context, out io.Writer, opts world.Option
 	if err != nil {
 		return err
 	}
+	o.disturb.Group = filepath.Base(opts.Dir)
 	return errors.Join(chaos.Run(ctx, w, out, o.disturb), w.Cluster.Close())
 }
 

@@ -15,9 +15,11 @@ import (
 
 	"fairlead/cmd/fairlead-lab/chaos"
 	"fairlead/cmd/fairlead-lab/demo"
+	"fairlead/cmd/fairlead-lab/oom"
 )
 
 func main() {
+	oom.Eat() // returns, unless this process is there to take memory
 	err := newCommand().ExecuteContext(context.Background())
 	var code exitStatusError
 	switch {

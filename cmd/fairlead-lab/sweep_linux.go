@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"fairlead/cmd/fairlead-lab/oom"
 )
 
 // labDirPattern is what the directories of labs are called.
@@ -46,7 +48,7 @@ func sweepLabDirs(parent string, age time.Duration) error {
 			continue
 		}
 		if f, err := holdLabDir(dir); err == nil {
-			errs = append(errs, os.RemoveAll(dir), f.Close())
+			errs = append(errs, os.RemoveAll(dir), oom.Sweep(filepath.Base(dir)+"-"), f.Close())
 		}
 	}
 	return errors.Join(errs...)

@@ -22,7 +22,7 @@ const (
 	APIServer              // the API server goes away, and returns
 	Kill                   // the agent ends by SIGKILL at any instant, and starts again
 	Stop                   // SIGSTOP, and SIGCONT: also what a suspended machine does
-	Memory                 // the agent dies while it allocates, and starts again
+	Memory                 // the kernel ends the agent for want of memory, and it starts again
 	Descriptor             // the agent can open no file
 	ReadOnly               // the directory of CNI configurations is read-only, its file missing
 	DiskFull               // that directory's disk is full, its file missing

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/chaos"
+	"fairlead/internal/lab"
 )
 
 // agent takes the agent of a node away in one of several ways, or brings it back.
@@ -27,9 +28,7 @@ func (r *runner) agent(s chaos.Step) (string, error) {
 	case s.Kind == chaos.Descriptor:
 		return "", unlimit(a.Pid(), unix.RLIMIT_NOFILE)
 	case s.Kind == chaos.Memory && s.Begin:
-		// The next growth of the heap fails and ends the process, at an instant that
-		// only the runtime knows.
-		return "", limit(a.Pid(), unix.RLIMIT_AS, 1<<20)
+		return r.starve(s)
 	case s.Kind == chaos.Kill && s.Begin:
 		if err := a.Signal(syscall.SIGKILL); err != nil {
 			return "", err
@@ -47,10 +46,39 @@ func (r *runner) agent(s chaos.Step) (string, error) {
 		}
 		<-a.Done()
 	}
-	if err := r.StartAgent(r.nodeOf(s)); err != nil {
+	if err := r.startAgent(r.nodeOf(s)); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s, process %d", how, r.Agents[r.nodeOf(s).Name].Pid()), nil
+}
+
+// startAgent starts the agent of a node, in the node's memory control group if there is one.
+func (r *runner) startAgent(node *lab.Node) error {
+	if err := r.StartAgent(node); err != nil {
+		return err
+	}
+	if g := r.groups[node.Name]; g != nil {
+		return g.Add(r.Agents[node.Name].Pid())
+	}
+	return nil
+}
+
+// starve takes the memory of a node's agent away.
+func (r *runner) starve(s chaos.Step) (string, error) {
+	a := r.Agents[r.nodeOf(s).Name]
+	g := r.groups[r.nodeOf(s).Name]
+	if g == nil {
+		// The next growth of the heap fails and ends the process, at an instant that
+		// only the runtime knows.
+		return "", limit(a.Pid(), unix.RLIMIT_AS, 1<<20)
+	}
+	if err := g.Starve(a.Pid(), a.Done()); err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tally.starved++
+	return fmt.Sprintf("the kernel ended process %d", a.Pid()), nil
 }
 
 // limit lowers a resource limit of a process, which may be raised again.

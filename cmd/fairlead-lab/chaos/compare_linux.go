@@ -62,7 +62,7 @@ func (r *runner) rebuild(ctx context.Context) error {
 		if err := r.raze(ctx, node); err != nil {
 			return err
 		}
-		if err := r.StartAgent(node); err != nil {
+		if err := r.startAgent(node); err != nil {
 			return err
 		}
 		var differ string

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fairlead/cmd/fairlead-lab/apiserver"
+	"fairlead/cmd/fairlead-lab/oom"
 	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/chaos"
 	"fairlead/internal/lab"
@@ -30,6 +31,8 @@ type Options struct {
 	Gap      time.Duration // mean time between two events
 	Longest  time.Duration // how long an agent may be away; 0 for some seconds
 	Shares   []chaos.Share
+	// Group begins the names of the memory control groups of this run.
+	Group string
 }
 
 // roundLength is how long clients are under load before the state of the kernel is
@@ -44,6 +47,7 @@ type runner struct {
 	api      *apiserver.Server
 	pool     []world.Endpoint // pods that may be behind Services; all of them answer always
 	services []*service
+	groups   map[string]*oom.Group // of agents, by node; empty where this machine permits none
 
 	// What follows is of one round.
 	start   time.Time
@@ -65,7 +69,8 @@ type entry struct {
 // Run starts the agents of an empty world, disturbs them for the duration, and compares
 // what is in the kernel with what agents build from nothing.
 func Run(ctx context.Context, w *world.World, out io.Writer, o Options) (err error) {
-	r := &runner{World: w, out: out}
+	r := &runner{World: w, out: out, groups: map[string]*oom.Group{}}
+	r.makeGroups(o.Group)
 	if err := r.setUp(ctx); err != nil {
 		return err
 	}

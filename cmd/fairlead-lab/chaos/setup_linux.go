@@ -5,7 +5,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/cmd/fairlead-lab/apiserver"
+	"fairlead/cmd/fairlead-lab/oom"
 	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
@@ -37,8 +37,13 @@ func (r *runner) setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := errors.Join(r.api.Apply(world.NodesManifest(r.Cluster.Nodes)), r.StartAgents()); err != nil {
+	if err := r.api.Apply(world.NodesManifest(r.Cluster.Nodes)); err != nil {
 		return err
+	}
+	for _, node := range r.Cluster.Nodes {
+		if err := r.startAgent(node); err != nil {
+			return err
+		}
 	}
 	if err := r.populate(); err != nil {
 		return err
@@ -52,6 +57,19 @@ func (r *runner) setUp(ctx context.Context) error {
 		}
 	}
 	return r.settle(ctx)
+}
+
+// makeGroups makes a memory control group for the agent of each node, or says why the
+// kernel cannot be made to end an agent. Whoever chose the prefix removes them.
+func (r *runner) makeGroups(prefix string) {
+	for _, node := range r.Cluster.Nodes {
+		g, err := oom.New(prefix + "-" + node.Name)
+		if err != nil {
+			fmt.Fprintf(r.out, "for want of memory an agent's next allocation fails, and the kernel ends none: %v\n", err)
+			return
+		}
+		r.groups[node.Name] = g
+	}
 }
 
 // startAPI starts the API server on the host outside, and leads agents to it.

@@ -21,6 +21,7 @@ type tally struct {
 	events   map[chaos.Kind]int    // by kind
 	outages  map[chaos.Kind]outage // by the event before them
 	conflist time.Duration         // the longest wait for the file
+	starved  int                   // agents that the kernel ended for want of memory
 }
 
 // outage is what events of one kind cost.
@@ -41,6 +42,7 @@ func (t *tally) add(o *tally) {
 	}
 	t.done += o.done
 	t.slow += o.slow
+	t.starved += o.starved
 	t.slowest = max(t.slowest, o.slowest)
 	t.conflist = max(t.conflist, o.conflist)
 	for k, n := range o.events {
@@ -71,6 +73,9 @@ func (t *tally) print(out io.Writer) {
 			fmt.Fprintf(out, ", %d streams reset", o.resets)
 		}
 		fmt.Fprintln(out)
+	}
+	if t.starved > 0 {
+		fmt.Fprintf(out, "  the kernel ended %d agents for want of memory\n", t.starved)
 	}
 	if t.conflist > 0 {
 		fmt.Fprintf(out, "  the conflist was back at most %d ms after its disk had room\n", t.conflist.Milliseconds())
