@@ -36,7 +36,10 @@ const (
 // BenchmarkLoad changes an endpoint of one of 10,000 Services 1,000 times a second, and
 // measures how long the kernel takes to notify of the new address. FAIRLEAD_LOAD says for
 // how long, a minute unless set. Memory, goroutines, descriptors and elements of the table
-// must not grow from the first quarter of the time to its end.
+// must not grow from the first quarter of the time to its end. It reports what the agent
+// and the benchmark itself used of the processors, and for how long their threads waited
+// for one, which says how much of the delay is the machine's. FAIRLEAD_PROFILE names a
+// directory for a profile and a trace of the agent.
 func BenchmarkLoad(b *testing.B) {
 	length := time.Minute
 	if text := os.Getenv("FAIRLEAD_LOAD"); text != "" {
@@ -81,7 +84,8 @@ type loadUse struct{ memory, goroutines, files, elements int }
 func (l *loadRun) start(b *testing.B) {
 	b.Helper()
 	cmd := exec.Command("/proc/self/exe", "run", "--node-name", "node-a", "--cluster-cidr", "10.0.0.0/8",
-		"--kubeconfig", kubeconfig(b, l.api.addr), "--healthz-bind-address", benchHealth, "--metrics-bind-address", benchMetrics)
+		"--kubeconfig", kubeconfig(b, l.api.addr), "--healthz-bind-address", benchHealth, "--metrics-bind-address", benchMetrics, "--profiling")
+	cmd.Env = append(os.Environ(), "FAIRLEAD_PROFILE=") // which is of the start
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -142,6 +146,11 @@ func (l *loadRun) run(b *testing.B, length time.Duration) {
 	tick := time.NewTicker(burst)
 	defer tick.Stop()
 	total, quarter := int(length/burst), int(length/burst)/4
+	var all sync.WaitGroup
+	if path := profilePath(b, "load"); path != "" {
+		all.Go(func() { fetch(b, "http://"+benchMetrics+"/debug/pprof/profile?seconds=5", path+".cpu") })
+	}
+	var from loadShares
 	n := 0
 	for i := range total {
 		<-tick.C
@@ -151,8 +160,16 @@ func (l *loadRun) run(b *testing.B, length time.Duration) {
 		}
 		if i == quarter {
 			l.early = l.use(b)
+			all.Wait()
+			if path := profilePath(b, "load"); path != "" {
+				all.Go(func() { fetch(b, "http://"+benchMetrics+"/debug/pprof/trace?seconds=4", path+".trace") })
+			}
+			from = l.shares(b)
 		}
 	}
+	to := l.shares(b)
+	all.Wait()
+	to.report(b, &from)
 	l.late = l.use(b)
 }
 
