@@ -54,7 +54,11 @@ func TestBundle(t *testing.T) {
 	if out, err := onNode(t, node, "bundle", "-o", file); err == nil || !strings.Contains(out, "file exists") {
 		t.Errorf("a file is overwritten: %v, %s", err, out)
 	}
-	for name, text := range readArchive(t, file) {
+	files := readArchive(t, file)
+	if !strings.Contains(files["objects.json"], `"db"`) {
+		t.Errorf("the Pod is not in the bundle: %s", files["objects.json"])
+	}
+	for name, text := range files {
 		if strings.Contains(text, "hunter2") || filepath.IsAbs(name) || strings.Contains(name, "..") {
 			t.Errorf("file %s has a secret, or leaves its directory:\n%s", name, text)
 		}
@@ -99,6 +103,34 @@ func checkSavedTable(t *testing.T, node *lab.Node, file string) {
 	}
 }
 
+// TestBundleFlags: what --redact and --redact-map do not know is said.
+func TestBundleFlags(t *testing.T) {
+	dir := emptyBundle(t)
+	for args, want := range map[string]string{
+		"--redact=passwords":      `--redact: "passwords" is not addresses or names`,
+		"--redact-map /tmp/x":     "--redact-map has no effect without --redact",
+		"--redact --redact-map /": "--redact-map: open /: ",
+		"--redact extra":          "unknown command",
+	} {
+		out, err := execute(t, append([]string{"bundle", "--bundle", dir, "-o", "-"}, strings.Fields(args)...)...)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("fairlead bundle %s: %v\n%s", args, err, out)
+		}
+	}
+	for args, want := range map[string]string{"": "10.96.0.10 web", "--redact=addresses": "web", "--redact=names": "10.96.0.10", "--redact": ""} {
+		file := filepath.Join(t.TempDir(), "x.tar.gz")
+		if out, err := execute(t, append([]string{"bundle", "--bundle", dir, "-o", file}, strings.Fields(args)...)...); err != nil {
+			t.Fatalf("fairlead bundle %s: %v\n%s", args, err, out)
+		}
+		objects := readArchive(t, file)["objects.json"]
+		for _, word := range []string{"10.96.0.10", "web"} {
+			if strings.Contains(objects, `"`+word+`"`) != strings.Contains(want, word) {
+				t.Errorf("fairlead bundle %s: want %q of\n%s", args, want, objects)
+			}
+		}
+	}
+}
+
 func readArchive(t *testing.T, file string) map[string]string {
 	t.Helper()
 	f, err := os.Open(file)
@@ -124,9 +156,6 @@ func readArchive(t *testing.T, file string) map[string]string {
 			t.Fatal(err)
 		}
 		out[filepath.Base(h.Name)] = string(text)
-	}
-	if !strings.Contains(out["objects.json"], `"db"`) {
-		t.Errorf("the Pod is not in the bundle: %s", out["objects.json"])
 	}
 	return out
 }

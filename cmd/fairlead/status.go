@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 
@@ -17,6 +18,8 @@ import (
 	"fairlead/cmd/fairlead/options"
 	"fairlead/cmd/fairlead/output"
 	"fairlead/cmd/fairlead/screen"
+	"fairlead/cmd/fairlead/state"
+	"fairlead/nat/listing"
 )
 
 // Exit codes of fairlead status.
@@ -27,7 +30,7 @@ const (
 
 func newStatusCommand() *cobra.Command {
 	var out output.Flags
-	var dir string
+	var dir, bundle string
 	var all fleetFlags
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -37,8 +40,9 @@ last repair, Services, overlay and its peers, connection tracking, problems and 
 last sync. Without an agent the command says so, and what the kernel has. It asks
 through a socket that only root may use, and reads the kernel with CAP_NET_ADMIN.
 With --all-nodes it asks the agents of all nodes, and says which of them differ from
-most others in version, flags or the objects that they know. The exit code is 0 if
-all is well, 1 if there are problems, and 2 if an agent could not be asked.
+most others in version, flags or the objects that they know. With --bundle it says what the
+agent said when the bundle was written. The exit code is 0 if all is well, 1 if there are
+problems, and 2 if an agent could not be asked.
 
 With --all-nodes the command finds the agents by the label of their pods. It needs
 the verb list on pods in their namespace and on nodes. It asks through the API
@@ -47,17 +51,25 @@ by the address of each node. Both reach agents that listen on the address of the
 node: set metrics.listen=node in the chart, or --metrics-bind-address.`,
 		Example: `  fairlead status
   fairlead status -o json
+  fairlead status --bundle node.tar.gz
   fairlead status --all-nodes --kubeconfig /etc/kubernetes/admin.conf`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := errors.Join(out.Validate(), all.validate(cmd.Flags())); err != nil {
+			err := errors.Join(out.Validate(), all.validate(cmd.Flags()))
+			if bundle != "" && (all.on || out.Watch || cmd.Flags().Changed("socket-dir")) {
+				err = errors.Join(err, errors.New("--bundle is about one node at one time: leave out --all-nodes, --watch and --socket-dir"))
+			}
+			if err != nil {
 				return failedError{err}
 			}
 			var code error
-			err := out.Run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func(ctx context.Context) (r *output.Result, err error) {
-				if all.on {
+			err = out.Run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func(ctx context.Context) (r *output.Result, err error) {
+				switch {
+				case all.on:
 					r, code, err = fleetStatus(ctx, &all)
-				} else {
+				case bundle != "":
+					r, code, err = savedStatus(ctx, bundle)
+				default:
 					r, code, err = status(ctx, dir)
 				}
 				return r, err
@@ -74,6 +86,7 @@ node: set metrics.listen=node in the chart, or --metrics-bind-address.`,
 	var groups cliflag.NamedFlagSets
 	out.Register(groups.FlagSet("Output"))
 	groups.FlagSet("Agent").StringVar(&dir, "socket-dir", ask.DefaultDir, "directory of the agent's socket")
+	groups.FlagSet("Node to read").StringVar(&bundle, "bundle", "", bundleUsage)
 	all.register(groups.FlagSet("All nodes"))
 	options.Sections(cmd, &groups)
 	return cmd
@@ -93,10 +106,45 @@ func status(ctx context.Context, dir string) (r *output.Result, code, err error)
 		k := kernelOf(ctx)
 		k.Error = err.Error()
 		return &output.Result{Text: k, Value: k}, errNotAsked, nil
-	case len(s.Faults()) > 0:
+	}
+	r, code = answered(s)
+	return r, code, nil
+}
+
+// answered returns what an agent said, and the exit code.
+func answered(s *state.State) (r *output.Result, code error) {
+	if len(s.Faults()) > 0 {
 		code = errFaults
 	}
-	return &output.Result{Text: screen.Status{State: s}, Value: s}, code, nil
+	return &output.Result{Text: screen.Status{State: s}, Value: s}, code
+}
+
+// savedStatus is status for a bundle.
+func savedStatus(ctx context.Context, bundle string) (r *output.Result, code, err error) {
+	node, err := inspect.OpenBundle(bundle)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := node.Agent(ctx)
+	var s state.State
+	switch {
+	case err != nil:
+	case json.Unmarshal(raw, &s) != nil:
+		err = errors.New("read agent.json: it is not the state of an agent")
+	default:
+		err = ask.CheckProtocol(&s)
+	}
+	if err != nil {
+		k := &screen.Kernel{Error: err.Error(), Saved: true}
+		table, err := node.Table(ctx)
+		if err != nil {
+			k.KernelError = err.Error()
+		}
+		describe(k, table)
+		return &output.Result{Text: k, Value: k}, errNotAsked, nil
+	}
+	r, code = answered(&s)
+	return r, code, nil
 }
 
 // kernelOf reads what there is without the help of an agent.
@@ -111,8 +159,14 @@ func kernelOf(ctx context.Context) *screen.Kernel {
 	if err := errors.Join(err, tableErr); err != nil {
 		k.KernelError = err.Error()
 	}
+	describe(k, table)
+	return k
+}
+
+// describe says what a table has; nil is no table.
+func describe(k *screen.Kernel, table *listing.Table) {
 	if table == nil {
-		return k
+		return
 	}
 	k.Table = true
 	services := map[string]struct{}{}
@@ -122,5 +176,4 @@ func kernelOf(ctx context.Context) *screen.Kernel {
 		services[name] = struct{}{}
 	}
 	k.Services = len(services)
-	return k
 }

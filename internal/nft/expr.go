@@ -37,6 +37,12 @@ type Foreign struct {
 	raw  []byte // for EncodeExprs
 }
 
+// NewForeign returns an expression that has a name and nothing else.
+func NewForeign(name string) *Foreign {
+	raw, _ := item(name, func(*nl.Messages) {}) // it fails for a name with a zero byte
+	return &Foreign{Name: name, raw: raw}
+}
+
 // String returns the kernel's name of the expression.
 func (f *Foreign) String() string { return f.Name }
 

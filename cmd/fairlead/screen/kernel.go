@@ -16,6 +16,7 @@ type Kernel struct {
 	Table     bool   `json:"table"` // it exists
 	Services  int    `json:"services"`
 	Frontends int    `json:"frontends"`
+	Saved     bool   `json:"saved,omitempty"` // it is a bundle, which does not say who owned the table
 	// KernelError is why the kernel could not be read.
 	KernelError string `json:"kernelError,omitempty"`
 }
@@ -25,6 +26,7 @@ func (k *Kernel) Print(out io.Writer, wide bool) error {
 	l := lines{wide: wide}
 	l.add("Agent", "%s", k.Error)
 	switch {
+	case k.Saved:
 	case k.Owned && k.Owner > 0:
 		l.add("Owner", "process %d runs as the agent of this network namespace: start it with --socket-dir, or give the same one here", k.Owner)
 	case k.Owned:

@@ -55,6 +55,8 @@ type About struct {
 	Host    string    `json:"host"`    // host name
 	Kernel  string    `json:"kernel"`  // release, for example "6.12.8"
 	Version string    `json:"version"` // of the fairlead that read it
+	// Redacted says what gave way to pseudonyms: "addresses", "names".
+	Redacted []string `json:"redacted,omitempty"`
 }
 
 // Config is the part of the agent's configuration that commands use.
