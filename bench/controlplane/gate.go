@@ -35,18 +35,18 @@ type gateState struct {
 }
 
 // Gate returns a new gate to the API server, on a port of its own. It ends with
-// the host.
-func (p *Plane) Gate() (*Gate, error) {
+// the host, and makes no more connections when ctx is done.
+func (p *Plane) Gate(ctx context.Context) (*Gate, error) {
 	g := &Gate{host: p.cfg.Host, change: make(chan struct{}), conns: map[net.Conn]struct{}{}}
 	addr := net.JoinHostPort(p.cfg.Host.Addr4.String(), "0")
 	err := p.cfg.Host.NS.Do(func() (err error) {
-		g.listen, err = new(net.ListenConfig).Listen(context.Background(), "tcp4", addr)
+		g.listen, err = new(net.ListenConfig).Listen(ctx, "tcp4", addr)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open gate: %w", err)
 	}
-	go g.accept(p)
+	go g.accept(ctx, p)
 	return g, nil
 }
 
@@ -103,7 +103,7 @@ func (g *Gate) Close() error {
 	return err
 }
 
-func (g *Gate) accept(p *Plane) {
+func (g *Gate) accept(ctx context.Context, p *Plane) {
 	for {
 		client, err := g.listen.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -112,17 +112,17 @@ func (g *Gate) accept(p *Plane) {
 		if err != nil {
 			continue
 		}
-		go g.serve(p, client)
+		go g.serve(ctx, p, client)
 	}
 }
 
 // serve copies between a client and the server until one of them ends.
-func (g *Gate) serve(p *Plane, client net.Conn) {
+func (g *Gate) serve(ctx context.Context, p *Plane, client net.Conn) {
 	if s, _ := g.now(); s.closed {
 		reset(client)
 		return
 	}
-	server, err := p.dial(context.Background(), "127.0.0.1:"+apiserverPort)
+	server, err := p.dial(ctx, "127.0.0.1:"+apiserverPort)
 	if err != nil {
 		reset(client) // as a host does on which nobody listens
 		return
@@ -157,7 +157,10 @@ func (g *Gate) deliver(client, server net.Conn) {
 			<-changed
 		}
 		if s.pause > 0 {
-			time.Sleep(s.pause)
+			select {
+			case <-changed:
+			case <-time.After(s.pause):
+			}
 		}
 		if _, werr := client.Write(buf[:n]); werr != nil || err != nil {
 			return

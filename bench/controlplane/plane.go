@@ -96,7 +96,7 @@ func (p *Plane) Admin() *rest.Config {
 			AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
 		},
 		QPS: -1, // no limit
-		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			return p.dial(ctx, addr)
 		},
 	}

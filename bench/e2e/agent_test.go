@@ -54,7 +54,7 @@ func (c *cluster) startAgents(t *testing.T) {
 // newAgent returns an agent for a node that does not run yet; more are flags.
 func (c *cluster) newAgent(t *testing.T, n *lab.Node, more ...string) *agent {
 	t.Helper()
-	gate, err := c.plane.Gate()
+	gate, err := c.plane.Gate(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 // older kills the API server and starts one that, as before Kubernetes 1.34,
 // cannot stream lists: agents have to list, which is why their role allows it.
 func older(t *testing.T, r *run) {
+	t.Helper()
 	doomed := r.doomed(t, "older")
 	kept := r.nothingDeleted(t)
 	r.restart(t, func() { r.load.goesOn(t) }, "--feature-gates=WatchList=false")
@@ -36,6 +37,7 @@ func (r *run) restart(t *testing.T, meanwhile func(), flags ...string) {
 // startAlone restarts every agent while there is no API server. They find their
 // tables and leave them alone, until they know better.
 func startAlone(t *testing.T, r *run) {
+	t.Helper()
 	doomed := r.doomed(t, "alone")
 	r.restart(t, func() {
 		for _, a := range r.agents {
@@ -56,6 +58,7 @@ func startAlone(t *testing.T, r *run) {
 // compacted lets agents resume watches at revisions that neither the API
 // server's cache nor etcd has any more: 410 Gone.
 func compacted(t *testing.T, r *run) {
+	t.Helper()
 	doomed := r.doomed(t, "compacted")
 	kept := r.nothingDeleted(t)
 	logs := make([]int64, len(r.agents))
@@ -85,6 +88,7 @@ func compacted(t *testing.T, r *run) {
 // find expired ones in their files, as on a node that slept. They recover by
 // themselves when the files are renewed.
 func tokens(t *testing.T, r *run) {
+	t.Helper()
 	doomed := r.doomed(t, "tokens")
 	kept := r.nothingDeleted(t)
 	for _, a := range r.agents {

@@ -13,6 +13,7 @@ import (
 
 // rollout replaces every pod of steady in the order in which a Deployment does.
 func rollout(t *testing.T, r *run) {
+	t.Helper()
 	for _, old := range slices.Clone(r.pods) {
 		fresh := r.addPod(t, old.Node)
 		meets(t, r.ways, fresh.Name)

@@ -61,6 +61,7 @@ func newCluster(t *testing.T, nodes int) *cluster {
 }
 
 func (c *cluster) showLogs(t *testing.T) {
+	t.Helper()
 	if !t.Failed() {
 		return
 	}

@@ -39,6 +39,7 @@ func documents(t *testing.T, manifest string) []*unstructured.Unstructured {
 
 // manifests has the API server judge what deploy/ ships, without keeping it.
 func manifests(t *testing.T, r *run) {
+	t.Helper()
 	cfg := rest.CopyConfig(r.plane.Admin())
 	cfg.WarningHandler = warnings{t}
 	docs := slices.Concat(documents(t, withNetwork), documents(t, proxyOnly))

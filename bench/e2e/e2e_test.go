@@ -78,6 +78,7 @@ type scene struct {
 
 // play lets connections go on for a while after the scene.
 func (r *run) play(t *testing.T, s scene) {
+	t.Helper()
 	start := time.Now()
 	s.play(t, r)
 	r.load.goesOn(t)
@@ -95,6 +96,7 @@ func (r *run) addPod(t *testing.T, node *lab.Node) *pod {
 
 // empty exposes a Service that nobody serves, then somebody, then deletes it.
 func empty(t *testing.T, r *run) {
+	t.Helper()
 	s := r.expose(t, "lonely", "lonely")
 	ways := r.paths(t, s)
 	answers(t, ways, lab.ErrRefused)

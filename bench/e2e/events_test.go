@@ -18,6 +18,7 @@ import (
 
 // contested lets two Services have one address. The younger is told so.
 func contested(t *testing.T, r *run) {
+	t.Helper()
 	for _, name := range []string{"address-1", "address-2"} {
 		s := r.expose(t, name, "steady")
 		r.update(t, s.Name, func(s *corev1.Service) { s.Spec.ExternalIPs = []string{"203.0.113.7"} })
@@ -50,6 +51,7 @@ func (r *run) update(t *testing.T, name string, change func(*corev1.Service)) {
 // flushed has somebody throw away a node's tables, twice. It is put right, and
 // said once, with a count. No load runs: what connects just then can fail.
 func flushed(t *testing.T, r *run) {
+	t.Helper()
 	n := r.Nodes[0]
 	for i := range 2 {
 		if out, err := nstest.Command(t, n.NS, "nft", "flush", "ruleset").CombinedOutput(); err != nil {

@@ -12,7 +12,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
@@ -46,7 +45,7 @@ func (c *cluster) runPod(t *testing.T, node *lab.Node, name, app string) *pod {
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: map[string]string{"app": app}},
 		Spec: corev1.PodSpec{
 			NodeName:                     node.Name,
-			AutomountServiceAccountToken: ptr.To(false),
+			AutomountServiceAccountToken: new(false),
 			Containers:                   []corev1.Container{{Name: "server", Image: "lab"}},
 		},
 	}
@@ -64,7 +63,7 @@ func (c *cluster) runPod(t *testing.T, node *lab.Node, name, app string) *pod {
 
 func runningStatus(h *lab.Host) corev1.PodStatus {
 	s := corev1.PodStatus{
-		Phase: corev1.PodRunning, PodIP: h.Addr4.String(), StartTime: ptr.To(metav1.Now()),
+		Phase: corev1.PodRunning, PodIP: h.Addr4.String(), StartTime: new(metav1.Now()),
 		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
 	}
 	for _, ip := range h.Addrs() {
@@ -84,7 +83,7 @@ func (c *cluster) evict(t *testing.T, p *pod) {
 // remove ends a pod for good.
 func (c *cluster) remove(t *testing.T, p *pod) {
 	t.Helper()
-	now := metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}
+	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
 	if err := c.api.CoreV1().Pods(namespace).Delete(t.Context(), p.Name, now); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +98,7 @@ func (c *cluster) expose(t *testing.T, name, app string) *corev1.Service {
 	s, err := c.api.CoreV1().Services(namespace).Create(t.Context(), &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeNodePort, IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicyRequireDualStack),
+			Type: corev1.ServiceTypeNodePort, IPFamilyPolicy: new(corev1.IPFamilyPolicyRequireDualStack),
 			Selector: map[string]string{"app": app},
 			Ports:    []corev1.ServicePort{{Name: "http", Port: servicePort, TargetPort: intstr.FromInt32(podPort)}},
 		},

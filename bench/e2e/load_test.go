@@ -128,6 +128,7 @@ func (c *cluster) inside(ways []path) []path {
 }
 
 func startLoad(t *testing.T, ways []path) *load {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &load{cancel: cancel}
 	for _, p := range ways {

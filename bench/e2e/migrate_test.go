@@ -56,12 +56,14 @@ func TestMigration(t *testing.T) {
 
 	first, second := c.newAgent(t, c.Nodes[0], replace...), c.newAgent(t, c.Nodes[1], replace...)
 	r.scene(t, "node-1 comes to fairlead", func(t *testing.T) {
+		t.Helper()
 		old[0].toFairlead(t, func() {
 			old[0].stop(t)
 			first.start(t)
 		})
 	})
 	r.scene(t, "node-2 comes to fairlead, which starts first", func(t *testing.T) {
+		t.Helper()
 		old[1].toFairlead(t, func() {
 			second.start(t)
 			for _, who := range []string{"kube-proxy", "flannel"} {
@@ -75,12 +77,20 @@ func TestMigration(t *testing.T) {
 			old[1].stop(t)
 		})
 	})
-	r.scene(t, "node-1 goes back", func(t *testing.T) { old[0].fromFairlead(t, first) })
+	r.scene(t, "node-1 goes back", func(t *testing.T) {
+		t.Helper()
+		old[0].fromFairlead(t, first)
+	})
 	r.load.stop(t)
 }
 
 func (r *run) scene(t *testing.T, name string, f func(*testing.T)) {
-	if !t.Run(name, func(t *testing.T) { r.play(t, scene{name, func(t *testing.T, _ *run) { f(t) }}) }) {
+	t.Helper()
+	play := func(t *testing.T, _ *run) {
+		t.Helper()
+		f(t)
+	}
+	if !t.Run(name, func(t *testing.T) { r.play(t, scene{name, play}) }) {
 		t.FailNow()
 	}
 }
@@ -88,6 +98,7 @@ func (r *run) scene(t *testing.T, name string, f func(*testing.T)) {
 // toFairlead is section "Move a node to fairlead" of docs/migration.md.
 // move ends flannel and kube-proxy and starts the agent.
 func (o *others) toFairlead(t *testing.T, move func()) {
+	t.Helper()
 	v4, v6 := o.index(t, "flannel.1"), o.index(t, "flannel-v6.1")
 	if left := o.leftovers(t); !strings.Contains(left, "flannel") && !strings.Contains(left, "FLANNEL") || !strings.Contains(left, "kube-proxy") && !strings.Contains(left, "KUBE-SERVICES") {
 		t.Fatalf("flannel and kube-proxy have done nothing: %s", left)
@@ -109,6 +120,7 @@ func (o *others) toFairlead(t *testing.T, move func()) {
 
 // fromFairlead is section "Move a node back" of docs/migration.md.
 func (o *others) fromFairlead(t *testing.T, a *agent) {
+	t.Helper()
 	v4 := o.index(t, "flannel.1")
 	a.stop(t)
 	o.start(t)

@@ -32,7 +32,7 @@ func (c *cluster) newOthers(t *testing.T, n *lab.Node, mode string) *others {
 	if err := os.Mkdir(o.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	gate, err := c.plane.Gate()
+	gate, err := c.plane.Gate(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 // checkRole compares what deploy/ grants with what the agents asked for in the
 // scenes before.
 func checkRole(t *testing.T, c *cluster, rules []rbacv1.PolicyRule) {
+	t.Helper()
 	audit, err := c.plane.Audit(agentUser)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 // hearing of changes: the data path stays, nothing is deleted, and once they
 // hear again all agents do what they should.
 func unheard(t *testing.T, r *run, name string, keep, release func(*controlplane.Gate)) {
+	t.Helper()
 	doomed := r.doomed(t, name)
 	kept := r.nothingDeleted(t)
 	for _, a := range r.agents {
@@ -30,6 +31,7 @@ func unheard(t *testing.T, r *run, name string, keep, release func(*controlplane
 
 // cutOff resets the agents' connections and refuses new ones.
 func cutOff(t *testing.T, r *run) {
+	t.Helper()
 	unheard(t, r, "cut", (*controlplane.Gate).Shut, (*controlplane.Gate).Open)
 	before := r.nothingDeleted(t)
 	for range 5 { // without a pause, as by a firewall that lost its state
@@ -43,12 +45,14 @@ func cutOff(t *testing.T, r *run) {
 
 // stale leaves the agents' connections open, with nothing coming out of them.
 func stale(t *testing.T, r *run) {
+	t.Helper()
 	unheard(t, r, "stale", (*controlplane.Gate).Hold, (*controlplane.Gate).Open)
 }
 
 // slow lets changes through at the pace of a line that is about to break, and
 // does not open up until all have come through.
 func slow(t *testing.T, r *run) {
+	t.Helper()
 	doomed := r.doomed(t, "slow")
 	for _, a := range r.agents {
 		a.gate.Slow(50 * time.Millisecond) // 8 kB/s

@@ -21,7 +21,7 @@ type Overlay struct {
 
 const overlayPart = "overlay"
 
-// Metrics of the part.
+// Join is the metric of the part that newcomers decide.
 const Join = "a node joins until its pod is reached"
 
 // joinLimit is for a node that joins.

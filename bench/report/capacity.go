@@ -40,9 +40,10 @@ func Capacity(set *stat.Set, columns []Column) string {
 	if out.Len() == 0 {
 		return ""
 	}
-	head := "### Capacity: what fairlead takes on one node\n\n| |"
+	head := new(strings.Builder)
+	head.WriteString("### Capacity: what fairlead takes on one node\n\n| |")
 	for _, c := range columns {
-		head += " " + c.Name + " |"
+		head.WriteString(" " + c.Name + " |")
 	}
-	return head + "\n|---|" + strings.Repeat("--:|", len(columns)) + "\n" + out.String()
+	return head.String() + "\n|---|" + strings.Repeat("--:|", len(columns)) + "\n" + out.String()
 }

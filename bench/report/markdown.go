@@ -87,12 +87,10 @@ func table(out *strings.Builder, set *stat.Set, part string, services int) {
 	}
 	slices.Sort(subjects)
 	fmt.Fprintf(out, "\n### %s, %d Services\n\n| | %s |", strings.ToUpper(part[:1])+part[1:], services, ours)
-	rule := "\n|---|--:|"
 	for _, s := range subjects {
 		fmt.Fprintf(out, " %s | ratio |", s)
-		rule += "--:|--:|"
 	}
-	out.WriteString(rule + "\n")
+	out.WriteString("\n|---|--:|" + strings.Repeat("--:|--:|", len(subjects)) + "\n")
 	for _, m := range metrics {
 		mine := set.Of(stat.Key{Part: part, Metric: m, Subject: ours, Services: services})
 		fmt.Fprintf(out, "| %s | %s |", m, spread(stat.Summarize(mine), units[m]))

@@ -16,17 +16,17 @@ import (
 
 func testSet() *stat.Set {
 	set := &stat.Set{}
-	add := func(subject, metric, unit string, size, round int, v float64, bound bool) {
-		set.Add(stat.Sample{Part: "latency", Metric: metric, Unit: unit, Subject: subject, Services: size, Round: round, Value: v, AtLeast: bound})
+	add := func(subject, metric, unit string, round int, v float64, bound bool) {
+		set.Add(stat.Sample{Part: "latency", Metric: metric, Unit: unit, Subject: subject, Services: 100, Round: round, Value: v, AtLeast: bound})
 	}
 	for round, v := range []float64{0.004, 0.005, 0.009} {
-		add("fairlead", "update", "s", 100, round, v, false)
-		add("peer", "update", "s", 100, round, 10*v, false)
-		add("fairlead", "flows", "1/s", 100, round, 3000*v, false)
-		add("peer", "flows", "1/s", 100, round, 1500*v, false)
+		add("fairlead", "update", "s", round, v, false)
+		add("peer", "update", "s", round, 10*v, false)
+		add("fairlead", "flows", "1/s", round, 3000*v, false)
+		add("peer", "flows", "1/s", round, 1500*v, false)
 	}
-	add("fairlead", "repair", "s", 100, 0, 0.2, false)
-	add("peer", "repair", "s", 100, 0, 10, true)
+	add("fairlead", "repair", "s", 0, 0.2, false)
+	add("peer", "repair", "s", 0, 10, true)
 	set.Voids = []stat.Void{{Part: "latency", Subject: "other", Services: 100, Reason: "it ended\nand more"}}
 	return set
 }

@@ -21,12 +21,10 @@ func Summary(w io.Writer, m Machine, set *stat.Set, rows []Row, peers []string) 
 	var out strings.Builder
 	fmt.Fprintf(&out, "`%s` on %s: %s,\n%d CPUs, kernel %s. A ratio above 1 is in favour of fairlead; the smallest and the\n"+
 		"largest round stand behind it.\n\n| | Services | %s |", m.Command, m.Date, m.Version, m.CPUs, m.Kernel, ours)
-	rule := "\n|---|--:|--:|"
 	for _, p := range peers {
 		fmt.Fprintf(&out, " %s | ratio |", p)
-		rule += "--:|--:|"
 	}
-	out.WriteString(rule + "\n")
+	out.WriteString("\n|---|--:|--:|" + strings.Repeat("--:|--:|", len(peers)) + "\n")
 	for _, row := range rows {
 		size, ok := common(set, row, peers)
 		if !ok {

@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 )
 
@@ -47,7 +46,7 @@ func crowdNode(i int) *corev1.Node {
 	cidr := crowdCIDR(i).String()
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: fmt.Sprintf("%s%05d", crowd, i), UID: types.UID(uuid.NewUUID()), CreationTimestamp: metav1.Now(),
+			Name: fmt.Sprintf("%s%05d", crowd, i), UID: uuid.NewUUID(), CreationTimestamp: metav1.Now(),
 			Annotations: map[string]string{
 				"flannel.alpha.coreos.com/kube-subnet-manager": "true",
 				"flannel.alpha.coreos.com/backend-type":        "vxlan",
@@ -80,6 +79,6 @@ func (s *Seat) Routed(ctx context.Context, i int, patience time.Duration) error 
 		case time.Now().After(end):
 			return errors.Join(fmt.Errorf("route to node %d: %w", i, ErrLate), err)
 		}
-		time.Sleep(2 * time.Millisecond)
+		pause(ctx, 2*time.Millisecond)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
@@ -61,7 +60,7 @@ func flowSlice(name string, at *Seat) *discoveryv1.EndpointSlice {
 	s := slice(name, name, at.Left.Addr4)
 	s.Ports = nil
 	for name, proto := range map[string]corev1.Protocol{"tcp": corev1.ProtocolTCP, "udp": corev1.ProtocolUDP} {
-		s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: ptr.To(name), Port: ptr.To[int32](echoPort), Protocol: ptr.To(proto)})
+		s.Ports = append(s.Ports, discoveryv1.EndpointPort{Name: new(name), Port: new(int32(echoPort)), Protocol: new(proto)})
 	}
 	return s
 }
@@ -101,7 +100,7 @@ func (s *Seat) await(ctx context.Context, to inet.Addr, server string, patience 
 		case time.Now().After(end):
 			return fmt.Errorf("%s at %s: %w: %s", server, to, ErrLate, lab.Outcome(reply, err))
 		case err != nil:
-			time.Sleep(2 * time.Millisecond) // whoever is not served yet leaves the processor to the agent
+			pause(ctx, 2*time.Millisecond) // whoever is not served yet leaves the processor to the agent
 		}
 	}
 }
@@ -131,6 +130,14 @@ func poll(ctx context.Context, patience time.Duration, f func() error) error {
 		if ctx.Err() != nil || time.Now().After(end) {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond)
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+// pause waits a while, or until ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }

@@ -118,7 +118,7 @@ func (a *Agent) Alive() error {
 	select {
 	case <-a.process.Done():
 		b, _ := os.ReadFile(a.log)
-		return fmt.Errorf("it ended (%v); its log ends with: %s", a.process.Err(), b[max(0, len(b)-1000):])
+		return fmt.Errorf("it ended (%w); its log ends with: %s", a.process.Err(), b[max(0, len(b)-1000):])
 	default:
 		return nil
 	}

@@ -15,10 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/utils/ptr"
 )
 
 // Encodings are the content types in which the API server sends objects.
@@ -48,7 +46,7 @@ func (r *Rig) Wire(ctx context.Context, n int, contentType string) (bytes int, e
 		return 0, fmt.Errorf("watch EndpointSlice %s: %w", wire, err)
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
-	made.Endpoints[n/2].Conditions.Ready = ptr.To(false)
+	made.Endpoints[n/2].Conditions.Ready = new(false)
 	if _, err := slices.Update(ctx, made, metav1.UpdateOptions{FieldManager: "kube-controller-manager"}); err != nil {
 		return 0, fmt.Errorf("update EndpointSlice %s: %w", wire, err)
 	}
@@ -81,16 +79,16 @@ func realSlice(n int) *discoveryv1.EndpointSlice {
 	s.Labels["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io"
 	s.Labels["app.kubernetes.io/name"] = service
 	s.OwnerReferences = []metav1.OwnerReference{{
-		APIVersion: "v1", Kind: "Service", Name: service, UID: types.UID(uuid.NewUUID()), Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
+		APIVersion: "v1", Kind: "Service", Name: service, UID: uuid.NewUUID(), Controller: new(true), BlockOwnerDeletion: new(true),
 	}}
 	for i := range n {
 		node := fmt.Sprintf("ip-10-0-%d-%d.eu-central-1.compute.internal", i/250, i%250)
 		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
 			Addresses:  []string{netip.AddrFrom4([4]byte{10, 150, byte(i >> 8), byte(i)}).String()},
-			Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true), Serving: ptr.To(true), Terminating: ptr.To(false)},
-			NodeName:   &node, Zone: ptr.To("eu-central-1b"),
+			Conditions: discoveryv1.EndpointConditions{Ready: new(true), Serving: new(true), Terminating: new(false)},
+			NodeName:   &node, Zone: new("eu-central-1b"),
 			TargetRef: &corev1.ObjectReference{
-				Kind: "Pod", Namespace: namespace, Name: fmt.Sprintf("%s-7d9c6b8f4d-%05d", service, i), UID: types.UID(uuid.NewUUID()),
+				Kind: "Pod", Namespace: namespace, Name: fmt.Sprintf("%s-7d9c6b8f4d-%05d", service, i), UID: uuid.NewUUID(),
 			},
 		})
 	}

@@ -78,7 +78,7 @@ func plan(o options) ([]parts.Part, error) {
 	}
 	var out []parts.Part
 	var unknown []error
-	for _, name := range strings.Split(o.only, ",") {
+	for name := range strings.SplitSeq(o.only, ",") {
 		i := slices.IndexFunc(list, func(p parts.Part) bool { return p.Name == name })
 		if i < 0 {
 			unknown = append(unknown, fmt.Errorf("size %s has no part %q", o.size, name))

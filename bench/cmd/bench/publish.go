@@ -45,16 +45,17 @@ func publishTo(run, docs string) error {
 	if err != nil {
 		return err
 	}
-	shown := string(text)
+	shown := new(strings.Builder)
+	shown.Write(text)
 	for _, p := range plots {
-		shown += "\n" + picture(filepath.Base(p), "")
+		shown.WriteString("\n" + picture(filepath.Base(p), ""))
 	}
 	if _, err := os.Stat(filepath.Join(run, mainPlot)); err == nil {
 		short = append(short, "\n"+picture(mainPlot, "docs/")...)
 	}
 	pictures := filepath.Join(docs, "pictures")
 	errs := []error{
-		rewrite(filepath.Join(docs, "performance.md"), begin, end, shown),
+		rewrite(filepath.Join(docs, "performance.md"), begin, end, shown.String()),
 		rewrite(filepath.Join(docs, "..", "README.md"), beginShort, endShort, string(short)),
 		removeOld(pictures),
 	}
