@@ -116,8 +116,7 @@ func encodeElements(m *nl.Messages, kind uint16, run ruleset.Batch) {
 		case row.Verdict:
 			out.HasVerdict, out.Verdict, out.Chain = true, nft.VerdictGoto, e.Verdict
 		case row.Data != nil:
-			b := appendAddr(data[:0], e.Data.Addr())
-			out.Data = append(binary.BigEndian.AppendUint16(b, e.Data.Port()), 0, 0)
+			out.Data = appendData(data[:0], e.Data)
 		}
 		return true
 	})
@@ -159,6 +158,11 @@ func appendKey(b []byte, e *ruleset.Element, end bool) []byte {
 		}
 	}
 	return b
+}
+
+// appendData encodes a backend.
+func appendData(b []byte, at netip.AddrPort) []byte {
+	return append(binary.BigEndian.AppendUint16(appendAddr(b, at.Addr()), at.Port()), 0, 0)
 }
 
 func appendAddr(b []byte, ip netip.Addr) []byte {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,4 +39,33 @@ func (t *Table) LoadEntries(ctx context.Context, set ruleset.Set) ([]ruleset.Ent
 		return nil, fmt.Errorf("list elements of %s: %w", set, classify(err))
 	}
 	return out, nil
+}
+
+// PutEntries adds entries to an affinity map, which must exist, with what is left of their
+// lifetimes. It leaves out those that have none left.
+func (t *Table) PutEntries(ctx context.Context, set ruleset.Set, list []ruleset.Entry) error {
+	var entries []entry
+	for i := range list {
+		e := &list[i]
+		timeout, left := e.Timeout.Milliseconds(), e.Expires.Milliseconds()
+		if timeout > 0 && left > 0 {
+			entries = append(entries, entry{
+				key: string(appendKey(nil, &e.Element, false)), data: string(appendData(nil, e.Data)),
+				timeout: uint64(timeout), expires: uint64(min(left, timeout)),
+			})
+		}
+	}
+	for part := range slices.Chunk(entries, ruleset.DefaultLimit) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t.out.BeginTransaction(unix.NFNL_SUBSYS_NFTABLES)
+		encodeEntries(&t.out, set, part)
+		var refused error
+		err := errors.Join(t.out.Err(), t.socket.Transact(&t.out, func(_ int, err error) { refused = err }))
+		if err := errors.Join(err, refused); err != nil {
+			return fmt.Errorf("add %d elements to %s: %w", len(part), set, classify(err))
+		}
+	}
+	return nil
 }
