@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"fairlead/cmd/fairlead-lab/world"
+	"fairlead/internal/lab"
 )
 
 // enterScript runs a command inside one host of the lab. Only nodes have
@@ -25,16 +26,17 @@ shift
 exec nsenter --target %d --user --mount --preserve-credentials --net=/proc/%d/fd/$fd -- "$@"
 `
 
-// writeEnter writes the script that enters the hosts and returns its path.
-func writeEnter(w *world.World) (string, error) {
+// writeEnter writes the script that enters the hosts and returns its path. Their names
+// have letters, digits and hyphens only.
+func writeEnter(dir string, hosts []*lab.Host) (string, error) {
 	var cases strings.Builder
 	var names []string
-	for _, h := range w.Hosts() {
+	for _, h := range hosts {
 		fmt.Fprintf(&cases, "%s) fd=%d ;;\n", h.Name, h.NS.Fd())
 		names = append(names, h.Name)
 	}
 	script := fmt.Sprintf(enterScript, cases.String(), strings.Join(names, "|"), os.Getpid(), os.Getpid())
-	path := filepath.Join(w.Dir, "enter")
+	path := filepath.Join(dir, "enter")
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		return "", fmt.Errorf("write script: %w", err)
 	}
@@ -43,7 +45,7 @@ func writeEnter(w *world.World) (string, error) {
 
 // explain prints the cluster and how to look into it.
 func explain(w *world.World, out io.Writer) error {
-	enter, err := writeEnter(w)
+	enter, err := writeEnter(w.Dir, w.Hosts())
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,8 @@ type options struct {
 	logs     string
 	events   []string
 	disturb  chaos.Options
+	bundle   string
+	pods     int
 }
 
 func newCommand() *cobra.Command {
@@ -61,7 +63,8 @@ It needs no root where user namespaces are allowed. It changes neither the
 network of the host nor its nftables.`,
 		Example: `  fairlead-lab
   fairlead-lab --demo
-  fairlead-lab --nodes 5 --overlay host-gw`,
+  fairlead-lab --nodes 5 --overlay host-gw
+  fairlead-lab --bundle fairlead-node-1-20260101T120000Z.tar.gz`,
 		Args:              cobra.NoArgs,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -87,6 +90,8 @@ network of the host nor its nftables.`,
 	f.DurationVar(&o.disturb.Gap, "gap", 500*time.Millisecond, "with --chaos, mean time between two events")
 	f.DurationVar(&o.disturb.Longest, "longest", 0, "with --chaos, how long an agent may be away; 0 for some seconds")
 	f.StringSliceVar(&o.events, "events", nil, "with --chaos, kinds of events, each with a weight if you like: kill=20,endpoints=10; default all")
+	f.StringVar(&o.bundle, "bundle", "", "rebuild the node of this bundle, a directory or archive of fairlead bundle, instead of a cluster: its devices, routes, settings and pods, and the table as its kernel had it")
+	f.IntVar(&o.pods, "pods", 110, "with --bundle, the largest number of pods to build")
 	f.StringVar(&o.logs, "logs", "", "directory for the agents' logs, which stays; default one that is removed at the end")
 	return cmd
 }
@@ -102,6 +107,9 @@ func (o *options) run(ctx context.Context, out io.Writer) error {
 	}
 	if o.connect && (o.demo || o.chaos || o.cni) {
 		return errors.New("--connectivity-test: cannot be combined with --demo, --chaos or --cni")
+	}
+	if o.bundle != "" && (o.demo || o.chaos || o.connect || o.cni) {
+		return errors.New("--bundle: cannot be combined with --demo, --chaos, --connectivity-test or --cni")
 	}
 	if err := o.checkChaos(); err != nil {
 		return err
@@ -169,6 +177,9 @@ func (o *options) findAgent() error {
 func (o *options) runInside(ctx context.Context, out io.Writer, dir string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	if o.bundle != "" {
+		return o.runBundle(ctx, out, dir)
+	}
 	opts, err := o.world(dir)
 	if err != nil {
 		return err

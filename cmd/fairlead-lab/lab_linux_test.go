@@ -37,6 +37,7 @@ func TestCommand(t *testing.T) {
 		{"--nodes=0", "must be at least 1"},
 		{"--cni --demo", "cannot be combined"},
 		{"--connectivity-test --demo", "cannot be combined"},
+		{"--bundle=x --demo", "--bundle: cannot be combined"},
 		{"--chaos --demo", "cannot be combined with --demo"},
 		{"--chaos --overlay=", "needs an --overlay"},
 		{"--chaos --gap=0s", "must be positive"},

@@ -239,9 +239,15 @@ func rules() []rule {
 		why: "agent takes an options.Config and knows no flags",
 	}, {
 		from: []string{"cmd/fairlead-lab/..."}, tests: true,
-		deny:  []string{"fairlead/cmd/fairlead", "fairlead/cmd/fairlead/...", "fairlead/proxier/...", "k8s.io/client-go/..."},
-		allow: []string{"fairlead/cmd/fairlead/reach/plan", "fairlead/cmd/fairlead/reach/report", "fairlead/cmd/fairlead/reach/talk"},
-		why:   "the lab starts fairlead as a program, and shares no code with it but the test of connectivity, which knows no agent",
+		deny: []string{"fairlead/cmd/fairlead", "fairlead/cmd/fairlead/...", "fairlead/proxier/...", "k8s.io/client-go/..."},
+		allow: []string{
+			"fairlead/cmd/fairlead/reach/plan", "fairlead/cmd/fairlead/reach/report", "fairlead/cmd/fairlead/reach/talk",
+			"fairlead/cmd/fairlead/view", "fairlead/cmd/fairlead/inspect", "fairlead/cmd/fairlead/output", "fairlead/proxier/resolve",
+		},
+		why: "the lab starts fairlead as a program, and shares no code with it but the test of connectivity, which knows no agent, and what reads a bundle",
+	}, {
+		from: []string{"cmd/fairlead-lab/rebuild/plan"}, deny: []string{"os", "net", "golang.org/...", "github.com/..."},
+		why: "the plan is pure: rebuild reads the bundle and makes the namespaces",
 	}, {
 		from: []string{"cmd/fairlead-lab/world/..."}, tests: true, deny: []string{"fairlead/cmd/fairlead-lab/demo/..."},
 		why: "imports go from demo to world",
