@@ -24,6 +24,11 @@ const diskReturns = 2 * time.Second
 // disk takes the conflist away and makes its directory refuse another one, or gives the
 // directory back and waits for the file.
 func (r *runner) disk(ctx context.Context, s chaos.Step) (string, error) {
+	r.mu.Lock()
+	if s.Begin {
+		r.disks[s.Node]++
+	}
+	r.mu.Unlock()
 	dir := r.nodeOf(s).CNIConfDir()
 	conflist, filler := filepath.Join(dir, cni.DefaultFile), filepath.Join(dir, "filler")
 	switch {
@@ -45,14 +50,26 @@ func (r *runner) disk(ctx context.Context, s chaos.Step) (string, error) {
 }
 
 // awaitConflist checks in the background that the file comes back in time, unless the
-// agent is away.
+// agent is away. It stops when the next event takes the file away.
 func (r *runner) awaitConflist(ctx context.Context, s chaos.Step, conflist string) {
 	free := r.now()
+	begun := func() int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.disks[s.Node]
+	}
+	before := begun()
 	r.waiting.Go(func() {
-		err := world.Poll(ctx, settleTime, func() bool {
+		gone := false
+		err := world.Poll(ctx, r.giveUp, func() bool {
 			_, err := os.Stat(conflist)
-			return err == nil
+			gone = err != nil && begun() > before
+			return err == nil || gone
 		}, "%s is not back", conflist)
+		if gone {
+			r.awaited(s, free)
+			return
+		}
 		took := r.now() - free
 		r.mu.Lock()
 		late := took > diskReturns && !r.history.Late(free, r.now())
@@ -62,6 +79,18 @@ func (r *runner) awaitConflist(ctx context.Context, s chaos.Step, conflist strin
 			r.fail("%s: the conflist is back %s after its disk had room: %v", s, took.Round(time.Millisecond), err)
 		}
 	})
+}
+
+// awaited judges a file that had not come back when the next event began: nothing but an
+// absence of the agent permits more than diskReturns.
+func (r *runner) awaited(s chaos.Step, free time.Duration) {
+	now := r.now()
+	r.mu.Lock()
+	late := now-free > diskReturns && !r.history.Late(free, now)
+	r.mu.Unlock()
+	if late {
+		r.fail("%s: the conflist was not back %s after its disk had room", s, (now - free).Round(time.Millisecond))
+	}
 }
 
 // fill writes zeros until the disk is full.

@@ -22,7 +22,7 @@ import (
 
 // newRunner returns a runner whose round began a minute ago.
 func newRunner() *runner {
-	return &runner{World: &world.World{Cluster: &lab.Cluster{}}, out: io.Discard, start: time.Now().Add(-time.Minute), tally: newTally()}
+	return &runner{World: &world.World{Cluster: &lab.Cluster{}}, out: io.Discard, giveUp: giveUp, start: time.Now().Add(-time.Minute), tally: newTally()}
 }
 
 func testService(sticky bool, pods ...string) *service {
@@ -254,7 +254,7 @@ func TestWriteHistory(t *testing.T) {
 		t.Errorf("%v, printed %q", err, &out)
 	}
 	r.fail("a promise: %v", errors.New("broken"))
-	if err := r.writeHistory(cfg); err != nil || !strings.Contains(out.String(), "60.000s  an event") || !strings.Contains(out.String(), "FAIL  a promise: broken") {
+	if err := r.writeHistory(cfg); err != nil || !strings.Contains(out.String(), "s  an event\n") || !strings.Contains(out.String(), "FAIL  a promise: broken") {
 		t.Errorf("%v, printed %q", err, &out)
 	}
 	text, err := os.ReadFile(r.Logs + "/seed-7.txt")
@@ -282,5 +282,30 @@ func TestTally(t *testing.T) {
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" || sum.done != 20 {
 		t.Errorf("%d done (-want +got):\n%s", sum.done, diff)
+	}
+}
+
+// TestAwaited: a file that was away when the next event began is a failure, unless the agent
+// was away, too.
+func TestAwaited(t *testing.T) {
+	const s = time.Second
+	for _, tt := range []struct {
+		name   string
+		free   time.Duration
+		stop   bool
+		failed int
+	}{
+		{"at once", 59 * s, false, 0},
+		{"late", 50 * s, false, 1},
+		{"the agent is stopped", 50 * s, true, 0},
+	} {
+		r := newRunner()
+		if tt.stop {
+			r.history.Begin(chaos.Step{Kind: chaos.Stop, Begin: true}, 45*s)
+		}
+		r.awaited(chaos.Step{Kind: chaos.DiskFull}, tt.free)
+		if len(r.failures) != tt.failed {
+			t.Errorf("%s: failures %q, want %d", tt.name, r.failures, tt.failed)
+		}
 	}
 }

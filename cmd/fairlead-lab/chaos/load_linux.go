@@ -23,7 +23,8 @@ const (
 	// patience is how long silence may last before it counts as a failure. Only
 	// silence: a busy machine is silent, and refuses nothing.
 	patience = 2 * time.Second
-	// giveUp is when a client stops waiting, and when a stream is broken.
+	// giveUp is when a client stops waiting, and when a stream is broken, if agents are
+	// away for some seconds only.
 	giveUp = 30 * time.Second
 )
 
@@ -115,7 +116,7 @@ func (l *load) hold(ctx context.Context, c *client) {
 	l.every(ctx, func(ctx context.Context) {
 		wait := try
 		if c.to.Proto == inet.TCP {
-			wait = giveUp
+			wait = l.r.giveUp
 		}
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
@@ -194,8 +195,8 @@ func (l *load) ask(c *client, wait time.Duration, do func() (lab.Reply, error)) 
 			trouble = outageOf{from: now, err: err, stalled: true}
 		}
 		trouble.to = max(trouble.from, began)
-		if now-start > giveUp {
-			l.r.fail("%s: no answer within %s; first at %.3fs: %v, last: %v", c.name, giveUp, trouble.from.Seconds(), trouble.err, err)
+		if now-start > l.r.giveUp {
+			l.r.fail("%s: no answer within %s; first at %.3fs: %v, last: %v", c.name, l.r.giveUp, trouble.from.Seconds(), trouble.err, err)
 			return
 		}
 		if !errors.Is(err, lab.ErrTimeout) {

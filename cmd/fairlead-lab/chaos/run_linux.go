@@ -40,6 +40,10 @@ type Options struct {
 // round.
 const roundLength = time.Minute
 
+// maxAway is how often in a row an agent may be away for long, with a moment between that
+// does not suffice to follow. What was damaged stays so meanwhile.
+const maxAway = 4
+
 // runner is one cluster with its clients.
 type runner struct {
 	*world.World
@@ -48,6 +52,7 @@ type runner struct {
 	pool     []world.Endpoint // pods that may be behind Services; all of them answer always
 	services []*service
 	groups   map[string]*oom.Group // of agents, by node; empty where this machine permits none
+	giveUp   time.Duration         // see giveUp; more if agents are away for longer
 
 	// What follows is of one round.
 	start   time.Time
@@ -55,8 +60,9 @@ type runner struct {
 
 	mu       sync.Mutex
 	history  chaos.History
-	log      []entry  // what was done
-	failures []string // in order
+	disks    map[int]int // events of the disk that have begun, by node
+	log      []entry     // what was done
+	failures []string    // in order
 	tally    tally
 }
 
@@ -69,7 +75,7 @@ type entry struct {
 // Run starts the agents of an empty world, disturbs them for the duration, and compares
 // what is in the kernel with what agents build from nothing.
 func Run(ctx context.Context, w *world.World, out io.Writer, o Options) (err error) {
-	r := &runner{World: w, out: out, groups: map[string]*oom.Group{}}
+	r := &runner{World: w, out: out, groups: map[string]*oom.Group{}, giveUp: giveUp + maxAway*o.Longest}
 	r.makeGroups(o.Group)
 	if err := r.setUp(ctx); err != nil {
 		return err
@@ -108,7 +114,7 @@ func Run(ctx context.Context, w *world.World, out io.Writer, o Options) (err err
 // round runs the events of one schedule. Its error means that the round could not go on.
 func (r *runner) round(ctx context.Context, cfg chaos.Config) error {
 	steps := chaos.Schedule(cfg)
-	r.history, r.log, r.failures, r.tally = chaos.History{}, nil, nil, newTally()
+	r.history, r.log, r.failures, r.tally, r.disks = chaos.History{}, nil, nil, newTally(), map[int]int{}
 	r.start = time.Now()
 	for _, s := range r.services {
 		s.forget()
