@@ -4,21 +4,13 @@
 package agent
 
 import (
-	"context"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
-
-	"fairlead/internal/worker"
 )
-
-// gcPercent trades CPU for memory. After the first sync the agent allocates little, so
-// the CPU cost is small.
-const gcPercent = 25
 
 // limitMemory makes the garbage collector work harder when the heap approaches the limit
 // of the container, unless GOMEMLIMIT is set. Without it a first sync of a large cluster
@@ -47,16 +39,4 @@ func memoryLimit(cgroups string) (int64, bool) {
 		return n, err == nil && n > 0 && n < math.MaxInt64/2
 	}
 	return 0, false
-}
-
-// saveMemory returns the memory of the first sync to the system when that is over, and
-// lowers the target of the garbage collector unless GOGC is set.
-func saveMemory(ctx context.Context, ready func() bool) error {
-	if worker.Await(ctx, time.Second, ready) {
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(gcPercent) // the first sync ran with the default, because it is urgent
-		}
-		debug.FreeOSMemory()
-	}
-	return nil
 }
