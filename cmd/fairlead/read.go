@@ -54,7 +54,13 @@ func (f *readFlags) node(cmd *cobra.Command) (view.Node, error) {
 		Version: options.Version(), Manifests: cfg.Manifests,
 		Config: view.Config{Table: cfg.Proxier, CNIConfDir: cmp.Or(cfg.Node.CNI.ConfDir, cni.DefaultDir), Source: source},
 		Client: agent.ClientOf(cfg),
-		Agent:  func(ctx context.Context) (json.RawMessage, error) { return rawState(ctx, cfg.Serve.SocketDir) },
+		Agent: func(ctx context.Context) (json.RawMessage, error) {
+			return askAgent[json.RawMessage](ctx, cfg.Serve.SocketDir, state.Path)
+		},
+		AgentLog: func(ctx context.Context) (*state.Log, error) {
+			log, err := askAgent[state.Log](ctx, cfg.Serve.SocketDir, state.LogPath)
+			return &log, err
+		},
 	}
 	return live.Node(), nil
 }
@@ -87,13 +93,12 @@ func (f *readFlags) given(cmd *cobra.Command) bool {
 	return given
 }
 
-// rawState asks the running agent for its state.
-func rawState(ctx context.Context, dir string) (json.RawMessage, error) {
+// askAgent asks the running agent, whose socket is in dir.
+func askAgent[T any](ctx context.Context, dir, path string) (out T, err error) {
 	client, err := ask.Open(cmp.Or(dir, ask.DefaultDir))
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	var raw json.RawMessage
-	err = client.Get(ctx, state.Path, &raw)
-	return raw, err
+	err = client.Get(ctx, path, &out)
+	return out, err
 }

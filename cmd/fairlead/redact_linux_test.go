@@ -20,7 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead/cmd/fairlead-lab/world"
-	"fairlead/cmd/fairlead/state"
 	"fairlead/internal/lab"
 	"fairlead/internal/nstest"
 )
@@ -108,8 +107,8 @@ func TestRedact(t *testing.T) {
 	compareCommands(t, plain, clean, private)
 }
 
-// privateBundle returns a bundle of a node with all of private and foreign. The state of the
-// agent is from before foreign, which the agent would repair.
+// privateBundle returns a bundle of a node with all of private and foreign. The state and the
+// log of the agent are from before foreign, which the agent would repair.
 func privateBundle(t *testing.T, dir string) string {
 	t.Helper()
 	o := worldOf(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true}, "--backend-counters", "--socket-dir", filepath.Join(dir, "run"))
@@ -125,15 +124,29 @@ func privateBundle(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	node := w.Cluster.Nodes[0]
-	var status string
-	eventually(t, "problems", func() error {
-		var s state.State
-		status, _ = onNode(t, node, "status", "-o", "json", "--socket-dir", filepath.Join(dir, "run"))
-		if err := json.Unmarshal([]byte(status), &s); err != nil || s.ProblemCount == 0 || s.LastSync == nil {
-			return fmt.Errorf("no problem in %s", status)
-		}
-		return nil
-	})
+	const ghost = "apiVersion: v1\nkind: Service\nmetadata: {name: ghost, namespace: attic}\nspec: {clusterIP: 198.51.100.300, ports: [{port: 80}]}\n"
+	if err := world.WriteManifest(w.Manifests, "ghost.yaml", ghost); err != nil {
+		t.Fatal(err)
+	}
+	first := filepath.Join(dir, "first.tar.gz")
+	inLog := func(text string) {
+		t.Helper()
+		eventually(t, text, func() error {
+			_ = os.Remove(first)
+			if out, err := onNode(t, node, "bundle", "-o", first, "--socket-dir", filepath.Join(dir, "run")); err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			if files := readArchive(t, first); !strings.Contains(files["logs.json"], text) || !strings.Contains(files["agent.json"], "twin") {
+				return fmt.Errorf("it is not in %s", files["logs.json"])
+			}
+			return nil
+		})
+	}
+	inLog("attic/ghost")
+	if err := os.Remove(filepath.Join(w.Manifests, "ghost.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	inLog("Problem is gone")
 	if err := w.Agents[node.Name].Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +170,12 @@ func privateBundle(t *testing.T, dir string) string {
 	}
 	plain := filepath.Join(dir, "plain")
 	files := readArchive(t, archive)
-	files["agent.json"] = status
+	if !strings.Contains(files["logs.json"], `"error": "no agent answers at `) || !strings.Contains(files["node.json"], `"agent.json": "no agent answers at `) {
+		t.Errorf("the bundle does not say why it has no log and state of the agent: %s\n%s", files["logs.json"], files["node.json"])
+	}
+	for _, name := range []string{"agent.json", "logs.json"} {
+		files[name] = readArchive(t, first)[name]
+	}
 	if err := os.Mkdir(plain, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +194,7 @@ func privateNames(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{host, "node-1", "node-2", "bank", "ledger", "treasury", "team", "twin", "swift", "vault-1", "web"}
+	return []string{host, "node-1", "node-2", "bank", "ledger", "treasury", "team", "twin", "swift", "vault-1", "web", "ghost", "attic"}
 }
 
 // addressPattern finds what may be an address, in another way than the command does.

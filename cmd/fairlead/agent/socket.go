@@ -24,6 +24,11 @@ func (a *agent) socketHandler() http.Handler {
 	mux.HandleFunc("GET "+state.Path, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, a.reporter.State())
 	})
+	mux.HandleFunc("GET "+state.LogPath, func(w http.ResponseWriter, _ *http.Request) {
+		klog.Flush()
+		lines, cut := a.cfg.Log.Lines()
+		writeJSON(w, http.StatusOK, state.Log{Protocol: state.Protocol, Lines: lines, Cut: cut})
+	})
 	a.pages.register(mux)
 	return mux
 }

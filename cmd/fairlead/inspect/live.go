@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"fairlead/cmd/fairlead/state"
 	"fairlead/cmd/fairlead/view"
 	"fairlead/conntrack"
 	"fairlead/nat/listing"
@@ -34,6 +35,9 @@ type Live struct {
 	Client func(context.Context) (kubernetes.Interface, error)
 	// Agent asks the running agent for its state; nil if there is no way to ask.
 	Agent func(context.Context) (json.RawMessage, error)
+	// AgentLog asks the running agent for the end of its log; nil as Agent.
+	AgentLog func(context.Context) (*state.Log, error)
+	LogDir   string // of the kubelet, with the logs of containers; "" is the usual one
 }
 
 // Node returns the node that this process runs on: the network namespace of the process,

@@ -7,12 +7,15 @@ package options
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/featuregate"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 
@@ -20,6 +23,7 @@ import (
 	"fairlead/cmd/fairlead/node"
 	"fairlead/internal/flannel"
 	"fairlead/internal/leftovers"
+	"fairlead/internal/tail"
 	"fairlead/proxier/resolve"
 )
 
@@ -35,6 +39,7 @@ type Config struct {
 	// SyncTimeout is how long a change may wait for the kernel before the agent is
 	// unhealthy: twice the sync period, as in kube-proxy.
 	SyncTimeout time.Duration
+	Log         *tail.Log         // of what the process logs
 	InitOnly    bool              // write the settings below /proc/sys, then end
 	Files       map[string][]byte // configuration files and their content
 	Warnings    []Warning
@@ -72,6 +77,7 @@ type Run struct {
 	socketDir   string
 	replace     []string
 	logging     *logsapi.LoggingConfiguration
+	log         *tail.Log // of what goes to the standard error
 
 	replaceOwners []leftovers.Owner // of replace
 
@@ -82,7 +88,9 @@ type Run struct {
 }
 
 // NewRun returns the flags with their defaults.
-func NewRun() *Run { return &Run{logging: logsapi.NewLoggingConfiguration()} }
+func NewRun() *Run {
+	return &Run{logging: logsapi.NewLoggingConfiguration(), log: &tail.Log{}}
+}
 
 // Register adds all flags to cmd, in groups.
 func (f *Run) Register(cmd *cobra.Command) { f.RegisterWith(cmd, func(*cliflag.NamedFlagSets) {}) }
@@ -138,7 +146,7 @@ func (f *Run) Config(fs *pflag.FlagSet) (*Config, error) {
 	gates, err := f.gates()
 	if err != nil {
 		errs = append(errs, err)
-	} else if err := logsapi.ValidateAndApply(f.logging, gates); err != nil {
+	} else if err := f.applyLogging(gates); err != nil {
 		errs = append(errs, fmt.Errorf("--logging-format: %w", err))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -146,6 +154,12 @@ func (f *Run) Config(fs *pflag.FlagSet) (*Config, error) {
 	}
 	f.warnings = append(f.warnings, withoutEffect(fs, &f.network, f.localMode)...)
 	return f.complete(cfg, fs), nil
+}
+
+// applyLogging sends the log to the standard error, and keeps the end of it.
+func (f *Run) applyLogging(gates featuregate.FeatureGate) error {
+	streams := &logsapi.LoggingOptions{ErrorStream: io.MultiWriter(os.Stderr, f.log), InfoStream: io.MultiWriter(os.Stdout, f.log)}
+	return logsapi.ValidateAndApplyWithOptions(f.logging, streams, gates) //nolint:wrapcheck // the caller names the flag
 }
 
 func (f *Run) complete(cfg resolve.Config, fs *pflag.FlagSet) *Config {
@@ -160,6 +174,6 @@ func (f *Run) complete(cfg resolve.Config, fs *pflag.FlagSet) *Config {
 		Manifests: f.manifests, EndEstablished: f.conntrack.endRemoved,
 		Serve:       Serve{Metrics: f.metricsAddr, Secure: f.secure, Health: f.healthAddr, Probe: f.probeAddr, SocketDir: f.socketDir, HardFail: f.hardFail, Profiling: f.profiling},
 		SyncTimeout: 2 * f.syncPeriod, InitOnly: f.initOnly,
-		Files: f.files, Warnings: f.warnings, Effective: configz(cfg, fs),
+		Files: f.files, Warnings: f.warnings, Effective: configz(cfg, fs), Log: f.log,
 	}
 }

@@ -67,6 +67,7 @@ type memory struct {
 	conntrack part[*view.Conntrack]
 	cni       part[[]view.CNIFile]
 	agent     part[json.RawMessage]
+	logs      part[[]view.Log]
 	words     *words
 }
 
@@ -76,6 +77,7 @@ func Of(ctx context.Context, n view.Node, o Options) (*Node, error) {
 		about: read(ctx, n.About), config: read(ctx, n.Config), table: read(ctx, n.Table), objects: read(ctx, n.Objects),
 		pods:    read(ctx, func(ctx context.Context) ([]*corev1.Pod, error) { return n.Pods(ctx, "") }),
 		network: read(ctx, n.Network), sysctls: read(ctx, n.Sysctls), conntrack: read(ctx, n.Conntrack), cni: read(ctx, n.CNI), agent: read(ctx, n.Agent),
+		logs: read(ctx, n.Logs),
 	}
 	if err := errors.Join(ctx.Err(), out.about.err); err != nil {
 		return nil, err
@@ -126,6 +128,7 @@ func (n *memory) Sysctls(context.Context) (map[string]string, error) { return n.
 func (n *memory) Conntrack(context.Context) (*view.Conntrack, error) { return n.conntrack.get() }
 func (n *memory) CNI(context.Context) ([]view.CNIFile, error)        { return n.cni.get() }
 func (n *memory) Agent(context.Context) (json.RawMessage, error)     { return n.agent.get() }
+func (n *memory) Logs(context.Context) ([]view.Log, error)           { return n.logs.get() }
 
 // Pods returns the Pods of a namespace, of all for "".
 func (n *memory) Pods(_ context.Context, namespace string) ([]*corev1.Pod, error) {

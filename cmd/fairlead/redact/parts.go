@@ -42,6 +42,9 @@ func (n *memory) learn() {
 	for _, f := range n.cni.value {
 		w.learnText(f.Text)
 	}
+	for i := range n.logs.value {
+		w.learnLog(&n.logs.value[i])
+	}
 	if s, ok := n.state(); ok {
 		w.learnText(string(n.agent.value))
 		w.learnState(s)
@@ -163,6 +166,9 @@ func (n *memory) replace() {
 	for i := range n.cni.value {
 		n.cni.value[i].Text = w.json(n.cni.value[i].Text)
 	}
+	for i := range n.logs.value {
+		w.log(&n.logs.value[i])
+	}
 	if s, ok := n.state(); ok {
 		w.state(s)
 		b, err := json.Marshal(s)
@@ -182,7 +188,7 @@ func (w *words) redacted() (out []string) {
 
 // explainErrors replaces words in the reasons why parts are missing.
 func (n *memory) explainErrors() {
-	for _, err := range []*error{&n.config.err, &n.table.err, &n.objects.err, &n.pods.err, &n.network.err, &n.sysctls.err, &n.conntrack.err, &n.cni.err, &n.agent.err} {
+	for _, err := range []*error{&n.config.err, &n.table.err, &n.objects.err, &n.pods.err, &n.network.err, &n.sysctls.err, &n.conntrack.err, &n.cni.err, &n.agent.err, &n.logs.err} {
 		if *err != nil {
 			*err = errors.New(n.words.text((*err).Error()))
 		}

@@ -16,7 +16,15 @@ const Protocol = "fairlead/v1"
 const (
 	Path     = "/v1/state"
 	PortPath = "/state"
+	LogPath  = "/v1/log" // of a Log, over the socket only
 )
+
+// Log is the answer of LogPath: the last lines of the agent's log, at its verbosity.
+type Log struct {
+	Protocol string   `json:"protocol"`
+	Lines    []string `json:"lines"`
+	Cut      bool     `json:"cut,omitempty"` // there were lines before
+}
 
 // State is the answer of Path. Parts that the agent does not have are nil.
 type State struct {

@@ -35,6 +35,7 @@ const (
 	fileConntrack = "conntrack.json"
 	fileCNI       = "cni.json"
 	fileAgent     = "agent.json"
+	fileLogs      = "logs.json"
 )
 
 // index is the file that says what the others are.
@@ -63,6 +64,7 @@ func Files(ctx context.Context, n Node) (map[string][]byte, error) {
 		fileConntrack: func() (any, error) { return n.Conntrack(ctx) },
 		fileCNI:       func() (any, error) { return n.CNI(ctx) },
 		fileAgent:     func() (any, error) { return n.Agent(ctx) },
+		fileLogs:      func() (any, error) { return n.Logs(ctx) },
 	}
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
 		part, err := parts[name]()
@@ -206,6 +208,14 @@ func (s *saved) Sysctls(context.Context) (map[string]string, error) {
 
 func (s *saved) CNI(context.Context) ([]CNIFile, error) {
 	list, err := part[[]CNIFile](s, fileCNI)
+	if err != nil {
+		return nil, err
+	}
+	return *list, nil
+}
+
+func (s *saved) Logs(context.Context) ([]Log, error) {
+	list, err := part[[]Log](s, fileLogs)
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,8 @@ type Node interface {
 	Conntrack(ctx context.Context) (*Conntrack, error)
 	// CNI are the files of the directory in which the runtime looks for networks.
 	CNI(ctx context.Context) ([]CNIFile, error)
+	// Logs are the ends of the agent's logs, or the reasons why there are none.
+	Logs(ctx context.Context) ([]Log, error)
 	// Agent is the state of the running agent, as its socket reports it.
 	Agent(ctx context.Context) (json.RawMessage, error)
 }
@@ -73,6 +75,14 @@ type Conntrack struct {
 	Entries uint32 `json:"entries"`
 	Limit   uint32 `json:"limit"`   // 0 if the kernel does not say
 	Dropped uint32 `json:"dropped"` // packets, because the table had no room
+}
+
+// Log is the end of a log of the agent.
+type Log struct {
+	From  string   `json:"from"` // the agent, a file, or a Pod and its container
+	Lines []string `json:"lines,omitempty"`
+	Cut   bool     `json:"cut,omitempty"` // the log has earlier lines
+	Error string   `json:"error,omitempty"`
 }
 
 // CNIFile is a file of the runtime's directory of networks, in the order in which the
