@@ -168,7 +168,7 @@ flows: deps ## Run the test of late UDP replies FLOWS=200 times under load
 	kill $$loops; exit $$status
 
 KERNELS  ?= 6.1 6.12
-KERNELPKG ?= ./nat/kernel ./nat ./overlay/keeper ./conntrack ./proxier
+KERNELPKG ?= ./nat/kernel ./nat ./overlay/keeper ./conntrack ./proxier ./cmd/fairlead:TestClock
 
 .PHONY: kernels
 kernels: deps ## Run tests on Debian's kernels KERNELS="6.1 6.12", emulated (an hour each)

@@ -42,7 +42,8 @@ func (p *Proxier) publishSome(ctx context.Context, r *apply.Result) {
 		return
 	}
 	if began, ok := p.desired.progress.passed(time.Now()); ok {
-		p.pendingSince.Store(p.desired.progress.began.UnixNano())
+		since := p.desired.progress.began
+		p.pendingSince.Store(&since)
 		p.publishWanted()
 		p.passed(began)
 	}
@@ -57,7 +58,8 @@ func (p *Proxier) passed(start time.Time) {
 	p.metrics.Synced(start, nil)
 	p.history.Synced(start, nil)
 	p.publishClients()
-	p.synced.Store(time.Now().UnixNano())
+	now := time.Now()
+	p.synced.Store(&now)
 	if !p.ready.Swap(true) && p.flows != nil {
 		p.flows.SweepAll() // what became stale before this process is not known
 	}

@@ -129,7 +129,7 @@ func (p *Proxier) watch(ctx context.Context) {
 // failed commit loses nothing.
 func (p *Proxier) sync(ctx context.Context) error {
 	start := time.Now()
-	p.pendingSince.CompareAndSwap(0, start.UnixNano())
+	p.pendingSince.CompareAndSwap(nil, &start)
 	p.desired.progress.start(start)
 	p.desired.start()
 	if traffic := p.traffic.Load(); traffic != nil {
@@ -165,6 +165,6 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.desired.settled = nil
 	p.desired.progress.reset()
 	p.store.Programmed()
-	p.pendingSince.Store(0)
+	p.pendingSince.Store(nil)
 	return nil
 }

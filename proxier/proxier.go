@@ -92,9 +92,10 @@ type Proxier struct {
 	syncs   klog.Logger            // of a line for each sync; it is here because V allocates
 	refused map[inet.Addr]struct{} // what the kernel would not take
 
-	ready        atomic.Bool
-	synced       atomic.Int64 // Unix time in nanoseconds of the last good sync
-	pendingSince atomic.Int64 // since when a sync is due, 0 when none is
+	ready atomic.Bool
+	// The times hold readings of the monotonic clock, because the other one may be set.
+	synced       atomic.Pointer[time.Time] // of the last good sync, nil before it
+	pendingSince atomic.Pointer[time.Time] // since when a sync is due, nil when none is
 }
 
 // New returns a Proxier that does nothing until Run.
@@ -116,8 +117,8 @@ func (p *Proxier) Ready() bool { return p.ready.Load() }
 // LastSync returns when a sync last left nothing to do; zero before the first.
 // Safe for concurrent use.
 func (p *Proxier) LastSync() time.Time {
-	if at := p.synced.Load(); at != 0 {
-		return time.Unix(0, at)
+	if at := p.synced.Load(); at != nil {
+		return *at
 	}
 	return time.Time{}
 }
@@ -125,8 +126,8 @@ func (p *Proxier) LastSync() time.Time {
 // Behind returns for how long a change has waited for the kernel, 0 when none
 // does. Safe for concurrent use.
 func (p *Proxier) Behind() time.Duration {
-	if since := p.pendingSince.Load(); since != 0 {
-		return time.Since(time.Unix(0, since))
+	if since := p.pendingSince.Load(); since != nil {
+		return time.Since(*since)
 	}
 	return 0
 }

@@ -306,7 +306,7 @@ func isReady(ctx context.Context, url string) bool {
 }
 
 // processorTime returns the time that all threads of a process have used.
-func processorTime(b *testing.B, pid int) time.Duration {
+func processorTime(b testing.TB, pid int) time.Duration {
 	b.Helper()
 	var at unix.Timespec
 	const scheduler = 2 // CPUCLOCK_SCHED; see make_process_cpuclock in the kernel

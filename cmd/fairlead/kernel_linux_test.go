@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	if os.Getenv(disposableEnv) != "" {
+		nstest.MainAsRoot(m) // a user namespace may not set the clock
+	}
 	nstest.Main(m)
 }
 

@@ -9,6 +9,7 @@
 #
 #   internal/tools/kernels.sh KERNEL... -- PACKAGE...     for example: 6.12 s390x -- ./nat ./overlay/keeper
 #   KERNEL is a version of this architecture, or arm64 or s390x: Debian's kernel for it
+#   PACKAGE may end with :REGEXP, the tests of it to run instead of those of RUN
 #   RUN=regexp, MEMORY=MB, TIMEOUT=seconds for each kernel, TESTTIMEOUT=seconds for each package,
 #   ACCEL=kvm where the machine has a KVM that works
 #
@@ -26,7 +27,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do versions+=("$1"); shift; done
 shift || true
 packages=("$@")
 if [ ${#versions[@]} -eq 0 ] || [ ${#packages[@]} -eq 0 ]; then
-	sed -n '6,19s/^# \{0,1\}//p' "$0" >&2
+	sed -n '6,20s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 fi
 
@@ -143,6 +144,7 @@ EOF
 guest() {
 	cat <<EOF
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb USER=root LC_ALL=C.UTF-8 CI=
+export FAIRLEAD_DISPOSABLE=1 # the guest's clock may be set
 ip link set lo up
 echo /sbin/modprobe >/proc/sys/kernel/modprobe
 ulimit -n 65536
@@ -154,12 +156,14 @@ modprobe -a br_netfilter vxlan nf_tables nf_conntrack ip_tables ip6_tables
 (
 	echo "kernel \$(uname -r) on \$(uname -m), \$(nft --version)"
 	for package in $*; do
+		run='$RUN'
+		case \$package in *:*) run=\${package#*:} package=\${package%%:*} ;; esac
 		name=\$(echo \$package | tr -c 'a-zA-Z0-9\n' '-')
 		# From memory: each page of a program would come over 9p otherwise.
 		cp /results/\$name.test /tmp/test
 		cd /tree/\$package
 		echo "=== \$package"
-		timeout -k 10 $((TESTTIMEOUT + 60)) /tmp/test -test.timeout ${TESTTIMEOUT}s -test.run '$RUN' -test.v 2>&1
+		timeout -k 10 $((TESTTIMEOUT + 60)) /tmp/test -test.timeout ${TESTTIMEOUT}s -test.run "\$run" -test.v 2>&1
 		printf '\n=== %s ended with %s\n' \$package \$?
 	done
 ) </dev/null >/results/out 2>&1
@@ -192,6 +196,7 @@ boot() {
 	machine "$version"
 	results=$(mktemp -d)
 	for package in "${packages[@]}"; do
+		package=${package%%:*}
 		CGO_ENABLED=0 GOARCH=$goarch go test -c -o "$results/$(echo "$package" | tr -c 'a-zA-Z0-9\n' '-').test" "$package"
 	done
 	# The tests read files beside them, which must not change meanwhile.

@@ -177,8 +177,10 @@ func (m *Metrics) SetWanted(w *Wanted) {
 }
 
 // Programmed measures how long a change took to reach the kernel, from the time it
-// was made.
-func (m *Metrics) Programmed(at time.Time) { m.programming.Observe(time.Since(at).Seconds()) }
+// was made by another machine's clock.
+func (m *Metrics) Programmed(at time.Time) {
+	m.programming.Observe(max(0, time.Since(at)).Seconds())
+}
 
 // Report replaces the number of problems by kind.
 func (m *Metrics) Report(byKind map[string]int) {

@@ -90,8 +90,8 @@ func (h *History) Synced(start time.Time, err error) {
 	h.syncs.add(s)
 }
 
-// Programmed adds a change that was made in the API at a time, and that the kernel has
-// now.
+// Programmed adds a change that was made in the API at a time by another machine's clock,
+// and that the kernel has now.
 func (h *History) Programmed(made time.Time) {
 	if h == nil {
 		return
@@ -99,7 +99,7 @@ func (h *History) Programmed(made time.Time) {
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.programming.add(Programming{At: now, Took: now.Sub(made)})
+	h.programming.add(Programming{At: now, Took: max(0, now.Sub(made))})
 }
 
 // Serves sets the present numbers of frontends and backends.

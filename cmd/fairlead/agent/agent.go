@@ -297,7 +297,7 @@ func (a *agent) reportForged(log klog.Logger) func(uint64, error) {
 			check.Dropped, check.Last = old.Dropped, old.Last
 		}
 		if gained := a.metrics.Forged(now); gained > 0 {
-			last := time.Now().UTC()
+			last := time.Now()
 			check.Dropped, check.Last = check.Dropped+gained, &last
 			log.V(2).Info("Dropped packets of pods with a forged source", "packets", gained)
 		}

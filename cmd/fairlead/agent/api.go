@@ -139,7 +139,7 @@ func (s *apiServer) away(start time.Time, err error) {
 	}
 	s.wait = min(max(2*s.wait, apiFirstLine), apiLastLine)
 	s.next = now.Add(s.wait)
-	s.log.Error(err, "The API server is unreachable, retrying", "server", s.url, "since", s.since.UTC().Format(time.RFC3339))
+	s.log.Error(err, "The API server is unreachable, retrying", "server", s.url, "since", wall(s.since).Format(time.RFC3339))
 }
 
 // watch reports requests that get no answer, and repeats the line about a server that
@@ -184,7 +184,7 @@ func (s *apiServer) problem() string {
 	defer s.mu.Unlock()
 	switch {
 	case s.err != nil:
-		return fmt.Sprintf("%s is unreachable since %s: %v", s.url, s.since.UTC().Format(time.RFC3339), s.err)
+		return fmt.Sprintf("%s is unreachable since %s: %v", s.url, wall(s.since).Format(time.RFC3339), s.err)
 	case !s.reached:
 		return s.url + " was not reached yet"
 	}

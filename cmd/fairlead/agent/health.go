@@ -103,7 +103,7 @@ func (h *health) answer(w http.ResponseWriter, eligible *bool) int {
 	now := time.Now()
 	a := healthAnswer{LastUpdated: now, CurrentTime: now, NodeEligible: eligible, Healthy: h.keepsUp()}
 	if !a.Healthy {
-		a.LastUpdated = h.proxier.LastSync()
+		a.LastUpdated = wall(h.proxier.LastSync())
 	}
 	code := http.StatusOK
 	if !a.Healthy || eligible != nil && !*eligible {

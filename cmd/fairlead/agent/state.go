@@ -70,7 +70,7 @@ func (r *reporter) read() *state.State {
 	counts := r.store.Counts()
 	s := &state.State{
 		Protocol: state.Protocol, Time: time.Now().UTC(),
-		Version: options.Version(), Kernel: options.KernelRelease(), Node: r.cfg.Proxier.NodeName, PID: os.Getpid(), Since: r.since.UTC(),
+		Version: options.Version(), Kernel: options.KernelRelease(), Node: r.cfg.Proxier.NodeName, PID: os.Getpid(), Since: wall(r.since),
 		Ready: unready == "", Unready: unready,
 		APIServer: r.apiServer(), Manifests: r.cfg.Manifests, Table: r.table(&past),
 		Counts: state.Counts{
@@ -79,7 +79,7 @@ func (r *reporter) read() *state.State {
 		},
 		Overlay: r.overlay(), CNI: r.cni(),
 		Repairs: []state.Repair{}, Syncs: []state.Sync{}, Programming: []state.Programming{},
-		Flags: flagsOf(r.cfg), SourceCheck: r.forged.Load(),
+		Flags: flagsOf(r.cfg), SourceCheck: r.sourceCheck(),
 	}
 	s.Problems, s.ProblemCount = problemsOf(r.store.Book())
 	if f := r.fill.Load(); f != nil {
@@ -89,10 +89,10 @@ func (r *reporter) read() *state.State {
 		s.Repairs = append(s.Repairs, repairOf(p))
 	}
 	for _, p := range past.Syncs {
-		s.Syncs = append(s.Syncs, state.Sync{Time: p.At.UTC(), TookSeconds: p.Took.Seconds(), Error: p.Err})
+		s.Syncs = append(s.Syncs, state.Sync{Time: wall(p.At), TookSeconds: p.Took.Seconds(), Error: p.Err})
 	}
 	for _, p := range past.Programming {
-		s.Programming = append(s.Programming, state.Programming{Time: p.At.UTC(), TookSeconds: p.Took.Seconds()})
+		s.Programming = append(s.Programming, state.Programming{Time: wall(p.At), TookSeconds: p.Took.Seconds()})
 	}
 	if n := len(s.Syncs); n > 0 {
 		s.LastSync = &s.Syncs[n-1]
@@ -109,7 +109,7 @@ func (r *reporter) apiServer() *state.APIServer {
 	heard := r.store.LastHeard()
 	for _, source := range slices.Sorted(maps.Keys(heard)) {
 		at := heard[source]
-		s.Watches = append(s.Watches, state.Watch{Kind: strings.TrimPrefix(source, "api/"), LastHeard: at.UTC(), SilentSeconds: time.Since(at).Seconds()})
+		s.Watches = append(s.Watches, state.Watch{Kind: strings.TrimPrefix(source, "api/"), LastHeard: wall(at), SilentSeconds: time.Since(at).Seconds()})
 	}
 	return s
 }
@@ -128,7 +128,7 @@ func (r *reporter) table(past *status.Past) state.Table {
 }
 
 func repairOf(r status.Repair) state.Repair {
-	return state.Repair{Time: r.At.UTC(), By: r.By, Found: r.Found}
+	return state.Repair{Time: wall(r.At), By: r.By, Found: r.Found}
 }
 
 // timeOf returns nil for the zero time.
@@ -136,8 +136,19 @@ func timeOf(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = wall(t)
 	return &t
+}
+
+// wall returns a time in UTC by the present setting of the machine's clock. The age of the
+// time counts by the monotonic clock, so that it stays right if somebody sets the other one.
+// The zero time stays.
+func wall(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	now := time.Now()
+	return now.Add(-now.Sub(t)).UTC()
 }
 
 // problemsOf returns the first problems and the number of all.
@@ -148,6 +159,17 @@ func problemsOf(book *status.Book) ([]state.Problem, int) {
 		out = append(out, state.Problem{Kind: p.Kind, Name: p.Name, Field: p.Field, Text: p.Text})
 	}
 	return out, len(all)
+}
+
+// sourceCheck returns nil while nothing is checked.
+func (r *reporter) sourceCheck() *state.SourceCheck {
+	check := r.forged.Load()
+	if check == nil || check.Last == nil {
+		return check
+	}
+	out := *check
+	out.Last = timeOf(*check.Last)
+	return &out
 }
 
 func flagsOf(cfg *options.Config) map[string]any {
