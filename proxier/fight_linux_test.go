@@ -6,8 +6,10 @@ package proxier
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +20,8 @@ import (
 	"k8s.io/klog/v2/textlogger"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nft"
+	"fairlead/internal/nl"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
 	"fairlead/nat/nattest"
@@ -62,8 +66,8 @@ func TestRepairReported(t *testing.T) {
 			events, client := newTestEvents(t)
 			w.p.events = events
 			log := w.run(t)
-			proxiertest.Eventually(t, "the load after the start of the watch", func() bool { return w.table.armed.Load() && !w.p.elements.Load() })
-			full, rules := w.table.loads.Load(), w.table.rules.Load()
+			proxiertest.Eventually(t, "the load after the start of the watch", func() bool { return w.table.armed.Load() && w.p.changed.Load() == 0 })
+			full, rules, named := w.table.loads.Load(), w.table.rules.Load(), w.table.named.Load()
 			cmd := nstest.Command(t, w.ns, "nft", tt.damage)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("nft %s: %v\n%s", tt.damage, err, out)
@@ -73,8 +77,9 @@ func TestRepairReported(t *testing.T) {
 			if n := strings.Count(log.String(), "changed it"); n != 1 {
 				t.Errorf("%d lines about one change:\n%s", n, log)
 			}
-			if full, rules = w.table.loads.Load()-full, w.table.rules.Load()-rules; kind == "chain" && rules == 0 || kind != "chain" && full == 0 {
-				t.Errorf("%d loads of everything and %d of rules", full, rules)
+			full, rules, named = w.table.loads.Load()-full, w.table.rules.Load()-rules, w.table.named.Load()-named
+			if partly := kind == "chain" || kind == "element"; partly && full > 0 || !partly && full == 0 || (kind == "chain") != (rules > 0) || (kind == "element") != (named > 0) {
+				t.Errorf("%d loads of everything, %d of rules and %d of elements", full, rules, named)
 			}
 			counted := fmt.Sprintf("fairlead_drift_repairs_total kind=%s 1", kind)
 			if got := proxiertest.Scrape(t, registry); !slices.Contains(got, counted) {
@@ -86,26 +91,32 @@ func TestRepairReported(t *testing.T) {
 	}
 }
 
-// fighter keeps changing the table from another process, as fast as it can, until the
-// test ends.
+// fighter keeps changing the rules of the table, as fast as it can and with a process for each
+// change, until the test ends.
 func (w *world) fighter(t testing.TB) {
+	t.Helper()
+	w.start(t, nstest.Command(t, w.ns, "sh", "-c", `while :; do
+		nft insert rule inet fairlead services accept
+		nft flush chain inet fairlead services
+	done >/dev/null 2>&1`))
+}
+
+// start runs a program until end is called, or the test ends.
+func (w *world) start(t testing.TB, cmd *exec.Cmd) (end func()) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	nstest.Command(t, w.ns, "nft", "--version") // skips the test without nft
-	cmd := nstest.Command(t, w.ns, "sh", "-c", `while :; do
-		nft insert rule inet fairlead services accept
-		nft flush chain inet fairlead services
-	done >/dev/null 2>&1`)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 	})
+	t.Cleanup(end)
+	return end
 }
 
 // TestFightNamed fights with nft. One line names the program, and a change of endpoints
@@ -139,16 +150,18 @@ spec: {clusterIP: 10.96.0.77, ports: [{port: 80, protocol: TCP}]}
 	}
 }
 
-// BenchmarkFight measures what a program costs that keeps changing the rules of a table
-// whose Services have 10 endpoints each: the agent's share of one processor.
+// BenchmarkFight measures what a program costs that keeps changing a table whose Services have
+// 10 endpoints each: the agent's share of one processor, with what the kernel does for it.
 func BenchmarkFight(b *testing.B) {
 	nstest.Need(b)
-	for _, services := range []int{1000, 10000} {
-		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) { fightBenchmark(b, services) })
+	for _, what := range []string{"rules", "adds", "deletes", "many"} {
+		for _, services := range []int{1000, 10000} {
+			b.Run(fmt.Sprintf("what=%s/services=%d", what, services), func(b *testing.B) { fightBenchmark(b, what, services) })
+		}
 	}
 }
 
-func fightBenchmark(b *testing.B, services int) {
+func fightBenchmark(b *testing.B, what string, services int) {
 	b.Helper()
 	w, err := newWorld()
 	if err != nil {
@@ -156,20 +169,44 @@ func fightBenchmark(b *testing.B, services int) {
 	}
 	b.Cleanup(w.close)
 	for i := range services {
-		w.p.desired.state.Set(nattest.Addr(fmt.Sprintf("10.97.%d.%d:80", i/250, i%250), inet.TCP),
+		w.p.desired.state.Set(nattest.Addr(fmt.Sprintf("10.96.%d.%d:80", i/250, i%250), inet.TCP),
 			nat.Frontend{Policy: nat.Internal, Owner: fmt.Sprintf("default/s%d", i), Backends: nattest.Pods(10)})
 	}
+	w.table.quiet = true
 	w.run(b)
-	w.fighter(b)
+	if what == "rules" {
+		w.fighter(b)
+	} else {
+		w.quarrel(b, what)
+	}
 	time.Sleep(5 * time.Second) // until the pauses between repairs are the longest
-	loads := w.table.loads.Load() + w.table.rules.Load()
+	whole, parts, generation := w.table.loads.Load(), w.table.rules.Load()+w.table.named.Load(), w.generation(b)
 	before, start := processorTime(b), time.Now()
 	for b.Loop() {
 		time.Sleep(10 * time.Second)
 	}
 	took := time.Since(start)
 	b.ReportMetric(100*float64(processorTime(b)-before)/float64(took), "%cpu")
-	b.ReportMetric(float64(w.table.loads.Load()+w.table.rules.Load()-loads)/took.Seconds(), "loads/s")
+	b.ReportMetric(float64(w.table.loads.Load()-whole)/took.Seconds(), "loads/s")
+	b.ReportMetric(float64(w.table.rules.Load()+w.table.named.Load()-parts)/took.Seconds(), "readings/s")
+	b.ReportMetric(float64(w.generation(b)-generation)/took.Seconds(), "changes/s")
+}
+
+// generation returns the number of the last transaction.
+func (w *world) generation(tb testing.TB) uint32 {
+	tb.Helper()
+	socket, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: w.ns})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = socket.Close() }()
+	var m nl.Messages
+	nft.Table{}.Begin(&m, unix.NFT_MSG_GETGEN, 0)
+	var id uint32
+	if err := socket.Get(&m, func(r nl.Reply) { id = nft.ReadGeneration(r) }); err != nil {
+		tb.Fatal(err)
+	}
+	return id
 }
 
 // processorTime returns how long this process has run on a processor.

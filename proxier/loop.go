@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -93,23 +94,17 @@ func (p *Proxier) unblock(ctx context.Context) error {
 func (p *Proxier) distrust() {
 	p.distrusted = true
 	p.fight.loading(time.Now())
-	if p.elements.Swap(false) {
-		p.apply.Distrust()
-	} else {
-		p.apply.DistrustRules()
-	}
+	p.apply.DistrustPart(nat.Scope(p.changed.Swap(0)))
 }
 
 // watch pokes the loop when another program changes the table. If watching fails, it
 // starts again and pokes for what it missed.
 func (p *Proxier) watch(ctx context.Context) {
 	poke := func(w nat.Writer) {
-		if w != (nat.Writer{}) {
+		if w.PID != 0 {
 			p.writer.Store(&w)
 		}
-		if !w.Rules {
-			p.elements.Store(true)
-		}
+		p.changed.Or(uint32(cmp.Or(w.Changed, nat.Everything)))
 		p.drifted.Set()
 	}
 	for ctx.Err() == nil {

@@ -82,11 +82,12 @@ type Proxier struct {
 	fight  fight
 	// distrusted is set when the table may have changed since unblock read it.
 	distrusted bool
-	// elements is set when another program may have changed more than chains and rules.
-	elements atomic.Bool
+	// changed is what another program may have changed since the last load, a nat.Scope.
+	changed atomic.Uint32
 	// traffic holds the connections of each frontend at the last reading of counters.
 	traffic atomic.Pointer[map[inet.Addr]uint64]
-	// loaded is set when the table was read since clients were last checked.
+	// loaded is set when affinity entries may have been missed or forged since clients were last
+	// checked.
 	loaded bool
 
 	syncs   klog.Logger            // of a line for each sync; it is here because V allocates

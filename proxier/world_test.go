@@ -36,8 +36,10 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 type recorder struct {
 	*kernel.Table
 	ops   strings.Builder
+	quiet bool // ops stays empty
 	loads atomic.Int64
 	rules atomic.Int64              // loads without elements
+	named atomic.Int64              // readings of named elements
 	armed atomic.Bool               // the watch has poked
 	fault int                       // commits that will fail, before they reach the kernel
 	poker func(ruleset.Batch) error // refuses a batch
@@ -63,6 +65,11 @@ func (r *recorder) LoadRules(ctx context.Context) (*ruleset.Snapshot, error) {
 	return r.Table.LoadRules(ctx)
 }
 
+func (r *recorder) LoadNamed(ctx context.Context) (*ruleset.Named, error) {
+	r.named.Add(1)
+	return r.Table.LoadNamed(ctx)
+}
+
 func (r *recorder) Commit(ctx context.Context, b ruleset.Batch) error {
 	if r.fault > 0 {
 		r.fault--
@@ -73,7 +80,9 @@ func (r *recorder) Commit(ctx context.Context, b ruleset.Batch) error {
 			return err
 		}
 	}
-	r.ops.WriteString(b.String())
+	if !r.quiet {
+		r.ops.WriteString(b.String())
+	}
 	return r.Table.Commit(ctx, b)
 }
 

@@ -65,6 +65,20 @@ func (t Table) PutElements(m *nl.Messages, kind uint16, set string, n int, fill 
 	}
 }
 
+// setElemCatchall is NFT_SET_ELEM_CATCHALL.
+const setElemCatchall = 2
+
+// GetElement asks for the element of a set that has a key. No key stands for the element that
+// matches all other keys (NFT_SET_ELEM_CATCHALL, 5.13).
+func (t Table) GetElement(m *nl.Messages, set string, key []byte) {
+	t.PutElements(m, unix.NFT_MSG_GETSETELEM, set, 1, func(_ int, e *Element) bool {
+		if e.Key = key; len(key) == 0 {
+			e.Flags = setElemCatchall
+		}
+		return true
+	})
+}
+
 func (e *Element) put(m *nl.Messages) {
 	if e.Flags != 0 {
 		m.BE32(unix.NFTA_SET_ELEM_FLAGS, e.Flags)
@@ -158,6 +172,14 @@ func (r *Reader) Elements(reply nl.Reply, each func(*Element)) {
 			r.read(&e, kind, v)
 		}
 		each(&e)
+	}
+}
+
+// ElementKeys calls each for the key of each element in a message. A key is valid until the
+// next read.
+func ElementKeys(reply nl.Reply, each func(key []byte)) {
+	for _, item := range nl.Attrs(nl.Attr(body(reply), unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+		each(nl.Attr(nl.Attr(item, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE))
 	}
 }
 

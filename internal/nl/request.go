@@ -19,6 +19,17 @@ import (
 // reports every failure; so one acknowledgement, of the last message, stands for
 // all that did not fail. Write asks for it.
 func (s *Socket) Write(m *Messages, refused func(i int, err error)) error {
+	return s.GetAll(m, func(int, Reply) {}, func(i int, err error) {
+		if refused != nil {
+			refused(i, err)
+		}
+	})
+}
+
+// GetAll is Write for questions. It calls each for every object that the kernel returns,
+// with the index of the message that asked for it. The answers have to fit into the receive
+// buffer, or GetAll returns ErrLost.
+func (s *Socket) GetAll(m *Messages, each func(i int, r Reply), refused func(i int, err error)) error {
 	if m.Count() == 0 {
 		return nil
 	}
@@ -39,10 +50,14 @@ func (s *Socket) Write(m *Messages, refused func(i int, err error)) error {
 				return err
 			}
 			i := r.Seq - first
-			if r.Kind != unix.NLMSG_ERROR || i > last {
+			if i > last {
 				continue // of an earlier write that was given up
 			}
-			if err := failure(r); err != nil && refused != nil {
+			if r.Kind != unix.NLMSG_ERROR {
+				each(int(i), r)
+				continue
+			}
+			if err := failure(r); err != nil {
 				refused(int(i), err)
 			}
 			if i == last {

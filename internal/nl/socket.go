@@ -4,7 +4,6 @@
 package nl
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +34,9 @@ type Config struct {
 	// CAP_NET_ADMIN in the initial user namespace the kernel grants at most
 	// net.core.wmem_max and rmem_max.
 	SendBuffer, ReceiveBuffer int
+	// Rest is how long Listen waits before it reads again when notifications come often, so
+	// that one wake-up of the program serves many. 0 never waits.
+	Rest time.Duration
 	// Calls replace the system calls in tests; nil otherwise.
 	Calls Calls
 }
@@ -50,6 +52,7 @@ type Socket struct {
 	seq     uint32
 	buf     []byte
 	timeout time.Duration
+	rest    time.Duration // see Config
 	maxSend int
 	// pending is set while answers to a request that was given up may come.
 	pending bool
@@ -80,7 +83,7 @@ func Dial(cfg Config) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket of protocol %d: %w", cfg.Protocol, err)
 	}
-	s := &Socket{conn: conn, calls: cfg.Calls, buf: make([]byte, receiveSize), timeout: cfg.Timeout}
+	s := &Socket{conn: conn, calls: cfg.Calls, buf: make([]byte, receiveSize), timeout: cfg.Timeout, rest: cfg.Rest}
 	switch {
 	case s.timeout > 0:
 	case s.calls != nil:
@@ -245,7 +248,10 @@ func (s *Socket) answer() ([]byte, error) {
 }
 
 // receive returns what one read gives; it is valid until the next.
-func (s *Socket) receive() ([]byte, error) {
+func (s *Socket) receive() ([]byte, error) { return s.read(true) }
+
+// read is receive. Without wait it returns EAGAIN where there is nothing to read.
+func (s *Socket) read(wait bool) ([]byte, error) {
 	for {
 		var n int
 		var from unix.Sockaddr
@@ -255,7 +261,7 @@ func (s *Socket) receive() ([]byte, error) {
 				// MSG_TRUNC makes the kernel return the length that it had.
 				n, from, failed = s.recvfrom(fd, unix.MSG_TRUNC)
 				if !errors.Is(failed, unix.EINTR) {
-					return !errors.Is(failed, unix.EAGAIN)
+					return !wait || !errors.Is(failed, unix.EAGAIN)
 				}
 			}
 		})
@@ -272,45 +278,6 @@ func (s *Socket) receive() ([]byte, error) {
 			return nil, fmt.Errorf("read %d bytes into %d: %w", n, len(s.buf), ErrMalformed)
 		}
 		return s.buf[:n], nil
-	}
-}
-
-// Listen passes notifications to each until ctx is done, and returns nil then. It
-// calls read after each read, so that a caller can collect what belongs together,
-// and lost when notifications may be missing: at first, for all that happened
-// before, and after the kernel had no room for some. read and lost may be nil.
-func (s *Socket) Listen(ctx context.Context, each func(Reply), read, lost func()) error {
-	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	call(lost)
-	for {
-		b, err := s.receive()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, unix.ENOBUFS):
-			call(lost)
-			continue
-		case err != nil:
-			return err
-		}
-		for len(b) > 0 {
-			var r Reply
-			if r, b, err = next(b); err != nil {
-				return err
-			}
-			each(r)
-		}
-		call(read)
-	}
-}
-
-func call(f func()) {
-	if f != nil {
-		f()
 	}
 }
 

@@ -6,7 +6,6 @@ package apply
 import (
 	"context"
 	"errors"
-	"fmt"
 	"syscall"
 
 	"fairlead/internal/inet"
@@ -27,11 +26,9 @@ type Applier struct {
 	table Table
 	state *plan.State
 
-	// mustLoad is set while the state may be wrong about the kernel.
-	mustLoad bool
-	// rules is set with mustLoad if the state may be wrong about chains and rules only.
-	rules  bool
-	loaded bool // at least once
+	// distrusted is what the state may be wrong about.
+	distrusted nat.Scope
+	loaded     bool // at least once
 	// transitions counts down the tries to replace the table of another version in one
 	// transaction. It is set by the first load.
 	transitions int
@@ -41,8 +38,9 @@ type Applier struct {
 	guessed bool
 	// drift is what loads found changed since the last commit, which repairs it.
 	drift plan.Drift
-	// reloads counts the loads since the last commit.
-	reloads int
+	// reloads counts the loads since the last commit, and rereads the readings of elements
+	// that it took for the kernel to refuse fewer batches.
+	reloads, rereads int
 	// narrow is the cost of a batch while what the kernel refuses without naming it is
 	// searched, 1 for a batch about one frontend or chain, and 0 otherwise. A refusal
 	// halves it and a commit doubles it, so that each search among n frontends takes a
@@ -55,7 +53,7 @@ type Applier struct {
 
 // New returns an Applier that loads the table before its first commit.
 func New(table Table, state *plan.State) *Applier {
-	return &Applier{table: table, state: state, mustLoad: true, limit: bulkLimit, counter: counter{}}
+	return &Applier{table: table, state: state, distrusted: nat.Everything, limit: bulkLimit, counter: counter{}}
 }
 
 // bulkLimit is the cost of a batch where there is much to do. The kernel takes some 0.8 ms
@@ -69,19 +67,14 @@ const transitionTries = 3
 
 // Distrust makes the next round load the table first, because another program may
 // have changed it.
-func (a *Applier) Distrust() { a.mustLoad, a.rules = true, false }
+func (a *Applier) Distrust() { a.distrusted |= nat.Everything }
 
-// DistrustRules is Distrust after a change of chains and rules only, which costs less.
-func (a *Applier) DistrustRules() {
-	if !a.mustLoad {
-		a.mustLoad, a.rules = true, true
-	}
-}
+// DistrustPart is Distrust for what may have changed, which costs less unless that is
+// everything.
+func (a *Applier) DistrustPart(changed nat.Scope) { a.distrusted |= changed }
 
-// rulesTable is a Table that can be read without its elements.
-type rulesTable interface {
-	LoadRules(ctx context.Context) (*ruleset.Snapshot, error)
-}
+// settled forgets what led to a commit.
+func (a *Applier) settled() { a.drift, a.reloads, a.rereads = nil, 0, 0 }
 
 // Result is what one round did.
 type Result struct {
@@ -99,6 +92,8 @@ type Result struct {
 	// frontend that needs such a set is among Refused.
 	Objects []RefusedObject
 	Loads   int
+	Reads   int  // of elements that had been named
+	Clients bool // elements of affinity maps were among them
 	// Replaced is the number of operations that replaced the table of another version.
 	Replaced int
 	// Stepwise is why that took several transactions, nil if it did not.
@@ -127,49 +122,6 @@ type RefusedObject struct {
 type RefusedChain struct {
 	Chain string
 	Err   error
-}
-
-// loadRules is load for chains and rules. It reports false if more than these has to be
-// read.
-func (a *Applier) loadRules(ctx context.Context, r *Result) (bool, error) {
-	table, can := a.table.(rulesTable)
-	if !a.rules || !a.loaded || a.guessed || !can {
-		return false, nil
-	}
-	found, err := table.LoadRules(ctx)
-	if err != nil {
-		return false, fmt.Errorf("read chains and rules: %w", err)
-	}
-	drift, ok := a.state.AdoptRules(found)
-	if !ok {
-		return false, nil
-	}
-	a.drift.Merge(drift)
-	a.mustLoad, a.rules = false, false
-	r.Loads++
-	return true, nil
-}
-
-// load makes the state know what the kernel has; the next steps mend exactly the
-// difference.
-func (a *Applier) load(ctx context.Context, r *Result) error {
-	if done, err := a.loadRules(ctx, r); done || err != nil {
-		return err
-	}
-	found, err := a.table.Load(ctx)
-	if err != nil {
-		return fmt.Errorf("read what the kernel has: %w", err)
-	}
-	if drift := a.state.Adopt(found); a.loaded && !a.guessed { // the first one is what happened before this process
-		a.drift.Merge(drift)
-	}
-	a.guessed = false
-	if !a.loaded {
-		a.transitions = transitionTries
-	}
-	a.mustLoad, a.rules, a.loaded = false, false, true
-	r.Loads++
-	return nil
 }
 
 // isNamed reports whether the kernel named the operation that it refused first.

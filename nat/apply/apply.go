@@ -34,7 +34,7 @@ func (a *Applier) Load(ctx context.Context) (Result, error) {
 // one that follows. Its result counts even if it returns an error.
 func (a *Applier) Round(ctx context.Context) (Result, error) {
 	var r Result
-	if a.mustLoad {
+	if a.distrusted != 0 {
 		if err := a.load(ctx, &r); err != nil {
 			return r, err
 		}
@@ -45,7 +45,7 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 	for {
 		step := a.next()
 		if step == nil {
-			a.drift, a.reloads = nil, 0
+			a.settled()
 			return r, nil
 		}
 		for _, b := range step.Blocked {
@@ -84,7 +84,7 @@ func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error 
 		}
 		r.Commits = append(r.Commits, a.counter.commit(step.Batch))
 		r.Repaired.Merge(a.drift)
-		a.drift, a.reloads = nil, 0
+		a.settled()
 		if a.narrow *= 2; a.narrow >= a.limit {
 			a.narrow = 0
 		}
@@ -108,6 +108,8 @@ func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Resu
 		return err
 	case errors.Is(err, nat.ErrTooLarge) && a.limit > ruleset.DefaultLimit:
 		a.limit /= 2
+		return nil
+	case errors.Is(err, nat.ErrDrift) && a.reread(ctx, step, err, r):
 		return nil
 	case errors.Is(err, nat.ErrDrift) && a.reloads < maxReloads:
 		a.reloads++

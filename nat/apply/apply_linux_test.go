@@ -306,9 +306,9 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// TestDistrustRules repairs rules without reading elements, and reads everything when more
+// TestDistrustPart repairs rules without reading elements, and reads everything when more
 // than rules turns out to differ.
-func TestDistrustRules(t *testing.T) {
+func TestDistrustPart(t *testing.T) {
 	s := newSpoiler(t)
 	state := plan.NewState()
 	state.Configure(nattest.Settings())
@@ -333,7 +333,7 @@ func TestDistrustRules(t *testing.T) {
 			}
 		}
 		c.full = 0
-		a.DistrustRules()
+		a.DistrustPart(nat.Rules)
 		var found plan.Drift
 		for more := true; more; {
 			r, err := a.Round(t.Context())

@@ -69,7 +69,7 @@ func (a *Applier) carryOut(ctx context.Context, t *plan.Transition, r *Result) (
 func (a *Applier) replaced(t *plan.Transition, r *Result) {
 	r.Replaced += t.Size()
 	r.Repaired.Merge(a.drift)
-	a.drift, a.reloads = nil, 0
+	a.settled()
 	r.Changed = append(r.Changed, t.Changed...)
 	r.Unstick = append(r.Unstick, t.Unstick...)
 	for _, b := range t.Blocked {

@@ -45,7 +45,7 @@ func (a *Applier) Unblock(ctx context.Context, set *nat.Settings) (Result, error
 
 // readRules reads the table without its elements, if that can be done.
 func (a *Applier) readRules(ctx context.Context) (*ruleset.Snapshot, error) {
-	if table, can := a.table.(rulesTable); can {
+	if table, can := a.table.(partsTable); can {
 		return table.LoadRules(ctx)
 	}
 	return a.table.Load(ctx)

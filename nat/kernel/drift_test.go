@@ -33,15 +33,16 @@ func nftCommand(t testing.TB, ns *netns.NS, command string) {
 	}
 }
 
-// TestRepair lets somebody damage the table in every way and expects the
-// difference, and no more, to be written.
-func TestRepair(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		damage []string
-		ops    int    // at most; 0 for any number
-		drift  string // what is reported
-	}{
+// damage is what another program does to the table of nattest.Variety.
+type damage struct {
+	name   string
+	damage []string
+	ops    int    // of the repair, at most; 0 for any number
+	drift  string // what is reported
+}
+
+func damages() []damage {
+	return []damage{
 		{"flush ruleset", []string{"flush ruleset"}, 0, "1 table (missing)"},
 		{"element of a data map", []string{"delete element inet fairlead backends4 { 203.0.113.5 . tcp . 443 . 1 }"}, 1, "1 element (default/web:https 203.0.113.5:443/tcp)"},
 		{"verdict", []string{"delete element inet fairlead vips4 { 10.96.0.10 . udp . 53 }"}, 1, "1 element (kube-system/kube-dns:dns 10.96.0.10:53/udp)"},
@@ -104,7 +105,13 @@ func TestRepair(t *testing.T) {
 		{"base chain elsewhere", []string{
 			"delete chain inet fairlead output",
 			"add chain inet fairlead output { type nat hook output priority 0; }"}, 0, "1 chain (output)"},
-	} {
+	}
+}
+
+// TestRepair lets somebody damage the table in every way and expects the
+// difference, and no more, to be written.
+func TestRepair(t *testing.T) {
+	for _, tt := range damages() {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			ns := nstest.New(t)
@@ -286,35 +293,36 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchRules tells changes of chains and rules from those of anything else.
-func TestWatchRules(t *testing.T) {
+// TestWatchScope tells changes of chains and rules, of elements and of anything else apart.
+func TestWatchScope(t *testing.T) {
 	ns := nstest.New(t)
 	table := open(t, ns)
 	settle(t, fillState(10, 2), table)
 	ctx, cancel := context.WithCancel(t.Context())
 	pokes, done := make(chan nat.Writer, 100), make(chan error)
 	go func() { done <- table.Watch(ctx, func(w nat.Writer) { pokes <- w }) }()
-	if w := <-pokes; w.Rules {
+	if w := <-pokes; w.Changed != 0 {
 		t.Error("what was before the watch is taken for a change of rules")
 	}
 	for _, tt := range []struct {
 		command string
-		rules   bool
+		changed nat.Scope
 	}{
-		{"insert rule inet fairlead services accept", true},
-		{"add chain inet fairlead postrouting { policy drop; }", true},
-		{"add element inet fairlead nodes4 { 192.0.2.66 }", false},
-		{"flush set inet fairlead nodes4; insert rule inet fairlead services accept", false},
-		{"add set inet fairlead mine { type ipv4_addr; }", false},
-		{"flush chain inet fairlead services", true},
-		{"add table inet fairlead { flags dormant; }", false},
-		{"delete table inet fairlead", false},
+		{"insert rule inet fairlead services accept", nat.Rules},
+		{"add chain inet fairlead postrouting { policy drop; }", nat.Rules},
+		{"add element inet fairlead nodes4 { 192.0.2.66 }", nat.Elements},
+		{"add element inet fairlead service-cidrs4 { 192.0.2.66 }", nat.Elements},
+		{"flush set inet fairlead nodes4; insert rule inet fairlead services accept", nat.Rules | nat.Elements},
+		{"add set inet fairlead mine { type ipv4_addr; }", nat.Everything},
+		{"flush chain inet fairlead services", nat.Rules},
+		{"add table inet fairlead { flags dormant; }", nat.Everything},
+		{"delete table inet fairlead", nat.Everything},
 	} {
 		nftCommand(t, ns, tt.command)
 		select {
 		case w := <-pokes:
-			if w.Rules != tt.rules {
-				t.Errorf("%s: only rules is %v, want %v", tt.command, w.Rules, tt.rules)
+			if w.Changed&nat.Everything != tt.changed&nat.Everything || tt.changed != nat.Everything && w.Changed != tt.changed {
+				t.Errorf("%s: scope %b, want %b", tt.command, w.Changed, tt.changed)
 			}
 		case <-time.After(5 * time.Second):
 			t.Errorf("%s: no poke", tt.command)

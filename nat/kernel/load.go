@@ -28,6 +28,9 @@ func (t *Table) Load(ctx context.Context) (*ruleset.Snapshot, error) { return t.
 func (t *Table) LoadRules(ctx context.Context) (*ruleset.Snapshot, error) { return t.load(ctx, false) }
 
 func (t *Table) load(ctx context.Context, elements bool) (*ruleset.Snapshot, error) {
+	if elements {
+		t.names.take() // those that are named from now on may be read too early
+	}
 	if err := t.renew(); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ type Table struct {
 	port  atomic.Uint32
 	out   nl.Messages // reused by each batch
 	owner []int32     // the operation that each message of the batch belongs to
+	names names       // elements that may have changed
 }
 
 // self is the table as nf_tables names it.
@@ -68,6 +70,17 @@ func (t *Table) dial(groups ...uint32) (*nl.Socket, error) {
 	return nl.Dial(nl.Config{
 		Protocol: unix.NETLINK_NETFILTER, Namespace: t.ns, Groups: groups,
 		SendBuffer: bufferSize, ReceiveBuffer: bufferSize, Calls: t.calls,
+	})
+}
+
+// listenRest is how long notifications of a program wait that changes tables all the time.
+const listenRest = 25 * time.Millisecond
+
+// listener opens a socket for notifications.
+func (t *Table) listener(groups ...uint32) (*nl.Socket, error) {
+	return nl.Dial(nl.Config{
+		Protocol: unix.NETLINK_NETFILTER, Namespace: t.ns, Groups: groups,
+		ReceiveBuffer: bufferSize, Rest: listenRest, Calls: t.calls,
 	})
 }
 

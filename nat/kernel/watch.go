@@ -25,14 +25,14 @@ const checkInterval = 10 * time.Second
 // as soon as it listens, for everything before; when the kernel dropped notifications
 // that were not read in time; and when a notification is missing, which Watch finds by
 // the number of the last transaction within 20 s. The writer is zero where it is not
-// known. Watch returns nil when ctx is done. poke must not block, and may be called by
+// known. One call stands for all transactions that were read together. Watch returns nil when ctx is done. poke must not block, and may be called by
 // two goroutines.
 func (t *Table) Watch(ctx context.Context, poke func(nat.Writer)) error {
 	return t.watch(ctx, poke, checkInterval, unix.NFNLGRP_NFTABLES)
 }
 
 func (t *Table) watch(ctx context.Context, poke func(nat.Writer), every time.Duration, groups ...uint32) error {
-	socket, err := t.dial(groups...)
+	socket, err := t.listener(groups...)
 	if err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
 	}
@@ -52,7 +52,7 @@ func (t *Table) watch(ctx context.Context, poke func(nat.Writer), every time.Dur
 	ctx, cancel := context.WithCancel(ctx)
 	var checks sync.WaitGroup
 	checks.Go(func() { w.check(ctx, requests, every) })
-	err = socket.Listen(ctx, w.notified, nil, w.lost)
+	err = socket.Listen(ctx, w.notified, w.read, w.lost)
 	cancel()
 	checks.Wait()
 	if err != nil {
@@ -65,11 +65,12 @@ func (t *Table) watch(ctx context.Context, poke func(nat.Writer), every time.Dur
 type watcher struct {
 	table *Table
 	poke  func(nat.Writer)
-	// changed is set from a change of our table by another program until the
-	// notification about the generation, which ends its transaction and names it.
-	changed bool
-	// more is set with changed when the change is about more than chains and rules.
-	more bool
+	// changed is what another program changed in our table since the last notification about
+	// a generation, which ends a transaction and names its author.
+	changed nat.Scope
+	// by is the author of the transactions that were read since the last poke, the last one
+	// of them, with what all of them changed.
+	by nat.Writer
 	// seen is the newest generation that was announced.
 	seen atomic.Uint32
 }
@@ -77,21 +78,29 @@ type watcher struct {
 func (w *watcher) notified(r nl.Reply) {
 	if nft.Kind(r) != unix.NFT_MSG_NEWGEN {
 		if w.table.concerns(r) {
-			w.changed, w.more = true, w.more || !isRule(r)
+			w.changed |= w.scope(r)
 		}
 		return
 	}
 	w.see(nft.ReadGeneration(r))
-	if w.changed {
-		name, pid := nft.ReadWriter(r)
-		w.poke(nat.Writer{Name: name, PID: pid, Rules: !w.more})
+	if w.changed != 0 {
+		w.by.Name, w.by.PID = nft.ReadWriter(r)
+		w.by.Changed |= w.changed
 	}
-	w.changed, w.more = false, false
+	w.changed = 0
+}
+
+// read pokes once for all transactions that were read together.
+func (w *watcher) read() {
+	if w.by.Changed != 0 {
+		w.poke(w.by)
+	}
+	w.by = nat.Writer{}
 }
 
 // lost handles notifications that are missing.
 func (w *watcher) lost() {
-	w.changed, w.more = false, false
+	w.changed, w.by = 0, nat.Writer{}
 	w.poke(nat.Writer{})
 }
 
@@ -136,13 +145,19 @@ func (t *Table) concerns(r nl.Reply) bool {
 	return r.Port != t.port.Load() && nft.TableOf(r) == self && !isRoutine(r)
 }
 
-// isRule reports whether a notification is about a chain or a rule.
-func isRule(r nl.Reply) bool {
+// scope returns what a notification about our table says that has changed. It names the
+// elements.
+func (w *watcher) scope(r nl.Reply) nat.Scope {
 	switch nft.Kind(r) {
 	case unix.NFT_MSG_NEWRULE, unix.NFT_MSG_DELRULE, unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_DELCHAIN:
-		return true
+		return nat.Rules
+	case unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM:
+		if set, ours := ruleset.SetNamed(nft.SetOf(r)); ours {
+			nft.ElementKeys(r, func(key []byte) { w.table.names.add(set, key) })
+		}
+		return nat.Elements
 	}
-	return false
+	return nat.Everything
 }
 
 // isRoutine reports whether a notification is about elements that leave an affinity
