@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,8 @@ import (
 	"fairlead/cmd/fairlead/output"
 	"fairlead/cmd/fairlead/screen"
 	"fairlead/cmd/fairlead/state"
+	"fairlead/cmd/fairlead/view"
+	"fairlead/internal/jsonerr"
 	"fairlead/nat/listing"
 )
 
@@ -125,15 +128,7 @@ func savedStatus(ctx context.Context, bundle string) (r *output.Result, code, er
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, err := node.Agent(ctx)
-	var s state.State
-	switch {
-	case err != nil:
-	case json.Unmarshal(raw, &s) != nil:
-		err = errors.New("read agent.json: it is not the state of an agent")
-	default:
-		err = ask.CheckProtocol(&s)
-	}
+	s, err := savedState(ctx, node)
 	if err != nil {
 		k := &screen.Kernel{Error: err.Error(), Saved: true}
 		table, err := node.Table(ctx)
@@ -143,8 +138,21 @@ func savedStatus(ctx context.Context, bundle string) (r *output.Result, code, er
 		describe(k, table)
 		return &output.Result{Text: k, Value: k}, errNotAsked, nil
 	}
-	r, code = answered(&s)
+	r, code = answered(s)
 	return r, code, nil
+}
+
+// savedState returns the state of the agent in a bundle.
+func savedState(ctx context.Context, node view.Node) (*state.State, error) {
+	raw, err := node.Agent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var s state.State
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, fmt.Errorf("read agent.json: %w", jsonerr.Plain(raw, err))
+	}
+	return &s, ask.CheckProtocol(&s)
 }
 
 // kernelOf reads what there is without the help of an agent.

@@ -4,6 +4,7 @@
 package listing
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -182,7 +183,12 @@ func (t *Table) UnmarshalJSON(b []byte) error {
 		f.Ranges[setOf(name)] = list
 	}
 	for i := range r.Chains {
-		f.Chains[r.Chains[i].Name] = r.Chains[i].chain()
+		c, err := r.Chains[i].chain()
+		errs = append(errs, err)
+		if _, twice := f.Chains[c.Name]; twice {
+			errs = append(errs, fmt.Errorf("read table: chain %.64q is there twice", c.Name))
+		}
+		f.Chains[c.Name] = c
 	}
 	for i := range r.Elements {
 		e, err := r.Elements[i].entry(setOf(r.Elements[i].Set))
@@ -206,17 +212,24 @@ func (t *Table) UnmarshalJSON(b []byte) error {
 	return errors.Join(errs...)
 }
 
-func (c *chainRecord) chain() *ruleset.Chain {
+// chain refuses a rule that says other lengths than it has.
+func (c *chainRecord) chain() (*ruleset.Chain, error) {
 	out := &ruleset.Chain{Name: c.Name}
 	if h := c.Hook; h != nil {
 		out.Hook = &ruleset.Hook{
 			Type: nftables.ChainType(h.Type), Number: nftables.ChainHook(h.Number), Priority: nftables.ChainPriority(h.Priority), Drops: h.Drops,
 		}
 	}
-	for _, b := range c.Rules {
-		out.AddRule(nft.ReadExprs(unix.NFPROTO_INET, b))
+	var errs []error
+	for i, b := range c.Rules {
+		exprs := nft.ReadExprs(unix.NFPROTO_INET, b)
+		if again, err := nft.EncodeExprs(unix.NFPROTO_INET, exprs); err != nil || !bytes.Equal(again, b) {
+			errs = append(errs, fmt.Errorf("read table: chain %.64q: rule %d is damaged, or of a machine with another byte order", c.Name, i+1))
+			continue
+		}
+		out.AddRule(exprs)
 	}
-	return out
+	return out, errors.Join(errs...)
 }
 
 func (e *elementRecord) entry(set ruleset.Set) (ruleset.Entry, error) {
@@ -228,21 +241,48 @@ func (e *elementRecord) entry(set ruleset.Set) (ruleset.Entry, error) {
 	var errs []error
 	if e.Key != "" {
 		key, err := netip.ParseAddrPort(e.Key)
-		errs = append(errs, err)
+		errs = append(errs, wrong(e.Key, err))
 		out.Key = inet.Addr{IP: key.Addr(), Port: key.Port(), Proto: inet.Proto(e.Proto)}
 	}
 	if e.Client != "" {
 		var err error
 		out.Client, err = netip.ParsePrefix(e.Client)
-		errs = append(errs, err)
+		errs = append(errs, wrong(e.Client, err))
 	}
 	if e.Data != "" {
 		var err error
 		out.Data, err = netip.ParseAddrPort(e.Data)
-		errs = append(errs, err)
+		errs = append(errs, wrong(e.Data, err))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return out, fmt.Errorf("read table: element of %s: %s", set, strings.ReplaceAll(err.Error(), "\n", "; "))
+	if err := errors.Join(append(errs, checkElement(&out.Element))...); err != nil {
+		return ruleset.Entry{Element: ruleset.Element{Set: set}}, fmt.Errorf("read table: element of %s: %s", set, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return out, nil
+}
+
+// wrong names a value that cannot be read.
+func wrong(value string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%.64q is not an address and a port or range", value)
+	}
+	return nil
+}
+
+// maxText bounds the comment and the verdict of an element, as the kernel does.
+const maxText = 256
+
+// checkElement returns an error for what the kernel does not have.
+func checkElement(e *ruleset.Element) error {
+	if e.Slot >= ruleset.MaxSlots {
+		return fmt.Errorf("slot %d is not below %d", e.Slot, ruleset.MaxSlots)
+	}
+	if len(e.Comment) > maxText || len(e.Verdict) > maxText {
+		return fmt.Errorf("a text has more than %d bytes", maxText)
+	}
+	for _, ip := range []netip.Addr{e.Key.IP, e.Client.Addr(), e.Data.Addr()} {
+		if ip.IsValid() && (inet.FamilyOf(ip) != e.Set.Family || ip.Zone() != "" || ip.Is4In6()) {
+			return fmt.Errorf("%s is no %s address", ip, e.Set.Family)
+		}
+	}
+	return nil
 }

@@ -108,7 +108,9 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		var table listing.Table
-		if err := json.Unmarshal(broken, &table); err != nil {
+		if err := json.Unmarshal(broken, &table); err != nil && strings.HasPrefix(err.Error(), "read table: element ") {
+			continue // refused already
+		} else if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := table.Restore(); err == nil || !strings.HasPrefix(err.Error(), "restore table: element ") {

@@ -5,12 +5,10 @@ package source
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,6 +20,7 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	"fairlead/internal/jsonerr"
 	"fairlead/proxier/convert"
 	"fairlead/proxier/objects"
 )
@@ -233,33 +232,12 @@ func unread(kind string, data []byte, cause error) (*objects.Object, error) {
 		key.Name = objects.Namespaced(&m)
 	}
 	r := objects.NewReport(kind, key.Name)
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](cause); ok {
-		r.Add(wrong.Field, "has to be %s, and is %s", wordOf(wrong.Type.Kind()), wordOfJSON(wrong.Value))
+	if field, text, ok := jsonerr.Wrong(cause); ok {
+		r.Add(field, "%s", text)
 	} else {
 		r.Add("", "%s", strings.TrimPrefix(cause.Error(), "json: "))
 	}
 	return &objects.Object{Key: key, Problems: r.Problems, Unread: true}, nil
-}
-
-// wordOf returns what people call values of a kind.
-func wordOf(k reflect.Kind) string {
-	switch k {
-	case reflect.String:
-		return "text"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice, reflect.Array:
-		return "a list"
-	case reflect.Map, reflect.Struct, reflect.Pointer:
-		return "a mapping"
-	}
-	return "a whole number in the range of the field"
-}
-
-// wordOfJSON is wordOf for what an object has. Of numbers it is the number.
-func wordOfJSON(given string) string {
-	words := map[string]string{"string": "text", "bool": "true or false", "array": "a list", "object": "a mapping"}
-	return cmp.Or(words[given], strings.TrimPrefix(given, "number "))
 }
 
 // strictProblem reports a field that is misspelt or newer than this version of

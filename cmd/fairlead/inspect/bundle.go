@@ -4,27 +4,15 @@
 package inspect
 
 import (
-	"archive/tar"
-	"bufio"
-	"bytes"
-	"compress/gzip"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"fairlead/cmd/fairlead/view"
 	"fairlead/proxier/source"
-)
-
-// Bounds of a bundle, so that a small file cannot fill the memory.
-const (
-	maxBundle      = 1 << 30 // bytes of all files together
-	maxBundleFiles = 10_000
 )
 
 // OpenBundle opens a node that view.Files wrote: a directory, or a tar archive that may
@@ -48,21 +36,15 @@ func openFiles(name string) (func(string) ([]byte, error), error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		dir, err := beside(name, view.IndexFile)
-		return func(file string) ([]byte, error) {
-			text, err := readBounded(filepath.Join(dir, file), maxBundle)
-			return []byte(text), err
-		}, err
+		return openDirectory(name)
 	}
 	files, err := openArchive(name)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	dir := ""
-	for file := range files {
-		if path.Base(file) == view.IndexFile && (dir == "" || len(path.Dir(file)) < len(dir)) {
-			dir = path.Dir(file)
-		}
+	dir, err := directoryOf(files)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return func(file string) ([]byte, error) {
 		data, ok := files[path.Join(dir, file)]
@@ -73,55 +55,58 @@ func openFiles(name string) (func(string) ([]byte, error), error) {
 	}, nil
 }
 
-// beside returns the directory that has a file: the given one, or the first one in it.
+// directoryOf returns the directory of an archive that has a node.
+func directoryOf(files map[string][]byte) (string, error) {
+	var found []string
+	for file := range files {
+		if path.Base(file) == view.IndexFile {
+			found = append(found, path.Dir(file))
+		}
+	}
+	slices.Sort(found)
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("it has no %s, so it is no bundle of fairlead", view.IndexFile)
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("it has several nodes, in %q and %q: unpack it and give one directory", found[0], found[1])
+}
+
+// openDirectory reads files of a directory and of none other: a link in an archive that
+// somebody unpacked may lead anywhere.
+func openDirectory(name string) (func(string) ([]byte, error), error) {
+	dir, err := beside(name, view.IndexFile)
+	if err != nil {
+		return nil, err
+	}
+	return func(file string) ([]byte, error) {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = root.Close() }()
+		info, err := root.Lstat(file)
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() || info.Size() > maxBundle {
+			return nil, fmt.Errorf("it is not a regular file of at most %d bytes", int64(maxBundle))
+		}
+		return root.ReadFile(file)
+	}, nil
+}
+
+// beside returns the directory that has a file: the given one, or the only one in it.
 func beside(dir, file string) (string, error) {
 	for _, pattern := range []string{file, "*/" + file} {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err == nil && len(found) > 1 {
+			return "", fmt.Errorf("%s has several nodes, in %q and %q: give one directory", dir, filepath.Dir(found[0]), filepath.Dir(found[1]))
+		}
 		if err == nil && len(found) > 0 {
 			return filepath.Dir(found[0]), nil
 		}
 	}
 	return "", fmt.Errorf("%s has no %s, so it is no bundle of fairlead", dir, file)
-}
-
-// openArchive reads an archive into memory.
-func openArchive(name string) (map[string][]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	in := bufio.NewReader(f)
-	var raw io.Reader = in
-	if magic, err := in.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		if raw, err = gzip.NewReader(in); err != nil {
-			return nil, err
-		}
-	}
-	return readTar(io.LimitReader(raw, maxBundle+1))
-}
-
-func readTar(in io.Reader) (map[string][]byte, error) {
-	out := map[string][]byte{}
-	size := int64(0)
-	for r := tar.NewReader(in); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		if size += h.Size; size > maxBundle || len(out) == maxBundleFiles {
-			return nil, fmt.Errorf("has more than %d bytes or %d files", int64(maxBundle), maxBundleFiles)
-		}
-		data, err := io.ReadAll(r)
-		if err != nil {
-			return nil, err
-		}
-		out[strings.TrimPrefix(path.Clean("/"+h.Name), "/")] = data
-	}
 }

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"fairlead/internal/jsonerr"
 	"fairlead/nat/listing"
 )
 
@@ -131,7 +132,7 @@ func (s *saved) read(name string, into any) error {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	if err := json.Unmarshal(b, into); err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
+		return fmt.Errorf("read %s: %w", name, jsonerr.Plain(b, err))
 	}
 	return nil
 }
