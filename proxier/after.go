@@ -94,7 +94,7 @@ func (p *Proxier) publishFlowsOf(key inet.Addr) {
 	if !stale || refused || p.desired.state.Waits(key) {
 		return
 	}
-	delete(p.desired.flows, key)
+	p.desired.flowsDone(key)
 	if p.flows == nil {
 		return
 	}

@@ -40,7 +40,8 @@ type desired struct {
 	news      nodeNews
 	triggers  []store.Trigger // of changes that the kernel does not have yet
 	// flows holds frontends whose flows may be stale after the commit.
-	flows map[inet.Addr]struct{}
+	flows     map[inet.Addr]struct{}
+	mostFlows int // since flows was made
 
 	waiting turns // Services to resolve
 	all     bool  // see drain
@@ -317,7 +318,17 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 }
 
 // flowsOf notes that flows to an address may be stale after the commit.
-func (d *desired) flowsOf(a inet.Addr) { d.flows[a] = struct{}{} }
+func (d *desired) flowsOf(a inet.Addr) {
+	d.flows[a] = struct{}{}
+	d.mostFlows = max(d.mostFlows, len(d.flows))
+}
+
+// flowsDone notes that flows to an address are dealt with.
+func (d *desired) flowsDone(a inet.Addr) {
+	if delete(d.flows, a); len(d.flows) == 0 && d.mostFlows > store.MostIdle {
+		d.flows, d.mostFlows = map[inet.Addr]struct{}{}, 0
+	}
+}
 
 // backends returns the backends at a that may answer flows and those that exist,
 // false if nothing is served there. A Service precedes a Pod, as in the table.

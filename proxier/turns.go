@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/proxier/resolve"
+	"fairlead/proxier/store"
 )
 
 // Costs are in elements, such as endpoints, that are handled: some 0.2 µs each.
@@ -32,6 +33,7 @@ type turns struct {
 	keys  map[string][]types.NamespacedName
 	waits map[types.NamespacedName]struct{}
 	jobs  map[string]*job // that are suspended, by namespace
+	most  int             // that waited since waits was made
 	// small reports whether the work on a Service needs no suspension.
 	small func(types.NamespacedName) bool
 }
@@ -54,6 +56,7 @@ func (t *turns) push(key types.NamespacedName) {
 		return
 	}
 	t.waits[key] = struct{}{}
+	t.most = max(t.most, len(t.waits))
 	if len(t.keys[key.Namespace]) == 0 && t.jobs[key.Namespace] == nil {
 		t.order = append(t.order, key.Namespace)
 	}
@@ -85,7 +88,9 @@ func (t *turns) pop() types.NamespacedName {
 // popOf returns the first Service of a namespace.
 func (t *turns) popOf(ns string) types.NamespacedName {
 	key := t.keys[ns][0]
-	delete(t.waits, key)
+	if delete(t.waits, key); len(t.waits) == 0 && t.most > store.MostIdle {
+		t.waits, t.most = map[types.NamespacedName]struct{}{}, 0
+	}
 	if t.keys[ns] = t.keys[ns][1:]; len(t.keys[ns]) == 0 {
 		delete(t.keys, ns)
 	}

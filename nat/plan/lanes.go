@@ -25,6 +25,7 @@ type lanes struct {
 
 	lane map[inet.Addr]place
 	at   map[netip.Addr]int // how many of an address wait
+	most int                // that waited since the maps were made
 }
 
 // place says where a frontend waits.
@@ -91,6 +92,7 @@ func (l *lanes) put(key inet.Addr, to place) {
 		l.queue(now).remove(key)
 	}
 	l.lane[key] = to
+	l.most = max(l.most, len(l.lane))
 	l.queue(to).push(key)
 }
 
@@ -161,7 +163,15 @@ func (l *lanes) eachBulk(f func(inet.Addr) bool) bool {
 	return !slices.ContainsFunc(l.order, func(namespace string) bool { return !l.bulk[namespace].each(f) })
 }
 
+// mostIdle is how many entries a map may have held and be kept when it is empty: maps never
+// shrink, and those of a first sync have as many entries as the cluster has frontends.
+const mostIdle = 1 << 10
+
 func (l *lanes) compact() {
+	if len(l.lane) == 0 && l.most > mostIdle {
+		*l = newLanes()
+		return
+	}
 	l.vital.compact()
 	l.fresh.compact()
 	l.rest.compact()

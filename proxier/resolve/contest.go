@@ -221,10 +221,19 @@ func (c *Contest[K, V]) TakeStale() []types.NamespacedName {
 	return c.TakeSomeStale(len(c.stale))
 }
 
+// mostIdle is how many entries a map may have held and be kept when it is empty, because
+// maps never shrink.
+const mostIdle = 1 << 10
+
 // TakeSomeStale is TakeStale for at most n objects, any of them.
 func (c *Contest[K, V]) TakeSomeStale(n int) []types.NamespacedName {
 	if len(c.stale) == 0 {
 		return nil
+	}
+	if n >= len(c.stale) && n > mostIdle {
+		all := slices.SortedFunc(maps.Keys(c.stale), objects.CompareNames)
+		c.stale = map[types.NamespacedName]struct{}{}
+		return all
 	}
 	out := make([]types.NamespacedName, 0, min(n, len(c.stale)))
 	for name := range c.stale {

@@ -155,9 +155,7 @@ func (s *Store) TakeDirty() Dirty {
 	if len(s.dirtyNodes) > 0 {
 		d.Nodes = slices.Sorted(maps.Keys(s.dirtyNodes))
 	}
-	clear(s.dirty)
-	clear(s.dirtyNodes)
-	clear(s.dirtyPods)
+	s.dirty, s.dirtyNodes, s.dirtyPods = Emptied(s.dirty), Emptied(s.dirtyNodes), Emptied(s.dirtyPods)
 	s.dirtyCluster = false
 	return d
 }
