@@ -72,7 +72,7 @@ func newDesired(cfg *resolve.Config, store *store.Store) *desired {
 		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, table: resolve.NewNodeTable(cfg), progress: newProgress(), checked: map[types.NamespacedName]int{},
 	}
 	d.waiting = newTurns(func(key types.NamespacedName) bool {
-		return isSmall(store.Service(key), store.Slices(key), len(d.claims.Of(key)))
+		return isSmall(store.Service(key), store.CountEndpoints(key), len(d.claims.Of(key)))
 	})
 	return d
 }

@@ -11,7 +11,7 @@ const mostSmallClaims = 1 << 5
 // isSmall reports whether the work on a Service costs about a step at most, with the claims
 // that it had before. Most Services are small, and work without a suspension needs no
 // coroutine. svc is nil for a Service that is gone.
-func isSmall(svc *objects.Service, endpoints []*objects.Slice, claims int) bool {
+func isSmall(svc *objects.Service, endpoints, claims int) bool {
 	if claims > mostSmallClaims {
 		return false
 	}
@@ -20,10 +20,7 @@ func isSmall(svc *objects.Service, endpoints []*objects.Slice, claims int) bool 
 	}
 	// One more address is that of the NodePorts.
 	addresses := len(svc.ClusterIPs) + len(svc.ExternalIPs) + len(svc.LoadBalancerIPs) + 1
-	elements := 1 + len(svc.SourceRanges)
-	for _, slice := range endpoints {
-		elements += len(slice.Endpoints)
-	}
+	elements := 1 + len(svc.SourceRanges) + endpoints
 	frontends := len(svc.Ports) * addresses
 	return frontends <= mostSmallClaims && frontends*elements <= costOfStep
 }

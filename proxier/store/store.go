@@ -27,8 +27,8 @@ type Store struct {
 
 	mu           sync.Mutex
 	services     map[types.NamespacedName]*objects.Service
-	slices       map[types.NamespacedName]*objects.Slice
-	byService    map[types.NamespacedName][]*objects.Slice // sorted
+	slices       map[types.NamespacedName]*packed
+	byService    map[types.NamespacedName][]*packed // sorted
 	nodes        map[string]*objects.Node
 	serviceCIDRs map[string]*objects.ServiceCIDR
 	pods         map[types.NamespacedName]*objects.Pod
@@ -76,8 +76,8 @@ func New() *Store {
 		poked:        worker.NewWake(),
 		book:         status.NewBook(),
 		services:     map[types.NamespacedName]*objects.Service{},
-		slices:       map[types.NamespacedName]*objects.Slice{},
-		byService:    map[types.NamespacedName][]*objects.Slice{},
+		slices:       map[types.NamespacedName]*packed{},
+		byService:    map[types.NamespacedName][]*packed{},
 		nodes:        map[string]*objects.Node{},
 		serviceCIDRs: map[string]*objects.ServiceCIDR{},
 		pods:         map[types.NamespacedName]*objects.Pod{},
@@ -174,11 +174,30 @@ func (s *Store) Services() []types.NamespacedName {
 	return slices.SortedFunc(maps.Keys(s.services), objects.CompareNames)
 }
 
-// Slices returns the slices of a Service, sorted by name.
+// Slices returns the slices of a Service, sorted by name. They are copies that cost what
+// the Service has endpoints; CountEndpoints costs less.
 func (s *Store) Slices(service types.NamespacedName) []*objects.Slice {
 	s.mu.Lock()
+	list := slices.Clone(s.byService[service]) // whose items never change
+	s.mu.Unlock()
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]*objects.Slice, len(list))
+	for i, p := range list {
+		out[i] = p.unpack()
+	}
+	return out
+}
+
+// CountEndpoints returns how many endpoints the slices of a Service have.
+func (s *Store) CountEndpoints(service types.NamespacedName) (n int) {
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.byService[service])
+	for _, p := range s.byService[service] {
+		n += len(p.places)
+	}
+	return n
 }
 
 // Node returns a Node or nil.
@@ -221,7 +240,7 @@ func (s *Store) Counts() Counts {
 	defer s.mu.Unlock()
 	c := Counts{Services: len(s.services), Nodes: len(s.nodes)}
 	for _, slice := range s.slices {
-		c.Endpoints += len(slice.Endpoints)
+		c.Endpoints += len(slice.places)
 	}
 	return c
 }
@@ -243,6 +262,6 @@ func (s *Store) OwnTunnelAddrs() []netip.Addr {
 	return s.tunnelAddrs
 }
 
-func compareSlice(s *objects.Slice, key types.NamespacedName) int {
-	return objects.CompareNames(s.Key, key)
+func compareSlice(p *packed, key types.NamespacedName) int {
+	return objects.CompareNames(p.head.Key, key)
 }

@@ -85,32 +85,27 @@ func (tx *Tx) DeleteService(key types.NamespacedName) {
 
 // SetSlice puts a slice in. One that moves to another Service concerns both.
 func (tx *Tx) SetSlice(slice *objects.Slice) {
-	old := tx.s.slices[slice.Key]
-	if old == slice {
-		return
-	}
+	old, now := tx.s.slices[slice.Key], pack(slice)
 	if old != nil {
-		was := *old
-		was.Changed = slice.Changed // says when, not what
-		if same(&was, slice) {
+		if old.same(now) {
 			return
 		}
 		tx.deleteSlice(old)
 	}
 	tx.s.changes.Slices++
 	tx.trigger(old, slice)
-	tx.s.slices[slice.Key] = slice
+	tx.s.slices[slice.Key] = now
 	of := tx.s.byService[slice.Service]
 	i, _ := slices.BinarySearchFunc(of, slice.Key, compareSlice)
-	tx.s.byService[slice.Service] = slices.Insert(of, i, slice)
+	tx.s.byService[slice.Service] = slices.Insert(of, i, now)
 	tx.markService(slice.Service)
 }
 
 // trigger notes when a slice was changed, if the annotation speaks of this change
 // and not of an earlier one.
-func (tx *Tx) trigger(old, now *objects.Slice) {
+func (tx *Tx) trigger(old *packed, now *objects.Slice) {
 	s := tx.s
-	if now.Changed.After(s.since) && (old == nil || now.Changed.After(old.Changed)) && len(s.triggers) < MaxTriggers {
+	if now.Changed.After(s.since) && (old == nil || now.Changed.After(old.head.Changed)) && len(s.triggers) < MaxTriggers {
 		s.triggers = append(s.triggers, Trigger{now.Service, now.Changed})
 	}
 }
@@ -123,18 +118,19 @@ func (tx *Tx) DeleteSlice(key types.NamespacedName) {
 	}
 }
 
-func (tx *Tx) deleteSlice(old *objects.Slice) {
-	delete(tx.s.slices, old.Key)
-	of := tx.s.byService[old.Service]
-	if i, ok := slices.BinarySearchFunc(of, old.Key, compareSlice); ok {
+func (tx *Tx) deleteSlice(old *packed) {
+	delete(tx.s.slices, old.head.Key)
+	service := old.head.Service
+	of := tx.s.byService[service]
+	if i, ok := slices.BinarySearchFunc(of, old.head.Key, compareSlice); ok {
 		of = slices.Delete(of, i, i+1)
 	}
 	if len(of) > 0 {
-		tx.s.byService[old.Service] = of
+		tx.s.byService[service] = of
 	} else {
-		delete(tx.s.byService, old.Service)
+		delete(tx.s.byService, service)
 	}
-	tx.markService(old.Service)
+	tx.markService(service)
 }
 
 // SetNode puts a Node in.
