@@ -35,22 +35,35 @@ type Backends struct {
 	Existing []netip.AddrPort
 }
 
-// has reports whether ap is in Existing for an established connection, and in
-// Serving for any other flow.
-func (b *Backends) has(established bool, ap netip.AddrPort) bool {
+// held are the Backends of a frontend, packed, because a View knows all endpoints of a
+// cluster.
+type held struct{ serving, existing inet.AddrPorts }
+
+func hold(b *Backends) held {
+	return held{packed(b.Serving), packed(b.Existing)}
+}
+
+func packed(list []netip.AddrPort) inet.AddrPorts {
+	list = sorted(list)
+	return inet.PackAddrPorts(len(list), func(i int) netip.AddrPort { return list[i] })
+}
+
+// has reports whether ap exists for an established connection, and serves for any other
+// flow.
+func (h *held) has(established bool, ap netip.AddrPort) bool {
 	if established {
-		return contains(b.Existing, ap)
+		return h.existing.Has(ap)
 	}
-	return contains(b.Serving, ap)
+	return h.serving.Has(ap)
 }
 
 // all returns every endpoint once, sorted.
-func (b *Backends) all() []netip.AddrPort { return union(b.Serving, b.Existing) }
+func (h *held) all() []netip.AddrPort { return union(h.serving.List(), h.existing.List()) }
 
 // View knows the frontends that exist and those that were removed, and tells
 // which flows are stale. Its methods must not be called concurrently.
 type View struct {
-	frontends map[inet.Addr]Backends
+	frontends map[inet.Addr]held
 	// removed holds the endpoints of removed frontends, sorted, until Purge.
 	removed map[inet.Addr][]netip.AddrPort
 	// local reports whether an address is this node's, for NodePorts.
@@ -64,7 +77,7 @@ type View struct {
 // removed endpoints stale.
 func NewView(local func(netip.Addr) bool, endEstablished bool) *View {
 	return &View{
-		frontends: map[inet.Addr]Backends{}, removed: map[inet.Addr][]netip.AddrPort{},
+		frontends: map[inet.Addr]held{}, removed: map[inet.Addr][]netip.AddrPort{},
 		local: local, endEstablished: endEstablished,
 	}
 }
@@ -72,20 +85,20 @@ func NewView(local func(netip.Addr) bool, endEstablished bool) *View {
 // Set replaces the endpoints of a frontend, and reports whether flows may have
 // become stale. It takes time linear in the number of endpoints.
 func (v *View) Set(frontend inet.Addr, b Backends) bool {
-	b.Serving, b.Existing = sorted(b.Serving), sorted(b.Existing)
 	if !v.endEstablished || frontend.Proto != inet.TCP {
 		b.Existing = nil
 	}
+	now := hold(&b)
 	old, known := v.frontends[frontend]
-	v.frontends[frontend] = b
+	v.frontends[frontend] = now
 	delete(v.removed, frontend) // An existing frontend decides about its own flows.
 	if !known {
 		return true // Flows to this address were not translated, or by another program.
 	}
-	if len(old.Serving) == 0 && len(b.Serving) > 0 {
+	if old.serving.Len() == 0 && now.serving.Len() > 0 {
 		return true
 	}
-	return lacks(b.Serving, old.Serving) || lacks(b.Existing, old.Existing)
+	return lacks(now.serving, old.serving) || lacks(now.existing, old.existing)
 }
 
 // Delete removes a frontend and reports whether flows may have become stale.
@@ -149,12 +162,14 @@ func sorted(list []netip.AddrPort) []netip.AddrPort {
 }
 
 // lacks reports whether list lacks a member of old. Both are sorted.
-func lacks(list, old []netip.AddrPort) bool {
-	for _, ap := range old {
-		for len(list) > 0 && list[0].Compare(ap) < 0 {
-			list = list[1:]
+func lacks(list, old inet.AddrPorts) bool {
+	i := 0
+	for j := range old.Len() {
+		ap := old.At(j)
+		for i < list.Len() && list.At(i).Compare(ap) < 0 {
+			i++
 		}
-		if len(list) == 0 || list[0] != ap {
+		if i == list.Len() || list.At(i) != ap {
 			return true
 		}
 	}

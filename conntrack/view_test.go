@@ -132,7 +132,7 @@ func TestLists(t *testing.T) {
 			t.Fatalf("%v sorted is %v", in, a)
 		}
 		missing := slices.ContainsFunc(b, func(x netip.AddrPort) bool { return !slices.Contains(a, x) })
-		if lacks(a, b) != missing {
+		if lacks(packed(a), packed(b)) != missing {
 			t.Fatalf("%v lacks some of %v: %v, want %v", a, b, !missing, missing)
 		}
 		both := union(a, b)

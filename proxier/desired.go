@@ -334,7 +334,11 @@ func (d *desired) flowsDone(a inet.Addr) {
 // false if nothing is served there. A Service precedes a Pod, as in the table.
 func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok bool) {
 	if c := d.claims.Owner(a); c != nil {
-		return c.Value.Serving, c.Value.Existing, true
+		serving = c.Value.Serving.List()
+		if existing = serving; c.Value.Existing != c.Value.Serving {
+			existing = c.Value.Existing.List()
+		}
+		return serving, existing, true
 	}
 	if hp := d.hostPorts.Owner(a); hp != nil {
 		pod := []netip.AddrPort{hp.Value.Pod}

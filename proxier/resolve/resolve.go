@@ -24,7 +24,7 @@ type Claim struct {
 	fallback Fallback // why topology hints were not followed, where there are any
 	// Serving are the endpoints that may answer flows, existing all endpoints,
 	// whatever their conditions. Both are sorted.
-	Serving, Existing []netip.AddrPort
+	Serving, Existing inet.AddrPorts
 }
 
 // use orders claims to one address by what it is to the Service: an address
@@ -127,7 +127,7 @@ type builder struct {
 	clusterIP         netip.Addr
 	cluster, local    []nat.Backend // sorted
 	localAddrs        []netip.AddrPort
-	serving, existing []netip.AddrPort
+	serving, existing inet.AddrPorts
 	sources           []netip.Prefix
 
 	out []Claim
@@ -217,12 +217,16 @@ func (b *builder) claim(u use, limit *budget) {
 
 // flows returns the endpoints that may answer flows, and all endpoints if there are
 // others.
-func (b *builder) flows() (serving, existing []netip.AddrPort) {
-	serving = b.addrsOf(b.choice.serving)
+func (b *builder) flows() (serving, existing inet.AddrPorts) {
+	pack := func(eps []target) inet.AddrPorts {
+		b.pause.after(len(eps))
+		return inet.PackAddrPorts(len(eps), func(i int) netip.AddrPort { return eps[i].backend() })
+	}
+	serving = pack(b.choice.serving)
 	if len(b.choice.existing) == len(b.choice.serving) {
 		return serving, serving
 	}
-	return serving, b.addrsOf(b.choice.existing)
+	return serving, pack(b.choice.existing)
 }
 
 // addrsOf returns the addresses and ports of endpoints, in their order.
