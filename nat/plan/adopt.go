@@ -105,10 +105,19 @@ func adopted(found *ruleset.Snapshot) holding {
 		h.adoptStray(&found.Strays[i])
 	}
 	for _, f := range h.frontends {
+		f.slots, f.locals = fitted(f.slots), fitted(f.locals) // they grew one by one
 		h.hold(f.verdict)
 		h.hold(f.remember)
 	}
 	return h
+}
+
+// fitted returns a list that takes no more memory than it needs.
+func fitted(list []slot) []slot {
+	if cap(list) == len(list) {
+		return list
+	}
+	return append(make([]slot, 0, len(list)), list...)
 }
 
 func (h *holding) adoptDeclarations(found *ruleset.Snapshot) {

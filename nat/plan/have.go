@@ -54,17 +54,36 @@ type installed struct {
 
 // slot is a backend in its place. The zero value is an empty slot. A stale one has
 // another comment or counter than it should, and is replaced in place.
+//
+// The kernel has as many slots as the cluster has endpoints, or more. So a slot takes 20
+// bytes, where a netip.AddrPort takes 32, and has no pointer to follow.
 type slot struct {
-	ip    netip.Addr
-	port  uint16
+	ip    [16]byte // of which an IPv4 address takes the first four
+	size  uint8    // of the address, 0 for none
 	stale bool
+	port  uint16
 }
 
-func slotOf(b netip.AddrPort) slot { return slot{ip: b.Addr(), port: b.Port()} }
+func slotOf(b netip.AddrPort) slot {
+	s := slot{port: b.Port()}
+	switch ip := b.Addr(); {
+	case ip.Is4():
+		s.size = 4
+		*(*[4]byte)(s.ip[:]) = ip.As4()
+	case ip.IsValid():
+		s.size, s.ip = 16, ip.As16()
+	}
+	return s
+}
 
-func (s slot) isEmpty() bool { return !s.ip.IsValid() }
+func (s slot) isEmpty() bool { return s.size == 0 }
 
-func (s slot) backend() netip.AddrPort { return netip.AddrPortFrom(s.ip, s.port) }
+func (s slot) addr() netip.Addr {
+	ip, _ := netip.AddrFromSlice(s.ip[:s.size])
+	return ip
+}
+
+func (s slot) backend() netip.AddrPort { return netip.AddrPortFrom(s.addr(), s.port) }
 
 func newHolding() holding {
 	return holding{

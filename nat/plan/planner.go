@@ -96,7 +96,7 @@ func (p *planner) putSlots(set ruleset.Set, slots *[]slot, want []netip.AddrPort
 			p.del(p.slotElement(set, i, old))
 		}
 		p.add(p.slotElement(set, i, b))
-		p.need(b.ip)
+		p.need(b.addr())
 		(*slots)[i] = b
 	}
 	return true
