@@ -46,10 +46,12 @@ func (p *Planner) podCIDRs(n *Node) []netip.Prefix {
 		}
 		// A route to it would lead tunnel packets back into the tunnel.
 		if a, bad := p.book.within(cidr); bad {
+			p.tangle.spoil(n.Name, cidr)
 			p.add(n.Name, fieldPodCIDRs, "%s contains node address %s", cidr, a)
 			continue
 		}
 		if owner, ok := p.owners.claim(cidr, n.Name); !ok {
+			p.tangle.contest(n.Name, owner)
 			p.contested(n, cidr, owner)
 			continue
 		}

@@ -24,6 +24,7 @@ type Planner struct {
 	carries [2][2]bool
 
 	// Update needs the rest.
+	tangle   tangle
 	owners   *claims
 	book     addressBook
 	known    map[string]*knownNode // peers

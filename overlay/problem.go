@@ -41,8 +41,37 @@ func (ps *problems) add(node, field, format string, args ...any) {
 
 // sorted makes the order independent of that of the nodes.
 func (ps problems) sorted() []Problem {
-	slices.SortFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Text, b.Text))
-	})
+	slices.SortFunc(ps, Problem.compare)
 	return slices.Compact(ps)
+}
+
+func (p Problem) compare(o Problem) int {
+	return cmp.Or(cmp.Compare(p.Node, o.Node), cmp.Compare(p.Field, o.Field), cmp.Compare(p.Text, o.Text))
+}
+
+// drop removes the problems of a node from a sorted list.
+func (ps *problems) drop(node string) {
+	first, _ := slices.BinarySearchFunc(*ps, node, func(p Problem, node string) int { return cmp.Compare(p.Node, node) })
+	end := first
+	for end < len(*ps) && (*ps)[end].Node == node {
+		end++
+	}
+	if *ps = slices.Delete(*ps, first, end); len(*ps) == 0 {
+		*ps = nil
+	}
+}
+
+// settle moves the problems from an index on to their places in the list before it, which
+// is sorted.
+func (ps *problems) settle(from int) {
+	if from == len(*ps) {
+		return
+	}
+	fresh := slices.Clone((*ps)[from:])
+	*ps = (*ps)[:from]
+	for _, q := range fresh {
+		if i, found := slices.BinarySearchFunc(*ps, q, Problem.compare); !found {
+			*ps = slices.Insert(*ps, i, q)
+		}
+	}
 }

@@ -71,6 +71,7 @@ func (p *Planner) tunnel(n *Node, cidr netip.Prefix) {
 		}
 		fdb := Entry{Kind: FDB, Device: p.cfg.device(f), MAC: mac, Via: remote}
 		if other, taken := p.Entries[fdb.Key()]; taken && other.Via != remote {
+			p.tangle.mix()
 			p.add(n.Name, fieldMAC, "%s is also that of the node with address %s", mac, other.Via)
 			return
 		}

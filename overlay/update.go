@@ -17,10 +17,10 @@ const maxUpdate = 256
 // a few peers. Besides one comparison per node, its cost depends on these peers alone.
 // touched then has the keys of all entries that may have changed.
 //
-// Update works only while peers do not depend on each other: no contested address, no
-// problem of a peer, and no device that only some peers need. Otherwise it returns
-// false, and p must not be used again. Update therefore has no rules of its own and
-// agrees with a new plan (FuzzEvents).
+// Update works only while the peers that changed and the others do not depend on each
+// other: no contested address or range, and no device that only some peers need. Otherwise
+// it returns false, and p must not be used again. Update therefore has no rules of its own
+// and agrees with a new plan (FuzzEvents).
 func (p *Planner) Update(self *Node, peers []Node) bool {
 	if !p.independent() || !p.self.Equal(self) {
 		return false
@@ -68,24 +68,24 @@ func (p *Planner) exchange(gone, came []*Node) bool {
 		}
 		delete(p.known, n.Name)
 	}
-	problems, carries := len(p.problems), p.carries
+	tangled, carries := p.tangle.times, p.carries
 	for _, n := range came {
 		if !p.fits(n) {
 			return false
 		}
+		before := len(p.problems)
 		p.join(n)
+		p.problems.settle(before)
 		p.known[n.Name] = &knownNode{*n, p.pass}
 	}
 	p.Tunnel.Nodes = p.book.distinct
-	return len(p.problems) == problems && p.carries == carries
+	return p.tangle.times == tangled && p.carries == carries
 }
 
-// independent reports whether each peer's entries depend on that peer alone.
+// independent reports whether the entries of each peer, apart from those in a tangle,
+// depend on that peer alone.
 func (p *Planner) independent() bool {
-	if p.Waits || p.owners == nil || len(p.owners.lengths[inet.IPv4]) > 1 || len(p.owners.lengths[inet.IPv6]) > 1 || p.carries != p.attached {
-		return false
-	}
-	return !slices.ContainsFunc(p.problems, func(q Problem) bool { return q.Node != "" && q.Node != p.self.Name })
+	return !p.Waits && p.owners != nil && len(p.owners.lengths[inet.IPv4]) <= 1 && len(p.owners.lengths[inet.IPv6]) <= 1 && p.carries == p.attached && !p.tangle.all
 }
 
 // Remember notes the peers of a new plan for Update.
@@ -140,7 +140,7 @@ func (n *Node) Equal(o *Node) bool {
 
 // leave removes a peer's entries, which it finds by planning the peer alone.
 func (p *Planner) leave(n *Node) bool {
-	if n.VTEPs != [2]MAC{} {
+	if n.VTEPs != [2]MAC{} || p.tangle.has(n, &p.owners.lengths) {
 		return false // two nodes may have the same one, and the same entry
 	}
 	for _, a := range n.Underlay {
@@ -151,17 +151,20 @@ func (p *Planner) leave(n *Node) bool {
 	alone := *p
 	alone.Entries, alone.problems, alone.carries = Entries{}, nil, p.attached
 	alone.owners = newClaims(nil)
-	alone.book = addressBook{}
+	alone.book, alone.tangle = addressBook{}, tangle{}
 	alone.join(n)
-	if alone.carries != p.attached || len(alone.problems) > 0 {
+	if alone.carries != p.attached || alone.tangle.times > 0 {
 		return false
 	}
+	p.problems.drop(n.Name)
 	for k := range alone.Entries {
 		delete(p.Entries, k)
 		p.touched[k] = struct{}{}
 	}
 	for _, cidr := range n.PodCIDRs {
-		delete(p.owners.owner, cidr.Masked())
+		if cidr = cidr.Masked(); p.owners.owner[cidr] == n.Name { // a node may list more than it can have
+			delete(p.owners.owner, cidr)
+		}
 	}
 	for _, a := range n.Underlay {
 		if a.IsValid() {
@@ -174,7 +177,7 @@ func (p *Planner) leave(n *Node) bool {
 // fits adds a peer's addresses to the book. It returns false if they, or the length of
 // its pod CIDRs, affect other peers.
 func (p *Planner) fits(n *Node) bool {
-	if n.VTEPs != [2]MAC{} {
+	if n.VTEPs != [2]MAC{} || p.tangle.has(n, &p.owners.lengths) {
 		return false
 	}
 	for _, cidr := range n.PodCIDRs {

@@ -15,7 +15,7 @@ import (
 // is the one made from scratch, problems included.
 func TestUpdate(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	updates := 0
+	updates, troubled := 0, 0
 	for range 300 {
 		cfg := Config{Mode: Mode(random.IntN(4))}
 		cluster := nodes(1, 8)
@@ -29,6 +29,9 @@ func TestUpdate(t *testing.T) {
 			self, peers := cluster[0], cluster[1:]
 			if update(random, p, before, cluster) {
 				updates++
+				if len(p.problems) > 0 {
+					troubled++
+				}
 			} else {
 				p = NewPlanner(cfg, wire(1500), self, peers)
 				p.Remember(peers)
@@ -45,8 +48,8 @@ func TestUpdate(t *testing.T) {
 			}
 		}
 	}
-	if updates < 500 {
-		t.Errorf("only %d of 6000 plans were updated", updates)
+	if updates < 1000 || troubled < 700 {
+		t.Errorf("only %d of 6000 plans were updated, %d of them with problems", updates, troubled)
 	}
 }
 
@@ -76,7 +79,7 @@ func mutate(random *rand.Rand, cluster []Node) []Node {
 	i := random.IntN(len(cluster))
 	n := &cluster[i]
 	other := node(1 + random.IntN(12))
-	switch random.IntN(16) {
+	switch random.IntN(20) {
 	case 0, 1:
 		if i > 0 {
 			return slices.Delete(cluster, i, i+1)
@@ -98,7 +101,13 @@ func mutate(random *rand.Rand, cluster []Node) []Node {
 	case 12:
 		n.PodCIDRs = prefixes("10.128.0.0/20", "fd00:10:244:3::/64")
 	case 13:
-		n.Underlay = n.Underlay[:1]
+		n.Underlay = n.Underlay[:min(1, len(n.Underlay))]
+	case 15, 16:
+		n.PodCIDRs = nil
+	case 17:
+		n.Underlay = nil
+	case 18:
+		n.PodCIDRs = slices.Concat(n.PodCIDRs, other.PodCIDRs)
 	case 14:
 		n.VTEPs[random.IntN(2)] = MAC{2, 1}
 	default:

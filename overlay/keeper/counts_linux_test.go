@@ -5,6 +5,7 @@ package keeper
 
 import (
 	"flag"
+	"slices"
 	"testing"
 
 	"fairlead/internal/counts"
@@ -106,11 +107,17 @@ func TestCounts(t *testing.T) {
 }
 
 // TestOneByOne has nodes join, move and leave one after the other. What one of them costs
-// does not depend on how many there are.
+// does not depend on how many there are, nor on problems that other nodes have: one waits
+// for its pod CIDR, two claim the same, and the range of one contains a node's address.
 func TestOneByOne(t *testing.T) {
 	life := func(n int) counts.Costs {
 		c := newCounted(t, newHost(t))
-		c.Set(node(1), nodes(2, n+1))
+		cluster := nodes(2, n+1)
+		cluster[3].PodCIDRs = nil
+		cluster[5].PodCIDRs = cluster[6].PodCIDRs
+		cluster[8].Underlay = slices.Clone(cluster[8].Underlay)
+		cluster[8].Underlay[0] = cluster[7].PodCIDRs[0].Addr().Next()
+		c.Set(node(1), cluster)
 		c.cost(t, c.nodes.take(false), true)
 		costs := counts.Costs{}
 		step := func(name string, operations int, came []overlay.Node, gone ...string) {
@@ -129,6 +136,12 @@ func TestOneByOne(t *testing.T) {
 			step("heard of again", 0, fresh)
 			fresh[0].Underlay = node(6000 + i).Underlay
 			step("moved", 6, fresh)
+			step("left", 8, nil, fresh[0].Name)
+			range4 := fresh[0].PodCIDRs
+			fresh[0].PodCIDRs = nil
+			step("joined without a range", 0, fresh)
+			fresh[0].PodCIDRs = range4
+			step("got its range", 8, fresh)
 			step("left", 8, nil, fresh[0].Name)
 		}
 		return costs
