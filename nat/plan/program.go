@@ -136,28 +136,38 @@ func (s *State) nextRanges(step *Step, set ruleset.Set, want []netip.Prefix) boo
 	} else if slices.Equal(want, have) {
 		return true
 	}
-	now := map[netip.Prefix]struct{}{}
-	for _, p := range have {
-		now[p] = struct{}{}
-	}
-	all := true
-	for _, g := range groups(without(have, want, nil), without(want, have, nil)) {
-		if step.isFull() {
-			all = false
-			break
-		}
-		for _, p := range g.dels {
+	todo := groups(lacking(have, want), lacking(want, have))
+	done := 0
+	for ; done < len(todo) && !step.isFull(); done++ {
+		for _, p := range todo[done].dels {
 			step.add(ruleset.Op{Verb: ruleset.DeleteElement, Element: ruleset.Element{Set: set, Client: p}})
-			delete(now, p)
 		}
-		for _, p := range g.adds {
+		for _, p := range todo[done].adds {
 			step.add(ruleset.Op{Verb: ruleset.AddElement, Element: ruleset.Element{Set: set, Client: p}})
-			now[p] = struct{}{}
 		}
 	}
 	if step.ranges == nil {
 		step.ranges = map[ruleset.Set][]netip.Prefix{}
 	}
-	step.ranges[set] = slices.SortedFunc(maps.Keys(now), netip.Prefix.Compare)
-	return all
+	if step.ranges[set] = want; done < len(todo) {
+		step.ranges[set] = partly(have, todo[:done])
+	}
+	return done == len(todo)
+}
+
+// partly returns the ranges after some groups were carried out, sorted.
+func partly(have []netip.Prefix, done []group) []netip.Prefix {
+	now := make(map[netip.Prefix]struct{}, len(have))
+	for _, p := range have {
+		now[p] = struct{}{}
+	}
+	for _, g := range done {
+		for _, p := range g.dels {
+			delete(now, p)
+		}
+		for _, p := range g.adds {
+			now[p] = struct{}{}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(now), netip.Prefix.Compare)
 }

@@ -71,3 +71,48 @@ func without(list, other, anyway []netip.Prefix) []netip.Prefix {
 	}
 	return out
 }
+
+// lacking returns the members of a sorted list that another one lacks, which is sorted, too.
+func lacking(list, other []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range list {
+		for len(other) > 0 && other[0].Compare(p) < 0 {
+			other = other[1:]
+		}
+		if len(other) == 0 || other[0] != p {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// contains reports whether an address lies in one of the prefixes, which are sorted and do
+// not overlap.
+func contains(sorted []netip.Prefix, ip netip.Addr) bool {
+	i, found := slices.BinarySearchFunc(sorted, ip, func(p netip.Prefix, ip netip.Addr) int { return p.Addr().Compare(ip) })
+	return found || i > 0 && sorted[i-1].Contains(ip)
+}
+
+// inOne returns the prefixes that only one of two sorted lists has, without those that lie
+// in another one, sorted.
+func inOne(a, b []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	take := func(p netip.Prefix) {
+		if n := len(out); n == 0 || !out[n-1].Overlaps(p) { // the wider of two comes first
+			out = append(out, p)
+		}
+	}
+	for len(a)+len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0].Compare(b[0]) < 0:
+			take(a[0])
+			a = a[1:]
+		case len(a) == 0 || b[0].Compare(a[0]) < 0:
+			take(b[0])
+			b = b[1:]
+		default:
+			a, b = a[1:], b[1:]
+		}
+	}
+	return out
+}

@@ -23,20 +23,38 @@ func (s *State) Configure(set nat.Settings) {
 			s.touchLast(key)
 		}
 	}
-	cluster := append(inet.Normalize(set.Cluster, inet.IPv4), inet.Normalize(set.Cluster, inet.IPv6)...)
-	if slices.Equal(cluster, s.cluster) {
-		s.settings = set
-		return
-	}
-	// The backends outside of the ranges may have changed.
-	s.recount(-1)
-	s.settings, s.cluster = set, cluster
-	s.recount(+1)
+	before := s.cluster
+	s.settings = set
+	s.cluster = append(inet.Normalize(set.Cluster, inet.IPv4), inet.Normalize(set.Cluster, inet.IPv6)...)
+	s.moveBackends(before)
 }
 
-func (s *State) recount(n int32) {
-	for key, f := range s.want {
-		s.countMembers(key, &f, n)
+// moveBackends counts the backends that are no longer in the ranges of the cluster, or are
+// now. Without --cluster-cidr each node that joins or leaves changes these ranges, so it
+// counts no other backend.
+func (s *State) moveBackends(before []netip.Prefix) {
+	changed := inOne(before, s.cluster)
+	if len(changed) == 0 {
+		return
+	}
+	for _, f := range s.want {
+		for _, p := range changed {
+			// Backends are sorted.
+			i, _ := slices.BinarySearchFunc(f.Backends, p.Addr(), func(b nat.Backend, ip netip.Addr) int { return b.Addr().Compare(ip) })
+			for ; i < len(f.Backends) && p.Contains(f.Backends[i].Addr()); i++ {
+				s.moveBackend(f.Backends[i].Addr(), before)
+			}
+		}
+	}
+}
+
+// moveBackend does so for one backend of a frontend.
+func (s *State) moveBackend(ip netip.Addr, before []netip.Prefix) {
+	switch was, is := contains(before, ip), s.inCluster(ip); {
+	case was && !is:
+		s.members.count(addressMember(ruleset.Outside, ip), +1)
+	case is && !was:
+		s.members.count(addressMember(ruleset.Outside, ip), -1)
 	}
 }
 
@@ -130,10 +148,7 @@ func (s *State) exchangeMembers(key inet.Addr, old, f *nat.Frontend) {
 func (s *State) countMember(e ruleset.Element, n int32) { s.members.count(s.members.of(&e), n) }
 
 // inCluster reports whether the address lies where pods are.
-func (s *State) inCluster(ip netip.Addr) bool {
-	i, found := slices.BinarySearchFunc(s.cluster, ip, func(p netip.Prefix, ip netip.Addr) int { return p.Addr().Compare(ip) })
-	return found || i > 0 && s.cluster[i-1].Contains(ip)
-}
+func (s *State) inCluster(ip netip.Addr) bool { return contains(s.cluster, ip) }
 
 func hostElement(k ruleset.Kind, ip netip.Addr) ruleset.Element {
 	return ruleset.Element{Set: ruleset.Set{Kind: k, Family: inet.FamilyOf(ip)}, Client: netip.PrefixFrom(ip, ip.BitLen())}
