@@ -41,7 +41,9 @@ func (a *agent) logProgrammed(ctx context.Context, start time.Time) error {
 	took := time.Since(start)
 	services, endpoints := a.store.Services(), 0
 	for _, name := range services {
-		endpoints += a.store.CountEndpoints(name)
+		for _, slice := range a.store.Slices(name) {
+			endpoints += len(slice.Endpoints)
+		}
 	}
 	klog.FromContext(ctx).Info("Programmed the table", "services", len(services), "endpoints", endpoints, "took", took.Round(time.Millisecond))
 	return nil

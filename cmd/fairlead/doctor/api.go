@@ -89,6 +89,11 @@ func (d *doctor) rights() []right {
 	if n := &d.Config.Node; n.SetCondition || n.AnnounceUnderlay || d.Config.Proxier.FlannelCompat {
 		out = append(out, right{resource: "nodes", subresource: "status", verb: "patch", use: "--set-node-network-available, --flannel-compat and the addresses of the overlay"})
 	}
+	if d.Config.Serve.Secure.Addr != "" {
+		const use = "--secure-metrics-bind-address"
+		out = append(out, right{group: "authentication.k8s.io", resource: "tokenreviews", verb: "create", use: use},
+			right{group: "authorization.k8s.io", resource: "subjectaccessreviews", verb: "create", use: use})
+	}
 	return out
 }
 
@@ -119,7 +124,7 @@ func (d *doctor) checkRights(ctx context.Context) {
 	}
 	for _, r := range denied {
 		severity := finding.Error
-		if r.resource == "events" || r.subresource != "" {
+		if r.resource == "events" || r.subresource != "" || r.verb == "create" {
 			severity = finding.Warning
 		}
 		d.report.Add(check, severity, []string{

@@ -131,13 +131,14 @@ func TestRights(t *testing.T) {
 		severity         finding.Severity
 		evidence, remedy string
 	}{
-		"":                     {finding.OK, "permits all 13 requests", ""},
+		"":                     {finding.OK, "permits all 15 requests", ""},
+		"create tokenreviews":  {finding.Warning, "may not create tokenreviews.authentication.k8s.io, needed for --secure-metrics-bind-address", "verbs: [create]"},
 		"watch endpointslices": {finding.Error, "may not watch endpointslices.discovery.k8s.io", `apiGroups: ["discovery.k8s.io"]`},
 		"create events":        {finding.Warning, "may not create events", "apply the chart's ClusterRole"},
 		"patch nodes":          {finding.Warning, "may not patch nodes/status", "verbs: [patch]"},
 	} {
 		d := newDoctor()
-		d.Config.Node.SetCondition = true
+		d.Config.Node.SetCondition, d.Config.Serve.Secure.Addr = true, ":10250"
 		d.Client = apiServer(t, denied)
 		d.checkRights(t.Context())
 		d.want(t, want.severity, want.evidence, want.remedy)

@@ -23,7 +23,7 @@ type Answer struct {
 
 // ownFlags are the flags whose values are a node's own.
 func ownFlags() []string {
-	return []string{"node-name", "metrics-bind-address", "healthz-bind-address", "probe-bind-address", "bind-address", "underlay-address", "underlay-interface"}
+	return []string{"node-name", "metrics-bind-address", "secure-metrics-bind-address", "healthz-bind-address", "probe-bind-address", "bind-address", "underlay-address", "underlay-interface"}
 }
 
 // Compare fills in faults, and how each agent differs from most others: in version, flags

@@ -15,7 +15,7 @@ func TestCompare(t *testing.T) {
 	agent := func(node string, change func(*State)) Answer {
 		s := &State{
 			Version: "1.0", Node: node, Ready: true, Counts: Counts{Services: 10, Endpoints: 20, Nodes: 4},
-			Flags: map[string]any{"node-name": node, "overlay": "vxlan", "cluster-cidr": []any{"10.244.0.0/16"}, "metrics-bind-address": node},
+			Flags: map[string]any{"node-name": node, "overlay": "vxlan", "cluster-cidr": []any{"10.244.0.0/16"}, "metrics-bind-address": node, "secure-metrics-bind-address": node + ":10249"},
 		}
 		change(s)
 		return Answer{Node: node, State: s}
