@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"fairlead/nat"
 	"fairlead/nat/plan"
@@ -123,6 +124,9 @@ func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Resu
 		last := cmp.Or(a.narrow, a.limit)
 		a.narrow = max(min(step.Cost(), last)/2, 1)
 		return nil
+	}
+	if !isNamed(err) && len(step.Batch) == 1 {
+		err = fmt.Errorf("%s: %w", step.Batch[0].String(), err)
 	}
 	a.Distrust()
 	a.narrow = 0 // something that all frontends share

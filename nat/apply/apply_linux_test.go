@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
 	"fairlead/nat/apply"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 // takes, and to some elements something that it refuses.
 type spoiler struct {
 	*kernel.Table
+	ns      *netns.NS
 	chain   string // name of a chain to spoil
 	vip     string // frontend with a verdict to a chain that does not exist
 	commits int
@@ -59,12 +61,13 @@ func (s *spoiler) Commit(ctx context.Context, b ruleset.Batch) error {
 
 func newSpoiler(t *testing.T) *spoiler {
 	t.Helper()
-	table, err := kernel.Open(nstest.New(t))
+	ns := nstest.New(t)
+	table, err := kernel.Open(ns)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = table.Close() })
-	return &spoiler{Table: table}
+	return &spoiler{Table: table, ns: ns}
 }
 
 func vip(i int) inet.Addr { return nattest.Addr(fmt.Sprintf("10.96.0.%d:80", i), inet.TCP) }

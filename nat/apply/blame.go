@@ -6,6 +6,7 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"fairlead/internal/inet"
 	"fairlead/nat/plan"
@@ -17,6 +18,7 @@ import (
 type culprit struct {
 	frontend inet.Addr
 	op       *ruleset.Op // nil for a frontend
+	idle     bool        // the operation deletes what has no user
 	err      error
 }
 
@@ -25,7 +27,10 @@ type culprit struct {
 // that the step is about is to blame.
 func culprits(step *plan.Step, err error) []culprit {
 	var refused *ruleset.RefusedError
-	if !isNamed(err) {
+	switch {
+	case step.IsIdle():
+		return []culprit{{op: idleOp(step, err), idle: true, err: err}}
+	case !isNamed(err):
 		return onlyCulprit(step, err)
 	}
 	errors.As(err, &refused)
@@ -53,19 +58,41 @@ func culprits(step *plan.Step, err error) []culprit {
 func onlyCulprit(step *plan.Step, err error) []culprit {
 	keys := step.Busy()
 	switch {
-	case len(keys) == 1:
+	case len(keys) == 1 && !slices.ContainsFunc(step.Batch, declares): // or the next try is about a chain alone
 		return []culprit{{frontend: keys[0], err: err}}
-	case len(keys) == 0 && len(step.Batch) == 1:
+	case len(keys) == 0 && (len(step.Batch) == 1 || len(step.Batch) > 1 && isOneRange(step.Batch)):
 		return []culprit{{op: &step.Batch[0], err: err}}
 	}
 	return nil
+}
+
+// declares reports whether an operation makes a chain or a set.
+func declares(op ruleset.Op) bool { return op.Verb == ruleset.AddChain || op.Verb == ruleset.AddSet }
+
+// idleOp returns the operation that the kernel refused, or one that stands for all of the step.
+func idleOp(step *plan.Step, err error) *ruleset.Op {
+	var refused *ruleset.RefusedError
+	if isNamed(err) && errors.As(err, &refused) {
+		return &step.Batch[refused.Refusals[0].Index]
+	}
+	return &step.Batch[len(step.Batch)-1]
+}
+
+// isOneRange reports whether a batch changes the ranges of one set, and nothing else.
+func isOneRange(b ruleset.Batch) bool {
+	for i := range b {
+		if !isRange(&b[i]) || rangesOf(&b[i]) != rangesOf(&b[0]) {
+			return false
+		}
+	}
+	return true
 }
 
 // setAside leaves culprits out of later steps. It reports false if one of them is something
 // without which there is no table.
 func (a *Applier) setAside(all []culprit, r *Result) bool {
 	for i := range all {
-		if c := &all[i]; c.op != nil && !canWait(c.op) {
+		if c := &all[i]; c.op != nil && !c.idle && !canWait(c.op) {
 			return false
 		}
 	}
@@ -73,6 +100,9 @@ func (a *Applier) setAside(all []culprit, r *Result) bool {
 		switch c := &all[i]; {
 		case c.op == nil:
 			a.refuse(r, c.frontend, c.err)
+		case c.idle:
+			a.state.RefuseIdle()
+			r.Objects = append(r.Objects, RefusedObject{Object: c.op.String(), Err: reason(c.err)})
 		case c.op.Verb == ruleset.AddChain:
 			a.refuseChain(r, c.op.Chain, c.err)
 		case c.op.Verb == ruleset.AddSet:
@@ -80,6 +110,13 @@ func (a *Applier) setAside(all []culprit, r *Result) bool {
 				return false // it exists with another declaration
 			}
 			r.Objects = append(r.Objects, RefusedObject{Object: "set " + c.op.Set.String(), Err: reason(c.err)})
+		case isRange(c.op):
+			if a.state.RefuseSet(rangesOf(c.op)) {
+				r.Objects = append(r.Objects, RefusedObject{Object: "ranges of " + rangesOf(c.op).String(), Err: reason(c.err)})
+			}
+		case c.op.Stray != nil:
+			a.state.RefuseJunk()
+			r.Objects = append(r.Objects, RefusedObject{Object: c.op.Stray.Set.String() + " " + c.op.Stray.String(), Err: reason(c.err)})
 		default:
 			a.state.RefuseMember(&c.op.Element)
 			r.Objects = append(r.Objects, RefusedObject{Object: c.op.Element.Set.String() + " " + c.op.Element.String(), Err: reason(c.err)})
@@ -96,9 +133,29 @@ func canWait(op *ruleset.Op) bool {
 	case ruleset.AddSet:
 		return op.Set.OnDemand()
 	case ruleset.AddElement, ruleset.DeleteElement:
-		return op.Stray == nil && op.Element.IsMember()
+		return op.Stray != nil || op.Element.IsMember() || isRange(op)
+	case ruleset.FlushSet:
+		return true
 	}
 	return false
+}
+
+// isRange reports whether an operation changes a set that settings fill.
+func isRange(op *ruleset.Op) bool {
+	switch op.Verb {
+	case ruleset.FlushSet:
+		return true
+	case ruleset.AddElement, ruleset.DeleteElement:
+		return op.Stray == nil && op.Element.Set.Spec().IsInterval()
+	}
+	return false
+}
+
+func rangesOf(op *ruleset.Op) ruleset.Set {
+	if op.Verb == ruleset.FlushSet {
+		return op.Set
+	}
+	return op.Element.Set
 }
 
 func (a *Applier) refuse(r *Result, key inet.Addr, err error) {

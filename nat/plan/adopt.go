@@ -30,6 +30,7 @@ func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	s.adoptShares()
 	s.dirty = newLanes()
 	shared := s.adoptMembers(found)
+	s.forgive()
 	s.idle, s.program = true, true
 	if s.late = !found.Exists; s.late {
 		s.touchVital()

@@ -63,6 +63,10 @@ func (s *State) planInto(step *Step, p *planner, has portion) bool {
 	case has.whole && step.cost > 0 && (!done || step.cost+p.cost() > step.limit):
 		return false
 	}
+	if len(p.chains) > 0 && step.limit == 1 {
+		step.addChain(&p.chains[0]) // alone, so that a refusal is about the chain
+		return false
+	}
 	if s.chainsFirst(p, have) {
 		step.addChains(p.chains)
 		return true // and again in the next step

@@ -35,8 +35,8 @@ func (s *State) Next(limit int) *Step {
 // used afterwards. Calling it is optional.
 func (s *State) Recycle(step *Step) { s.buffers.keep(step) }
 
-// NextSingle is Next for a batch with operations for one frontend, or one chain. It
-// serves to find out which one the kernel refuses.
+// NextSingle is Next for a batch with operations for one frontend, one chain, one set or the
+// ranges of one. It serves to find out which one the kernel refuses.
 func (s *State) NextSingle() *Step {
 	return s.next(&Step{limit: 1, room: ruleset.DefaultLimit, work: mostWork})
 }
@@ -44,6 +44,7 @@ func (s *State) NextSingle() *Step {
 func (s *State) next(step *Step) *Step {
 	if s.idle && s.batches >= mostBatches {
 		if s.nextIdle(step); len(step.Batch) > 0 {
+			step.idle = true
 			return step
 		}
 	}
@@ -59,6 +60,7 @@ func (s *State) next(step *Step) *Step {
 		s.nextMembers(step, &s.members.after)
 		if len(step.Batch)+len(step.changes) == 0 {
 			s.nextIdle(step)
+			step.idle = len(step.Batch) > 0
 		}
 	}
 	if step.isEmpty() {
@@ -175,7 +177,7 @@ func samePlace(a, b *ruleset.Element) bool {
 // other programs included, and the sets of other programs. Rules go first, so that
 // the order of chains does not matter.
 func (s *State) nextIdle(step *Step) {
-	if !s.idle {
+	if !s.idle || s.refusedIdle {
 		return
 	}
 	live := s.liveChains()

@@ -20,9 +20,13 @@ func (s *State) nextProgram(step *Step) bool {
 		step.add(ruleset.Op{Verb: ruleset.AddTable})
 		return false
 	}
-	s.nextTable(step)
+	if s.nextTable(step); step.isFull() && !isForeign(s.have.flags) {
+		return false
+	}
 	chains := s.wantedChains()
-	s.nextSets(step, chains)
+	if !s.nextSets(step, chains) {
+		return false
+	}
 	for i := range chains {
 		if s.nextChain(step, &chains[i]); step.isFull() && len(s.have.oddSets)+len(s.have.oddChains) == 0 {
 			return false
@@ -35,6 +39,9 @@ func (s *State) nextProgram(step *Step) bool {
 		}
 	}
 	for _, op := range s.have.junk {
+		if s.refusedJunk {
+			break
+		}
 		if step.isFull() {
 			return false
 		}
@@ -73,8 +80,8 @@ func (s *State) wantedChains() []ruleset.Chain {
 
 // nextSets declares the missing sets. It replaces sets whose declaration differs and
 // chains that are attached to another hook. The rules that use them are deleted
-// before and made again after.
-func (s *State) nextSets(step *Step, chains []ruleset.Chain) {
+// before and made again after. It reports false if missing sets are left for the next batch.
+func (s *State) nextSets(step *Step, chains []ruleset.Chain) bool {
 	var users []string
 	for _, list := range s.have.oddSets {
 		users = append(users, list...)
@@ -90,13 +97,19 @@ func (s *State) nextSets(step *Step, chains []ruleset.Chain) {
 	for _, name := range slices.Compact(users) {
 		step.add(ruleset.Op{Verb: ruleset.FlushChain, Name: name})
 	}
+	whole := len(s.have.oddSets)+len(odd) > 0
+	all := true
 	declare := func(set ruleset.Set) {
+		_, known := s.have.sets[set]
+		if all = all && (whole || known || !step.isFull()); !all {
+			return
+		}
 		if _, ok := s.have.oddSets[set]; ok {
 			step.add(ruleset.Op{Verb: ruleset.DeleteSet, Name: set.String()}, ruleset.Op{Verb: ruleset.AddSet, Set: set})
 			if set.Spec().Learnt {
 				step.add(ruleset.Op{Verb: ruleset.CarryClients, Set: set, Element: ruleset.Element{Set: set}})
 			}
-		} else if _, ok := s.have.sets[set]; !ok {
+		} else if !known {
 			step.add(ruleset.Op{Verb: ruleset.AddSet, Set: set})
 		}
 	}
@@ -107,6 +120,7 @@ func (s *State) nextSets(step *Step, chains []ruleset.Chain) {
 	for _, name := range odd {
 		step.add(ruleset.Op{Verb: ruleset.DeleteChain, Name: name})
 	}
+	return all && (whole || !step.isFull())
 }
 
 // nextChain makes a chain unless the kernel holds it as wanted and the operations
@@ -130,6 +144,9 @@ func (s *Step) flushes(chain string) bool {
 // nextRanges changes a set that settings fill.
 func (s *State) nextRanges(step *Step, set ruleset.Set, want []netip.Prefix) bool {
 	have := s.have.ranges[set]
+	if _, refused := s.refusedSets[set]; refused {
+		return true
+	}
 	if s.have.spoilt[set] {
 		have = nil
 		step.add(ruleset.Op{Verb: ruleset.FlushSet, Set: set})

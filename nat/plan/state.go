@@ -42,8 +42,11 @@ type State struct {
 	traffic map[inet.Addr]uint64 // see SetTraffic
 	// refusedChains are chains that the kernel refused, with their fingerprints.
 	refusedChains map[string]string
-	// refusedSets are sets on demand that the kernel refused.
+	// refusedSets are sets on demand that the kernel refused, and sets whose ranges it refused.
 	refusedSets map[ruleset.Set]struct{}
+	// refusedJunk is set while the kernel refuses to delete elements that no batch of ours
+	// writes, and refusedIdle while it refuses to delete what has no user.
+	refusedJunk, refusedIdle bool
 	// program is set when the static chains and the sets of settings may differ.
 	program bool
 	// late is set while only vital frontends are marked, because the table is missing.
@@ -75,7 +78,16 @@ func NewState() *State {
 // chains, sets and elements of shared sets the kernel refused. Frontends set aside by
 // Refuse are included.
 func (s *State) Pending() int {
-	return s.dirty.len() + len(s.refused) + len(s.refusedChains) + len(s.refusedSets) + len(s.members.refused)
+	return countTrue(s.refusedJunk, s.refusedIdle) + s.dirty.len() + len(s.refused) + len(s.refusedChains) + len(s.refusedSets) + len(s.members.refused)
+}
+
+func countTrue(all ...bool) (n int) {
+	for _, is := range all {
+		if is {
+			n++
+		}
+	}
+	return n
 }
 
 // Remembered returns every pair that a client may be remembered with.
@@ -106,8 +118,8 @@ func (s *State) Refuse(key inet.Addr) {
 // together with what needs it, until its content changes and after Retry.
 func (s *State) RefuseChain(c *ruleset.Chain) { s.refusedChains[c.Name] = c.Fingerprint() }
 
-// RefuseSet sets a set on demand aside, together with the frontends that need it, until
-// Retry. It reports false for a set that was set aside already.
+// RefuseSet sets a set on demand aside, together with the frontends that need it, or the
+// ranges of a set, until Retry. It reports false for a set that was set aside already.
 func (s *State) RefuseSet(set ruleset.Set) bool {
 	if _, again := s.refusedSets[set]; again {
 		return false
@@ -116,6 +128,12 @@ func (s *State) RefuseSet(set ruleset.Set) bool {
 	s.program = true
 	return true
 }
+
+// RefuseJunk sets the elements aside that no batch of ours writes, until Retry or Adopt.
+func (s *State) RefuseJunk() { s.refusedJunk, s.program = true, true }
+
+// RefuseIdle leaves what has no user in place, until Retry or Adopt.
+func (s *State) RefuseIdle() { s.refusedIdle = true }
 
 // RefuseMember sets an element of a shared set aside until Retry.
 func (s *State) RefuseMember(e *ruleset.Element) { s.members.refuse(e) }
@@ -129,6 +147,13 @@ func (s *State) Retry() {
 	s.program = s.program || len(s.refusedChains)+len(s.refusedSets) > 0
 	clear(s.refusedChains)
 	clear(s.refusedSets)
+	s.forgive()
+}
+
+// forgive lets be deleted again what the kernel refused to delete.
+func (s *State) forgive() {
+	s.program, s.idle = s.program || s.refusedJunk, s.idle || s.refusedIdle
+	s.refusedJunk, s.refusedIdle = false, false
 }
 
 func (s *State) touch(key inet.Addr) {

@@ -32,6 +32,7 @@ type Step struct {
 	members     map[member]struct{} // in the batch
 	slow        []inet.Addr         // turned out to be large
 	bulk        bool                // the batch has large changes
+	idle        bool                // the batch deletes what has no user, and nothing else
 }
 
 // Bounds of a step, whatever the size of a frontend.
@@ -97,6 +98,10 @@ func (s *Step) Frontend(op int) (inet.Addr, bool) {
 	}
 	return inet.Addr{}, false
 }
+
+// IsIdle reports whether the step deletes chains, sets and objects without a user, and nothing
+// else.
+func (s *Step) IsIdle() bool { return s.idle }
 
 // Unstick returns the clients of sticky frontends that must lose their backend once
 // the batch is committed. A Pair without backend stands for all backends of a

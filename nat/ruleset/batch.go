@@ -85,7 +85,7 @@ func (o *Op) Cost() int {
 	switch o.Verb {
 	case AddChain:
 		return 1 + 3*len(o.Chain.Rules)
-	case AddElement, DeleteElement:
+	case AddElement, DeleteElement, AddTable, AddSet:
 		return 1
 	}
 	return 0
