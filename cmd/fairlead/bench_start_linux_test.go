@@ -43,9 +43,10 @@ const (
 //
 // FAIRLEAD_AGENTS names binaries to compare, separated by commas: they take turns. It is
 // this test binary otherwise. FAIRLEAD_PROFILE names a directory for profiles of this
-// binary until it is ready, and of all binaries during the changes.
+// binary until it is ready, of the heap of all binaries at rest, and of all binaries during
+// the changes.
 func BenchmarkStart(b *testing.B) {
-	for _, size := range []struct{ services, endpoints int }{{1_000, 10}, {10_000, 10}, {5_006, 50}} {
+	for _, size := range []struct{ services, endpoints int }{{1_000, 10}, {10_000, 10}, {25_000, 10}, {5_006, 50}} {
 		for _, where := range []struct{ name, cidr string }{{"inside", "10.0.0.0/10"}, {"outside", "192.168.0.0/16"}} {
 			b.Run(fmt.Sprintf("services=%d/endpoints=%d/%s", size.services, size.services*size.endpoints, where.name), func(b *testing.B) {
 				api := newBenchAPI(b, size.services, size.endpoints)
@@ -166,6 +167,9 @@ func (r *benchRun) once(b *testing.B, name string, also func(pid int)) benchCost
 		return same && rounds > 5 // memory is returned a second after readiness
 	})
 	c.peak = max(c.peak, memory(b, cmd.Process.Pid, "VmHWM"))
+	if path := profilePath(b, name); path != "" {
+		fetch(b, "http://"+benchMetrics+"/debug/pprof/heap?gc=1", path+".rest")
+	}
 	if also != nil {
 		also(cmd.Process.Pid)
 	}

@@ -41,9 +41,7 @@ func (a *agent) logProgrammed(ctx context.Context, start time.Time) error {
 	took := time.Since(start)
 	services, endpoints := a.store.Services(), 0
 	for _, name := range services {
-		for _, slice := range a.store.Slices(name) {
-			endpoints += len(slice.Endpoints)
-		}
+		endpoints += a.store.CountEndpoints(name)
 	}
 	klog.FromContext(ctx).Info("Programmed the table", "services", len(services), "endpoints", endpoints, "took", took.Round(time.Millisecond))
 	return nil
