@@ -42,8 +42,7 @@ func (p *Proxier) publishSome(ctx context.Context, r *apply.Result) {
 		return
 	}
 	if began, ok := p.desired.progress.passed(time.Now()); ok {
-		since := p.desired.progress.began
-		p.pendingSince.Store(&since)
+		p.pendingSince.set(p.desired.progress.began)
 		p.publishWanted()
 		p.passed(began)
 	}
@@ -58,8 +57,7 @@ func (p *Proxier) passed(start time.Time) {
 	p.metrics.Synced(start, nil)
 	p.history.Synced(start, nil)
 	p.publishClients()
-	now := time.Now()
-	p.synced.Store(&now)
+	p.synced.set(time.Now())
 	if !p.ready.Swap(true) && p.flows != nil {
 		p.flows.SweepAll() // what became stale before this process is not known
 	}

@@ -124,7 +124,7 @@ func (p *Proxier) watch(ctx context.Context) {
 // failed commit loses nothing.
 func (p *Proxier) sync(ctx context.Context) error {
 	start := time.Now()
-	p.pendingSince.CompareAndSwap(nil, &start)
+	p.pendingSince.setFirst(start)
 	p.desired.progress.start(start)
 	p.desired.start()
 	if traffic := p.traffic.Load(); traffic != nil {
@@ -160,6 +160,6 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.desired.settled = nil
 	p.desired.progress.reset()
 	p.store.Programmed()
-	p.pendingSince.Store(nil)
+	p.pendingSince.clear()
 	return nil
 }

@@ -93,21 +93,21 @@ type Proxier struct {
 	syncs   klog.Logger            // of a line for each sync; it is here because V allocates
 	refused map[inet.Addr]struct{} // what the kernel would not take
 
-	ready atomic.Bool
-	// The times hold readings of the monotonic clock, because the other one may be set.
-	synced       atomic.Pointer[time.Time] // of the last good sync, nil before it
-	pendingSince atomic.Pointer[time.Time] // since when a sync is due, nil when none is
+	ready        atomic.Bool
+	synced       instant // of the last good sync, none before it
+	pendingSince instant // since when a sync is due, none when none is
 }
 
 // New returns a Proxier that does nothing until Run.
 func New(cfg resolve.Config, store *store.Store, deps Deps) *Proxier {
 	deps.Metrics.Follow(store)
-	desired := newDesired(&cfg, store)
+	desired, now := newDesired(&cfg, store), time.Now()
 	return &Proxier{
 		desired: desired, apply: apply.New(deps.Table, desired.state), store: store, book: store.Book(), table: deps.Table, flows: deps.Flows, clients: deps.Clients, overlay: deps.Overlay,
 		health: deps.Health, events: deps.Events, metrics: deps.Metrics, history: deps.History,
 		drifted: worker.NewWake(),
 		refused: map[inet.Addr]struct{}{},
+		synced:  newInstant(now), pendingSince: newInstant(now),
 	}
 }
 
@@ -117,18 +117,13 @@ func (p *Proxier) Ready() bool { return p.ready.Load() }
 
 // LastSync returns when a sync last left nothing to do; zero before the first.
 // Safe for concurrent use.
-func (p *Proxier) LastSync() time.Time {
-	if at := p.synced.Load(); at != nil {
-		return *at
-	}
-	return time.Time{}
-}
+func (p *Proxier) LastSync() time.Time { return p.synced.get() }
 
 // Behind returns for how long a change has waited for the kernel, 0 when none
 // does. Safe for concurrent use.
 func (p *Proxier) Behind() time.Duration {
-	if since := p.pendingSince.Load(); since != nil {
-		return time.Since(*since)
+	if since := p.pendingSince.get(); !since.IsZero() {
+		return time.Since(since)
 	}
 	return 0
 }
