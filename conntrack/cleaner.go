@@ -40,7 +40,9 @@ type Cleaner struct {
 	inbox *worker.Inbox[work]
 	calls nl.Calls // nil outside of tests
 
-	late lateReplies // Run alone uses it
+	// Run alone uses these. kept is nil until a search needs it, and after a failure.
+	late lateReplies
+	kept *table
 
 	mu    sync.Mutex
 	view  *View
@@ -100,6 +102,7 @@ const (
 func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
 	again := time.AfterFunc(time.Hour, c.inbox.Wake)
 	defer again.Stop()
+	defer func() { _ = c.drop() }()
 	backoff := worker.Backoff{First: 50 * time.Millisecond, Last: 10 * time.Second}
 	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
 		began := time.Now()
@@ -156,18 +159,53 @@ func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
 // family reports all flows.
 const targeted = 3
 
+// table returns the kernel's table, which stays open. nf_tables hears of each netfilter
+// socket that is closed: it keeps the mutex of all commits while it waits for what earlier
+// commits destroy, some 20 ms (nft_rcv_nl_event in kernel 6.18). A search twice a second
+// would stop the loop for so long each time.
+func (c *Cleaner) table() (*table, error) {
+	if c.kept == nil {
+		t, err := openTable(c.cfg.Namespace, c.calls)
+		if err != nil {
+			return nil, err
+		}
+		c.kept = t
+	}
+	return c.kept, nil
+}
+
+// drop closes the table, so that the next search begins with new sockets.
+func (c *Cleaner) drop() error {
+	if c.kept == nil {
+		return nil
+	}
+	t := c.kept
+	c.kept = nil
+	return t.close()
+}
+
+// dropAfter is drop after an error, which it returns.
+func (c *Cleaner) dropAfter(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, c.drop())
+}
+
 // sweep does the work. Work that fails becomes due again.
 func (c *Cleaner) sweep(w work) (s Sweep) {
-	defer func() { c.finish(w, s.Err) }()
+	defer func() {
+		s.Err = c.dropAfter(s.Err)
+		c.finish(w, s.Err)
+	}()
 	local, err := localAddrs(c.cfg.Namespace, c.calls)
 	if err != nil {
 		return Sweep{Err: err}
 	}
-	t, err := openTable(c.cfg.Namespace, c.calls)
+	t, err := c.table()
 	if err != nil {
 		return Sweep{Err: err}
 	}
-	defer func() { s.Err = errors.Join(s.Err, t.close()) }()
 	c.mu.Lock()
 	c.local = local
 	c.mu.Unlock()
@@ -264,9 +302,9 @@ func (c *Cleaner) remove(t *table, f Flow, s *Sweep) error {
 // checkLate checks all clients that are due: see lateReplies. A check that fails
 // is made again.
 func (c *Cleaner) checkLate(now time.Time) (s Sweep) {
-	t, err := openTable(c.cfg.Namespace, c.calls)
+	defer func() { s.Err = c.dropAfter(s.Err) }()
+	t, err := c.table()
 	if err != nil {
-		t = nil
 		s.Err = err
 	}
 	for r := c.late.due(now); r != nil; r = c.late.due(now) {
@@ -281,9 +319,6 @@ func (c *Cleaner) checkLate(now time.Time) (s Sweep) {
 		} else {
 			c.late.again(r, seen, now)
 		}
-	}
-	if t != nil {
-		s.Err = errors.Join(s.Err, t.close())
 	}
 	return s
 }

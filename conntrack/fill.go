@@ -34,14 +34,35 @@ const fillInterval = 10 * time.Second
 // is empty as long as there is room.
 func WatchFill(ctx context.Context, ns *netns.NS, report func(f Fill, warning string, err error)) error {
 	var w fillWatch
+	var s *nl.Socket // stays open, see Cleaner.table; nil after a failure
+	defer func() { _ = closeFill(s) }()
 	return worker.Repeat(ctx, fillInterval, nil, func() {
-		f, err := ReadFill(ns)
+		f, err := Fill{}, error(nil)
+		if s == nil {
+			s, err = dialFill(ns)
+		}
+		if err == nil {
+			f, err = readFill(s)
+		}
 		if err != nil {
+			_ = closeFill(s)
+			s = nil
 			report(Fill{}, "", err)
 		} else {
 			report(f, w.look(f), nil)
 		}
 	})
+}
+
+func dialFill(ns *netns.NS) (*nl.Socket, error) {
+	return nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns})
+}
+
+func closeFill(s *nl.Socket) error {
+	if s == nil {
+		return nil
+	}
+	return s.Close()
 }
 
 // fillWatch decides when there is something to say. The zero value has seen
@@ -101,11 +122,15 @@ const (
 // ReadFill reads the fill once. nil is the namespace of the process. ti-mo/conntrack (v0.6.0) asks for the first of these as
 // a dump, whose end never comes.
 func ReadFill(ns *netns.NS) (f Fill, err error) {
-	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns})
+	s, err := dialFill(ns)
 	if err != nil {
 		return Fill{}, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	return readFill(s)
+}
+
+func readFill(s *nl.Socket) (f Fill, err error) {
 	var m nl.Messages
 	m.Begin(msgGetStats, 0, unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0)
 	err = s.Get(&m, func(r nl.Reply) {
