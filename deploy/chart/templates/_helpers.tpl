@@ -112,6 +112,9 @@ authorization:
 {{- if and $m.networkPolicy.enabled (not $m.networkPolicy.from) -}}
 {{- fail "metrics.networkPolicy.from is needed: a list of peers that may scrape, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}
 {{- end -}}
+{{- if and .Values.network (not (dig "Backend" "Type" "" .Values.network)) -}}
+{{- fail "network.Backend.Type is needed, vxlan for example: without it flannel means udp, which connects no pods of different nodes here" -}}
+{{- end -}}
 {{- if and .Values.flannelCompat (not .Values.network) -}}
 {{- fail "flannelCompat needs network: it shares flannel's VXLAN, which the agent does not make without it" -}}
 {{- end -}}

@@ -278,6 +278,7 @@ func TestRefused(t *testing.T) {
 		"need metrics.listen=secure or node":          with(map[string]any{"metrics": map[string]any{"podMonitor": on}}),
 		"would scrape each agent twice":               with(map[string]any{"metrics": map[string]any{"listen": "node", "podMonitor": on, "serviceMonitor": on}}),
 		"needs metrics.tokenSecret":                   with(map[string]any{"metrics": map[string]any{"listen": "secure", "podMonitor": on}}),
+		"network.Backend.Type is needed":              with(map[string]any{"network": map[string]any{"Network": "10.244.0.0/16"}}),
 		"flannelCompat needs network":                 with(map[string]any{"flannelCompat": true}),
 		"metrics.networkPolicy.from is needed":        with(map[string]any{"metrics": map[string]any{"networkPolicy": on}}),
 		"Kubernetes makes the namespace kube-system":  with(map[string]any{"namespace": map[string]any{"create": true}}),
