@@ -154,6 +154,7 @@ func matrix(t *testing.T) map[string]map[string]any {
 			"from": []any{map[string]any{"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "monitoring"}}}}}}},
 		"small":          {"size": "small"},
 		"large":          {"size": "large"},
+		"xlarge":         {"size": "xlarge"},
 		"own resources":  {"resources": map[string]any{"requests": map[string]any{"memory": "1Gi"}}},
 		"on delete":      {"updateStrategy": map[string]any{"type": "OnDelete", "rollingUpdate": nil}},
 		"own class":      {"priorityClass": map[string]any{"create": true}},
