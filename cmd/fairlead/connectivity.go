@@ -57,6 +57,7 @@ passed, 1 if one failed, and 2 if the test could not be done.`,
 	var groups cliflag.NamedFlagSets
 	f.register(groups.FlagSet("Test"))
 	fs := groups.FlagSet("Test")
+	fs.Uint16Var(&f.PodHostPort, "pod-host-port", 18472, "free port of the nodes that leads to the servers in the pod network, as their hostPort; 0 tries none")
 	fs.IntVar(&f.Peers, "peers", 8, "other nodes that each node tries by their addresses; 0 is all")
 	fs.StringArrayVar(&f.Egress, "egress", nil, "HOST:PORT outside of the cluster that pods connect to over TCP, repeated for more")
 	f.registerOutput(groups.FlagSet("Output"))

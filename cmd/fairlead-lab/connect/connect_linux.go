@@ -6,8 +6,10 @@ package connect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 
 const (
 	hostPort  = 18471
+	podPort   = 18472 // hostPort of the servers in the pod network
 	firstVIP  = 40    // ClusterIPs of Services, the last byte
 	firstPort = 30100 // their NodePorts
 )
@@ -65,7 +68,7 @@ func (b *Bed) Serve(ctx context.Context) error {
 
 // New makes pods, servers and Services.
 func New(w *world.World) (*Bed, error) {
-	b := &Bed{World: w, plan: plan.World{Namespace: "default", HostPort: hostPort}, clients: map[plan.Client]*lab.Host{{}: w.Cluster.Outside}}
+	b := &Bed{World: w, plan: plan.World{Namespace: "default", HostPort: hostPort, PodHostPort: podPort}, clients: map[plan.Client]*lab.Host{{}: w.Cluster.Outside}}
 	backends := map[plan.Backends][]world.Endpoint{}
 	for i, n := range w.Cluster.Nodes {
 		server, err := n.AddPod("server-" + n.Name)
@@ -88,7 +91,7 @@ func New(w *world.World) (*Bed, error) {
 			backends[plan.First] = backends[plan.Servers]
 		}
 	}
-	return b, errors.Join(b.leadIn(), w.WriteNodes(), b.writeServices(backends))
+	return b, errors.Join(b.leadIn(), w.WriteNodes(), b.writePods(), b.writeServices(backends))
 }
 
 // leadIn leads addresses that no network has to the first node, for the host outside.
@@ -113,6 +116,21 @@ func (b *Bed) listen(h *lab.Host, name string, port uint16) error {
 		}
 		return err
 	})
+}
+
+// writePods writes the Pods of the servers, whose hostPort leads to them.
+func (b *Bed) writePods() error {
+	const pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: server-%[1]s, namespace: default}\n" +
+		"spec:\n  nodeName: %[1]s\n  containers:\n  - name: server\n    ports:\n    - {hostPort: %[2]d, containerPort: %[3]d, protocol: TCP}\n    - {hostPort: %[2]d, containerPort: %[3]d, protocol: UDP}\n" +
+		"status:\n  phase: Running\n  podIPs:\n"
+	var out strings.Builder
+	for _, n := range b.plan.Nodes {
+		fmt.Fprintf(&out, pod, n.Name, podPort, plan.PodPort)
+		for _, ip := range n.Pod {
+			fmt.Fprintf(&out, "  - {ip: \"%s\"}\n", ip)
+		}
+	}
+	return world.WriteManifest(b.Manifests, "pods.yaml", out.String())
 }
 
 // writeServices writes all Services but headless ones, which only names lead to.

@@ -95,6 +95,15 @@ func TestConnect(t *testing.T) {
 	if r.Failed != 2 {
 		t.Errorf("%d checks fail because of one element, which a pod and the node need", r.Failed)
 	}
+	if out, err := nstest.Command(t, node.NS, "nft", "delete element inet fairlead hostports4 { udp . 18472 }").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	r = b.broken(t, "a host port is deleted",
+		"FAILED  hostPort: from outside to hostPort of pod on node-1 (192.168.1.10:18472/udp)", "FAILED  hostPort: from node-1 to hostPort of pod on node-1 (192.168.1.10:18472/udp)",
+		"next    on node-1: fairlead explain --from outside 192.168.1.10:18472/udp")
+	if r.Failed != 2+5 {
+		t.Errorf("%d checks fail, want the two before and those of four clients on nodes and one outside", r.Failed)
+	}
 	other := b.Cluster.Nodes[1].PodCIDRs[0]
 	if out, err := nstest.Command(t, node.NS, "ip", "route", "delete", other.String()).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

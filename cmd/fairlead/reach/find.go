@@ -26,7 +26,7 @@ func (t *test) find(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	t.world = plan.World{Namespace: t.opts.Namespace, HostPort: t.opts.HostPort, Peers: t.opts.Peers, Egress: t.opts.Egress, Names: true}
+	t.world = plan.World{Namespace: t.opts.Namespace, HostPort: t.opts.HostPort, PodHostPort: t.opts.PodHostPort, Peers: t.opts.Peers, Egress: t.opts.Egress, Names: true}
 	for i := range nodes.Items {
 		n := &nodes.Items[i]
 		if t.takesPart(n) {

@@ -105,6 +105,7 @@ func (t *test) pod(r role, i int) *corev1.Pod {
 		if r.host {
 			port = int32(t.opts.HostPort)
 		}
+		c.Ports = t.hostPorts(r)
 		c.ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(port)}}}
 	}
 	spec.Containers = []corev1.Container{c}
@@ -113,6 +114,18 @@ func (t *test) pod(r role, i int) *corev1.Pod {
 		role[roleKey+"-"+string(positions()[i])] = r.name
 	}
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: podName(r, i), Labels: labels(role)}, Spec: spec}
+}
+
+// hostPorts returns the ports of the node that lead to a server in the pod network. A
+// measurement has none.
+func (t *test) hostPorts(r role) (out []corev1.ContainerPort) {
+	if r.host || t.opts.PodHostPort == 0 || t.duration > 0 {
+		return nil
+	}
+	for _, proto := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
+		out = append(out, corev1.ContainerPort{Name: "probe-" + strings.ToLower(string(proto)), Protocol: proto, ContainerPort: plan.PodPort, HostPort: int32(t.opts.PodHostPort)})
+	}
+	return out
 }
 
 // service returns the object of a Service of the plan.

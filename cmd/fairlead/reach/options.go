@@ -37,9 +37,11 @@ type Options struct {
 	Nodes     []string // by name; empty is all that are ready
 	Peers     int      // other nodes that each client tries; 0 is all
 	HostPort  uint16   // of servers in the network of their node
-	Egress    []string // HOST:PORT
-	Timeout   time.Duration
-	Keep      bool // leave the objects in place
+	// PodHostPort is the hostPort of servers in the pod network; 0 is none.
+	PodHostPort uint16
+	Egress      []string // HOST:PORT
+	Timeout     time.Duration
+	Keep        bool // leave the objects in place
 }
 
 // Validate checks the values.
@@ -50,6 +52,9 @@ func (o *Options) Validate() error {
 	}
 	if o.HostPort == 0 {
 		errs = append(errs, errors.New("--host-port: 0 is no port"))
+	}
+	if o.PodHostPort == o.HostPort {
+		errs = append(errs, fmt.Errorf("--pod-host-port: %d is that of --host-port", o.PodHostPort))
 	}
 	if o.Peers < 0 {
 		errs = append(errs, fmt.Errorf("--peers: %d is less than 0", o.Peers))

@@ -23,7 +23,7 @@ import (
 
 func newTest(api *fake.Clientset) *test {
 	return &test{api: api, stale: 50 * time.Millisecond, opts: Options{
-		Namespace: DefaultNamespace, Image: "localhost/fairlead:1", HostPort: 18471, Timeout: time.Minute,
+		Namespace: DefaultNamespace, Image: "localhost/fairlead:1", HostPort: 18471, PodHostPort: 18472, Timeout: time.Minute,
 	}}
 }
 
@@ -147,6 +147,9 @@ func TestPods(t *testing.T) {
 	for _, r := range append(serverRoles(), clientRoles()...) {
 		p := x.pod(r, 1).Spec
 		c := p.Containers[0]
+		if ports := len(c.Ports); ports > 0 != (r.name == "server") || ports > 0 && (c.Ports[1].HostPort != 18472 || c.Ports[1].Protocol != corev1.ProtocolUDP || c.Ports[1].ContainerPort != plan.PodPort) {
+			t.Errorf("%s has the ports %+v", r.name, c.Ports)
+		}
 		if p.NodeName != "b" || p.HostNetwork != r.host || *p.AutomountServiceAccountToken || p.RestartPolicy != corev1.RestartPolicyNever || *p.ActiveDeadlineSeconds != 120 {
 			t.Errorf("%s: %+v", r.name, p)
 		}
@@ -181,6 +184,7 @@ func TestValidateOptions(t *testing.T) {
 		{func(*Options) {}, ""},
 		{func(o *Options) { o.Namespace = "A/b" }, `--namespace: "A/b": `},
 		{func(o *Options) { o.HostPort = 0 }, "--host-port: 0 is no port"},
+		{func(o *Options) { o.PodHostPort = o.HostPort }, "--pod-host-port: 18471 is that of --host-port"},
 		{func(o *Options) { o.Peers = -1 }, "--peers: -1 is less than 0"},
 		{func(o *Options) { o.Timeout = 1 }, "--timeout: 1ns is less than a second"},
 		{func(o *Options) { o.Egress = []string{"example.com"} }, `--egress: "example.com" is not HOST:PORT`},

@@ -138,6 +138,23 @@ func (w *World) addresses(c Client, f inet.Family) (out []Check) {
 				Want: Want{Servers: []string{NodeServer(n.Name)}},
 			})
 		}
+		out = append(out, w.hostPorts(c, &n, f)...)
+	}
+	return out
+}
+
+// hostPorts tries the port of a node that leads to its server in the pod network. The node's
+// own pods and the node itself reach it, too.
+func (w *World) hostPorts(c Client, n *Node, f inet.Family) (out []Check) {
+	to := pick(n.Addrs, f)
+	if w.PodHostPort == 0 || !to.IsValid() || !pick(n.Pod, f).IsValid() {
+		return nil
+	}
+	for _, proto := range []Proto{TCP, UDP} {
+		out = append(out, Check{
+			Kind: HostPort, From: c, To: n.Name, What: "hostPort of " + PodServer(n.Name), Proto: proto, Target: at(to, w.PodHostPort),
+			Want: Want{Servers: []string{PodServer(n.Name)}},
+		})
 	}
 	return out
 }

@@ -92,7 +92,7 @@ func (c *Check) NextCommand() (command, node string) {
 	if c.From.Host {
 		from = "node"
 	}
-	if c.To != "" && c.To != node && (c.Kind == NodePort || c.Kind == ExternalLocal) {
+	if c.To != "" && c.To != node && (c.Kind == NodePort || c.Kind == ExternalLocal || c.Kind == HostPort) {
 		from, node = "outside", c.To // that node chooses the endpoint
 	}
 	switch c.Kind {

@@ -30,7 +30,8 @@ func (w *World) service(c Client, s *Service, f inet.Family) (out []Check) {
 			try(pick(s.ClusterIPs, f), ServicePort)
 		}
 	case InternalLocal, Hairpin:
-		if inside && len(check.Want.Servers) > 0 {
+		elsewhere := s.Backends == First && len(w.Nodes) > 0 && w.Nodes[0].Name != c.Node // nobody may answer
+		if inside && (len(check.Want.Servers) > 0 || elsewhere) {
 			try(pick(s.ClusterIPs, f), ServicePort)
 		}
 	case ExternalIP, LoadBalancer:
@@ -48,8 +49,8 @@ func (w *World) service(c Client, s *Service, f inet.Family) (out []Check) {
 
 // want returns who may answer to a Service.
 func (w *World) want(c Client, s *Service, f inet.Family) (want Want) {
-	for _, n := range w.Nodes {
-		if pick(n.Pod, f).IsValid() && (s.Kind != InternalLocal || n.Name == c.Node) {
+	for i, n := range w.Nodes {
+		if pick(n.Pod, f).IsValid() && (s.Kind != InternalLocal || n.Name == c.Node) && (s.Backends != First || i == 0) {
 			want.Servers = append(want.Servers, PodServer(n.Name))
 		}
 	}

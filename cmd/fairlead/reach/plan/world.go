@@ -24,6 +24,9 @@ type World struct {
 	Services  []Service `json:"services"`
 	// HostPort is the port of the servers in the network of their node; 0 is none.
 	HostPort uint16 `json:"hostPort,omitempty"`
+	// PodHostPort is the hostPort of the servers in the pod network, over TCP and UDP; 0 is
+	// none.
+	PodHostPort uint16 `json:"podHostPort,omitempty"`
 	// Names says that the names of Services are looked up.
 	Names bool `json:"names,omitempty"`
 	// Egress are addresses, HOST:PORT, that answer to TCP.
@@ -57,6 +60,7 @@ type Kind string
 const (
 	Pod           Kind = "pod"
 	NodeAddress   Kind = "node"
+	HostPort      Kind = "hostPort"
 	ClusterIP     Kind = "ClusterIP"
 	NodePort      Kind = "NodePort"
 	ExternalLocal Kind = "externalTrafficPolicy Local"
@@ -73,7 +77,7 @@ const (
 
 // Kinds returns all kinds in the order of a report.
 func Kinds() []Kind {
-	return []Kind{Setup, Pod, NodeAddress, ClusterIP, NodePort, ExternalLocal, InternalLocal, ExternalIP, LoadBalancer, Affinity, Hairpin, Headless, DNS, Egress}
+	return []Kind{Setup, Pod, NodeAddress, HostPort, ClusterIP, NodePort, ExternalLocal, InternalLocal, ExternalIP, LoadBalancer, Affinity, Hairpin, Headless, DNS, Egress}
 }
 
 // Backends says which pods are behind a Service.
@@ -122,6 +126,8 @@ func Services(ips, balancer []netip.Addr) []Service {
 		{Name: Prefix + "sticky", Kind: Affinity, Proto: TCP, Backends: Servers},
 		{Name: Prefix + "hairpin", Kind: Hairpin, Proto: TCP, Backends: Clients},
 		{Name: Prefix + "headless", Kind: Headless, Proto: TCP, Backends: Servers},
+		{Name: Prefix + "local-udp", Kind: ExternalLocal, Proto: UDP, Backends: Servers},
+		{Name: Prefix + "internal-first", Kind: InternalLocal, Proto: TCP, Backends: First},
 	}
 }
 
