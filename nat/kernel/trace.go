@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -119,7 +121,7 @@ func (t *Tracer) Run(ctx context.Context, step func(nft.Trace), lost func()) err
 // Rules returns the rules of the table of fairlead by their handles.
 func (t *Tracer) Rules() (map[uint64][]expr.Any, error) {
 	var out map[uint64][]expr.Any
-	err := nl.Repeat("rules", func() error {
+	err := settle(func() error {
 		out = map[uint64][]expr.Any{}
 		var m nl.Messages
 		self.Get(&m, unix.NFT_MSG_GETRULE)
@@ -133,6 +135,9 @@ func (t *Tracer) Rules() (map[uint64][]expr.Any, error) {
 			return nil // there is no table
 		}
 		return err
-	})
+	}, func() uint64 { return digest(slices.Sorted(maps.Keys(out))) })
+	if err != nil {
+		err = fmt.Errorf("read rules: %w", err)
+	}
 	return out, err
 }

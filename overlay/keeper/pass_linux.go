@@ -75,6 +75,7 @@ func (k *Keeper) carryOut(ctx context.Context, p *overlay.Planner, peers []overl
 		w.add(s, look && before != nil && repairs(&s, before))
 	}
 	w.flush(ctx)
+	k.await(w.blocked, len(k.devices) < len(p.Devices))
 	k.ready = k.ready || len(k.devices) == len(p.Devices) && w.lost == nil && ctx.Err() == nil
 	switch {
 	case !k.seen.Net.Equal(p.Underlay()): // It changed while devices were made.
@@ -83,6 +84,15 @@ func (k *Keeper) carryOut(ctx context.Context, p *overlay.Planner, peers []overl
 	case r.Err == nil: // After an error the next pass compares everything.
 		k.plan = p
 	}
+}
+
+// await makes the events matter after which the next pass may write what this one could not.
+func (k *Keeper) await(blocked map[netip.Prefix]struct{}, noDevice bool) {
+	if maps.Equal(blocked, k.blocked) && noDevice == k.noDevice {
+		return
+	}
+	k.blocked, k.noDevice = blocked, noDevice
+	k.setInterest()
 }
 
 // reread makes the devices as planned and sets have to what the kernel holds. It

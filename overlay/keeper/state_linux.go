@@ -31,6 +31,12 @@ type state struct {
 	devices []overlay.Device // in place
 	have    overlay.Entries  // acknowledged by the kernel or read from it
 	ready   bool
+
+	// blocked are the destinations of our routes that another program's kept out in the last
+	// pass, and noDevice says that a device is missing. Events read blocked, so it is replaced
+	// and not changed.
+	blocked  map[netip.Prefix]struct{}
+	noDevice bool
 }
 
 // ours reports whether a device belongs to the overlay. The alias identifies devices
@@ -66,7 +72,8 @@ func (k *Keeper) look(underlay [2]netip.Addr) error {
 
 // setInterest selects the events that matter while the underlay is as it was read.
 func (k *Keeper) setInterest() {
-	in := &kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}, Defaults: k.seen.Defaults, TakeOver: k.cfg.TakeOver, Uplink: k.cfg.Uplink}
+	in := &kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}, Defaults: k.seen.Defaults, TakeOver: k.cfg.TakeOver, Uplink: k.cfg.Uplink,
+		Blocked: k.blocked, NoDevice: k.noDevice}
 	for i := range k.seen.Net.Links {
 		if l := &k.seen.Net.Links[i]; k.cfg.Uplink.Matches(l.Name, netip.Addr{}) || l.Name == k.seen.Net.Toward {
 			in.Uplinks = append(in.Uplinks, k.index[l.Name])

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 
 	"fairlead/overlay"
 	"fairlead/overlay/kernel"
@@ -26,6 +27,8 @@ type writer struct {
 	repair []bool
 	errs   int
 	lost   error // the outcome of a batch is not known
+	// blocked are the destinations of routes that another program's keep out.
+	blocked map[netip.Prefix]struct{}
 }
 
 var errNoDevice = errors.New("its device is missing")
@@ -105,6 +108,10 @@ func (w *writer) settle(s *overlay.Step, err error, repair bool) {
 func (w *writer) refuse(s *overlay.Step, err error) {
 	if s.Kind == overlay.Route && s.Op == overlay.Add && errors.Is(err, fs.ErrExist) {
 		err = fmt.Errorf("another program has a route to it: %w", err)
+		if w.blocked == nil {
+			w.blocked = map[netip.Prefix]struct{}{}
+		}
+		w.blocked[s.Dst] = struct{}{}
 	}
 	verb := [...]string{overlay.Add: "add", overlay.Replace: "change", overlay.Remove: "delete"}[s.Op]
 	w.r.Problems = append(w.r.Problems, overlay.Problem{Field: s.Entry.String(), Text: verb + ": " + err.Error()})

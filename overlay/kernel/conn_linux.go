@@ -13,8 +13,9 @@ import (
 // Conn talks rtnetlink in one network namespace. It must not be used by two
 // goroutines at a time.
 type Conn struct {
-	sock *nl.Socket
-	msgs nl.Messages // reused
+	patient bool // see repeat
+	sock    *nl.Socket
+	msgs    nl.Messages // reused
 	// Before, if set, is called before each write and may make it fail. Tests use it
 	// to stop at any point.
 	Before func() error
@@ -55,17 +56,6 @@ func (c *Conn) request(encode func(*nl.Messages)) error {
 		return err
 	}
 	return failed
-}
-
-// dump calls each for all objects that a message with a fixed part and the
-// attributes of filter asks for.
-func (c *Conn) dump(kind uint16, body []byte, filter func(*nl.Messages), each func(nl.Reply)) error {
-	c.msgs.Reset()
-	c.msgs.Begin(kind, 0, body...)
-	if filter != nil {
-		filter(&c.msgs)
-	}
-	return c.sock.Dump(&c.msgs, each)
 }
 
 // get calls each for the object that a message asks for.

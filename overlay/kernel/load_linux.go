@@ -42,7 +42,7 @@ const skipStats = 1 << 3
 // node is on no link, and the link towards canReach if that is an address.
 func (s *Conn) Look(ours func(*Link) bool, underlay [2]netip.Addr, canReach netip.Addr) (*View, error) {
 	view := &View{}
-	err := nl.Repeat("links", func() error {
+	err := s.repeat("links", func() error {
 		view.Links = view.Links[:0]
 		return s.dump(unix.RTM_GETLINK, make([]byte, unix.SizeofIfInfomsg), func(r *nl.Messages) {
 			r.U32(unix.IFLA_EXT_MASK, skipStats)
@@ -107,7 +107,7 @@ func (v *View) readToward(s *Conn, at map[int32]int, to netip.Addr) error {
 }
 
 func (v *View) readAddresses(s *Conn, at map[int32]int) error {
-	return nl.Repeat("addresses", func() error {
+	return s.repeat("addresses", func() error {
 		for i := range v.Net.Links {
 			v.Net.Links[i].Addrs = nil
 		}
@@ -122,7 +122,7 @@ func (v *View) readAddresses(s *Conn, at map[int32]int) error {
 
 func (v *View) readDefaults(s *Conn, at map[int32]int) error {
 	for _, family := range inet.Families() {
-		err := nl.Repeat("routes", func() error {
+		err := s.repeat("routes", func() error {
 			return dumpRoutes(s, family, unix.RT_TABLE_MAIN, 0, func(m nl.Reply) {
 				f, _ := decodeRoute(m.Body, 0)
 				if i, known := at[f.Index]; known && f.Dst.Bits() == 0 && !f.Odd {
@@ -201,7 +201,7 @@ type Snapshot struct {
 // device.
 func (s *Conn) Load(cfg *overlay.Config, devices map[int32]string, names func(int32) string) (*Snapshot, error) {
 	l := &Snapshot{}
-	err := nl.Repeat("entries", func() error {
+	err := s.repeat("entries", func() error {
 		*l = Snapshot{Entries: make(overlay.Entries, len(l.Entries))}
 		return l.read(s, cfg, devices, names)
 	})

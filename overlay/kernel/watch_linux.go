@@ -39,6 +39,11 @@ type Interest struct {
 	Uplink overlay.Uplink
 	// TakeOver makes routes of other programs through our devices matter.
 	TakeOver bool
+	// Blocked are destinations to which the kernel did not take our routes. Routes of other
+	// programs matter then that go away.
+	Blocked map[netip.Prefix]struct{}
+	// NoDevice means that a device could not be made. VXLAN devices matter then that go away.
+	NoDevice bool
 }
 
 func watchGroups() []uint32 {
@@ -87,6 +92,9 @@ func (in *Interest) event(m nl.Reply) (Event, bool) {
 	if m.Kind == unix.RTM_NEWLINK || m.Kind == unix.RTM_DELLINK {
 		l, ok := decodeLink(m.Body)
 		e.Link = &l
+		if in.NoDevice && e.Gone && l.Kind == "vxlan" {
+			return e, ok
+		}
 		return e, ok && (slices.Contains(in.Names, l.Name) || slices.Contains(in.Ours, l.Index) || slices.Contains(in.Uplinks, l.Index) || in.Uplink.Matches(l.Name, netip.Addr{}))
 	}
 	f, ok := decodeEntry(m, in.Protocol)
@@ -94,6 +102,8 @@ func (in *Interest) event(m nl.Reply) (Event, bool) {
 	switch {
 	case f.foreign(in.TakeOver, func(i int32) bool { return slices.Contains(in.Ours, i) }):
 		f.Odd = true
+		return e, true
+	case f.Kind == overlay.Route && !ok && e.Gone && in.isBlocked(f.Dst):
 		return e, true
 	case f.Kind == overlay.Route && !ok:
 		e.Route = in.Defaults && f.Dst.IsValid() && f.Dst.Bits() == 0
@@ -104,4 +114,10 @@ func (in *Interest) event(m nl.Reply) (Event, bool) {
 		return e, slices.Contains(in.Uplinks, f.Index) || slices.Contains(in.Underlay, f.Dst.Addr()) || in.Uplink.Matches("", f.Dst.Addr())
 	}
 	return e, f.Kind == overlay.Route || f.Kind == overlay.Rule || slices.Contains(in.Ours, f.Index)
+}
+
+// isBlocked reports whether the kernel did not take our route to a destination.
+func (in *Interest) isBlocked(to netip.Prefix) bool {
+	_, is := in.Blocked[to]
+	return is
 }
