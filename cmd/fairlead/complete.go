@@ -61,7 +61,10 @@ func byNamespace(names []string, begun string) ([]string, cobra.ShellCompDirecti
 	if len(out) == 1 && strings.HasSuffix(out[0], "/") {
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
-	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	if slices.ContainsFunc(out, func(n string) bool { return strings.HasSuffix(n, "/") }) {
+		return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 func completeGet(from *readFlags) completer {
