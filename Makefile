@@ -184,7 +184,7 @@ golden: ## Rewrite expected output of script tests and tables of docs, and show 
 	$(GO) test ./proxier -run Script -update
 	$(GO) test ./cmd/fairlead/page -run Golden -update
 	$(GO) test ./cmd/fairlead/options -run ConfigurationPage -update
-	$(GO) test ./cmd/fairlead -run 'CommandsPage|Broken' -update
+	$(GO) test ./cmd/fairlead -run 'CommandsPage|Broken|PageOutputs' -update
 	git diff --stat
 
 .PHONY: counts
