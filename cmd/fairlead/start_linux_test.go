@@ -109,9 +109,12 @@ func testAPIServerAway(t *testing.T, silent bool) {
 			t.Errorf("the log has no %s", part)
 		}
 	}
-	if answer := httpGet(t, "http://127.0.0.1:20256/readyz"); !strings.Contains(answer, "503") || !strings.Contains(answer, "http://"+addr+" is unreachable since") {
-		t.Errorf("/readyz answers %s", answer)
-	}
+	eventually(t, "/readyz says so", func() error {
+		if answer := httpGet(t, "http://127.0.0.1:20256/readyz"); !strings.Contains(answer, "503") || !strings.Contains(answer, "http://"+addr+" is unreachable since") {
+			return fmt.Errorf("it answers %s", answer)
+		}
+		return nil
+	})
 	if n := strings.Count(p.text(), "\n"); n > 8 {
 		t.Errorf("%d lines are logged", n)
 	}

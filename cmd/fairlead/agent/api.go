@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 
 	"fairlead/cmd/fairlead/state"
@@ -205,37 +204,4 @@ func (s *apiServer) state() *state.APIServer {
 		out.Reached = timeOf(s.first)
 	}
 	return out
-}
-
-// withoutUnreachable returns a context whose logger omits errors of requests without an
-// answer.
-func withoutUnreachable(ctx context.Context) context.Context {
-	log := klog.FromContext(ctx)
-	return klog.NewContext(ctx, log.WithSink(&quietSink{log.GetSink()}))
-}
-
-// quietSink omits errors that apiServer logs.
-type quietSink struct{ logr.LogSink }
-
-// Error logs err unless apiServer did.
-func (q *quietSink) Error(err error, msg string, kv ...any) {
-	if u := (*unreachable)(nil); !errors.As(err, &u) {
-		q.LogSink.Error(err, msg, kv...)
-	}
-}
-
-// WithName and WithValues keep the filter.
-func (q *quietSink) WithName(name string) logr.LogSink { return &quietSink{q.LogSink.WithName(name)} }
-
-// WithValues keeps the filter.
-func (q *quietSink) WithValues(kv ...any) logr.LogSink {
-	return &quietSink{q.LogSink.WithValues(kv...)}
-}
-
-// WithCallDepth passes the call depth on, so that lines name their caller.
-func (q *quietSink) WithCallDepth(depth int) logr.LogSink {
-	if s, ok := q.LogSink.(logr.CallDepthLogSink); ok {
-		return &quietSink{s.WithCallDepth(depth)}
-	}
-	return q
 }

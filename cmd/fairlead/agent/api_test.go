@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
@@ -135,7 +137,19 @@ func TestQuiet(t *testing.T) {
 	quiet = klog.LoggerWithValues(klog.LoggerWithName(quiet, "x"), "key", 1)
 	quiet.WithCallDepth(1).Error(fmt.Errorf("list: %w", &unreachable{errRefused}), "Omitted")
 	quiet.WithCallDepth(1).Error(errors.New("forbidden"), "Logged")
-	if log.count("Omitted") != 0 || log.count("Logged") != 1 {
+	quiet.Info("Warning: watch ended with error", "err", "x")
+	quiet.Error(errors.New("failed to list: json: cannot unmarshal object into Go struct field ServiceList.items of type []v1.Service"), "Typed")
+	quiet.Error(errors.New(`no kind "X" is registered for version "v1" in scheme "pkg/runtime/scheme.go:111"`), "Scheme")
+	quiet.Error(errors.New("forbidden"), "Event", "event", &eventsv1.Event{Reason: "Problem", Regarding: corev1.ObjectReference{Kind: "Node", Name: "node-a"}})
+	if log.count("Omitted") != 0 || log.count("Logged") != 1 || log.count("watch ended") != 0 {
+		t.Errorf("log: %s", log.String())
+	}
+	for _, want := range []string{"field items is of the kind object", `registered for version`, `event="Problem of Node node-a"`} {
+		if log.count(want) != 1 {
+			t.Errorf("log has no %s: %s", want, log.String())
+		}
+	}
+	if log.count("v1.Service") != 0 || log.count("scheme.go") != 0 || log.count("logr.go") != 0 {
 		t.Errorf("log: %s", log.String())
 	}
 }

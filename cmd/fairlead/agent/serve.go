@@ -17,6 +17,8 @@ import (
 	"fairlead/internal/leftovers"
 
 	"k8s.io/component-base/metrics/legacyregistry"
+	_ "k8s.io/component-base/metrics/prometheus/restclient" // rest_client_*, as all components have it
+	_ "k8s.io/component-base/metrics/prometheus/version"    // kubernetes_build_info, likewise
 	"k8s.io/klog/v2"
 )
 
