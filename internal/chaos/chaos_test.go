@@ -67,16 +67,21 @@ func TestScheduleFits(t *testing.T) {
 	}
 }
 
-// TestScheduleBound: a longer bound makes agents stay away longer.
+// TestScheduleBound: a longer bound makes agents stay away longer, with a time between in
+// which they can repair everything.
 func TestScheduleBound(t *testing.T) {
 	cfg := Config{Seed: 3, Duration: time.Hour, Gap: time.Second, Nodes: 1, Shares: []Share{{Stop, 1}}, Longest: time.Minute}
-	longest := time.Duration(0)
+	longest, back := time.Duration(0), -present
 	from := map[int]time.Duration{}
 	for _, s := range Schedule(cfg) {
 		if s.Begin {
 			from[s.Event] = s.At
+			if s.At < back+present {
+				t.Errorf("an agent that is back at %s is away at %s again", back, s.At)
+			}
 			continue
 		}
+		back = s.At
 		longest = max(longest, s.At-from[s.Event])
 	}
 	if longest < 50*time.Second || longest > time.Minute {

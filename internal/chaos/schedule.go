@@ -46,6 +46,10 @@ func (s Step) String() string {
 	return fmt.Sprintf("%7.3fs #%d %s %s on node %d (pick %d)", s.At.Seconds(), s.Event, word, s.Kind, s.Node+1, s.Pick)
 }
 
+// present is for how long an agent that may be away for long is left alone afterwards.
+// Without such a time, damage would stay for the whole round.
+const present = 2 * catchUp
+
 // generator makes up events one after the other.
 type generator struct {
 	cfg   Config
@@ -102,6 +106,9 @@ func (g *generator) event(at time.Duration, n int) []Step {
 	}
 	if p.lane != noLane {
 		g.busy[key] = at + lasts
+	}
+	if p.lane == agentLane && g.cfg.Longest > 0 {
+		g.busy[key] += present
 	}
 	if !step.Kind.Lasts() {
 		return []Step{step}

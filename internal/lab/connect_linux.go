@@ -79,7 +79,20 @@ func connectTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Co
 	if err := waitConnected(ctx, fd); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	return net.FileConn(file) // a duplicate
+	conn, err := net.FileConn(file) // a duplicate
+	if err != nil {
+		return nil, err
+	}
+	return conn, withoutProbes(conn)
+}
+
+// withoutProbes makes the kernel wait for a silent peer, for as long as the programs want.
+// With the defaults of Go it ends a connection after 150 s of silence.
+func withoutProbes(c net.Conn) error {
+	if t, ok := c.(*net.TCPConn); ok {
+		return t.SetKeepAlive(false)
+	}
+	return nil
 }
 
 func waitConnected(ctx context.Context, fd int) error {
