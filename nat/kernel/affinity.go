@@ -76,10 +76,29 @@ var backoff = worker.Backoff{First: 20 * time.Millisecond, Last: 10 * time.Secon
 // each pass with the number of deleted entries and an error if the pass will be
 // repeated.
 func (c *AffinityCleaner) Run(ctx context.Context, report func(clients int, err error)) error {
+	// The socket stays open, because closing one delays commits (nft_rcv_nl_event in kernel
+	// 6.18): nf_tables keeps its mutex while it waits for what earlier commits destroy.
+	var kept *Table
+	closeKept := func() {
+		if kept != nil {
+			_ = kept.Close()
+			kept = nil
+		}
+	}
+	defer closeKept()
+	open := func() (*Table, error) {
+		if kept != nil {
+			return kept, nil
+		}
+		var err error
+		kept, err = Open(c.ns)
+		return kept, err
+	}
 	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
 		todo := c.inbox.Take()
-		n, err := todo.carryOut(ctx, c.ns)
+		n, err := todo.carryOut(ctx, open)
 		if err != nil {
+			closeKept()
 			c.putBack(todo)
 			err = fmt.Errorf("delete session affinity entries: %w", err)
 		}
@@ -137,16 +156,15 @@ func (c *cleaning) sets() []ruleset.Set {
 	return out
 }
 
-func (c *cleaning) carryOut(ctx context.Context, ns *netns.NS) (int, error) {
+func (c *cleaning) carryOut(ctx context.Context, open func() (*Table, error)) (int, error) {
 	sets := c.sets()
 	if len(sets) == 0 {
 		return 0, nil
 	}
-	t, err := Open(ns)
+	t, err := open()
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = t.Close() }()
 	total := 0
 	for _, set := range sets {
 		n, err := c.clean(ctx, t, set)
