@@ -18,6 +18,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/worker"
+	"fairlead/nat"
 	"fairlead/nat/ruleset"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/store"
@@ -54,13 +56,12 @@ func BenchmarkFairness(b *testing.B) {
 		b.Run(a.name, func(b *testing.B) {
 			w := benchWorld(b, victimServices)
 			prepare(w.store)
-			table := &stopwatch{Table: w.table.Table, began: map[backend]moment{}, done: make(chan struct{}, 1)}
+			table := newStopwatch(w.table.Table)
 			w.p = New(w.cfg, w.store, Deps{Table: table, Metrics: w.p.metrics})
 			ctx, cancel := context.WithCancel(klog.NewContext(b.Context(), klog.Logger{}))
 			var wg sync.WaitGroup
 			table.follow(&wg, func() { _ = w.p.Run(ctx) })
-			table.change(w.store, 0) // waits for the start
-			table.wait(b)
+			table.awaitStart(b, w)
 			wg.Go(func() { a.run(ctx, w.store) })
 			pauseFor(ctx, 2*a.pause)
 			table.took, table.used = nil, nil
@@ -114,6 +115,32 @@ type stopwatch struct {
 	used  []time.Duration
 	clock int32         // of the loop's thread, see clock_gettime
 	done  chan struct{} // ready when began is empty
+	// watched is set when the loop was told to load the table, because it listens from now on.
+	watched worker.Wake
+}
+
+func newStopwatch(t Table) *stopwatch {
+	return &stopwatch{Table: t, began: map[backend]moment{}, done: make(chan struct{}, 1), watched: worker.NewWake()}
+}
+
+func (s *stopwatch) Watch(ctx context.Context, changed func(nat.Writer)) error {
+	return s.Table.Watch(ctx, func(w nat.Writer) {
+		changed(w)
+		s.watched.Set()
+	})
+}
+
+// awaitStart returns when the loop has done what it does once, before the attack begins: it
+// has written all Services, and has loaded the table again because it began to watch it.
+func (s *stopwatch) awaitStart(b *testing.B, w *world) {
+	b.Helper()
+	<-s.watched
+	taken := func() bool { return len(w.p.drifted) == 0 }
+	if !worker.Await(b.Context(), time.Millisecond, taken) {
+		b.Fatal(b.Context().Err())
+	}
+	s.change(w.store, 0)
+	s.wait(b)
 }
 
 func (s *stopwatch) Commit(ctx context.Context, batch ruleset.Batch) error {
