@@ -44,8 +44,10 @@ type desired struct {
 	mostFlows int // since flows was made
 
 	waiting turns // Services to resolve
-	all     bool  // see drain
-	fed     int   // see mostFed
+	// views are what the next ones to resolve are in the store; see viewOf.
+	views map[types.NamespacedName]store.View
+	all   bool // see drain
+	fed   int  // see mostFed
 	// progress follows what waits, and what the state has for the kernel.
 	progress progress
 	// settled are frontends with flows that the last update did not have to change.
@@ -65,16 +67,39 @@ const (
 	mostStale = 1 << 8
 )
 
-func newDesired(cfg *resolve.Config, store *store.Store) *desired {
+func newDesired(cfg *resolve.Config, st *store.Store) *desired {
 	state := plan.NewState()
 	d := &desired{
-		cfg: cfg, store: store, book: store.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
-		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, table: resolve.NewNodeTable(cfg), progress: newProgress(), checked: map[types.NamespacedName]int{},
+		cfg: cfg, store: st, book: st.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
+		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, table: resolve.NewNodeTable(cfg), progress: newProgress(), checked: map[types.NamespacedName]int{}, views: map[types.NamespacedName]store.View{},
 	}
 	d.waiting = newTurns(func(key types.NamespacedName) bool {
-		return isSmall(store.Service(key), store.CountEndpoints(key), len(d.claims.Of(key)))
+		v := d.viewOf(key)
+		return isSmall(&v, len(d.claims.Of(key)))
 	})
 	return d
+}
+
+// mostViews is how many Services are read from the store at once: about what an update
+// resolves.
+const mostViews = 1 << 8
+
+// viewOf returns a Service as it is in the store, or was when a Service before it was
+// resolved in the same update. With it it reads the next ones that wait.
+func (d *desired) viewOf(key types.NamespacedName) store.View {
+	if v, ok := d.views[key]; ok {
+		return v
+	}
+	n := mostViews
+	if d.takesAll() {
+		n = 1 // nobody waits
+	}
+	keys := d.waiting.peek(key, n)
+	clear(d.views)
+	for i, v := range d.store.Views(keys) {
+		d.views[keys[i]] = v
+	}
+	return d.views[key]
 }
 
 // start reads the settings and nodes, which need not wait for the kernel.
@@ -100,10 +125,14 @@ func (d *desired) holder() func(inet.Addr) string {
 // update brings the state up to date.
 func (d *desired) update() {
 	dirty := d.store.TakeDirty()
+	clear(d.views)
 	d.pass++
 	d.triggers = append(d.triggers, dirty.Triggers...)
 	d.triggers = d.triggers[:min(len(d.triggers), store.MaxTriggers)]
 	keys := dirty.Services
+	if d.takesAll() { // so that the same objects lead to the same table
+		slices.SortFunc(keys, objects.CompareNames)
+	}
 	var pods []types.NamespacedName
 	d.start()
 	if len(dirty.Nodes) > 0 || dirty.Cluster {
@@ -138,20 +167,23 @@ func (d *desired) update() {
 	}
 }
 
+// takesAll reports whether this update leaves nothing over. The first one does not, because
+// claims that are there at the start are compared with each other.
+func (d *desired) takesAll() bool { return d.all || d.pass == 1 }
+
 // staleAtOnce returns of how many Services this update says who lost an address.
 func (d *desired) staleAtOnce() int {
-	if d.all || d.pass == 1 {
+	if d.takesAll() {
 		return d.claims.Stale()
 	}
 	return mostStale
 }
 
 // takeTurns resolves Services that wait, as far as an update may cost, and until what changed
-// fills a batch. The first update takes all, because claims that are there at the start are
-// compared with each other.
+// fills a batch.
 func (d *desired) takeTurns() {
 	d.fed = 0
-	if d.all || d.pass == 1 {
+	if d.takesAll() {
 		d.waiting.takeAll(d.resolve)
 		return
 	}
@@ -260,13 +292,15 @@ func (d *desired) resolve(key types.NamespacedName, pause resolve.Pause) {
 	if pause == nil {
 		pause = func(int) {}
 	}
-	svc, facts, pass := d.store.Service(key), d.facts, d.pass
-	var list []resolve.Claim
+	view, facts, pass := d.viewOf(key), d.facts, d.pass
+	delete(d.views, key)
+	svc := view.Service
 	var from []*objects.Slice
+	var list []resolve.Claim
 	var problems []objects.Problem
 	who := resolve.Subject{NamespacedName: key}
 	if svc != nil {
-		from = d.store.Slices(key)
+		from = view.Slices(pause)
 		allowed, addresses := resolve.CheckAddresses(svc, &facts)
 		safe, endpoints := resolve.CheckEndpoints(from, &facts)
 		var excess []objects.Problem

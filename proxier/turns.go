@@ -85,6 +85,19 @@ func (t *turns) pop() types.NamespacedName {
 	return key
 }
 
+// peek returns the Services that are next: key, and of each namespace in its turn as many as
+// a turn takes, n at most in all.
+func (t *turns) peek(key types.NamespacedName, n int) []types.NamespacedName {
+	out := append(make([]types.NamespacedName, 0, min(n, 1+len(t.waits))), key)
+	for _, ns := range t.order {
+		of := t.keys[ns]
+		if out = append(out, of[:min(len(of), n-len(out), costOfTurn/costOfService)]...); len(out) == n {
+			break
+		}
+	}
+	return out
+}
+
 // popOf returns the first Service of a namespace.
 func (t *turns) popOf(ns string) types.NamespacedName {
 	key := t.keys[ns][0]

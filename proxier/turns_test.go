@@ -71,3 +71,25 @@ func TestTurnsByCost(t *testing.T) {
 		t.Errorf("%v is spent, %v and %v are left", spent, q.order, q.jobs)
 	}
 }
+
+// TestPeek looks at what is next without taking it.
+func TestPeek(t *testing.T) {
+	q := newTurns(func(types.NamespacedName) bool { return true })
+	key := func(ns string, i int) types.NamespacedName {
+		return types.NamespacedName{Namespace: ns, Name: fmt.Sprint(i)}
+	}
+	for i := range 1000 {
+		q.push(key("evil", i))
+	}
+	for i := range 3 {
+		q.push(key("a", i))
+	}
+	first := q.popOf("evil")
+	got := q.peek(first, 200)
+	if want := 1 + costOfTurn/costOfService + 3; len(got) != want || got[0] != first || got[1] != key("evil", 1) || got[want-1] != key("a", 2) {
+		t.Errorf("%d Services from %v and %v to %v, want %d", len(got), got[0], got[1], got[len(got)-1], want)
+	}
+	if got := q.peek(first, 5); len(got) != 5 || q.len() != 1002 {
+		t.Errorf("%v are next, and %d are left", got, q.len())
+	}
+}

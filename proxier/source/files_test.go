@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +109,7 @@ func TestFilesSequence(t *testing.T) {
 		for _, key := range store.TakeDirty().Services {
 			dirty = append(dirty, key.Name)
 		}
+		slices.Sort(dirty)
 		for _, p := range store.Book().Problems() {
 			problems = append(problems, strings.ReplaceAll(p.String(), dir, "DIR"))
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"fairlead/internal/inet"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/proxiertest"
@@ -68,7 +70,8 @@ func TestSlicesAreCopies(t *testing.T) {
 	st := New()
 	st.Update(func(tx *Tx) { tx.SetSlice(oneSlice("web-1", "web", "node-a")) })
 	st.Slices(proxiertest.NameOf("web"))[0].Endpoints[0].Ready = false
-	if !st.Slices(proxiertest.NameOf("web"))[0].Endpoints[0].Ready || st.CountEndpoints(proxiertest.NameOf("web")) != 1 {
+	view := st.Views([]types.NamespacedName{proxiertest.NameOf("web")})[0]
+	if !st.Slices(proxiertest.NameOf("web"))[0].Endpoints[0].Ready || view.CountEndpoints() != 1 {
 		t.Error("a copy changed the store")
 	}
 }

@@ -35,10 +35,10 @@ type Store struct {
 	keep         []netip.Prefix      // see Tx.SetNonMasquerade
 	tunnelAddrs  []netip.Addr        // see Tx.SetTunnelAddrs
 	expected     map[string]struct{} // sources that have not delivered yet
-	dirty        map[types.NamespacedName]struct{}
+	dirty        dirtyNames
 	dirtyNodes   map[string]struct{}
 	dirtyCluster bool // see Dirty.Cluster
-	dirtyPods    map[types.NamespacedName]struct{}
+	dirtyPods    dirtyNames
 	triggers     []Trigger // see Dirty.Triggers
 	since        time.Time
 	changes      Changes                // all
@@ -50,12 +50,12 @@ type Store struct {
 
 // Dirty lists the objects that changed since the last TakeDirty.
 type Dirty struct {
-	Services []types.NamespacedName // changed themselves or by a slice, sorted
+	Services []types.NamespacedName // changed themselves or by a slice, the first change first
 	Nodes    []string               // sorted
 	// Cluster is set when a ServiceCIDR, or what Tx.SetNonMasquerade or Tx.SetTunnelAddrs
 	// says, changed.
 	Cluster bool
-	Pods    []types.NamespacedName // sorted
+	Pods    []types.NamespacedName // the first change first
 	// Triggers are when slices were changed in the API, for each change that the
 	// store has seen since it was made.
 	Triggers []Trigger
@@ -82,9 +82,7 @@ func New() *Store {
 		serviceCIDRs: map[string]*objects.ServiceCIDR{},
 		pods:         map[types.NamespacedName]*objects.Pod{},
 		expected:     map[string]struct{}{},
-		dirty:        map[types.NamespacedName]struct{}{},
 		dirtyNodes:   map[string]struct{}{},
-		dirtyPods:    map[types.NamespacedName]struct{}{},
 		since:        time.Now(),
 		heard:        map[string]time.Time{},
 		inAPI:        map[objects.Key]string{},
@@ -143,19 +141,13 @@ func (s *Store) TakeDirty() Dirty {
 	if len(s.expected) > 0 {
 		return Dirty{}
 	}
-	d := Dirty{Cluster: s.dirtyCluster, Triggers: s.triggers}
+	d := Dirty{Cluster: s.dirtyCluster, Triggers: s.triggers, Services: s.dirty.take(), Pods: s.dirtyPods.take()}
 	s.triggers = nil
 	s.taken = s.changes
-	if len(s.dirty) > 0 {
-		d.Services = slices.SortedFunc(maps.Keys(s.dirty), objects.CompareNames)
-	}
-	if len(s.dirtyPods) > 0 {
-		d.Pods = slices.SortedFunc(maps.Keys(s.dirtyPods), objects.CompareNames)
-	}
 	if len(s.dirtyNodes) > 0 {
 		d.Nodes = slices.Sorted(maps.Keys(s.dirtyNodes))
 	}
-	s.dirty, s.dirtyNodes, s.dirtyPods = Emptied(s.dirty), Emptied(s.dirtyNodes), Emptied(s.dirtyPods)
+	s.dirtyNodes = Emptied(s.dirtyNodes)
 	s.dirtyCluster = false
 	return d
 }
@@ -174,30 +166,60 @@ func (s *Store) Services() []types.NamespacedName {
 	return slices.SortedFunc(maps.Keys(s.services), objects.CompareNames)
 }
 
-// Slices returns the slices of a Service, sorted by name. They are copies that cost what
-// the Service has endpoints; CountEndpoints costs less.
-func (s *Store) Slices(service types.NamespacedName) []*objects.Slice {
+// View is a Service, nil for none, with its slices, as they were at one time.
+type View struct {
+	Service *objects.Service
+	slices  []*packed // whose items never change
+}
+
+// Views returns several Services with their slices. It takes the lock once, because a reader
+// may have to wait for it while sources make changes without a pause.
+func (s *Store) Views(keys []types.NamespacedName) []View {
+	out := make([]View, len(keys))
 	s.mu.Lock()
-	list := slices.Clone(s.byService[service]) // whose items never change
-	s.mu.Unlock()
-	if len(list) == 0 {
-		return nil
-	}
-	out := make([]*objects.Slice, len(list))
-	for i, p := range list {
-		out[i] = p.unpack()
+	defer s.mu.Unlock()
+	for i, key := range keys {
+		out[i] = View{s.services[key], slices.Clone(s.byService[key])}
 	}
 	return out
 }
 
-// CountEndpoints returns how many endpoints the slices of a Service have.
-func (s *Store) CountEndpoints(service types.NamespacedName) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.byService[service] {
+// Slices returns the slices, sorted by name. They are copies that cost what the Service has
+// endpoints; CountEndpoints costs less. It calls pause after each slice with the number of its
+// endpoints.
+func (v *View) Slices(pause func(endpoints int)) []*objects.Slice {
+	if len(v.slices) == 0 {
+		return nil
+	}
+	out := make([]*objects.Slice, len(v.slices))
+	for i, p := range v.slices {
+		out[i] = p.unpack()
+		pause(len(p.places))
+	}
+	return out
+}
+
+// CountEndpoints returns how many endpoints the slices have.
+func (v *View) CountEndpoints() (n int) {
+	for _, p := range v.slices {
 		n += len(p.places)
 	}
 	return n
+}
+
+// Slices returns the slices of a Service, sorted by name; see View.Slices.
+func (s *Store) Slices(service types.NamespacedName) []*objects.Slice {
+	s.mu.Lock()
+	v := View{slices: slices.Clone(s.byService[service])}
+	s.mu.Unlock()
+	return v.Slices(func(int) {})
+}
+
+// CountEndpoints returns how many endpoints the slices of a Service have.
+func (s *Store) CountEndpoints(service types.NamespacedName) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return (&View{slices: s.byService[service]}).CountEndpoints()
 }
 
 // Node returns a Node or nil.

@@ -70,8 +70,9 @@ func TestStoreDirty(t *testing.T) {
 			tx.SetService(&objects.Service{Key: proxiertest.NameOf("c")})
 			tx.SetService(&objects.Service{Key: proxiertest.NameOf("b")})
 			tx.SetSlice(oneSlice("c-1", "c", "n"))
+			tx.SetSlice(oneSlice("c-1", "c", "m"))
 			tx.DeleteService(proxiertest.NameOf("a"))
-		}, services("a", "b", "c")},
+		}, services("c", "b", "a")},
 		{"node", func(tx *Tx) { tx.SetNode(&objects.Node{Name: "n"}) }, Dirty{Nodes: []string{"n"}}},
 		{"same node", func(tx *Tx) { tx.SetNode(&objects.Node{Name: "n"}) }, Dirty{}},
 		{"node goes", func(tx *Tx) { tx.DeleteNode("n") }, Dirty{Nodes: []string{"n"}}},
@@ -191,5 +192,32 @@ func TestStoreAtomic(t *testing.T) {
 			return
 		default:
 		}
+	}
+}
+
+// TestViews reads several Services at once; what is read stays as it was while others change it.
+func TestViews(t *testing.T) {
+	s := New()
+	a, b := proxiertest.NameOf("a"), proxiertest.NameOf("b")
+	s.Update(func(tx *Tx) {
+		tx.SetService(&objects.Service{Key: a})
+		tx.SetSlice(oneSlice("a-1", "a", "n"))
+		tx.SetSlice(oneSlice("b-1", "b", "n"))
+	})
+	views := s.Views([]types.NamespacedName{b, a, proxiertest.NameOf("nobody")})
+	s.Update(func(tx *Tx) {
+		tx.SetSlice(oneSlice("a-0", "a", "n"))
+		tx.DeleteSlice(proxiertest.NameOf("b-1"))
+	})
+	var got []string
+	for _, v := range views {
+		text := fmt.Sprint(v.Service != nil)
+		for _, slice := range v.Slices(func(int) {}) {
+			text += " " + slice.Key.Name
+		}
+		got = append(got, text)
+	}
+	if text := strings.Join(got, ", "); text != "false b-1, true a-1, false" {
+		t.Errorf("views: %s", text)
 	}
 }

@@ -173,7 +173,7 @@ func (tx *Tx) DeleteServiceCIDR(name string) {
 func (tx *Tx) SetPod(p *objects.Pod) {
 	if old := tx.s.pods[p.Key]; !same(old, p) {
 		tx.s.pods[p.Key] = p
-		tx.s.dirtyPods[p.Key] = struct{}{}
+		tx.s.dirtyPods.add(p.Key)
 		tx.other()
 	}
 }
@@ -182,7 +182,7 @@ func (tx *Tx) SetPod(p *objects.Pod) {
 func (tx *Tx) DeletePod(key types.NamespacedName) {
 	if _, ok := tx.s.pods[key]; ok {
 		delete(tx.s.pods, key)
-		tx.s.dirtyPods[key] = struct{}{}
+		tx.s.dirtyPods.add(key)
 		tx.other()
 	}
 }
@@ -220,7 +220,7 @@ func same[T any](old, now *T) bool {
 }
 
 func (tx *Tx) markService(key types.NamespacedName) {
-	tx.s.dirty[key] = struct{}{}
+	tx.s.dirty.add(key)
 	tx.changed = true
 }
 
