@@ -33,8 +33,9 @@ func (s *State) Acked(step *Step) {
 			s.dirty.pushBulk(key, s.ownerOf(key))
 		}
 	}
+	s.dirty.fresh.rotate()
 	if step.bulk {
-		s.dirty.rotate()
+		s.dirty.bulk.rotate()
 	}
 	s.dirty.compact()
 	if s.late && s.have.exists {

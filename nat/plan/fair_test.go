@@ -95,7 +95,7 @@ func TestSmallBeforeLarge(t *testing.T) {
 				if !has(next, small) && s.Waits(small) {
 					t.Fatalf("batch %d does not have the small change", batches)
 				}
-				if evil := slices.ContainsFunc(next.Keys(), func(k inet.Addr) bool { return k.IP.As4()[0] == 203 }); !evil && len(s.dirty.order) > 0 && len(next.Keys()) > 0 {
+				if evil := slices.ContainsFunc(next.Keys(), func(k inet.Addr) bool { return k.IP.As4()[0] == 203 }); !evil && len(s.dirty.bulk.order) > 0 && len(next.Keys()) > 0 {
 					t.Fatalf("batch %d has nothing of the large frontends", batches)
 				}
 			}
@@ -103,6 +103,43 @@ func TestSmallBeforeLarge(t *testing.T) {
 				t.Errorf("another tenant's large frontend was last written in batch %d", others)
 			}
 		})
+	}
+}
+
+// TestSmallInTurns has one tenant put in 1,000 frontends that are small, but fill many batches.
+// A change of another tenant, to a frontend that is served or to a new one, is in the next
+// batch, and frontends of one tenant are written in the order in which they came.
+func TestSmallInTurns(t *testing.T) {
+	s := manyFrontends(100)
+	order(t, s, nil)
+	for i := range 1000 {
+		s.Set(evilAddr(i), nat.Frontend{Policy: nat.Internal, Owner: "evil/web", Backends: nattest.Pods(4)})
+	}
+	var evil []inet.Addr
+	batches := 0
+	for step := s.Next(0); step != nil; step = s.Next(0) {
+		for _, key := range step.Keys() {
+			if key.IP.As4()[0] == 203 {
+				evil = append(evil, key)
+			}
+		}
+		s.Acked(step)
+		batches++
+		if batches > 3 {
+			continue
+		}
+		changed := []inet.Addr{laneKey(batches), nattest.Addr(fmt.Sprintf("10.97.0.%d:80", batches), inet.TCP)}
+		for _, key := range changed {
+			s.Set(key, nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: nattest.Pods(4)})
+		}
+		for _, key := range changed {
+			if next := s.Next(0); next == nil || !has(next, key) {
+				t.Errorf("batch %d lacks %s", batches, key)
+			}
+		}
+	}
+	if batches < 5 || len(evil) != 1000 || !slices.IsSortedFunc(evil, inet.Addr.Compare) {
+		t.Errorf("%d batches with %d frontends of the tenant, sorted %v", batches, len(evil), slices.IsSortedFunc(evil, inet.Addr.Compare))
 	}
 }
 

@@ -6,7 +6,6 @@ package plan
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"fairlead/internal/inet"
@@ -16,12 +15,11 @@ import (
 // lanes holds the frontends whose wanted and present state may differ, each in one lane.
 // The order of the lanes is the order in which they are written: those that others depend
 // on; then those that changed a moment ago, so that a change does not wait for a load of
-// the whole table; then those that wait since the table was loaded; then large changes,
-// one namespace after the other.
+// the whole table; then those that wait since the table was loaded; then large changes.
 type lanes struct {
-	vital, fresh, rest queue[inet.Addr]
-	bulk               map[string]*queue[inet.Addr] // by namespace
-	order              []string                     // namespaces in bulk, the next one first
+	vital, rest queue[inet.Addr]
+	fresh, bulk byNamespace
+	freshes     int // frontends in fresh
 
 	lane map[inet.Addr]place
 	at   map[netip.Addr]int // how many of an address wait
@@ -31,7 +29,7 @@ type lanes struct {
 // place says where a frontend waits.
 type place struct {
 	lane      lane
-	namespace string // in bulk
+	namespace string // in fresh and bulk
 }
 
 type lane uint8
@@ -45,14 +43,17 @@ const (
 
 func newLanes() lanes {
 	return lanes{
-		vital: newQueue[inet.Addr](), fresh: newQueue[inet.Addr](), rest: newQueue[inet.Addr](), bulk: map[string]*queue[inet.Addr]{},
+		vital: newQueue[inet.Addr](), rest: newQueue[inet.Addr](), fresh: newByNamespace(), bulk: newByNamespace(),
 		lane: map[inet.Addr]place{}, at: map[netip.Addr]int{},
 	}
 }
 
-// mostFresh is how many frontends that are new to the kernel overtake others: about a
-// batch. When an agent starts, all of them are new.
-const mostFresh = ruleset.DefaultLimit
+// Bounds of how many frontends that are new to the kernel overtake others: about a batch in
+// all, and some of each namespace. When an agent starts, all of them are new.
+const (
+	mostFresh    = ruleset.DefaultLimit
+	mostFreshOne = mostFresh / 64
+)
 
 func (l *lanes) len() int { return len(l.lane) }
 
@@ -67,17 +68,11 @@ func (l *lanes) queue(p place) *queue[inet.Addr] {
 	case vital:
 		return &l.vital
 	case fresh:
-		return &l.fresh
+		return l.fresh.queue(p.namespace)
 	case rest:
 		return &l.rest
 	}
-	q := l.bulk[p.namespace]
-	if q == nil {
-		q = new(newQueue[inet.Addr]())
-		l.bulk[p.namespace] = q
-		l.order = append(l.order, p.namespace)
-	}
-	return q
+	return l.bulk.queue(p.namespace)
 }
 
 // put moves a frontend to a place. One that is there already keeps its turn.
@@ -89,11 +84,22 @@ func (l *lanes) put(key inet.Addr, to place) {
 	case now == to:
 		return
 	default:
-		l.queue(now).remove(key)
+		l.leave(key, now)
 	}
 	l.lane[key] = to
 	l.most = max(l.most, len(l.lane))
 	l.queue(to).push(key)
+	if to.lane == fresh {
+		l.freshes++
+	}
+}
+
+// leave takes a frontend out of the queue of its place.
+func (l *lanes) leave(key inet.Addr, now place) {
+	l.queue(now).remove(key)
+	if now.lane == fresh {
+		l.freshes--
+	}
 }
 
 func (l *lanes) remove(key inet.Addr) {
@@ -101,7 +107,7 @@ func (l *lanes) remove(key inet.Addr) {
 	if !waits {
 		return
 	}
-	l.queue(now).remove(key)
+	l.leave(key, now)
 	delete(l.lane, key)
 	if l.at[key.IP]--; l.at[key.IP] == 0 {
 		delete(l.at, key.IP)
@@ -110,14 +116,15 @@ func (l *lanes) remove(key inet.Addr) {
 
 // push adds a frontend that changed. One that waits already may move up. served says that
 // the kernel has it.
-func (l *lanes) push(key inet.Addr, isVital, served bool) {
+func (l *lanes) push(key inet.Addr, owner string, isVital, served bool) {
 	now, waits := l.lane[key]
+	namespace := namespaceOf(owner)
 	switch {
 	case isVital:
 		l.put(key, place{lane: vital})
 	case waits && now.lane == bulk: // its new state is written when it has its turn
-	case served || waits && now.lane == fresh || l.fresh.len() < mostFresh:
-		l.put(key, place{lane: fresh})
+	case served || waits && now.lane == fresh || l.fresh.lenOf(namespace) < mostFreshOne || l.freshes < mostFresh:
+		l.put(key, place{fresh, namespace})
 	default:
 		l.put(key, place{lane: rest})
 	}
@@ -136,15 +143,13 @@ func (l *lanes) pushLast(key inet.Addr, isVital bool) {
 
 // pushBulk moves a frontend that takes more than its share of a batch.
 func (l *lanes) pushBulk(key inet.Addr, owner string) {
-	namespace, _, _ := strings.Cut(owner, "/")
-	l.put(key, place{bulk, namespace})
+	l.put(key, place{bulk, namespaceOf(owner)})
 }
 
-// rotate gives the next namespace the first turn in bulk.
-func (l *lanes) rotate() {
-	if len(l.order) > 1 {
-		l.order = append(l.order[1:], l.order[0])
-	}
+// namespaceOf returns the namespace of the owner of a frontend.
+func namespaceOf(owner string) string {
+	namespace, _, _ := strings.Cut(owner, "/")
+	return namespace
 }
 
 // sort orders the frontends that did not just change: those with the most connections
@@ -158,11 +163,6 @@ func (l *lanes) sort(traffic map[inet.Addr]uint64) {
 	l.rest.sort(func(a, b inet.Addr) int { return cmp.Or(cmp.Compare(traffic[b], traffic[a]), a.Compare(b)) })
 }
 
-// eachBulk calls f for the frontends of bulk until it returns false.
-func (l *lanes) eachBulk(f func(inet.Addr) bool) bool {
-	return !slices.ContainsFunc(l.order, func(namespace string) bool { return !l.bulk[namespace].each(f) })
-}
-
 // mostIdle is how many entries a map may have held and be kept when it is empty: maps never
 // shrink, and those of a first sync have as many entries as the cluster has frontends.
 const mostIdle = 1 << 10
@@ -173,12 +173,7 @@ func (l *lanes) compact() {
 		return
 	}
 	l.vital.compact()
-	l.fresh.compact()
 	l.rest.compact()
-	for namespace, q := range l.bulk {
-		if q.compact(); q.len() == 0 {
-			delete(l.bulk, namespace)
-		}
-	}
-	l.order = slices.DeleteFunc(l.order, func(namespace string) bool { return l.bulk[namespace] == nil })
+	l.fresh.compact()
+	l.bulk.compact()
 }

@@ -20,7 +20,7 @@ func TestLanesIdle(t *testing.T) {
 		var keys []inet.Addr
 		for i := range n {
 			keys = append(keys, nattest.Addr(fmt.Sprintf("10.%d.%d.1:80", i>>8, i&255), inet.TCP))
-			l.push(keys[i], false, false)
+			l.push(keys[i], "d/web", false, false)
 		}
 		for _, key := range keys {
 			l.remove(key)
@@ -29,7 +29,7 @@ func TestLanesIdle(t *testing.T) {
 		if kept := reflect.ValueOf(l.lane).Pointer() == before; kept != (n <= mostIdle) {
 			t.Errorf("after %d frontends the map is kept: %v", n, kept)
 		}
-		l.push(keys[0], false, false)
+		l.push(keys[0], "d/web", false, false)
 		if l.len() != 1 || l.at[keys[0].IP] != 1 {
 			t.Errorf("%d frontends wait, want 1", l.len())
 		}

@@ -124,10 +124,11 @@ func TestLanes(t *testing.T) {
 			waits[key] = true
 		case 2:
 			l.pushBulk(key, fmt.Sprintf("n%d/web", r.IntN(5)))
-			l.rotate()
+			l.bulk.rotate()
+			l.fresh.rotate()
 			waits[key] = true
 		default:
-			l.push(key, r.IntN(10) == 0, r.IntN(2) == 0)
+			l.push(key, fmt.Sprintf("n%d/web", r.IntN(5)), r.IntN(10) == 0, r.IntN(2) == 0)
 			waits[key] = true
 		}
 		l.compact()
@@ -135,11 +136,14 @@ func TestLanes(t *testing.T) {
 	got := map[inet.Addr]int{}
 	count := func(key inet.Addr) bool { got[key]++; return true }
 	l.vital.each(count)
-	l.fresh.each(count)
+	l.fresh.eachInTurn(count)
 	l.rest.each(count)
-	l.eachBulk(count)
-	if len(l.order) != len(l.bulk) || len(l.bulk) == 0 {
-		t.Errorf("bulk has %d namespaces, in order %v", len(l.bulk), l.order)
+	l.bulk.each(count)
+	if len(l.bulk.order) != len(l.bulk.of) || len(l.bulk.of) == 0 {
+		t.Errorf("bulk has %d namespaces, in order %v", len(l.bulk.of), l.bulk.order)
+	}
+	if n := l.fresh.len(); n != l.freshes || n == 0 {
+		t.Errorf("%d frontends in fresh, want %d", n, l.freshes)
 	}
 	if len(got) != len(waits) || l.len() != len(waits) {
 		t.Errorf("%d of %d frontends wait, len is %d", len(got), len(waits), l.len())

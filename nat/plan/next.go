@@ -79,7 +79,7 @@ func (s *State) nextWhole(step *Step, q *queue[inet.Addr]) {
 
 // nextSmall plans what has just changed, without the changes that turn out to be large.
 func (s *State) nextSmall(step *Step) {
-	s.dirty.fresh.each(func(key inet.Addr) bool {
+	s.dirty.fresh.eachInTurn(func(key inet.Addr) bool {
 		switch {
 		case step.isFull():
 			return false
@@ -108,7 +108,7 @@ func (s *State) nextBulk(step *Step) {
 		step.bulk = true
 		return s.planFrontend(step, key, portion{room: room - step.cost})
 	}
-	if s.dirty.eachBulk(f) {
+	if s.dirty.bulk.each(f) {
 		for _, key := range step.slow {
 			if !f(key) {
 				break
@@ -127,7 +127,7 @@ func (s *State) hasTime(step *Step) bool {
 // because an element is replaced by deleting and adding it.
 func (s *State) nextMembers(step *Step, q *memberQueue) {
 	limit := step.limit
-	if s.dirty.rest.len()+len(s.dirty.order) > 0 && limit != unlimited {
+	if s.dirty.rest.len()+len(s.dirty.bulk.order) > 0 && limit != unlimited {
 		limit = max(limit/2, 1)
 	}
 	dels, adds := s.buffers.takeOps()

@@ -47,6 +47,23 @@ func (q *queue[K]) each(f func(K) bool) bool {
 
 func (q *queue[K]) isWaiting(e entry[K]) bool { return q.waits[e.key] == e.number }
 
+// cursor goes through the waiting keys of a queue, in order.
+type cursor[K comparable] struct {
+	q  *queue[K]
+	at int
+}
+
+// next returns the next key, false at the end.
+func (c *cursor[K]) next() (key K, ok bool) {
+	for ; c.at < len(c.q.order); c.at++ {
+		if e := c.q.order[c.at]; c.q.isWaiting(e) {
+			c.at++
+			return e.key, true
+		}
+	}
+	return key, false
+}
+
 // compact drops the removed keys at the head, so that each stays cheap.
 func (q *queue[K]) compact() {
 	i := slices.IndexFunc(q.order, q.isWaiting)

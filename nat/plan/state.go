@@ -158,7 +158,7 @@ func (s *State) forgive() {
 
 func (s *State) touch(key inet.Addr) {
 	delete(s.refused, key)
-	s.dirty.push(key, s.want[key].First, s.have.frontends[key] != nil)
+	s.dirty.push(key, s.ownerOf(key), s.want[key].First, s.have.frontends[key] != nil)
 }
 
 // touchLast is touch for a frontend that did not just change.
