@@ -25,6 +25,7 @@ type Store struct {
 	poked worker.Wake
 	book  *status.Book
 
+	turn         sync.Mutex // see lock
 	mu           sync.Mutex
 	services     map[types.NamespacedName]*objects.Service
 	slices       map[types.NamespacedName]*packed
@@ -122,7 +123,7 @@ func (s *Store) Synced() bool {
 // must not call methods of the store.
 func (s *Store) Update(f func(*Tx)) {
 	tx := Tx{s: s}
-	s.mu.Lock()
+	s.lock()
 	f(&tx)
 	synced := len(s.expected) == 0
 	if tx.changed {
@@ -134,9 +135,18 @@ func (s *Store) Update(f func(*Tx)) {
 	}
 }
 
+// lock takes mu after all who asked before. A source that makes changes without a pause would
+// otherwise take it again and again before others wake up, for up to a millisecond each time
+// (sync.Mutex).
+func (s *Store) lock() {
+	s.turn.Lock()
+	s.mu.Lock()
+	s.turn.Unlock()
+}
+
 // TakeDirty returns the changes since the last call and clears them.
 func (s *Store) TakeDirty() Dirty {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if len(s.expected) > 0 {
 		return Dirty{}
@@ -176,7 +186,7 @@ type View struct {
 // may have to wait for it while sources make changes without a pause.
 func (s *Store) Views(keys []types.NamespacedName) []View {
 	out := make([]View, len(keys))
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	for i, key := range keys {
 		out[i] = View{s.services[key], slices.Clone(s.byService[key])}
