@@ -143,6 +143,35 @@ func TestSmallInTurns(t *testing.T) {
 	}
 }
 
+// TestChainsAhead: the kernel goes through the whole map of backends for each new chain that
+// reads it. So the chains of a large frontend come before its backends, whether it is new or
+// has grown.
+func TestChainsAhead(t *testing.T) {
+	for _, before := range []int{0, 3} {
+		s := manyFrontends(100)
+		if before > 0 {
+			s.Set(evilAddr(0), nat.Frontend{Policy: nat.External, Owner: "evil/web", Backends: nattest.Pods(before)})
+		}
+		order(t, s, nil)
+		s.Set(evilAddr(0), nat.Frontend{Policy: nat.External, Owner: "evil/web", Backends: outsidePods(5000)})
+		added, ahead := 0, -1
+		for step := s.Next(0); step != nil; step = s.Next(0) {
+			for i := range step.Batch {
+				switch o := &step.Batch[i]; {
+				case o.Verb == ruleset.AddChain && o.Chain.Name == "pick4-8192":
+					ahead = added
+				case o.Verb == ruleset.AddElement && o.Element.Set.Kind == ruleset.Backends:
+					added++
+				}
+			}
+			s.Acked(step)
+		}
+		if added < 5000 || ahead != 0 {
+			t.Errorf("with %d backends before: the chain came after %d of %d", before, ahead, added)
+		}
+	}
+}
+
 // TestPlanInSlices bounds what a step compares, and so how long it takes, whatever the size
 // and number of frontends. Only the first one of a step may exceed the bound.
 func TestPlanInSlices(t *testing.T) {

@@ -50,6 +50,10 @@ func (s *State) planInto(step *Step, p *planner, has portion) bool {
 		step.Blocked = append(step.Blocked, Blocked{Frontend: key, Needs: needs})
 		return true
 	}
+	if wanted && s.chainsAhead(p, &want) {
+		step.addChains(p.chains)
+		return true // and again in the next step
+	}
 	var done bool
 	if wanted {
 		done = s.planWanted(p, &want)
@@ -99,6 +103,17 @@ func (s *State) SizeOf(key inet.Addr) int {
 		n += len(have.slots) + len(have.locals) + len(have.sources) + len(have.oldSources)
 	}
 	return n
+}
+
+// chainsAhead plans the missing chains of a frontend before its backends, if it has more of
+// these than a small change. For each new chain the kernel goes through all elements of the
+// map that the chain reads (nf_tables_bind_set), some 2 µs each, so a tenant's 65,535
+// endpoints are better not there yet.
+func (s *State) chainsAhead(p *planner, want *nat.Frontend) bool {
+	if len(want.Backends) > mostSmall && p.step.limit != unlimited {
+		s.putChains(p, ruleset.ShapeOf(want, p.key, p.now.shape).Verdict())
+	}
+	return len(p.chains) > 0
 }
 
 // chainsFirst reports whether a frontend that serves gets a verdict whose chain the kernel
