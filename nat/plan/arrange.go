@@ -7,21 +7,57 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
+
+	"fairlead/nat"
 )
+
+// addrs are the addresses of backends: one of two lists.
+type addrs struct {
+	backends []nat.Backend
+	locals   []netip.AddrPort
+}
+
+func (a *addrs) len() int { return len(a.backends) + len(a.locals) }
+
+func (a *addrs) at(i int) netip.AddrPort {
+	if len(a.backends) > 0 {
+		return a.backends[i].AddrPort
+	}
+	return a.locals[i]
+}
+
+// arrangement says what belongs into each slot.
+type arrangement struct {
+	inOrder *addrs
+	slots   []slot // where that is nil
+}
+
+func (a *arrangement) at(i int) slot {
+	if a.inOrder != nil {
+		return slotOf(a.inOrder.at(i))
+	}
+	return a.slots[i]
+}
 
 // arrange gives each wanted backend a slot: those that have one below the wanted
 // number keep it, the others fill the empty slots in the order of want, which has each
 // backend once. A removed backend therefore moves the last slot into its place, and a new
-// one is appended.
-func arrange(have []slot, want []netip.AddrPort) []slot {
-	out := make([]slot, len(want))
-	have = have[:min(len(have), len(want))]
+// one is appended. Where the slots are filled in order, for one batch after the other, that
+// costs a comparison.
+func arrange(have []slot, want *addrs) arrangement {
+	have = have[:min(len(have), want.len())]
 	if inOrder(have, want) {
-		for i, b := range want {
-			out[i] = slotOf(b)
-		}
-		return out
+		return arrangement{inOrder: want}
 	}
+	list := make([]netip.AddrPort, want.len())
+	for i := range list {
+		list[i] = want.at(i)
+	}
+	return arrangement{slots: rearrange(have, list)}
+}
+
+func rearrange(have []slot, want []netip.AddrPort) []slot {
+	out := make([]slot, len(want))
 	index := newIndex(want)
 	placed := make([]bool, len(want))
 	for i, s := range have {
@@ -46,9 +82,9 @@ func arrange(have []slot, want []netip.AddrPort) []slot {
 }
 
 // inOrder reports whether each slot is empty or has the backend that stands in its place.
-func inOrder(have []slot, want []netip.AddrPort) bool {
+func inOrder(have []slot, want *addrs) bool {
 	for i, s := range have {
-		if !s.isEmpty() && s.backend() != want[i] {
+		if !s.isEmpty() && s.backend() != want.at(i) {
 			return false
 		}
 	}

@@ -28,7 +28,11 @@ func TestArrange(t *testing.T) {
 			}
 		}
 		want := pick()
-		got := arrange(have, want)
+		to := arrange(have, &addrs{locals: want})
+		got := make([]slot, len(want))
+		for i := range got {
+			got[i] = to.at(i)
+		}
 		at := map[netip.AddrPort]int{}
 		for i, s := range got {
 			at[s.backend()] = i
@@ -61,6 +65,6 @@ func BenchmarkArrange(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		arrange(have, want)
+		arrange(have, &addrs{locals: want})
 	}
 }

@@ -4,8 +4,6 @@
 package plan
 
 import (
-	"net/netip"
-
 	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
@@ -141,12 +139,8 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 		return false
 	}
 	to := ruleset.ShapeOf(want, p.key, p.now.shape)
-	backends := make([]netip.AddrPort, len(want.Backends))
-	for i, b := range want.Backends {
-		backends[i] = b.AddrPort
-	}
-	ok := p.putSlots(ruleset.BackendsOf(p.key), &p.now.slots, backends) &&
-		p.putSlots(ruleset.LocalsOf(p.key), &p.now.locals, want.LocalBackends) &&
+	ok := p.putSlots(ruleset.BackendsOf(p.key), &p.now.slots, &addrs{backends: want.Backends}) &&
+		p.putSlots(ruleset.LocalsOf(p.key), &p.now.locals, &addrs{locals: want.LocalBackends}) &&
 		p.putSources(want.Sources)
 	if !ok {
 		return false
@@ -154,7 +148,7 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 	was := p.now.shape
 	s.putVerdict(p, to)
 	s.putAffinity(p, want, was)
-	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, len(backends)) &&
+	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, len(want.Backends)) &&
 		p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, len(want.LocalBackends)) &&
 		p.cutSources(want.Sources)
 }

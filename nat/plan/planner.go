@@ -76,18 +76,23 @@ func markStale(slots []slot) []slot {
 
 // putSlots fills the slots below the wanted number. A slot is replaced in place, so
 // that no packet finds it empty. It returns false when there is no room left.
-func (p *planner) putSlots(set ruleset.Set, slots *[]slot, want []netip.AddrPort) bool {
+//
+// The slots are those of the frontend before the step, which may be planned again. So they
+// are copied before one is changed; what is appended does not matter to the shorter list.
+func (p *planner) putSlots(set ruleset.Set, slots *[]slot, want *addrs) bool {
 	to := arrange(*slots, want)
-	if slices.Equal(*slots, to) {
-		return true
-	}
-	*slots = append(make([]slot, 0, max(len(*slots), len(to))), *slots...)
-	for i, b := range to {
+	own := false
+	for i := range want.len() {
+		b := to.at(i)
 		if i < len(*slots) && (*slots)[i] == b {
 			continue
 		}
 		if p.room <= 0 {
 			return false
+		}
+		if !own && (i < len(*slots) || cap(*slots) < want.len()) {
+			*slots = append(make([]slot, 0, max(len(*slots), want.len())), *slots...)
+			own = true
 		}
 		if i == len(*slots) {
 			*slots = append(*slots, slot{})
@@ -112,6 +117,9 @@ func (p *planner) cutSlots(set ruleset.Set, slots *[]slot, n int) bool {
 			p.del(p.slotElement(set, i, old))
 		}
 		*slots = (*slots)[:i]
+	}
+	if cap(*slots) > 2*n+mostSmall {
+		*slots = slices.Clone(*slots)
 	}
 	return true
 }
