@@ -43,16 +43,16 @@ func (f Frontend) Canonical(key inet.Addr) Frontend {
 	return f
 }
 
-// canonicalList returns the list itself where it is canonical already: all frontends of
-// a Service port may share one list.
+// canonicalList returns the list itself, or its beginning, where that is canonical already:
+// all frontends of a Service port may share one list.
 func canonicalList[T any](list []T, compare func(a, b T) int, addr func(T) netip.AddrPort, fam inet.Family) []T {
-	canonical := len(list) <= 1<<MaxClass
+	canonical := true
 	for i := 0; canonical && i < len(list); i++ {
 		a := addr(list[i])
 		canonical = inet.FamilyOf(a.Addr()) == fam && (i == 0 || addr(list[i-1]).Compare(a) < 0)
 	}
 	if canonical {
-		return list
+		return list[:min(len(list), 1<<MaxClass)]
 	}
 	out := slices.SortedFunc(slices.Values(list), compare)
 	out = slices.CompactFunc(out, func(a, b T) bool { return addr(a) == addr(b) })

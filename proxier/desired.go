@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"math"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -185,8 +186,10 @@ func (d *desired) takeTurns() {
 	d.fed = 0
 	if d.takesAll() {
 		d.waiting.takeAll(d.resolve)
+		d.state.Leave(math.MaxInt)
 		return
 	}
+	d.state.Leave(costOfTurn)
 	for cost := 0; len(d.waiting.order) > 0 && cost < costOfUpdate && !d.isFed(); {
 		cost += d.waiting.take(d.resolve, d.isFed)
 	}
@@ -203,11 +206,17 @@ func (d *desired) drain() {
 }
 
 // more reports whether an update has something left to do.
-func (d *desired) more() bool { return d.waiting.len() > 0 || d.claims.Stale() > 0 }
+func (d *desired) more() bool {
+	return d.waiting.len() > 0 || d.claims.Stale() > 0 || d.state.Leaving()
+}
 
-// settle tells the state what the owner of an address wants now. It returns what that cost.
-func (d *desired) settle(addr inet.Addr) int {
+// settle tells the state what the owner of an address wants now. It returns what that cost
+// after the last pause.
+func (d *desired) settle(addr inet.Addr, pause resolve.Pause) int {
 	d.flowsOf(addr)
+	if c := d.claims.Owner(addr); c != nil {
+		d.state.Prepare(addr, c.Value.Frontend, pause)
+	}
 	if c := d.claims.Owner(addr); c != nil {
 		d.state.Set(addr, c.Value.Frontend)
 	} else {
@@ -315,7 +324,7 @@ func (d *desired) resolve(key types.NamespacedName, pause resolve.Pause) {
 	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, append(problems, d.notes.Set(key, svc, list, from, &facts)...))
 	d.health.Set(who, resolve.HealthWish(svc, from, &facts.Self, pass))
 	for _, addr := range d.claims.Set(key, svc, list, pass, d.holder(), pause) {
-		pause(d.settle(addr))
+		pause(d.settle(addr, pause))
 	}
 	delete(d.checked, key)
 	d.work.resolved(from)

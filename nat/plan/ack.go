@@ -6,7 +6,6 @@ package plan
 import (
 	"slices"
 
-	"fairlead/internal/inet"
 	"fairlead/nat/ruleset"
 )
 
@@ -102,12 +101,4 @@ func (s *State) ackFrontend(c *change) {
 	case !s.want[c.key].First:
 		s.dirty.pushBulk(c.key, s.ownerOf(c.key))
 	}
-}
-
-// ownerOf returns who a frontend belongs to, or belonged to.
-func (s *State) ownerOf(key inet.Addr) string {
-	if f, wanted := s.want[key]; wanted {
-		return f.Owner
-	}
-	return s.Owner(key)
 }

@@ -13,8 +13,8 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// State remembers the wanted table and the table in the kernel. Configure, Set,
-// Delete, SetNodes, ChangeNodes and SetHostPorts change the wanted table. Acked and Adopt change
+// State remembers the wanted table and the table in the kernel. Configure, Prepare,
+// Set, Delete, Leave, SetNodes, ChangeNodes and SetHostPorts change the wanted table. Acked and Adopt change
 // the record of the kernel's table. No other method changes either. Only one
 // goroutine may use a State at a time.
 type State struct {
@@ -24,6 +24,9 @@ type State struct {
 	ports    []nat.HostPort
 	want     map[inet.Addr]nat.Frontend
 	members  members
+	// prepared and leaving are exchanges of members that are not over; see Prepare and Leave.
+	prepared map[inet.Addr]*exchange
+	leaving  []leaving
 
 	have holding
 
@@ -62,6 +65,7 @@ func NewState() *State {
 		nodes:         map[netip.Addr]struct{}{},
 		want:          map[inet.Addr]nat.Frontend{},
 		members:       newMembers(),
+		prepared:      map[inet.Addr]*exchange{},
 		shares:        newShares(),
 		onDemand:      map[ruleset.Set]int{},
 		have:          newHolding(),
@@ -218,4 +222,12 @@ func (s *State) Owner(key inet.Addr) string {
 		return have.owner
 	}
 	return ""
+}
+
+// ownerOf returns who a frontend belongs to, or belonged to.
+func (s *State) ownerOf(key inet.Addr) string {
+	if f, wanted := s.want[key]; wanted {
+		return f.Owner
+	}
+	return s.Owner(key)
 }

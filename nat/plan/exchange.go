@@ -1,0 +1,66 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+
+	"fairlead/nat"
+)
+
+// exchange is which elements of shared sets a frontend needs after a change, and which it did
+// only before.
+type exchange struct {
+	old, now   []nat.Backend  // that it was made for, sorted
+	cluster    []netip.Prefix // the same
+	came, gone []*nat.Backend
+	counted    int // of came
+	done       bool
+}
+
+// mostAtOnce is how many backends are counted at once. It takes some hundred µs.
+const mostAtOnce = 1 << 10
+
+// isSame reports whether two lists are one, or empty.
+func isSame[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// compare calls came and gone for the backends that only the second or only the first of two
+// sorted lists has. It costs a comparison of the lists: most changes leave most backends in
+// place.
+func compare(a, b []nat.Backend, came, gone func(*nat.Backend), pause func(elements int)) {
+	for n := 1; len(a)+len(b) > 0; n++ {
+		if n%mostAtOnce == 0 {
+			pause(mostAtOnce)
+		}
+		order := 0
+		switch {
+		case len(a) == 0:
+			order = +1
+		case len(b) == 0:
+			order = -1
+		case a[0] != b[0]:
+			order = cmp.Or(a[0].Compare(b[0].AddrPort), +1) // or the same on another node
+		}
+		if order > 0 {
+			came(&b[0])
+			b = b[1:]
+			continue
+		}
+		if order < 0 {
+			gone(&a[0])
+		} else {
+			b = b[1:]
+		}
+		a = a[1:]
+	}
+}
+
+// leaving are backends that no longer need elements of shared sets, but are still counted.
+type leaving struct {
+	list    []*nat.Backend
+	cluster []netip.Prefix
+}
