@@ -144,6 +144,11 @@ func shareOf(f *installed) uint8 {
 // that have one there.
 func (s *State) adoptShares() {
 	s.shares = newShares()
+	for _, f := range s.have.frontends {
+		if number := shareOf(f); number > 0 {
+			s.shares.held[serviceOf(f.owner)] = number
+		}
+	}
 	if s.sticky == 0 {
 		return
 	}

@@ -17,6 +17,7 @@ const mostOfNamespace = ruleset.MaxShares / 4
 // get number 0, which stands for the maps that all Services use.
 type shares struct {
 	of   map[string]*share // by Service
+	held map[string]uint8  // which number a Service had in the kernel when that was read
 	used [ruleset.MaxShares + 1]bool
 }
 
@@ -32,13 +33,15 @@ func serviceOf(owner string) string {
 }
 
 // take adds a frontend to its Service. A new Service gets the preferred number if that
-// is free, else the lowest one that is neither in use nor reserved.
+// is free, else the lowest one that is neither in use nor reserved: the kernel has those.
+// After a start a Service keeps what it had in the kernel, in whatever order the Services come.
 func (s *shares) take(service string, prefer uint8, reserved func(uint8) bool) uint8 {
 	sh := s.of[service]
 	if sh == nil {
 		sh = &share{}
 		s.of[service] = sh
-		if s.ofNamespace(service) < mostOfNamespace {
+		had := prefer > 0 && s.held[service] == prefer && !s.used[prefer]
+		if had || s.ofNamespace(service, reserved) < mostOfNamespace {
 			sh.number = s.free(prefer, reserved)
 			s.used[sh.number] = true
 		}
@@ -59,12 +62,18 @@ func (s *shares) free(prefer uint8, reserved func(uint8) bool) uint8 {
 	return 0
 }
 
-// ofNamespace counts the Services with maps of their own in the namespace of service.
-func (s *shares) ofNamespace(service string) int {
-	namespace, _, _ := strings.Cut(service, "/")
+// ofNamespace counts the Services with maps of their own in the namespace of service,
+// including those that had them in the kernel and have not come yet.
+func (s *shares) ofNamespace(service string, reserved func(uint8) bool) int {
+	namespace := namespaceOf(service)
 	n := 0
 	for name, sh := range s.of {
-		if of, _, _ := strings.Cut(name, "/"); of == namespace && sh.number > 0 {
+		if namespaceOf(name) == namespace && sh.number > 0 {
+			n++
+		}
+	}
+	for name, number := range s.held {
+		if s.of[name] == nil && namespaceOf(name) == namespace && !s.used[number] && reserved(number) {
 			n++
 		}
 	}
@@ -83,4 +92,4 @@ func (s *shares) release(service string) {
 	}
 }
 
-func newShares() shares { return shares{of: map[string]*share{}} }
+func newShares() shares { return shares{of: map[string]*share{}, held: map[string]uint8{}} }

@@ -88,6 +88,38 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// TestSharesAtStart: an agent that starts gives each Service what it had in the kernel, even
+// if those without maps of their own come first.
+func TestSharesAtStart(t *testing.T) {
+	key := func(i int) inet.Addr { return nattest.Addr(fmt.Sprintf("10.96.0.1:%d", 1+i), inet.TCP) }
+	s := NewState()
+	s.Configure(nattest.Settings())
+	const n = mostOfNamespace + 5
+	for i := range n {
+		s.Set(key(i), stickyFrontend(fmt.Sprintf("d/web-%d", i)))
+	}
+	dry(s)
+	again := NewState()
+	again.Configure(nattest.Settings())
+	again.have = s.have
+	again.adoptShares()
+	for i := range n {
+		again.Set(key(n-1-i), stickyFrontend(fmt.Sprintf("d/web-%d", n-1-i)))
+	}
+	for i := range n {
+		got, want := again.want[key(i)].Share, s.want[key(i)].Share
+		if got != want || (want > 0) != (i < mostOfNamespace) {
+			t.Errorf("Service %d has %d after a start, had %d", i, got, want)
+		}
+	}
+	again.Delete(key(0))
+	dry(again)
+	again.Set(key(n), stickyFrontend("d/new"))
+	if got := again.want[key(n)].Share; got == 0 {
+		t.Error("a new Service does not get the maps of one that is gone")
+	}
+}
+
 // TestSharesNames checks that chains of each number have their own, readable names.
 func TestSharesNames(t *testing.T) {
 	for _, number := range []uint8{0, 1, ruleset.MaxShares} {
