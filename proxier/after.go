@@ -36,8 +36,7 @@ func (p *Proxier) publishSome(ctx context.Context, r *apply.Result) {
 		p.publishFlowsOf(key)
 	}
 	p.desired.settled = p.desired.settled[:0]
-	p.publishHealth(p.desired.complete)
-	p.publishTriggers(p.desired.complete)
+	p.publishDone(p.desired.complete)
 	if p.desired.state.Loading() {
 		return
 	}
@@ -103,21 +102,23 @@ func (p *Proxier) publishFlowsOf(key inet.Addr) {
 	}
 }
 
-// publishHealth passes on what load balancers are told about Services. done says of which the
-// kernel has everything.
-func (p *Proxier) publishHealth(done func(types.NamespacedName) bool) {
+// publishDone passes on what follows when the kernel has everything of a Service: what load
+// balancers are told about it, and how long changes of its endpoints took. complete says of
+// which Services the kernel has everything that it did not refuse.
+func (p *Proxier) publishDone(complete func(types.NamespacedName) bool) {
 	refused := p.refusedServices()
-	p.desired.health.publish(p.health, func(svc types.NamespacedName) bool {
+	done := func(svc types.NamespacedName) bool {
 		_, not := refused[svc]
-		return !not && done(svc)
-	})
+		return !not && complete(svc)
+	}
+	p.desired.health.publish(p.health, done)
+	p.publishTriggers(done)
 }
 
 // publishTriggers measures how long changes of endpoints took, of Services that are done.
 func (p *Proxier) publishTriggers(done func(types.NamespacedName) bool) {
-	refused := p.refusedServices()
 	p.desired.triggers = slices.DeleteFunc(p.desired.triggers, func(t store.Trigger) bool {
-		if _, not := refused[t.Service]; not || !done(t.Service) {
+		if !done(t.Service) {
 			return false
 		}
 		p.metrics.Programmed(t.At)

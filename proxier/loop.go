@@ -149,14 +149,12 @@ func (p *Proxier) sync(ctx context.Context) error {
 		p.desired.work = work{}
 		p.metrics.Synced(start, err)
 		p.history.Synced(start, err)
-		p.publishHealth(func(types.NamespacedName) bool { return false })
+		p.publishDone(func(types.NamespacedName) bool { return false })
 		return err
 	}
 	p.publishFlows()
 	p.passed(start)
-	all := func(types.NamespacedName) bool { return true }
-	p.publishHealth(all)
-	p.publishTriggers(all)
+	p.publishDone(func(types.NamespacedName) bool { return true })
 	p.desired.settled = nil
 	p.desired.progress.reset()
 	p.store.Programmed()
