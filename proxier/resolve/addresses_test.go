@@ -72,17 +72,20 @@ func TestCheckAddresses(t *testing.T) {
 }
 
 // TestConcerned has a node come and go: a Service with one of its addresses, with an address
-// of its pods, or with a hint for its zone is resolved again, and no other.
+// of its pods, or with a hint for its zone is resolved again, and no other. Endpoints count
+// if they have the port of the tunnels, which is not the usual one here.
 func TestConcerned(t *testing.T) {
-	cfg := &Config{NodeName: "node-a", Overlay: &overlay.Config{Mode: overlay.VXLAN}}
+	cfg := &Config{NodeName: "node-a", Overlay: &overlay.Config{Mode: overlay.VXLAN, Port: 4789}}
 	table, notes := testTable(cfg), NewNotes()
 	table.Take()
 	f := table.Facts()
 	for _, addr := range []string{"192.0.2.3", "10.244.3.9", "192.0.2.2", "10.244.2.9", "203.0.113.1"} {
 		svc := &objects.Service{Key: proxiertest.NameOf(addr), ExternalIPs: proxiertest.MustAddrs(addr)}
 		notes.Set(svc.Key, svc, nil, nil, &f)
-		slice := &objects.Slice{Ports: []objects.SlicePort{{Proto: inet.UDP, Port: 8472}}, Endpoints: []objects.Endpoint{{Addr: svc.ExternalIPs[0]}}}
-		notes.Set(proxiertest.NameOf("tunnel-"+addr), nil, nil, []*objects.Slice{slice}, &f)
+		for name, port := range map[string]uint16{"tunnel-": 4789, "other-": 8472} {
+			slice := &objects.Slice{Ports: []objects.SlicePort{{Proto: inet.UDP, Port: port}}, Endpoints: []objects.Endpoint{{Addr: svc.ExternalIPs[0]}}}
+			notes.Set(proxiertest.NameOf(name+addr), nil, nil, []*objects.Slice{slice}, &f)
+		}
 	}
 	for _, zone := range []string{"z1", "z3"} {
 		slice := &objects.Slice{Endpoints: []objects.Endpoint{{ForZones: objects.NamesOf(zone, "z9")}}}
@@ -113,24 +116,30 @@ func TestConcerned(t *testing.T) {
 // TestCheckEndpoints has slices name nodes: the port of the tunnels is refused, other
 // ports and other protocols belong to Pods on the host's network.
 func TestCheckEndpoints(t *testing.T) {
-	ports := []objects.SlicePort{{Name: "dns", Proto: inet.UDP, Port: 8472}, {Name: "tcp", Proto: inet.TCP, Port: 8472}, {Name: "web", Proto: inet.UDP, Port: 53}}
-	slice := &objects.Slice{Key: proxiertest.NameOf("web-1"), Service: proxiertest.NameOf("web"), Ports: ports}
-	for _, ip := range proxiertest.MustAddrs("192.0.2.1", "192.0.2.2", "10.244.1.9") {
-		slice.Endpoints = append(slice.Endpoints, objects.Endpoint{Addr: ip, Ready: true})
-	}
 	for _, tt := range []struct {
-		name string
-		cfg  Config
-		want string // endpoints of the first port; the others have all three
-		told []string
+		name    string
+		tunnels *overlay.Config
+		port    uint16 // of the first port
+		want    string // endpoints of the first port; the others have all three
+		told    []string
 	}{
-		{"vxlan", Config{NodeName: "node-a", Overlay: &overlay.Config{Mode: overlay.VXLAN}}, "[10.244.1.9:8472]", []string{
+		{"vxlan", &overlay.Config{Mode: overlay.VXLAN}, 8472, "[10.244.1.9:8472]", []string{
 			"EndpointSlice default/web-1: endpoints.addresses: 192.0.2.1 is an address of Node node-a and 8472/udp the port of its tunnels; it is not served",
 			"EndpointSlice default/web-1: endpoints.addresses: 192.0.2.2 is an address of Node node-b and 8472/udp the port of its tunnels; it is not served",
 		}},
-		{"no tunnels", Config{NodeName: "node-a"}, "[10.244.1.9:8472 192.0.2.1:8472 192.0.2.2:8472]", nil},
+		{"another port of vxlan", &overlay.Config{Mode: overlay.VXLAN, Port: 4789}, 4789, "[10.244.1.9:4789]", []string{
+			"EndpointSlice default/web-1: endpoints.addresses: 192.0.2.1 is an address of Node node-a and 4789/udp the port of its tunnels; it is not served",
+			"EndpointSlice default/web-1: endpoints.addresses: 192.0.2.2 is an address of Node node-b and 4789/udp the port of its tunnels; it is not served",
+		}},
+		{"the usual port, which is free then", &overlay.Config{Mode: overlay.VXLAN, Port: 4789}, 8472, "[10.244.1.9:8472 192.0.2.1:8472 192.0.2.2:8472]", nil},
+		{"no tunnels", nil, 8472, "[10.244.1.9:8472 192.0.2.1:8472 192.0.2.2:8472]", nil},
 	} {
-		f := testTable(&tt.cfg).Facts()
+		ports := []objects.SlicePort{{Name: "dns", Proto: inet.UDP, Port: tt.port}, {Name: "tcp", Proto: inet.TCP, Port: tt.port}, {Name: "web", Proto: inet.UDP, Port: 53}}
+		slice := &objects.Slice{Key: proxiertest.NameOf("web-1"), Service: proxiertest.NameOf("web"), Ports: ports}
+		for _, ip := range proxiertest.MustAddrs("192.0.2.1", "192.0.2.2", "10.244.1.9") {
+			slice.Endpoints = append(slice.Endpoints, objects.Endpoint{Addr: ip, Ready: true})
+		}
+		f := testTable(&Config{NodeName: "node-a", Overlay: tt.tunnels}).Facts()
 		list, problems := CheckEndpoints([]*objects.Slice{slice}, &f)
 		if diff := cmp.Diff(tt.told, proxiertest.ProblemTexts(problems)); diff != "" {
 			t.Errorf("%s: problems (-want +got):\n%s", tt.name, diff)
@@ -144,8 +153,8 @@ func TestCheckEndpoints(t *testing.T) {
 				t.Errorf("%s: port %s has endpoints %v", tt.name, p.Name, got)
 			}
 		}
-	}
-	if len(slice.Endpoints) != 3 || len(slice.Ports) != 3 {
-		t.Error("the slice of the store was changed")
+		if len(slice.Endpoints) != 3 || len(slice.Ports) != 3 {
+			t.Errorf("%s: the slice of the store was changed", tt.name)
+		}
 	}
 }
