@@ -6,6 +6,7 @@ package proxier
 import (
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +55,46 @@ func TestPacketAffinityFull(t *testing.T) {
 				t.Errorf("%s: clients got to %s", to, got)
 			}
 			b.stays(t, clients, to, had)
+		}
+	}
+}
+
+// TestPacketAffinityOwnFull fills the map of a Service with clients of its own, as a tenant can
+// with forged sources. More of its clients are remembered in the map that all Services use, and
+// the clients of others stay with their endpoints.
+func TestPacketAffinityOwnFull(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, defaults(), lab.PTP)
+	clients := b.clients(t)
+	for n := 1; n <= 2; n++ {
+		b.apply(t, serviceObject(n, sticky(0)))
+		b.apply(t, sliceObjects(n, ready(b.here), ready(b.there))...)
+	}
+	table, err := kernel.Open(b.node.NS)
+	check(t, err)
+	defer func() { check(t, table.Close()) }()
+	for family, f := range inet.Families() {
+		to, other := b.frontend("ClusterIP", 1, family), b.frontend("ClusterIP", 2, family)
+		others := b.endpointsOfClients(t, clients, other)
+		fill(t, table, ruleset.Set{Kind: ruleset.Affinity, Family: f, Number: 1}, to, netip.AddrPortFrom(b.here.Addrs()[family], targetPort))
+		had := b.endpointsOfClients(t, clients, to)
+		if got := distinct(had); got != "here m, there m" {
+			t.Errorf("%s: clients got to %s", to, got)
+		}
+		b.stays(t, clients, to, had)
+		b.stays(t, clients, other, others)
+	}
+	maps, err := kernel.AffinityMaps(b.node.NS)
+	check(t, err)
+	used := map[string]int{}
+	for _, m := range maps {
+		if used[m.Name] = m.Clients; strings.HasSuffix(m.Name, "-1") && m.Clients != m.Size && strings.HasPrefix(m.Name, "affinity") {
+			t.Errorf("%s has %d clients of %d", m.Name, m.Clients, m.Size)
+		}
+	}
+	for name, want := range map[string]int{"affinity4": crowd, "affinity6": crowd, "affinity4-2": crowd, "affinity6-2": crowd} {
+		if used[name] != want {
+			t.Errorf("%s has %d clients, want %d: %v", name, used[name], want, used)
 		}
 	}
 }

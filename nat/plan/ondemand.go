@@ -140,8 +140,8 @@ func shareOf(f *installed) uint8 {
 	return c.Share
 }
 
-// adoptShares assigns all numbers anew, after the kernel was read: first to Services
-// that have one there.
+// adoptShares assigns all numbers anew, after the kernel was read. Services keep the one that
+// they have there.
 func (s *State) adoptShares() {
 	s.shares = newShares()
 	for _, f := range s.have.frontends {
@@ -152,18 +152,14 @@ func (s *State) adoptShares() {
 	if s.sticky == 0 {
 		return
 	}
-	keys := slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare)
-	for _, installed := range []bool{true, false} {
-		for _, key := range keys {
-			f := s.want[key]
-			have := s.have.frontends[key]
-			if f.Affinity == 0 || (have != nil && shareOf(have) > 0) != installed {
-				continue
-			}
-			s.countSets(key, &f, -1)
-			f.Share = s.takeShare(key, &f)
-			s.countSets(key, &f, +1)
-			s.want[key] = f
+	for _, key := range slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare) {
+		f := s.want[key]
+		if f.Affinity == 0 {
+			continue
 		}
+		s.countSets(key, &f, -1)
+		f.Share = s.takeShare(key, &f)
+		s.countSets(key, &f, +1)
+		s.want[key] = f
 	}
 }

@@ -120,6 +120,32 @@ func TestSharesAtStart(t *testing.T) {
 	}
 }
 
+// TestSharesReserved: a Service gets no number that another one still has in the kernel, neither
+// of one that is being removed nor of one that comes later.
+func TestSharesReserved(t *testing.T) {
+	key := func(i int) inet.Addr { return nattest.Addr(fmt.Sprintf("10.96.0.1:%d", 1+i), inet.TCP) }
+	s := NewState()
+	s.Configure(nattest.Settings())
+	for i := range 2 {
+		s.Set(key(i), stickyFrontend(fmt.Sprintf("d/web-%d", i)))
+	}
+	dry(s)
+	s.Delete(key(0))
+	s.Set(key(2), stickyFrontend("e/new"))
+	if got := s.want[key(2)].Share; got != 3 {
+		t.Errorf("a new Service has %d while the kernel has 1 and 2, want 3", got)
+	}
+	again := NewState()
+	again.Configure(nattest.Settings())
+	again.have = s.have
+	again.adoptShares()
+	again.Set(key(2), stickyFrontend("e/new"))
+	again.Set(key(1), stickyFrontend("d/web-1"))
+	if first, kept := again.want[key(2)].Share, again.want[key(1)].Share; first != 3 || kept != 2 {
+		t.Errorf("after a start the new Service has %d and the other one %d, want 3 and 2", first, kept)
+	}
+}
+
 // TestSharesNames checks that chains of each number have their own, readable names.
 func TestSharesNames(t *testing.T) {
 	for _, number := range []uint8{0, 1, ruleset.MaxShares} {
