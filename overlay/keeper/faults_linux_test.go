@@ -4,12 +4,16 @@
 package keeper
 
 import (
+	"context"
 	"flag"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"fairlead/internal/netns"
 	"fairlead/internal/nl/nltest"
+	"fairlead/overlay"
 	"fairlead/overlay/kernel"
 )
 
@@ -80,4 +84,39 @@ func (h *host) fails(t *testing.T, fault nltest.Fault, n int, old, now input, re
 		t.Errorf("at call %d, after %d passes", n, looks)
 	}
 	return struck > 0 && !t.Failed()
+}
+
+// TestFaultsWatch makes each system call of the socket fail by which the Keeper learns of
+// changes, in each way, while another program deletes a route. The route comes back, although
+// no other event and no regular check tells of it.
+func TestFaultsWatch(t *testing.T) {
+	kinds := nltest.Some()
+	if *every {
+		kinds = nltest.All()
+	}
+	for _, fault := range kinds {
+		if slices.Contains([]nltest.Place{nltest.Enter, nltest.Send, nltest.SendLost, nltest.Refuse, nltest.RefuseWhole}, fault.Place) {
+			continue // the socket is open, and sends nothing
+		}
+		t.Run(strings.ReplaceAll(fault.Name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			var faults nltest.Faults
+			k := startWith(t, h.ns, Options{Resync: time.Hour}, func(k *Keeper) {
+				k.events = func(ctx context.Context, ns *netns.NS, matters func() *kernel.Interest, noted func([]kernel.Event), lost func()) error {
+					return kernel.WatchWith(ctx, ns, &faults, matters, noted, lost)
+				}
+			})
+			k.sync(t, node(1), nodes(2, 4)...)
+			k.quiet(t)
+			for n, struck := 1, 1; struck > 0 && n <= 6; n++ {
+				faults.Arm(fault, n, 1)
+				h.run(t, "ip", "route", "del", "10.128.2.0/24")
+				h.becomes(t, overlay.Config{}, k.want())
+				if struck = faults.Disarm(); struck == 0 && n == 1 {
+					t.Error("the fault did not strike")
+				}
+			}
+		})
+	}
 }

@@ -152,11 +152,18 @@ type keeper struct {
 
 func start(t testing.TB, ns *netns.NS, o Options) *keeper {
 	t.Helper()
+	return startWith(t, ns, o, func(*Keeper) {})
+}
+
+// startWith is start for a Keeper that is changed before it runs.
+func startWith(t testing.TB, ns *netns.NS, o Options, change func(*Keeper)) *keeper {
+	t.Helper()
 	k := &keeper{}
 	var err error
 	if k.Keeper, err = New(ns, o); err != nil {
 		t.Fatal(err)
 	}
+	change(k.Keeper)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx, k.report) }()

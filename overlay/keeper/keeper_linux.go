@@ -34,7 +34,8 @@ type Keeper struct {
 	cfg    overlay.Config
 	resync time.Duration
 	inbox  *worker.Inbox[news]
-	dial   func(*netns.NS) (*kernel.Conn, error) // kernel.Dial outside of tests
+	dial   func(*netns.NS) (*kernel.Conn, error)                                                         // kernel.Dial outside of tests
+	events func(context.Context, *netns.NS, func() *kernel.Interest, func([]kernel.Event), func()) error // kernel.Watch outside of tests
 
 	mu    sync.Mutex
 	nodes roster
@@ -76,7 +77,7 @@ func New(ns *netns.NS, o Options) (*Keeper, error) {
 	if o.Resync <= 0 {
 		o.Resync = time.Minute
 	}
-	k := &Keeper{ns: ns, cfg: o.WithDefaults(), resync: o.Resync, inbox: worker.NewInbox[news](), dial: kernel.Dial}
+	k := &Keeper{ns: ns, cfg: o.WithDefaults(), resync: o.Resync, inbox: worker.NewInbox[news](), dial: kernel.Dial, events: kernel.Watch}
 	k.batch = batchSize
 	k.interest.Store(&kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}})
 	return k, nil
@@ -171,7 +172,7 @@ func (k *Keeper) Run(ctx context.Context, report func(overlay.Report)) error {
 // happened meanwhile.
 func (k *Keeper) watch(ctx context.Context) error {
 	for {
-		if err := kernel.Watch(ctx, k.ns, k.interest.Load, k.note, k.requestLoad); err == nil {
+		if err := k.events(ctx, k.ns, k.interest.Load, k.note, k.requestLoad); err == nil {
 			return nil
 		}
 		select {

@@ -60,7 +60,12 @@ const watchBuffer = 8 << 20
 // Watch passes events that matter to noted until ctx is done, then returns nil. It calls
 // lost when events are missing: at first, and after the kernel had no room for some.
 func Watch(ctx context.Context, ns *netns.NS, matters func() *Interest, noted func([]Event), lost func()) error {
-	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_ROUTE, Namespace: ns, Groups: watchGroups(), ReceiveBuffer: watchBuffer})
+	return WatchWith(ctx, ns, nil, matters, noted, lost)
+}
+
+// WatchWith is Watch for tests, which stand between the socket and the kernel.
+func WatchWith(ctx context.Context, ns *netns.NS, calls nl.Calls, matters func() *Interest, noted func([]Event), lost func()) error {
+	s, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_ROUTE, Namespace: ns, Groups: watchGroups(), ReceiveBuffer: watchBuffer, Calls: calls})
 	if err != nil {
 		return fmt.Errorf("watch network: %w", err)
 	}
