@@ -47,7 +47,7 @@ func (m *mirror) Add(obj any) error {
 	if err != nil {
 		return err
 	}
-	m.store.Update(func(tx *store.Tx) { tx.PutAPI(m.source, &it) })
+	m.store.Update(func(tx *store.Tx) { tx.PutAPI(m.source, it) })
 	m.store.Heard(m.source)
 	return nil
 }
@@ -68,7 +68,7 @@ func (m *mirror) Delete(obj any) error {
 
 // Replace makes a list the complete set of objects, in one update.
 func (m *mirror) Replace(list []any, _ string) error {
-	items := make([]objects.Object, 0, len(list))
+	items := make([]*objects.Object, 0, len(list))
 	for _, obj := range list {
 		it, err := read(obj)
 		if err != nil {
@@ -97,9 +97,10 @@ func (m *mirror) Bookmark(string) error {
 func (m *mirror) Resync() error { return nil }
 
 // read converts an object, or takes one that the reflector has converted before.
-func read(obj any) (objects.Object, error) {
+func read(obj any) (*objects.Object, error) {
 	if c, done := obj.(*converted); done {
-		return c.item, nil
+		return &c.item, nil
 	}
-	return convert.Convert(obj)
+	it, err := convert.Convert(obj)
+	return &it, err
 }

@@ -24,18 +24,21 @@ func (tx *Tx) PutAPI(source string, it *objects.Object) {
 }
 
 // ReplaceAPI makes a list the complete set of objects from a source of an API server.
-func (tx *Tx) ReplaceAPI(source string, items []objects.Object) {
-	now := make(map[objects.Key]struct{}, len(items))
-	for i := range items {
-		now[items[i].Key] = struct{}{}
-	}
+func (tx *Tx) ReplaceAPI(source string, items []*objects.Object) {
+	gone := map[objects.Key]struct{}{}
 	for key, from := range tx.s.inAPI {
-		if _, still := now[key]; from == source && !still {
-			tx.DropAPI(key)
+		if from == source {
+			gone[key] = struct{}{}
 		}
 	}
-	for i := range items {
-		tx.PutAPI(source, &items[i])
+	for _, it := range items {
+		delete(gone, it.Key)
+	}
+	for key := range gone {
+		tx.DropAPI(key)
+	}
+	for _, it := range items {
+		tx.PutAPI(source, it)
 	}
 }
 
