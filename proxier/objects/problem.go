@@ -68,10 +68,24 @@ func NewReport(kind, name string) *Report { return &Report{Kind: kind, Name: Pri
 // name that no API server would accept.
 func Printable(name string) string {
 	name = shorten(name, maxName)
+	if isPlain(name) {
+		return name
+	}
 	if q := strconv.Quote(name); q != `"`+name+`"` {
 		return q
 	}
 	return name
+}
+
+// isPlain reports whether a name has letters, digits and the like only, as every name that
+// an API server accepts. It allocates nothing.
+func isPlain(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // maxName is the longest "namespace/name" and more: 63 and 253 bytes.

@@ -4,6 +4,7 @@
 package objects
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -40,5 +41,18 @@ func TestPrintable(t *testing.T) {
 		if len(got) > 4*maxName+2 || !utf8.ValidString(got) || strings.ContainsAny(got, "\x1b\n") {
 			t.Errorf("%.20q... becomes %d bytes: %.40q", in, len(got), got)
 		}
+	}
+}
+
+// TestPrintablePlain: a name that is not quoted is the same as a quoted one without quotes.
+func TestPrintablePlain(t *testing.T) {
+	for r := range rune(0x300) {
+		name := "a" + string(r) + "b"
+		if got := Printable(name); got != name && got != strconv.Quote(name) || (got == name) != (strconv.Quote(name) == `"`+name+`"`) {
+			t.Errorf("%q is printed as %s", name, got)
+		}
+	}
+	if n := testing.AllocsPerRun(10, func() { Printable("default/web-5d4f8c") }); n > 0 {
+		t.Errorf("a plain name takes %v allocations", n)
 	}
 }
