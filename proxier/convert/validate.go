@@ -105,6 +105,9 @@ func (r *checker) addrs(field string, list []string, parse func(string) (netip.A
 
 // parsed returns what the valid items of a list say, each once.
 func parsed[In any, Out comparable](r *checker, list []In, parse func(In) (Out, error), field func(i int) string) []Out {
+	if len(list) == 0 {
+		return nil // as most lists of most Services
+	}
 	var out []Out
 	seen := make(map[Out]struct{}, len(list))
 	for i, in := range list {
