@@ -20,9 +20,6 @@ need iptables-nft iptables
 need tcpdump tcpdump
 need nsenter util-linux
 need strace strace
-need zsh zsh # with fish and bash: they complete names
-need fish fish
-[ -r /usr/share/bash-completion/bash_completion ] || missing="$missing bash-completion"
 need chromium chromium # opens the status page and the site, as their readers do
 if [ "${1:-}" = e2e ]; then
 	need cc "gcc libc6-dev" # flannel's backend udp is in C
@@ -31,9 +28,11 @@ if [ "${1:-}" = check ]; then
 	need promtool prometheus # the rules of deploy/chart
 	need hugo hugo           # the site of docs
 	need runc runc           # the image, as a node runs it
+	need skopeo skopeo       # the image, as people copy it
 fi
 if [ "${1:-}" = kubelet ]; then
 	need runc runc
+	need skopeo skopeo # as README pushes the image
 fi
 if [ "${1:-}" = kernels ]; then
 	need qemu-system-x86_64 qemu-system-x86

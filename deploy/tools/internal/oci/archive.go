@@ -24,11 +24,14 @@ import (
 // Write puts the images of all platforms into one OCI archive and returns the
 // digest of their index.
 func Write(o Options, images []PlatformImage, dir string) (v1.Hash, error) {
-	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	all := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, img := range images {
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img.Image, Descriptor: v1.Descriptor{Platform: &img.Platform, Annotations: o.labels()}})
+		all = mutate.AppendManifests(all, mutate.IndexAddendum{Add: img.Image, Descriptor: v1.Descriptor{Platform: &img.Platform, Annotations: o.labels()}})
 	}
-	index = mutate.Annotations(index, o.labels()).(v1.ImageIndex)
+	index, err := newPlainIndex(mutate.Annotations(all, o.labels()).(v1.ImageIndex))
+	if err != nil {
+		return v1.Hash{}, err
+	}
 	digest, err := index.Digest()
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("hash index: %w", err)

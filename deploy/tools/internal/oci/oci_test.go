@@ -142,6 +142,34 @@ func checkFiles(t *testing.T, img v1.Image) {
 	}
 }
 
+// TestCopied copies an archive with skopeo, as people put it into a registry: the digest
+// remains, because charts pin it.
+func TestCopied(t *testing.T) {
+	program, err := exec.LookPath("skopeo")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("skopeo is not installed: it is in Debian's package of that name")
+		}
+		t.Skip("skopeo is not installed: it is in Debian's package of that name")
+	}
+	digest, data := archiveOf(t, pretend(t, 0o600, time.Now()))
+	dir, archive := t.TempDir(), filepath.Join(t.TempDir(), "image.tar")
+	if err := os.WriteFile(archive, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "copy", "--all", "oci-archive:"+archive, "oci:"+dir+":copy")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("skopeo: %v\n%s", err, out)
+	}
+	top, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := top.IndexManifest(); err != nil || len(names.Manifests) != 1 || names.Manifests[0].Digest != digest {
+		t.Errorf("the copy is %+v, %v, want %s", names, err, digest)
+	}
+}
+
 // TestBuild compiles for this machine, twice: the same bytes, static, stripped,
 // small enough, and they run.
 func TestBuild(t *testing.T) {
