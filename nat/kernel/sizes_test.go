@@ -6,6 +6,7 @@ package kernel_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,24 +21,32 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// many is more elements than a number of 16 bits counts.
-const many = 70_000
+// many is more elements than a number of 16 bits counts, and few is more than one message
+// of the kernel has.
+const many, few = 70_000, 1000
 
 // TestEverySet fills every set and map of the table with 70,000 elements, all in one
-// transaction, reads them back and deletes them. A map that packets fill takes as many as
-// its declaration says, and one more is an error.
+// transaction, reads them back and deletes them. Of sets that differ in their name alone,
+// the first gets so many. A map that packets fill takes as many as its declaration says,
+// and one more is an error.
 func TestEverySet(t *testing.T) {
 	table := open(t, nstest.New(t))
 	chain := &ruleset.Chain{Name: "internal4-1"}
 	commit(t, table, ruleset.Batch{{Verb: ruleset.AddTable}, {Verb: ruleset.AddChain, Chain: chain}})
+	seen := map[string]bool{}
 	each := func(s ruleset.Set) {
 		t.Run(s.String(), func(t *testing.T) {
 			commit(t, table, ruleset.Batch{{Verb: ruleset.AddSet, Set: s}})
-			if s.Spec().Learnt {
-				tryLearnt(t, table, s)
-			} else {
-				trySet(t, table, s, chain.Name)
+			what := columns(s)
+			switch first := !seen[what]; {
+			case s.Spec().Learnt:
+				tryLearnt(t, table, s, first)
+			case first:
+				trySet(t, table, s, chain.Name, many)
+			default:
+				trySet(t, table, s, chain.Name, few)
 			}
+			seen[what] = true
 			commit(t, table, ruleset.Batch{{Verb: ruleset.DeleteSet, Name: s.String()}})
 		})
 	}
@@ -50,23 +59,32 @@ func TestEverySet(t *testing.T) {
 	}
 }
 
-func trySet(t *testing.T, table *kernel.Table, s ruleset.Set, chain string) {
-	t.Helper()
-	var add, remove ruleset.Batch
-	want := map[ruleset.Element]bool{}
-	for i := range uint32(many) {
-		e := element(s, i, chain)
-		want[e] = true
-		add = append(add, ruleset.Op{Verb: ruleset.AddElement, Element: e})
-		remove = append(remove, ruleset.Op{Verb: ruleset.DeleteElement, Element: e})
+// columns describes all of a set but its name.
+func columns(s ruleset.Set) string {
+	row, length := s.Spec(), uint8(0)
+	if s.Kind == ruleset.Sources {
+		length = s.Number
 	}
-	if len(want) != many {
+	return fmt.Sprint(s.Family, length, row.Key, row.Data, row.Verdict, row.Ranges, row.Learnt, s.IsSlots(), s.IsNode(), s.Declaration().Size)
+}
+
+// trySet writes n elements, reads them back and deletes them.
+func trySet(t *testing.T, table *kernel.Table, s ruleset.Set, chain string, n int) {
+	t.Helper()
+	batch := make(ruleset.Batch, n)
+	want := make(map[ruleset.Element]bool, n)
+	for i := range batch {
+		e := element(s, uint32(i), chain)
+		want[e] = true
+		batch[i] = ruleset.Op{Verb: ruleset.AddElement, Element: e}
+	}
+	if len(want) != n {
 		t.Fatalf("%d different elements", len(want))
 	}
-	inOne(t, table, add)
+	inOne(t, table, batch)
 	got := contents(t, table, s)
-	if len(got) != many {
-		t.Fatalf("%d elements, want %d", len(got), many)
+	if len(got) != n {
+		t.Fatalf("%d elements, want %d", len(got), n)
 	}
 	for _, e := range got {
 		if !want[e] {
@@ -77,7 +95,10 @@ func trySet(t *testing.T, table *kernel.Table, s ruleset.Set, chain string) {
 	if len(want) > 0 {
 		t.Errorf("%d elements were read in place of others", len(want))
 	}
-	inOne(t, table, remove)
+	for i := range batch {
+		batch[i].Verb = ruleset.DeleteElement
+	}
+	inOne(t, table, batch)
 	if got := contents(t, table, s); len(got) > 0 {
 		t.Errorf("%d elements are left", len(got))
 	}
@@ -120,11 +141,15 @@ func contents(t *testing.T, table *kernel.Table, s ruleset.Set) []ruleset.Elemen
 }
 
 // tryLearnt fills a map of clients through the copy of entries, the only way in which we
-// write one.
-func tryLearnt(t *testing.T, table *kernel.Table, s ruleset.Set) {
+// write one: to the brim if it is the first with its columns.
+func tryLearnt(t *testing.T, table *kernel.Table, s ruleset.Set, first bool) {
 	t.Helper()
 	room := s.Declaration().Size
-	for _, n := range []uint32{room, room + 1, many} {
+	sizes := []uint32{few}
+	if first {
+		sizes = []uint32{room, room + 1, many}
+	}
+	for _, n := range sizes {
 		err := table.AddEntries(t.Context(), s, n, func(i uint32) ruleset.Element { return element(s, i, "") })
 		if fits := n <= room; fits != (err == nil) || !fits && !errors.Is(err, unix.ENFILE) {
 			t.Errorf("%d entries in a map for %d: %v", n, room, err)
