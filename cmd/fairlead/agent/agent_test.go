@@ -5,6 +5,8 @@ package agent
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 
 	"fairlead/cmd/fairlead/options"
 	"fairlead/conntrack"
+	"fairlead/nat"
 	"fairlead/proxier/metrics"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
@@ -75,5 +78,50 @@ func TestForgedPackets(t *testing.T) {
 	report(9, nil)
 	if got := a.forged.Load(); got.Dropped != 4 || got.Last == nil || len(got.Interfaces) != 1 {
 		t.Errorf("%+v, want 4 packets", got)
+	}
+}
+
+// TestAffinityFull publishes the clients of each affinity map as a series, and reports the maps
+// that are full until they have room again.
+func TestAffinityFull(t *testing.T) {
+	registry := kmetrics.NewKubeRegistry()
+	a := &agent{store: store.New(), metrics: metrics.NewMetrics(registry.MustRegister), cfg: &options.Config{Proxier: resolve.Config{NodeName: "node-a"}}}
+	log, _ := ktesting.NewTestContext(t)
+	report := a.reportAffinity(log)
+	full := "Node node-a: session affinity: the session affinity map affinity4-2 is full with 100 clients: new clients are not remembered there"
+	for _, step := range []struct {
+		name    string
+		clients int // in affinity4-2, of 100
+		err     error
+		want    []string
+	}{
+		{"room for one", 99, nil, nil},
+		{"full", 100, nil, []string{full}},
+		{"a count that fails changes nothing", 0, errors.New("busy"), []string{full}},
+		{"room again", 99, nil, nil},
+	} {
+		report([]nat.AffinityMap{{Name: "affinity4", Clients: 7, Size: 100}, {Name: "affinity4-2", Clients: step.clients, Size: 100}}, step.err)
+		var got []string
+		for _, p := range a.store.Book().Problems() {
+			got = append(got, p.String())
+		}
+		if !slices.Equal(got, step.want) {
+			t.Errorf("%s: problems %q, want %q", step.name, got, step.want)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "fairlead_affinity_clients" {
+				got[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	if want := map[string]float64{"affinity4": 7, "affinity4-2": 99}; !maps.Equal(got, want) {
+		t.Errorf("fairlead_affinity_clients is %v, want %v", got, want)
 	}
 }
