@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -98,6 +99,26 @@ func TestMetricsBeforeSync(t *testing.T) {
 	for _, series := range []string{"kubernetes_build_info{", "rest_client_request", "go_goroutines", "process_start_time_seconds", "kubeproxy_sync_proxy_rules_last_timestamp_seconds", "fairlead_frontends"} {
 		if !strings.Contains(text, "\n"+series) {
 			t.Errorf("no series %s before the first sync", series)
+		}
+	}
+}
+
+// TestNoKubeconfig gives a file of another kind as kubeconfig: the error names it in words of
+// users.
+func TestNoKubeconfig(t *testing.T) {
+	file := t.TempDir() + "/x.yaml"
+	for text, want := range map[string]string{
+		"apiVersion: v1\nkind: Service\n":             `"` + file + `": no kind "Service" is registered for version "v1"`,
+		"apiVersion: v1\nkind: Config\nclusters: 5\n": `"` + file + `": `,
+		"\x00\x01": `"` + file + `": `,
+		"apiVersion: v1\nkind: Config\nusers: [{a: 1}]\n": "",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, code := command(t, "get", "services", "--kubeconfig", file)
+		if code == 0 || !strings.Contains(out, want) || goWords.MatchString(out) {
+			t.Errorf("%q: code %d, %s, want %s", text, code, out, want)
 		}
 	}
 }

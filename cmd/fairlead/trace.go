@@ -154,9 +154,13 @@ func (f *traceFlags) sources(cmd *cobra.Command, namespace string) ([]netip.Pref
 		return []netip.Prefix{{}}, nil
 	}
 	if p, err := netip.ParsePrefix(f.from); err == nil {
+		if ip := p.Addr(); ip.Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(ip.Unmap(), p.Bits()-96)
+		}
 		return []netip.Prefix{p.Masked()}, nil
 	}
 	if a, err := netip.ParseAddr(f.from); err == nil {
+		a = a.Unmap().WithZone("")
 		return []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}, nil
 	}
 	node, err := f.read.node(cmd)

@@ -210,3 +210,16 @@ func TestTraceStorm(t *testing.T) {
 		t.Errorf("%d packets, want 20: %v", n, err)
 	}
 }
+
+// TestTraceSources reads --from as explain does: an address in IPv6's form is that of IPv4.
+func TestTraceSources(t *testing.T) {
+	for from, want := range map[string]string{
+		"10.0.0.1": "10.0.0.1/32", "::ffff:10.0.0.1": "10.0.0.1/32", "10.0.0.1/8": "10.0.0.0/8", "::ffff:10.0.0.1/104": "10.0.0.0/8", "fd00::1": "fd00::1/128", "": "invalid Prefix",
+	} {
+		f := &traceFlags{from: from}
+		got, err := f.sources(nil, "")
+		if err != nil || len(got) != 1 || got[0].String() != want {
+			t.Errorf("--from %q is %v, %v; want %s", from, got, err, want)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func clientConfig(c *options.Config) (*rest.Config, error) {
 	case f.Kubeconfig != "" || f.Master != "":
 		cfg, err = clientcmd.BuildConfigFromFlags(f.Master, f.Kubeconfig)
 		if err != nil {
-			return nil, fmt.Errorf("--kubeconfig: %w", err)
+			return nil, fmt.Errorf("--kubeconfig: %w", plain(err))
 		}
 	case c.Manifests != "":
 		return nil, nil

@@ -69,15 +69,16 @@ var (
 	schemeWords = regexp.MustCompile(` in scheme "[^"]*"`)
 )
 
-// plain puts an error about an answer of the API server into words of users.
+// plain puts an error about an answer of the API server, or about a kubeconfig, into words of
+// users.
 func plain(err error) error {
 	if err == nil {
 		return nil
 	}
 	if field, text, ok := jsonerr.Wrong(err); ok {
-		return fmt.Errorf("the answer of the API server is wrong: field %s %s", field, text)
+		return fmt.Errorf("field %s %s", field, text)
 	}
-	text := typeWords.ReplaceAllString(err.Error(), "the answer of the API server is wrong: field $2 is of the kind $1")
+	text := typeWords.ReplaceAllString(err.Error(), "field $2 is of the kind $1, which does not fit there")
 	if text = schemeWords.ReplaceAllString(text, ""); text != err.Error() {
 		return errors.New(text)
 	}

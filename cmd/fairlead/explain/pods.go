@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/cmd/fairlead/podready"
 )
 
 // readPods reads the Pods of a namespace. Without them fewer causes are found.
@@ -42,7 +44,7 @@ func (p *Picture) withoutEndpoints(svc *corev1.Service) []Finding {
 			continue
 		}
 		matching = append(matching, pod.Name)
-		if !isReady(pod) {
+		if !podready.Is(pod) {
 			unready = append(unready, pod.Name+" ("+stateOf(pod)+")")
 		}
 	}
@@ -56,15 +58,6 @@ func (p *Picture) withoutEndpoints(svc *corev1.Service) []Finding {
 	}
 	return []Finding{{"no-slices", fmt.Sprintf("The selector matches %d pods (%s), and no EndpointSlice has them.", len(matching), named(matching)),
 		"The EndpointSlice controller of kube-controller-manager writes the slices: check that it runs, and read its log."}}
-}
-
-func isReady(pod *corev1.Pod) bool {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }
 
 func stateOf(pod *corev1.Pod) string {

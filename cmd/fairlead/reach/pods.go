@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"fairlead/cmd/fairlead/podready"
 	"fairlead/cmd/fairlead/reach/plan"
 )
 
@@ -141,7 +142,7 @@ func (t *test) awaitServers(ctx context.Context) error {
 		}
 		waiting := map[string]string{}
 		for i := range pods.Items {
-			if p := &pods.Items[i]; !isReady(p) {
+			if p := &pods.Items[i]; !podready.Is(p) {
 				waiting[p.Name] = whyNot(p)
 			}
 		}
@@ -191,15 +192,6 @@ func (t *test) learnPods(pods []corev1.Pod, waiting map[string]string) {
 			}
 		}
 	}
-}
-
-func isReady(p *corev1.Pod) bool {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }
 
 // whyNot says in the kubelet's words why a pod does not run.
