@@ -20,6 +20,9 @@ need iptables-nft iptables
 need tcpdump tcpdump
 need nsenter util-linux
 need strace strace
+need zsh zsh # with fish and bash: they complete names
+need fish fish
+[ -r /usr/share/bash-completion/bash_completion ] || missing="$missing bash-completion"
 need chromium chromium # opens the status page and the site, as their readers do
 if [ "${1:-}" = e2e ]; then
 	need cc "gcc libc6-dev" # flannel's backend udp is in C
