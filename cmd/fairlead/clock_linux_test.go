@@ -158,7 +158,7 @@ func (w *clockWorld) service(name string, n int) world.Service {
 // await waits for longer than eventually, because an emulated processor is slow.
 func await(t *testing.T, what string, f func() error) {
 	t.Helper()
-	const patience = 3 * time.Minute
+	const patience = 10 * time.Minute
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var err error
