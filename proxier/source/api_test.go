@@ -217,20 +217,25 @@ func TestHeard(t *testing.T) {
 	if len(st.LastHeard()) != 0 {
 		t.Errorf("heard before anything: %v", st.LastHeard())
 	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
+	node := func(revision string) *corev1.Node {
+		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: revision}}
+	}
 	steps := map[string]func() error{
-		"list":     func() error { return m.(*mirror).Replace(nil, "1") },
-		"event":    func() error { return m.(*mirror).Add(node) },
-		"removal":  func() error { return m.(*mirror).Delete(node) },
-		"bookmark": func() error { return m.Bookmark("5") },
+		"list":     func() error { return m.(*mirror).Replace(nil, "list") },
+		"event":    func() error { return m.(*mirror).Add(node("event")) },
+		"removal":  func() error { return m.(*mirror).Delete(node("removal")) },
+		"bookmark": func() error { return m.Bookmark("bookmark") },
 	}
 	for name, step := range steps {
-		before := st.LastHeard()[sourceNodes]
+		before := st.LastHeard()[sourceNodes].At
 		if err := step(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !st.LastHeard()[sourceNodes].After(before) {
-			t.Errorf("a %s is no sign of life", name)
+		if got := st.LastHeard()[sourceNodes]; !got.At.After(before) || got.Revision != name {
+			t.Errorf("a %s is no sign of life, or its revision is not known: %+v", name, got)
 		}
+	}
+	if err := m.(*mirror).Add(node("")); err != nil || st.LastHeard()[sourceNodes].Revision == "" {
+		t.Errorf("an event without a revision takes away the one that was known: %v", err)
 	}
 }

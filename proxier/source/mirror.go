@@ -48,7 +48,7 @@ func (m *mirror) Add(obj any) error {
 		return err
 	}
 	m.store.Update(func(tx *store.Tx) { tx.PutAPI(m.source, it) })
-	m.store.Heard(m.source)
+	m.store.Heard(m.source, revision(obj))
 	return nil
 }
 
@@ -62,12 +62,12 @@ func (m *mirror) Delete(obj any) error {
 		return err
 	}
 	m.store.Update(func(tx *store.Tx) { tx.DropAPI(it.Key) })
-	m.store.Heard(m.source)
+	m.store.Heard(m.source, revision(obj))
 	return nil
 }
 
 // Replace makes a list the complete set of objects, in one update.
-func (m *mirror) Replace(list []any, _ string) error {
+func (m *mirror) Replace(list []any, revision string) error {
 	items := make([]*objects.Object, 0, len(list))
 	for _, obj := range list {
 		it, err := read(obj)
@@ -78,7 +78,7 @@ func (m *mirror) Replace(list []any, _ string) error {
 	}
 	m.store.Update(func(tx *store.Tx) { tx.ReplaceAPI(m.source, items) })
 	m.store.Delivered(m.source)
-	m.store.Heard(m.source)
+	m.store.Heard(m.source, revision)
 	m.listed = time.Now()
 	if m.answers != nil {
 		m.answers.note()
@@ -88,13 +88,21 @@ func (m *mirror) Replace(list []any, _ string) error {
 
 // Bookmark notes that the server is heard, though no object changed. Servers send one
 // about once a minute.
-func (m *mirror) Bookmark(string) error {
-	m.store.Heard(m.source)
+func (m *mirror) Bookmark(revision string) error {
+	m.store.Heard(m.source, revision)
 	return nil
 }
 
 // Resync does nothing, because the loop repeats its own work on stored objects.
 func (m *mirror) Resync() error { return nil }
+
+// revision returns the resourceVersion of an event, "" if it has none.
+func revision(obj any) string {
+	if o, ok := obj.(metav1.Object); ok {
+		return o.GetResourceVersion()
+	}
+	return ""
+}
 
 // read converts an object, or takes one that the reflector has converted before.
 func read(obj any) (*objects.Object, error) {

@@ -212,9 +212,15 @@ func TestRunAPIStream(t *testing.T) {
 			proxiertest.Eventually(t, "deleted Service", func() bool { return len(st.Services()) == 1 })
 			s.events["services"] <- event(t, "ADDED", proxiertest.BenchService(2))
 			proxiertest.Eventually(t, "new Service", func() bool { return st.Service(proxiertest.NameOf("svc-2")) != nil })
-			heard := st.LastHeard()[sourceNodes]
+			if got, want := st.LastHeard()[sourceServices].Revision, proxiertest.BenchService(2).ResourceVersion; got == "" || want != "" && got != want {
+				t.Errorf("after an event of revision %q the revision is %q", want, got)
+			}
+			heard := st.LastHeard()[sourceNodes].At
 			s.events["nodes"] <- event(t, "BOOKMARK", &corev1.Node{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "200"}})
-			proxiertest.Eventually(t, "bookmark", func() bool { return st.LastHeard()[sourceNodes].After(heard) })
+			proxiertest.Eventually(t, "bookmark", func() bool {
+				last := st.LastHeard()[sourceNodes]
+				return last.At.After(heard) && last.Revision == "200"
+			})
 			// The version is too old: everything is listed again.
 			s.events["services"] <- event(t, "ERROR", &metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonExpired, Code: http.StatusGone})
 			proxiertest.Eventually(t, "the list again", func() bool { return len(st.Services()) == 2 && st.Service(proxiertest.NameOf("svc-1")) != nil })

@@ -44,7 +44,7 @@ type Store struct {
 	since        time.Time
 	changes      Changes                // all
 	taken, done  Changes                // those that the loop has taken, and that the kernel has
-	heard        map[string]time.Time   // see Heard
+	heard        map[string]Heard       // by source
 	inAPI        map[objects.Key]string // which source has it; see Tx.putAPI
 	inFiles      map[objects.Key]*objects.Object
 }
@@ -85,7 +85,7 @@ func New() *Store {
 		expected:     map[string]struct{}{},
 		dirtyNodes:   map[string]struct{}{},
 		since:        time.Now(),
-		heard:        map[string]time.Time{},
+		heard:        map[string]Heard{},
 		inAPI:        map[objects.Key]string{},
 		inFiles:      map[objects.Key]*objects.Object{},
 	}

@@ -108,8 +108,10 @@ func (r *reporter) apiServer() *state.APIServer {
 	}
 	heard := r.store.LastHeard()
 	for _, source := range slices.Sorted(maps.Keys(heard)) {
-		at := heard[source]
-		s.Watches = append(s.Watches, state.Watch{Kind: strings.TrimPrefix(source, "api/"), LastHeard: wall(at), SilentSeconds: time.Since(at).Seconds()})
+		last := heard[source]
+		s.Watches = append(s.Watches, state.Watch{
+			Kind: strings.TrimPrefix(source, "api/"), LastHeard: wall(last.At), SilentSeconds: time.Since(last.At).Seconds(), Revision: last.Revision,
+		})
 	}
 	return s
 }

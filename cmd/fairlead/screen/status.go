@@ -98,7 +98,11 @@ func (l *lines) apiServer(s *state.State) {
 	if len(a.Watches) > 0 {
 		var parts []string
 		for _, w := range a.Watches {
-			parts = append(parts, fmt.Sprintf("%s %s", w.Kind, output.Ago(time.Duration(w.SilentSeconds*float64(time.Second)))))
+			part := w.Kind + " " + output.Ago(time.Duration(w.SilentSeconds*float64(time.Second)))
+			if w.Revision != "" {
+				part += " (revision " + w.Revision + ")"
+			}
+			parts = append(parts, part)
 		}
 		l.add("", "last event or bookmark, ago: %s", strings.Join(parts, ", "))
 	}

@@ -28,7 +28,7 @@ func sick(n int) *state.State {
 	s := &state.State{
 		Time: now, Since: now.Add(-72 * time.Hour), Version: "1.2.3", Node: "node-a", Kernel: "6.1", Unready: "no routes",
 		APIServer: &state.APIServer{URL: "https://api:6443", Away: &away, LastError: "connection refused", LastErrorAt: &now, LastContact: &away,
-			Watches: []state.Watch{{Kind: "nodes", SilentSeconds: 5400}, {Kind: "services", SilentSeconds: 7}}},
+			Watches: []state.Watch{{Kind: "nodes", SilentSeconds: 5400}, {Kind: "services", SilentSeconds: 7, Revision: "1234"}}},
 		Table:       state.Table{BehindSeconds: 12.5, LastInSync: &away, Repairs: 7, LastRepair: &state.Repair{Time: away, By: "nft (pid 7)", Found: "1 chain (services)"}},
 		Overlay:     &state.Overlay{Mode: "vxlan", Probed: true, PeerCount: 2 * n, LostCount: n, MTU: 1450},
 		CNI:         &state.CNI{File: "/etc/cni/net.d/x"},
@@ -53,7 +53,7 @@ func TestStatus(t *testing.T) {
 	}
 	for _, want := range []string{
 		"Ready       no: no routes\n", "https://api:6443 is unreachable since 2026-03-01 01:30:00Z (90m ago): connection refused",
-		"last event or bookmark, ago: nodes 90m, services 7s\n", "a change has waited for 12.5s", "took 12.3ms and failed: netlink: no buffer space", "7 since the agent runs; the last 2026-03-01 01:30:00Z (90m ago) after nft (pid 7) changed the table: 1 chain (services)",
+		"last event or bookmark, ago: nodes 90m, services 7s (revision 1234)\n", "a change has waited for 12.5s", "took 12.3ms and failed: netlink: no buffer space", "7 since the agent runs; the last 2026-03-01 01:30:00Z (90m ago) after nft (pid 7) changed the table: 1 chain (services)",
 		"vxlan, not ready, MTU of pods 1450, 300 of 600 peers do not answer:\n", "- peer-0 (192.0.2.1): 4 probes in a row\n",
 		"- and 290 more: -o wide\n", "/etc/cni/net.d/x is not in place", "99 of 100 entries (99 %)", "Forged      17 packets of pods with a source address of others were dropped, the last 2026-03-01 01:30:00Z (90m ago)\n", `evil \x1b[2J\n\u202etext`, "runs since 2026-02-26 03:00:00Z (3d ago)",
 	} {

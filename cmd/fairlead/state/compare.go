@@ -37,7 +37,7 @@ func Compare(list []Answer) {
 		if s == nil {
 			continue
 		}
-		list[i].Faults = s.Faults()
+		list[i].Faults = append(s.Faults(), s.stuck(list)...)
 		facts[i] = s.facts()
 		for name, value := range facts[i] {
 			if votes[name] == nil {

@@ -7,7 +7,36 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 )
+
+// TestStuck: a watch that is silent for minutes while another agent has a later revision of
+// the same kind is a fault. One that is only behind, or only silent, is none.
+func TestStuck(t *testing.T) {
+	agent := func(node, revision string, silent float64) Answer {
+		return Answer{Node: node, State: &State{Ready: true, APIServer: &APIServer{
+			Reached: new(time.Time), Watches: []Watch{{Kind: "nodes", Revision: "5000", SilentSeconds: 10}, {Kind: "services", Revision: revision, SilentSeconds: silent}},
+		}}}
+	}
+	for _, tt := range []struct {
+		name, revision string
+		silent         float64
+		want           string
+	}{
+		{"stuck", "999", 301, "[services: nothing was heard for 5m1s, since revision 999; b has 1000]"},
+		{"bookmark is to come", "999", 60, "[]"},
+		{"nothing changes", "1000", 301, "[]"},
+		{"ahead", "1001", 301, "[]"},
+		{"no number", "x", 301, "[]"},
+		{"not known", "", 301, "[]"},
+	} {
+		list := []Answer{{Node: "c", Error: "no route to host"}, agent("b", "1000", 1), agent("a", tt.revision, tt.silent)}
+		Compare(list)
+		if got := fmt.Sprint(list[0].Faults); got != tt.want || len(list[1].Faults) > 0 {
+			t.Errorf("%s: faults %s and %s, want %s", tt.name, got, list[1].Faults, tt.want)
+		}
+	}
+}
 
 // TestCompare finds the one agent that differs, in each way, and leaves values alone that
 // are a node's own.

@@ -72,8 +72,9 @@ type APIServer struct {
 	LastContact *time.Time `json:"lastContact,omitempty"` // of the last answer
 	LastError   string     `json:"lastError,omitempty"`   // stays after the server is back
 	LastErrorAt *time.Time `json:"lastErrorAt,omitempty"`
-	// Watches say for each kind of object when the server was last heard. The agent does
-	// not ask how far the server's revision is ahead.
+	// Watches say for each kind of object when the server was last heard, and up to which
+	// revision. The agent does not ask how far the server's revision is ahead: that would be
+	// one more request of each node. Compare finds an agent that is behind others.
 	Watches []Watch `json:"watches,omitempty"`
 }
 
@@ -83,8 +84,12 @@ type Watch struct {
 	// LastHeard is the time of the last list, event or bookmark. Servers send a bookmark
 	// about once a minute, also if nothing changes.
 	LastHeard time.Time `json:"lastHeard"`
-	// SilentSeconds is how long before the answer that was.
+	// SilentSeconds is how long before the answer that was. What the agent knows of the kind
+	// is no older, unless the network holds back what the server sent.
 	SilentSeconds float64 `json:"silentSeconds"`
+	// Revision is the resourceVersion up to which the server has sent everything. Revisions
+	// of one kind can be compared, those of different kinds need not (KEP-5504).
+	Revision string `json:"revision,omitempty"`
 }
 
 // Table is the table in the kernel, compared with the wanted one.
