@@ -28,11 +28,13 @@ type members struct {
 	// frontends are there.
 	before, after memberQueue
 	pushed        uint32 // number of the last entry in a queue
-	refused       []member
+	// refused are set aside, in order, and aside has the same ones.
+	refused []member
+	aside   map[member]struct{}
 }
 
 func newMembers() members {
-	return members{all: newMemberTable(), others: map[uint32]ruleset.Element{}, number: map[ruleset.Element]uint32{}, twins: map[member]uint32{}}
+	return members{all: newMemberTable(), others: map[uint32]ruleset.Element{}, number: map[ruleset.Element]uint32{}, twins: map[member]uint32{}, aside: map[member]struct{}{}}
 }
 
 // addressElement returns the element that is one address of a set.
@@ -139,7 +141,17 @@ func (ms *members) refuse(e *ruleset.Element) {
 	st := ms.all.get(&m)
 	st.queued = 0
 	ms.put(&m, st)
+	if ms.isRefused(&m) {
+		return
+	}
 	ms.refused = append(ms.refused, m)
+	ms.aside[m] = struct{}{}
+}
+
+// isRefused reports whether a member was set aside. Frontends that need it go without it.
+func (ms *members) isRefused(m *member) bool {
+	_, is := ms.aside[*m]
+	return is
 }
 
 // retry queues the refused members again.
@@ -152,6 +164,7 @@ func (ms *members) retry() {
 		}
 	}
 	ms.refused = nil
+	clear(ms.aside)
 }
 
 // acked records that the kernel added or deleted an element.
@@ -180,6 +193,7 @@ func (ms *members) find(e *ruleset.Element) {
 // each that appeared or disappeared. The queues are empty until touchAll.
 func (ms *members) adopt(note func(ruleset.Element)) {
 	ms.before, ms.after, ms.pushed, ms.refused = memberQueue{}, memberQueue{}, 0, nil
+	clear(ms.aside)
 	for m, st := range ms.all.each() {
 		if st.found != st.have {
 			note(ms.element(&m))

@@ -40,7 +40,7 @@ func (p *planner) cost() int {
 func (p *planner) need(ip netip.Addr) {
 	for _, k := range []ruleset.Kind{ruleset.Hairpin, ruleset.Outside} {
 		m := addressMember(k, ip)
-		if st := p.state.members.all.get(&m); st.want > 0 && !st.have && !p.step.hasMember(&m) && !p.state.members.hasTwin(&m) {
+		if st := p.state.members.all.get(&m); st.want > 0 && !st.have && !p.step.hasMember(&m) && !p.state.members.hasTwin(&m) && !p.state.members.isRefused(&m) {
 			p.room--
 			p.members = append(p.members, m)
 		}
