@@ -75,7 +75,7 @@ func (p *Planner) exchange(gone, came []*Node) bool {
 		}
 		before := len(p.problems)
 		p.join(n)
-		p.problems.settle(before)
+		p.settle(before)
 		p.known[n.Name] = &knownNode{*n, p.pass}
 	}
 	p.Tunnel.Nodes = p.book.distinct
@@ -156,7 +156,7 @@ func (p *Planner) leave(n *Node) bool {
 	if alone.carries != p.attached || alone.tangle.times > 0 {
 		return false
 	}
-	p.problems.drop(n.Name)
+	p.drop(n.Name)
 	for k := range alone.Entries {
 		delete(p.Entries, k)
 		p.touched[k] = struct{}{}

@@ -302,6 +302,7 @@ func TestDecodeLess(t *testing.T) {
 	d := wire.NewDecoder()
 	d.Decode(data)
 	if r := testing.Benchmark(func(b *testing.B) {
+		b.Helper()
 		for b.Loop() {
 			if _, ok := d.Decode(data); !ok {
 				b.Fatal("not decoded")
