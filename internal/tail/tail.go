@@ -75,7 +75,7 @@ func Read(r io.ReaderAt, size int64) ([]string, bool, error) {
 	from := max(0, size-MaxBytes)
 	text := make([]byte, min(size, MaxBytes))
 	n, err := r.ReadAt(text, from)
-	if err == io.EOF { //nolint:errorlint // io.ReaderAt returns it as it is
+	if err == io.EOF {
 		err = nil
 	}
 	lines, cut := Lines(text[:n], from > 0)
