@@ -77,7 +77,7 @@ func TestFind(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tt.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		got := ""
+		var got string
 		if g, err := at(dir); err != nil {
 			got = err.Error()
 		} else {
