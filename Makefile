@@ -103,9 +103,10 @@ kubelet: deps-kubelet controlplane image ## Install the chart on real kubelets a
 	cd bench && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(KUBELDFLAGS)' -o ../bin/node ./cmd/node
 	cd bench/containerd && CGO_ENABLED=0 $(GO) build -trimpath -tags 'no_btrfs no_zfs no_devmapper' \
 		-ldflags '-s -w -X github.com/containerd/containerd/v2/version.Version=v2.2.9' -o ../../bin/containerd/ tool
+	cd bench/helm && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../bin/ tool
 	cd deploy/tools && $(GO) run ./template -version '$(VERSION)' -values ../../bench/kubelet/testdata/values.yaml >../../bin/kubelet.yaml
 	cd deploy/tools && $(GO) run ./template -tests -version '$(VERSION)' -values ../../bench/kubelet/testdata/values.yaml >../../bin/kubelet-tests.yaml
-	cd bench && CGO_ENABLED=0 $(GO) test ./kubelet -count=1 -timeout 15m -v
+	cd bench && CGO_ENABLED=0 $(GO) test ./kubelet -count=1 -timeout 25m -v
 
 .PHONY: flanneld
 flanneld: # the real one, whose backend udp needs a C compiler
@@ -138,6 +139,7 @@ bin/golangci-lint: internal/tools/lint/go.mod internal/tools/lint/go.sum
 lint: bin/golangci-lint ## Run golangci-lint (first build: 2 min)
 	bin/golangci-lint config verify
 	bin/golangci-lint run ./...
+	cd bench && ../bin/golangci-lint run --config ../.golangci.yml ./...
 	cd deploy/tools && ../../bin/golangci-lint run --config ../../.golangci.yml ./...
 	cd internal/tools/vuln && ../../../bin/golangci-lint run --config ../../../.golangci.yml ./...
 
@@ -216,6 +218,7 @@ pictures: ## Draw docs/pictures/*.svg from *.dot, with Graphviz
 
 .PHONY: chart
 chart: ## Write the chart to bin/fairlead-VERSION.tgz, for the image of the same version
+	@rm -f bin/fairlead-*.tgz # so that bin/fairlead-*.tgz names one
 	cd deploy/tools && $(GO) run ./pack -version '$(VERSION)'
 
 .PHONY: release
@@ -249,8 +252,8 @@ deps: ## Install (as root, on Debian) or name the programs that tests compare wi
 deps-e2e: # and a C compiler
 	@sh internal/tools/deps.sh e2e
 
-.PHONY: deps-check
-deps-kubelet: # and runc
+.PHONY: deps-kubelet
+deps-kubelet: # and runc and skopeo
 	@sh internal/tools/deps.sh kubelet
 
 .PHONY: deps-check

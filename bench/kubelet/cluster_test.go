@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/utils/ptr"
 
 	"fairlead/bench/controlplane"
 	"fairlead/internal/lab"
@@ -37,8 +36,16 @@ type cluster struct {
 	cgroup string
 }
 
-func newCluster(t *testing.T, nodes int) *cluster {
+// newCluster starts a cluster of two nodes that have the image of the agent.
+func newCluster(t *testing.T) *cluster {
 	t.Helper()
+	return startCluster(t, binary(t, "fairlead.tar"))
+}
+
+// startCluster starts a cluster of two nodes that have the images of these archives.
+func startCluster(t *testing.T, archives ...string) *cluster {
+	t.Helper()
+	const nodes = 2
 	need(t)
 	c := &cluster{Cluster: labtest.New(t, lab.Config{Nodes: nodes, NoPodRoutes: true}), dir: t.TempDir()}
 	images := filepath.Join(c.dir, "images")
@@ -46,6 +53,11 @@ func newCluster(t *testing.T, nodes int) *cluster {
 		t.Fatal(err)
 	}
 	writeImages(t, images)
+	for _, a := range archives {
+		if err := os.Symlink(a, filepath.Join(images, filepath.Base(a))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var err error
 	c.plane, err = controlplane.Start(t.Context(), controlplane.Config{
 		Host: c.Outside, Binary: binary(t, "controlplane"), Dir: c.dir,
@@ -121,7 +133,7 @@ func (c *cluster) runServer(t *testing.T, node string) (addr string) {
 		ObjectMeta: metav1.ObjectMeta{Name: serverOn(node), Labels: map[string]string{"app": web}},
 		Spec: corev1.PodSpec{
 			NodeSelector:                 map[string]string{corev1.LabelHostname: node},
-			AutomountServiceAccountToken: ptr.To(false),
+			AutomountServiceAccountToken: new(false),
 			Containers: []corev1.Container{{Name: "server", Image: serverImage, ReadinessProbe: &corev1.Probe{
 				PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: intstr.FromInt32(podPort)}},
 			}}},

@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"fairlead/bench/controlplane"
 	"fairlead/internal/lab"
@@ -30,7 +29,7 @@ const (
 // on a cluster that works, and says what is broken on one where the agent is gone from the
 // nodes and a route with it.
 func TestConnectivity(t *testing.T) {
-	c := newCluster(t, 2)
+	c := newCluster(t)
 	c.apply(t, "kubelet.yaml")
 	c.rolledOut(t)
 	phase, log := c.helmTest(t)
@@ -70,7 +69,7 @@ func TestConnectivity(t *testing.T) {
 func (c *cluster) helmTest(t *testing.T) (phase corev1.PodPhase, log string) {
 	t.Helper()
 	pods := c.api.CoreV1().Pods(helmNamespace)
-	if err := pods.Delete(t.Context(), helmPod, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}); err != nil && !apierrors.IsNotFound(err) {
+	if err := pods.Delete(t.Context(), helmPod, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}); err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
 	docs, err := controlplane.Documents(binary(t, "kubelet-tests.yaml"))

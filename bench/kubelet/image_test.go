@@ -25,8 +25,7 @@ const (
 	pauseImage  = "localhost/pause:1"
 )
 
-// writeImages writes archives of the images of the pods, and links that of the agent,
-// into dir.
+// writeImages writes archives of the images of the pods into dir.
 func writeImages(t *testing.T, dir string) {
 	t.Helper()
 	self, err := os.ReadFile("/proc/self/exe")
@@ -35,9 +34,6 @@ func writeImages(t *testing.T, dir string) {
 	}
 	for image, program := range map[string]string{serverImage: serverProgram, pauseImage: pauseProgram} {
 		writeImage(t, filepath.Join(dir, program+".tar"), image, program, self)
-	}
-	if err := os.Symlink(binary(t, "fairlead.tar"), filepath.Join(dir, "fairlead.tar")); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -34,7 +34,7 @@ const (
 // the agent is restarted by a rolling update and in the end removed. New connections of
 // every kind succeed from the moment when the pods run.
 func TestInstall(t *testing.T) {
-	c := newCluster(t, 2)
+	c := newCluster(t)
 	var proxies []*lab.Process
 	for _, n := range c.Nodes {
 		proxies = append(proxies, c.startKubeProxy(t, n.Host))

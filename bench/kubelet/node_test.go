@@ -40,7 +40,7 @@ func (c *cluster) startNode(t *testing.T, h *lab.Host, images string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "containerd.toml"), containerdConfig)
+	write(t, filepath.Join(dir, "containerd.toml"), fmt.Sprintf(containerdConfig, c.registries()))
 	write(t, filepath.Join(dir, "kubelet.yaml"), fmt.Sprintf(kubeletConfig, c.plane.CAFile(), c.cgroup+"/"+h.Name, dir))
 	script, err := filepath.Abs("testdata/node.sh")
 	if err != nil {
@@ -100,6 +100,10 @@ func need(t *testing.T) {
 	}
 }
 
+// registries is a directory with a file for each registry that nodes pull from.
+func (c *cluster) registries() string { return filepath.Join(c.dir, "registries") }
+
+// containerdConfig lacks the directory of registries.
 const containerdConfig = `version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -108,6 +112,8 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
   address = "/run/containerd/containerd.sock"
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "` + pauseImage + `"
+[plugins."io.containerd.cri.v1.images".registry]
+  config_path = %q
 [plugins."io.containerd.cri.v1.runtime"]
   restrict_oom_score_adj = true
 [plugins."io.containerd.cri.v1.runtime".cni]
@@ -143,6 +149,7 @@ kubeAPIBurst: 100
 
 // showPodLogs shows what the containers of a node said when the test fails.
 func (c *cluster) showPodLogs(t *testing.T, node string) {
+	t.Helper()
 	t.Cleanup(func() {
 		if !t.Failed() {
 			return

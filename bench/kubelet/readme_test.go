@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kubelet
+
+import (
+	"fmt"
+	"io"
+	"log" //nolint:depguard // the registry takes one
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead/internal/nstest"
+)
+
+// registryName is the registry of README.
+const registryName = "registry.example"
+
+// TestReadme does what README tells a new user to do, with the same words: it builds image
+// and chart, pushes the image to a registry and installs the chart on a cluster as kubeadm
+// makes it. Nodes pull the image, and connections of each kind succeed.
+func TestReadme(t *testing.T) {
+	commands, network := readme(t)
+	c := startCluster(t)
+	c.startRegistry(t)
+	c.writeKubeProxyConfig(t)
+	out := c.operator(t, commands[0])
+	tag := regexp.MustCompile(`localhost/fairlead:(\S+)@sha256:`).FindStringSubmatch(out)
+	if tag == nil {
+		t.Fatalf("%s does not print the tag:\n%s", commands[0], out)
+	}
+	c.operator(t, strings.ReplaceAll(commands[1], "TAG", tag[1]))
+	c.operator(t, commands[2]+" "+network)
+	c.rolledOut(t)
+	for _, w := range c.ways(t) {
+		for server, n := range w.count(t, 20) {
+			if !slices.Contains(w.servers, server) {
+				t.Errorf("%s: %q answered %d times", w.name, server, n)
+			}
+		}
+	}
+}
+
+// readme returns the three commands of README's section Start, and the flag that it adds
+// for the pod network.
+func readme(t *testing.T) (commands []string, network string) {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile(`\n\n((?:    .*\n){3})\n`).FindSubmatch(text)
+	flag := regexp.MustCompile("`(--set network\\.Network=\\S+)`").FindSubmatch(text)
+	if block == nil || flag == nil {
+		t.Fatal("README has no three commands, or no flag for the pod network")
+	}
+	for line := range strings.Lines(string(block[1])) {
+		commands = append(commands, strings.TrimSpace(line))
+	}
+	return commands, string(flag[1])
+}
+
+// operator runs a command in the root of the repository, on a host that may reach the API
+// server and the registry, and returns what the command prints.
+func (c *cluster) operator(t *testing.T, command string) string {
+	t.Helper()
+	kubeconfig, err := c.plane.Kubeconfig("operator.kubeconfig", c.plane.URL(), c.plane.AdminAuth())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := filepath.Join(c.dir, "hosts")
+	write(t, hosts, fmt.Sprintf("127.0.0.1 localhost\n%s %s\n", c.Outside.Addr4, registryName))
+	insecure := filepath.Join(c.dir, "registries.conf")
+	write(t, insecure, fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", registryName))
+	cmd := nstest.Command(t, c.Outside.NS, "unshare", "--mount", "sh", "-exc", "mount --bind "+hosts+" /etc/hosts\n"+command)
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "CONTAINERS_REGISTRIES_CONF="+insecure,
+		"PATH="+filepath.Dir(binary(t, "helm"))+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	t.Logf("%s", out)
+	return string(out)
+}
+
+// startRegistry starts a registry without TLS on the host outside, and writes what makes
+// nodes pull from it.
+func (c *cluster) startRegistry(t *testing.T) {
+	t.Helper()
+	addr := c.Outside.Addr4.String()
+	var l net.Listener
+	if err := c.Outside.NS.Do(func() (err error) {
+		l, err = new(net.ListenConfig).Listen(t.Context(), "tcp4", net.JoinHostPort(addr, "80"))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: registry.New(registry.Logger(log.New(io.Discard, "", 0))), ReadHeaderTimeout: time.Minute}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l) // until it is closed
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	dir := filepath.Join(c.registries(), registryName)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "hosts.toml"), fmt.Sprintf("server = \"http://%[1]s\"\n[host.\"http://%[1]s\"]\ncapabilities = [\"pull\", \"resolve\"]\n", addr))
+}
+
+// writeKubeProxyConfig makes the ConfigMap that kubeadm makes.
+func (c *cluster) writeKubeProxyConfig(t *testing.T) {
+	t.Helper()
+	_, err := c.api.CoreV1().ConfigMaps(agentNamespace).Create(t.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "kube-proxy", Labels: map[string]string{"app": "kube-proxy"}},
+		Data: map[string]string{
+			"config.conf": `apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+bindAddress: 0.0.0.0
+clientConnection: {kubeconfig: /var/lib/kube-proxy/kubeconfig.conf}
+clusterCIDR: 10.244.0.0/16
+mode: ""
+`,
+			"kubeconfig.conf": `apiVersion: v1
+kind: Config
+clusters:
+- {name: default, cluster: {certificate-authority: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt, server: "` + c.plane.URL() + `"}}
+contexts:
+- {name: default, context: {cluster: default, namespace: default, user: default}}
+current-context: default
+users:
+- {name: default, user: {tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token}}
+`,
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
