@@ -47,11 +47,14 @@ func newAuthority(dir string) (*authority, error) {
 
 func (a *authority) path(name string) string { return filepath.Join(a.dir, name) }
 
+// KindHost is the name of the API server's host in a cluster of kind.
+const KindHost = "kind-control-plane"
+
 // serve writes name.crt and name.key of a server that is reached at addrs.
 func (a *authority) serve(name string, addrs ...netip.Addr) error {
 	c := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
-		DNSNames:    []string{"localhost", "kubernetes.default.svc"},
+		DNSNames:    []string{"localhost", "kubernetes.default.svc", KindHost},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	for _, ip := range addrs {

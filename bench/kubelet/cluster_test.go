@@ -5,6 +5,7 @@ package kubelet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -84,9 +87,25 @@ func startCluster(t *testing.T, archives ...string) *cluster {
 	}
 	c.cgroup = newCgroup(t, names)
 	for _, n := range c.Nodes {
+		removeGuards(t, n)
 		c.startNode(t, n.Host, images)
 	}
 	return c
+}
+
+// removeGuards removes the routes that the lab makes for its own pods: the API server may
+// give the podCIDR of a node of the lab to another one.
+func removeGuards(t *testing.T, n *lab.Node) {
+	t.Helper()
+	routes, err := n.Netlink().RouteList(nil, netlink.FAMILY_V4)
+	for _, r := range routes {
+		if r.Type == unix.RTN_UNREACHABLE {
+			err = errors.Join(err, n.Netlink().RouteDel(&r))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // eventually polls until f returns nil.

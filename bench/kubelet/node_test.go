@@ -48,7 +48,7 @@ func (c *cluster) startNode(t *testing.T, h *lab.Host, images string) {
 	}
 	cmd := exec.Command("sh", script)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS}
-	cmd.Env = append(os.Environ(), "NAME="+h.Name, "IP="+h.Addr4.String(), "DIR="+dir, "IMAGES="+images,
+	cmd.Env = append(os.Environ(), "NAME="+h.Name, "IP="+h.Addr4.String(), "DIR="+dir, "IMAGES="+images, "HOSTS="+c.hosts(t),
 		"BIN="+binary(t, "containerd"), "KUBECONFIG="+kubeconfig,
 		"CGROUP="+filepath.Join(hierarchies(t)[0], c.cgroup, h.Name, "sys"))
 	c.showPodLogs(t, h.Name)
@@ -98,6 +98,14 @@ func need(t *testing.T) {
 			nstest.Skip(t, program+" is not installed")
 		}
 	}
+}
+
+// hosts writes /etc/hosts of nodes and of their operator, and returns its path.
+func (c *cluster) hosts(t *testing.T) string {
+	t.Helper()
+	path, addr := filepath.Join(c.dir, "hosts"), c.Outside.Addr4
+	write(t, path, fmt.Sprintf("127.0.0.1 localhost\n%s %s\n%s %s\n", addr, registryName, addr, controlplane.KindHost))
+	return path
 }
 
 // registries is a directory with a file for each registry that nodes pull from.

@@ -4,6 +4,8 @@
 package kubelet
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log" //nolint:depguard // the registry takes one
@@ -29,12 +31,24 @@ const registryName = "registry.example"
 
 // TestReadme does what README tells a new user to do, with the same words: it builds image
 // and chart, pushes the image to a registry and installs the chart on a cluster as kubeadm
-// makes it. Nodes pull the image, and connections of each kind succeed.
+// makes it. Nodes pull the image, and connections of each kind succeed. Then it does what
+// the page of each kind of cluster says.
 func TestReadme(t *testing.T) {
 	commands, network := readme(t)
-	c := startCluster(t)
+	c := newCluster(t)
 	c.startRegistry(t)
+	for _, n := range c.Nodes {
+		c.forwardAPIServer(t, n.Host)
+	}
 	c.writeKubeProxyConfig(t)
+	// Nodes have read the archive of the image by then, which the first command writes anew.
+	eventually(t, "register the nodes", func(ctx context.Context) error {
+		nodes, err := c.api.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err == nil && len(nodes.Items) != len(c.Nodes) {
+			err = fmt.Errorf("there are %d", len(nodes.Items))
+		}
+		return err
+	})
 	out := c.operator(t, commands[0])
 	tag := regexp.MustCompile(`localhost/fairlead:(\S+)@sha256:`).FindStringSubmatch(out)
 	if tag == nil {
@@ -43,12 +57,69 @@ func TestReadme(t *testing.T) {
 	c.operator(t, strings.ReplaceAll(commands[1], "TAG", tag[1]))
 	c.operator(t, commands[2]+" "+network)
 	c.rolledOut(t)
-	for _, w := range c.ways(t) {
-		for server, n := range w.count(t, 20) {
-			if !slices.Contains(w.servers, server) {
-				t.Errorf("%s: %q answered %d times", w.name, server, n)
+	ways := c.ways(t)
+	check := func(t *testing.T) {
+		t.Helper()
+		for _, w := range ways {
+			for server, n := range w.count(t, 20) {
+				if !slices.Contains(w.servers, server) {
+					t.Errorf("%s: %q answered %d times", w.name, server, n)
+				}
 			}
 		}
+	}
+	check(t)
+	for _, page := range []string{"kubeadm", "k3s", "rke2", "kind", "talos", "microk8s", "plain"} {
+		t.Run(page, func(t *testing.T) {
+			c.installByPage(t, page)
+			check(t)
+		})
+	}
+}
+
+// installByPage does what the page of a kind of cluster says to replace kube-proxy and
+// flannel, on nodes where that cluster's addresses lead to the API server, after what was
+// installed before is gone.
+func (c *cluster) installByPage(t *testing.T, page string) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/install-" + page + ".md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## In place of kube-proxy and flannel\n")
+	command := regexp.MustCompile(`(?m)^    (?:microk8s )?(helm install (?:.*\\\n)*.*)$`).FindStringSubmatch(section)
+	if command == nil {
+		t.Fatalf("the page installs nothing:\n%s", section)
+	}
+	c.operator(t, "helm uninstall fairlead -n kube-system --wait")
+	c.awaitNoAgents(t)
+	for _, n := range c.Nodes { // the agents of this page have to bring their own
+		for _, dir := range []string{"etc/cni/net.d", "opt/cni/bin"} {
+			c.empty(t, filepath.Join(c.dir, n.Name, "root", dir))
+		}
+	}
+	own := strings.NewReplacer("CONTROL-PLANE-ADDRESS", c.Outside.Addr4.String(), "192.0.2.1", c.Outside.Addr4.String(),
+		"10.42.0.0/16", "10.244.0.0/16", "10.1.0.0/16", "10.244.0.0/16")
+	c.operator(t, own.Replace(command[1]))
+	c.rolledOut(t)
+	for _, n := range c.Nodes {
+		for _, file := range []string{"etc/cni/net.d/*.conflist", "opt/cni/bin/bridge"} {
+			if found, err := filepath.Glob(filepath.Join(c.dir, n.Name, "root", file)); err != nil || len(found) != 1 {
+				t.Errorf("%s has %q of %s, %v", n.Name, found, file, err)
+			}
+		}
+	}
+}
+
+// empty removes the files of a directory.
+func (c *cluster) empty(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	for _, f := range files {
+		err = errors.Join(err, os.Remove(f))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -61,7 +132,7 @@ func readme(t *testing.T) (commands []string, network string) {
 		t.Fatal(err)
 	}
 	block := regexp.MustCompile(`\n\n((?:    .*\n){3})\n`).FindSubmatch(text)
-	flag := regexp.MustCompile("`(--set network\\.Network=\\S+)`").FindSubmatch(text)
+	flag := regexp.MustCompile("`(--set network\\.Network=[^`]+)`").FindSubmatch(text)
 	if block == nil || flag == nil {
 		t.Fatal("README has no three commands, or no flag for the pod network")
 	}
@@ -79,14 +150,13 @@ func (c *cluster) operator(t *testing.T, command string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hosts := filepath.Join(c.dir, "hosts")
-	write(t, hosts, fmt.Sprintf("127.0.0.1 localhost\n%s %s\n", c.Outside.Addr4, registryName))
 	insecure := filepath.Join(c.dir, "registries.conf")
 	write(t, insecure, fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", registryName))
-	cmd := nstest.Command(t, c.Outside.NS, "unshare", "--mount", "sh", "-exc", "mount --bind "+hosts+" /etc/hosts\n"+command)
+	cmd := nstest.Command(t, c.Outside.NS, "unshare", "--mount", "sh", "-exc", "mount --bind "+c.hosts(t)+" /etc/hosts\n"+
+		"mount --bind "+insecure+" /etc/containers/registries.conf\n"+command)
 	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "CONTAINERS_REGISTRIES_CONF="+insecure,
-		"PATH="+filepath.Dir(binary(t, "helm"))+":"+os.Getenv("PATH"))
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "CGO_ENABLED=") }),
+		"KUBECONFIG="+kubeconfig, "PATH="+filepath.Dir(binary(t, "helm"))+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, out)

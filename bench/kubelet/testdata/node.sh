@@ -17,6 +17,13 @@ for dir in /run/containerd /run/netns /run/fairlead /var/lib/containerd /var/lib
 	mkdir -p "$dir" "$DIR/root$dir"
 	mount --bind "$DIR/root$dir" "$dir"
 done
+# Where MicroK8s has its CNI directories.
+mkdir -p /var/snap
+mount -t tmpfs tmpfs /var/snap
+for dir in args/cni-network opt/cni/bin; do mkdir -p "/var/snap/microk8s/current/$dir"; done
+mount --bind /etc/cni/net.d /var/snap/microk8s/current/args/cni-network
+mount --bind /opt/cni/bin /var/snap/microk8s/current/opt/cni/bin
+mount --bind "$HOSTS" /etc/hosts
 # Pods must not see the resolver of the machine.
 : >"$DIR/resolv.conf"
 mount --bind "$DIR/resolv.conf" "$(readlink -f /etc/resolv.conf)" || true
