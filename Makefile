@@ -154,11 +154,10 @@ cover: deps ## Run all tests and write the coverage to bin/cover.html and bin/co
 	@mkdir -p bin
 	$(GO) test -count=1 -coverpkg=./... -coverprofile=bin/cover.out $(PKG)
 	$(GO) tool cover -html=bin/cover.out -o bin/cover.html
-	@$(GO) tool cover -func=bin/cover.out >bin/cover.txt; tail -1 bin/cover.txt
-
+	@internal/tools/coverage.sh bin/cover.out >bin/cover.txt; cat bin/cover.txt
 
 .PHONY: race
-race: deps ## Run all tests under the race detector (needs a C compiler)
+race: deps-e2e ## Run all tests under the race detector
 	CGO_ENABLED=1 $(GO) test -race $(PKG)
 
 # Busy loops of their own keep both cores of a machine like CI's occupied.
