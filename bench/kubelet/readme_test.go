@@ -4,7 +4,6 @@
 package kubelet
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,26 +34,21 @@ const registryName = "registry.example"
 // the page of each kind of cluster says.
 func TestReadme(t *testing.T) {
 	commands, network := readme(t)
-	c := newCluster(t)
+	c := startCluster(t)
 	c.startRegistry(t)
 	for _, n := range c.Nodes {
 		c.forwardAPIServer(t, n.Host)
 	}
 	c.writeKubeProxyConfig(t)
-	// Nodes have read the archive of the image by then, which the first command writes anew.
-	eventually(t, "register the nodes", func(ctx context.Context) error {
-		nodes, err := c.api.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-		if err == nil && len(nodes.Items) != len(c.Nodes) {
-			err = fmt.Errorf("there are %d", len(nodes.Items))
-		}
-		return err
-	})
 	out := c.operator(t, commands[0])
-	tag := regexp.MustCompile(`localhost/fairlead:(\S+)@sha256:`).FindStringSubmatch(out)
+	tag := regexp.MustCompile(`localhost/fairlead:(\S+)@sha256:([0-9a-f]{64})`).FindStringSubmatch(out)
 	if tag == nil {
 		t.Fatalf("%s does not print the tag:\n%s", commands[0], out)
 	}
 	c.operator(t, strings.ReplaceAll(commands[1], "TAG", tag[1]))
+	if sum := c.operator(t, "skopeo inspect --raw docker://"+registryName+"/fairlead:"+tag[1]+" | sha256sum"); !strings.Contains(sum, tag[2]) {
+		t.Errorf("the image has the digest %s, and in the registry\n%s", tag[2], sum)
+	}
 	c.operator(t, commands[2]+" "+network)
 	c.rolledOut(t)
 	ways := c.ways(t)
@@ -99,7 +93,9 @@ func (c *cluster) installByPage(t *testing.T, page string) {
 		}
 	}
 	own := strings.NewReplacer("CONTROL-PLANE-ADDRESS", c.Outside.Addr4.String(), "192.0.2.1", c.Outside.Addr4.String(),
-		"10.42.0.0/16", "10.244.0.0/16", "10.1.0.0/16", "10.244.0.0/16")
+		"10.42.0.0/16", "10.244.0.0/16", "10.1.0.0/16", "10.244.0.0/16",
+		// A kubelet has to pull an image again that it pulled under another name.
+		"=localhost/fairlead", "="+registryName+"/fairlead")
 	c.operator(t, own.Replace(command[1]))
 	c.rolledOut(t)
 	for _, n := range c.Nodes {
