@@ -6,8 +6,6 @@ package kubelet
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log" //nolint:depguard // the registry takes one
 	"net"
 	"net/http"
 	"os"
@@ -173,7 +171,7 @@ func (c *cluster) startRegistry(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: registry.New(registry.Logger(log.New(io.Discard, "", 0))), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: registry.New(), ReadHeaderTimeout: time.Minute}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
