@@ -65,7 +65,7 @@ func columns(s ruleset.Set) string {
 	if s.Kind == ruleset.Sources {
 		length = s.Number
 	}
-	return fmt.Sprint(s.Family, length, row.Key, row.Data, row.Verdict, row.Ranges, row.Learnt, s.IsSlots(), s.IsNode(), s.Declaration().Size)
+	return fmt.Sprintf("%v %d %v %v %t %t %t %t %t %d", s.Family, length, row.Key, row.Data, row.Verdict, row.Ranges, row.Learnt, s.IsSlots(), s.IsNode(), s.Declaration().Size)
 }
 
 // trySet writes n elements, reads them back and deletes them.
