@@ -35,11 +35,11 @@ func TestPrepare(t *testing.T) {
 		var change func(depth int)
 		change = func(depth int) {
 			key := laneKey(r.IntN(4))
-			switch n := r.IntN(8); {
-			case n == 0:
+			switch r.IntN(8) {
+			case 0:
 				set.Cluster = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(r.IntN(32)), 0}), 17+r.IntN(8)).Masked()}
 				s.Configure(set)
-			case n == 1:
+			case 1:
 				s.Delete(key)
 			default:
 				f := random()
