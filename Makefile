@@ -57,6 +57,7 @@ load: ## Make 1,000 endpoint changes a second at 10,000 Services for DURATION=10
 .PHONY: e2e
 e2e: deps-e2e build controlplane flanneld ## Test agents against a real control plane (first build: 5 min)
 	cd bench && CGO_ENABLED=0 $(GO) vet ./...
+	cd deploy/tools && $(GO) run ./template -version '$(VERSION)' -values ../../bench/e2e/testdata/secure.yaml >../../bin/secure.yaml
 	cd bench && CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m $$($(GO) list ./... | grep -v /kubelet$$) # has a target of its own
 
 BENCHFLAGS ?=

@@ -108,6 +108,12 @@ func (p *Plane) URL() string { return "https://" + p.cfg.Host.Addr4.String() + "
 // CAFile is the certificate of the authority that signed all others.
 func (p *Plane) CAFile() string { return p.path("ca.crt") }
 
+// ServingCertificate has the authority sign a certificate for a server at addresses, and
+// returns the path of its files without the endings .crt and .key.
+func (p *Plane) ServingCertificate(name string, addrs ...netip.Addr) (string, error) {
+	return p.path(name), p.ca.serve(name, addrs...)
+}
+
 // Client is the administrator's.
 func (p *Plane) Client() kubernetes.Interface { return p.client }
 

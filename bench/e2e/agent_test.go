@@ -39,6 +39,7 @@ type agent struct {
 	binary     string
 	cidrs      string
 	more       []string // flags
+	work       string   // directory that the agent starts in; "" is that of the test
 
 	process *lab.Process
 }
@@ -108,7 +109,7 @@ func (a *agent) start(t *testing.T) {
 	}, a.more...)...)
 	// client-go notices a connection that is dead but open after 30 s + 15 s.
 	cmd.Env = append(os.Environ(), "HTTP2_READ_IDLE_TIMEOUT_SECONDS=3", "HTTP2_PING_TIMEOUT_SECONDS=5")
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, a.work
 	if a.process, err = a.node.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
