@@ -44,13 +44,17 @@ agent. It takes the flags of the agent that runs on the node, unless it is given
 			if err != nil {
 				return err
 			}
+			var said []string
 			return out.Run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func(ctx context.Context) (*output.Result, error) {
 				p, err := explain.Read(ctx, node)
 				if err != nil {
 					return nil, err
 				}
-				if p.Table == nil && args[0] != "nodes" {
-					fmt.Fprintln(cmd.ErrOrStderr(), "fairlead:", output.Clean(p.Missing[0]))
+				if missing := missingFor(args[0], p); !slices.Equal(missing, said) { // once with --watch
+					for _, text := range missing {
+						fmt.Fprintln(cmd.ErrOrStderr(), "fairlead:", output.Clean(text))
+					}
+					said = missing
 				}
 				return p.Get(args[0], name)
 			})
@@ -58,6 +62,14 @@ agent. It takes the flags of the agent that runs on the node, unless it is given
 	}
 	from.register(cmd, func(groups *cliflag.NamedFlagSets) { out.Register(groups.FlagSet("Output")) })
 	return cmd
+}
+
+// missingFor returns what could not be read and is of use for a kind.
+func missingFor(kind string, p *explain.Picture) []string {
+	if kind == "nodes" && p.Table == nil {
+		return p.Missing[1:] // behind the table
+	}
+	return p.Missing
 }
 
 // getName checks the arguments of get, and returns the name or "".

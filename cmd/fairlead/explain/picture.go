@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -83,8 +85,8 @@ func (p *Picture) resolve() error {
 	if p.Objects == nil {
 		return nil
 	}
-	for kind, why := range p.Objects.Missing {
-		p.Missing = append(p.Missing, fmt.Sprintf("Objects of kind %s could not be read: %s.", kind, why))
+	for _, kind := range slices.Sorted(maps.Keys(p.Objects.Missing)) {
+		p.Missing = append(p.Missing, fmt.Sprintf("Objects of kind %s could not be read: %s.", kind, p.Objects.Missing[kind]))
 	}
 	s, err := p.Objects.Store()
 	if err != nil {
