@@ -205,6 +205,7 @@ func (o *onCall) says(t *testing.T, h *lab.Host, code int, texts []string, args 
 // rights: check names each right of the chart's ClusterRole that is missing, and none if all
 // are there.
 func rights(t *testing.T, o *onCall) {
+	t.Helper()
 	check := []string{"check", "--kubeconfig", o.agents[0].kubeconfig, "--node-name", o.Nodes[0].Name, "--secure-metrics-bind-address", ":10249"}
 	o.says(t, o.Nodes[0].Host, anyCode, []string{"the API server permits all 14 requests"}, check...)
 	for i := range o.role.Rules {
@@ -243,6 +244,7 @@ func (o *onCall) setRole(t *testing.T, role *rbacv1.ClusterRole) {
 // revisions: the state of an agent names for each kind the revision that the API server has
 // come to, by events and by bookmarks.
 func revisions(t *testing.T, o *onCall) {
+	t.Helper()
 	made := o.expose(t, "revised", "revised")
 	for i, a := range o.agents {
 		eventually(t, "the revision of Services on "+a.node.Name, func(context.Context) error {
@@ -283,6 +285,7 @@ func reader() []rbacv1.PolicyRule {
 // byProxy asks all agents through the API server. It says which node has no agent, which one
 // has another state, and which one does not answer.
 func byProxy(t *testing.T, o *onCall) {
+	t.Helper()
 	kubeconfig, _ := o.user(t, "oncall", reader()...)
 	all := []string{"status", "--all-nodes", "--kubeconfig", kubeconfig}
 	o.says(t, o.Outside, 2, []string{"2 of 3 nodes are fine and alike", "control-plane: has no pod of the agent"}, all...)
@@ -313,6 +316,7 @@ func byProxy(t *testing.T, o *onCall) {
 // byPort asks all agents at the port of the chart, with a token and a certificate that the
 // cluster's authority signed.
 func byPort(t *testing.T, o *onCall) {
+	t.Helper()
 	for _, n := range o.Nodes {
 		pod, err := o.api.CoreV1().Pods(agentNamespace).Get(t.Context(), "fairlead-"+n.Name, metav1.GetOptions{})
 		if err != nil {

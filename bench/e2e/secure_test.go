@@ -86,6 +86,7 @@ func (s *scraper) gets(t *testing.T, path, token string, code int, text string) 
 
 // secureMetrics: the API server says whose a token is, and what its user may get.
 func secureMetrics(t *testing.T, o *onCall) {
+	t.Helper()
 	s := o.scraper(t, o.Nodes[0])
 	_, prometheus := o.user(t, "prometheus")
 	o.bind(t, "prometheus", "fairlead-metrics-reader")
@@ -117,6 +118,7 @@ func secureMetrics(t *testing.T, o *onCall) {
 // secureMetricsAlone: while the API server is away, users that are known go on to read, and
 // others hear that it is not known whether they may. Afterwards they may.
 func secureMetricsAlone(t *testing.T, o *onCall) {
+	t.Helper()
 	s := o.scraper(t, o.Nodes[1])
 	prometheus, err := o.plane.Token(t.Context(), agentNamespace, "prometheus")
 	if err != nil {
