@@ -80,25 +80,9 @@ func (m *Mapper) rule(exprs []expr.Any) ([]expr.Any, bool) {
 // ruleMapper maps one rule in order.
 type ruleMapper struct {
 	*Mapper
+	registers[loaded]
 	out    []expr.Any
-	regs   [numSlots]loaded
 	values map[uint32]int // where an immediate value comes from, by register
-}
-
-// load notes what a register holds.
-func (r *ruleMapper) load(reg uint32, l loaded) bool {
-	i, ok := slotOf(reg)
-	if ok {
-		r.regs[i] = l
-	}
-	return ok
-}
-
-func (r *ruleMapper) loaded(reg uint32) loaded {
-	if i, ok := slotOf(reg); ok {
-		return r.regs[i]
-	}
-	return loaded{}
 }
 
 // read reads an expression, and reports whether it is understood.
@@ -122,9 +106,9 @@ func (r *ruleMapper) read(i int) bool {
 	case *expr.Lookup:
 		return !e.IsDestRegSet || e.DestRegister == 0 || r.load(e.DestRegister, loaded{})
 	case *expr.Byteorder:
-		return r.load(e.DestRegister, r.loaded(e.SourceRegister))
+		return r.load(e.DestRegister, r.held(e.SourceRegister))
 	case *expr.Bitwise:
-		l := r.loaded(e.SourceRegister)
+		l := r.held(e.SourceRegister)
 		return (l.size == 0 || l.mask(e)) && r.load(e.DestRegister, l)
 	case *expr.Cmp:
 		return r.cmp(i, e)
@@ -138,7 +122,7 @@ func (r *ruleMapper) read(i int) bool {
 }
 
 func (r *ruleMapper) cmp(i int, e *expr.Cmp) bool {
-	l := r.loaded(e.Register)
+	l := r.held(e.Register)
 	if l.size == 0 {
 		return true
 	}

@@ -70,8 +70,9 @@ func (d *decoder) restrict(f inet.Family) {
 // decoder reads the expressions of one rule in order. It keeps what each register
 // holds as text, and writes a statement where an expression decides or acts.
 type decoder struct {
+	registers[value]
+
 	line Line
-	regs [numSlots]value
 	out  []string
 
 	// nft adds a match of the family in front of a match of the network header, and
@@ -108,7 +109,7 @@ func (d *decoder) read(e expr.Any) bool {
 	case *expr.Immediate:
 		return d.load(e.Register, value{kind: constant, size: len(e.Data), data: e.Data})
 	case *expr.Bitwise:
-		v := d.value(e.SourceRegister)
+		v := d.held(e.SourceRegister)
 		if v.text == "" || v.mask != nil || int(e.Len) != v.size {
 			return false
 		}
@@ -135,7 +136,7 @@ func (d *decoder) act(e expr.Any) bool {
 		}
 		return d.emit("masquerade%s", flagText(e.FullyRandom))
 	case *nft.MasqueradePorts:
-		low, high := d.value(e.RegProtoMin), d.value(e.RegProtoMax)
+		low, high := d.held(e.RegProtoMin), d.held(e.RegProtoMax)
 		if low.kind != constant || high.kind != constant || len(low.data) != 2 || len(high.data) != 2 {
 			return false
 		}
@@ -204,7 +205,7 @@ func (d *decoder) lookup(e *expr.Lookup) bool {
 
 // nat reads a DNAT to an address and a port from one map.
 func (d *decoder) nat(e *expr.NAT) bool {
-	v := d.value(e.RegAddrMin)
+	v := d.held(e.RegAddrMin)
 	if e.Type != expr.NATTypeDestNAT || v.kind != mapped || e.Random || e.FullyRandom || e.Persistent || e.Prefix {
 		return false
 	}

@@ -49,35 +49,6 @@ type value struct {
 	mask, xor []byte
 }
 
-// numSlots is the number of 4-byte registers.
-const numSlots = 16
-
-// slotOf returns the first 4-byte register of a register.
-func slotOf(reg uint32) (int, bool) {
-	switch {
-	case reg >= unix.NFT_REG_1 && reg <= unix.NFT_REG_4:
-		return int(reg-unix.NFT_REG_1) * 4, true
-	case reg >= unix.NFT_REG32_00 && reg <= unix.NFT_REG32_15:
-		return int(reg - unix.NFT_REG32_00), true
-	}
-	return 0, false
-}
-
-func (d *decoder) load(reg uint32, v value) bool {
-	i, ok := slotOf(reg)
-	if ok {
-		d.regs[i] = v
-	}
-	return ok
-}
-
-func (d *decoder) value(reg uint32) value {
-	if i, ok := slotOf(reg); ok {
-		return d.regs[i]
-	}
-	return value{}
-}
-
 // concat returns the values from a register on that make up n bytes, each padded to
 // 4 bytes.
 func (d *decoder) concat(reg uint32, n int) (string, bool) {
@@ -87,11 +58,11 @@ func (d *decoder) concat(reg uint32, n int) (string, bool) {
 		if i >= numSlots {
 			return "", false
 		}
-		text, known := d.regs[i].masked()
+		text, known := d.registers[i].masked()
 		if !known {
 			return "", false
 		}
-		slots := (d.regs[i].size + 3) / 4
+		slots := (d.registers[i].size + 3) / 4
 		parts = append(parts, text)
 		i, n = i+slots, n-4*slots
 	}
@@ -112,7 +83,7 @@ func (v value) masked() (string, bool) {
 
 func (d *decoder) meta(e *expr.Meta) bool {
 	if e.SourceRegister {
-		text, ok := d.value(e.Register).arithmetic()
+		text, ok := d.held(e.Register).arithmetic()
 		return ok && e.Key == expr.MetaKeyMARK && d.emit("meta mark set %s", text)
 	}
 	v, ok := map[expr.MetaKey]value{
@@ -223,7 +194,7 @@ func (d *decoder) fib(e *expr.Fib) bool {
 
 // cmp reads a comparison with a constant.
 func (d *decoder) cmp(e *expr.Cmp) bool {
-	v := d.value(e.Register)
+	v := d.held(e.Register)
 	if v.text == "" || len(e.Data) == 0 || e.Op != expr.CmpOpEq && e.Op != expr.CmpOpNeq {
 		return false
 	}
