@@ -229,12 +229,7 @@ func TestCommitDrift(t *testing.T) {
 
 // TestWatch is poked by others and not by ourselves.
 func TestWatch(t *testing.T) {
-	ns := nstest.New(t)
-	table := open(t, ns)
-	s := plan.NewState()
-	s.Configure(nattest.Settings())
-	nattest.Variety(s)
-	settle(t, s, table)
+	ns, table, s := ofVariety(t)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	pokes, done := make(chan nat.Writer, 100), make(chan error)

@@ -10,6 +10,7 @@ import (
 	"fairlead/internal/netns"
 	"fairlead/internal/nstest"
 	"fairlead/nat/kernel"
+	"fairlead/nat/nattest"
 	"fairlead/nat/plan"
 	"fairlead/nat/ruleset"
 )
@@ -25,6 +26,19 @@ func open(t testing.TB, ns *netns.NS) *kernel.Table {
 	}
 	t.Cleanup(func() { _ = table.Close() })
 	return table
+}
+
+// ofVariety returns a namespace with a table that has a frontend of every shape, and the state
+// that knows the table.
+func ofVariety(t *testing.T) (*netns.NS, *kernel.Table, *plan.State) {
+	t.Helper()
+	ns := nstest.New(t)
+	table := open(t, ns)
+	s := plan.NewState()
+	s.Configure(nattest.Settings())
+	nattest.Variety(s)
+	settle(t, s, table)
+	return ns, table, s
 }
 
 // settle commits batches until nothing is pending and returns how many.

@@ -23,12 +23,7 @@ type textBuffer = bytes.Buffer
 // TestListing commits one frontend of every shape and compares what nft lists
 // with our own text of it.
 func TestListing(t *testing.T) {
-	ns := nstest.New(t)
-	table := open(t, ns)
-	s := plan.NewState()
-	s.Configure(nattest.Settings())
-	nattest.Variety(s)
-	settle(t, s, table)
+	ns, _, s := ofVariety(t)
 
 	want, got := nattest.Blocks(s.Text()), nattest.Blocks(list(t, ns))
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -38,12 +33,7 @@ func TestListing(t *testing.T) {
 
 // TestRestart reads the table back into a new State, which finds nothing to do.
 func TestRestart(t *testing.T) {
-	ns := nstest.New(t)
-	table := open(t, ns)
-	s := plan.NewState()
-	s.Configure(nattest.Settings())
-	nattest.Variety(s)
-	settle(t, s, table)
+	_, table, _ := ofVariety(t)
 
 	again := plan.NewState()
 	again.Configure(nattest.Settings())

@@ -121,12 +121,7 @@ func TestRepairNamed(t *testing.T) {
 		tested++
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ns := nstest.New(t)
-			table := open(t, ns)
-			s := plan.NewState()
-			s.Configure(nattest.Settings())
-			nattest.Variety(s)
-			settle(t, s, table)
+			ns, table, s := ofVariety(t)
 			before := nattest.Blocks(list(t, ns))
 			changed := watch(t, table)
 			for _, command := range tt.damage {
@@ -162,12 +157,7 @@ func TestRepairNamed(t *testing.T) {
 // TestNamedAtRandom changes random elements and repairs what the notifications name. After each
 // repair the state knows all of the table, and in the end the table is as before.
 func TestNamedAtRandom(t *testing.T) {
-	ns := nstest.New(t)
-	table := open(t, ns)
-	s := plan.NewState()
-	s.Configure(nattest.Settings())
-	nattest.Variety(s)
-	settle(t, s, table)
+	ns, table, s := ofVariety(t)
 	before := nattest.Blocks(list(t, ns))
 	changed := watch(t, table)
 	random := rand.New(rand.NewPCG(1, 22))
