@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	cliflag "k8s.io/component-base/cli/flag"
 
 	"fairlead/cmd/fairlead/ask"
@@ -31,10 +32,15 @@ const (
 	errNotAsked = exitError(2)
 )
 
+// statusFlags are the flags of fairlead status.
+type statusFlags struct {
+	out         output.Flags
+	dir, bundle string
+	all         fleetFlags
+}
+
 func newStatusCommand() *cobra.Command {
-	var out output.Flags
-	var dir, bundle string
-	var all fleetFlags
+	f := &statusFlags{}
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say in one screen how the agent of this node is",
@@ -58,41 +64,49 @@ node: set metrics.listen=node in the chart, or --metrics-bind-address.`,
   fairlead status --all-nodes --kubeconfig /etc/kubernetes/admin.conf`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := errors.Join(out.Validate(), all.validate(cmd.Flags()))
-			if bundle != "" && (all.on || out.Watch || cmd.Flags().Changed("socket-dir")) {
-				err = errors.Join(err, errors.New("--bundle is about one node at one time: leave out --all-nodes, --watch and --socket-dir"))
-			}
-			if err != nil {
+			if err := f.validate(cmd.Flags()); err != nil {
 				return failedError{err}
 			}
 			var code error
-			err = out.Run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func(ctx context.Context) (r *output.Result, err error) {
-				switch {
-				case all.on:
-					r, code, err = fleetStatus(ctx, &all)
-				case bundle != "":
-					r, code, err = savedStatus(ctx, bundle)
-				default:
-					r, code, err = status(ctx, dir)
-				}
+			err := f.out.Run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), func(ctx context.Context) (r *output.Result, err error) {
+				r, code, err = f.read(ctx)
 				return r, err
 			})
 			if err != nil {
 				return failedError{err}
 			}
-			if out.Watch {
+			if f.out.Watch {
 				return nil
 			}
 			return code
 		},
 	}
 	var groups cliflag.NamedFlagSets
-	out.Register(groups.FlagSet("Output"))
-	groups.FlagSet("Agent").StringVar(&dir, "socket-dir", ask.DefaultDir, "directory of the agent's socket")
-	groups.FlagSet("Node to read").StringVar(&bundle, "bundle", "", bundleUsage)
-	all.register(groups.FlagSet("All nodes"))
+	f.out.Register(groups.FlagSet("Output"))
+	groups.FlagSet("Agent").StringVar(&f.dir, "socket-dir", ask.DefaultDir, "directory of the agent's socket")
+	groups.FlagSet("Node to read").StringVar(&f.bundle, "bundle", "", bundleUsage)
+	f.all.register(groups.FlagSet("All nodes"))
 	options.Sections(cmd, &groups)
 	return cmd
+}
+
+func (f *statusFlags) validate(set *pflag.FlagSet) error {
+	err := errors.Join(f.out.Validate(), f.all.validate(set))
+	if f.bundle != "" && (f.all.on || f.out.Watch || set.Changed("socket-dir")) {
+		err = errors.Join(err, errors.New("--bundle is about one node at one time: leave out --all-nodes, --watch and --socket-dir"))
+	}
+	return err
+}
+
+// read asks whom the flags say. code is what the process ends with.
+func (f *statusFlags) read(ctx context.Context) (r *output.Result, code, err error) {
+	switch {
+	case f.all.on:
+		return fleetStatus(ctx, &f.all)
+	case f.bundle != "":
+		return savedStatus(ctx, f.bundle)
+	}
+	return status(ctx, f.dir)
 }
 
 // status asks the agent, or reads the kernel. code is what the process ends with.
