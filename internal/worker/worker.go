@@ -8,6 +8,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -58,9 +59,14 @@ func (b *Inbox[T]) Woken() <-chan struct{} { return b.wake }
 // Last and begins again after a pass that succeeds.
 type Backoff struct{ First, Last time.Duration }
 
+// ErrNotTried is what a pass returns that was woken while it rests, and did nothing. The
+// delay of the last failed pass goes on as if nobody had called.
+var ErrNotTried = errors.New("nothing was tried")
+
 // Run calls pass whenever woken is ready, and again after a failed pass, until
 // ctx is done. It returns nil then. A wake-up cuts the delay short. Work that a
-// failed pass took must be put back by pass.
+// failed pass took must be put back by pass. A pass that returns ErrNotTried must see to
+// its next wake-up.
 func Run(ctx context.Context, woken <-chan struct{}, backoff Backoff, pass func(context.Context) error) error {
 	var retry <-chan time.Time // nil, so never ready, after a pass that succeeded
 	wait := backoff.First
@@ -74,11 +80,13 @@ func Run(ctx context.Context, woken <-chan struct{}, backoff Backoff, pass func(
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := pass(ctx); err == nil {
+		switch err := pass(ctx); {
+		case errors.Is(err, ErrNotTried):
+		case err == nil:
 			retry, wait = nil, backoff.First
-			continue
+		default:
+			retry = time.After(wait)
+			wait = min(2*wait, backoff.Last)
 		}
-		retry = time.After(wait)
-		wait = min(2*wait, backoff.Last)
 	}
 }

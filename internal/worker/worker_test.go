@@ -134,6 +134,37 @@ func TestWakeCutsTheDelayShort(t *testing.T) {
 	})
 }
 
+// TestNotTried wakes a worker that rests all the time. Its failed pass is repeated when it
+// would have been without these wake-ups.
+func TestNotTried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		inbox := worker.NewInbox[int]()
+		inbox.Wake()
+		start, woken := time.Now(), time.Now()
+		var at []time.Duration
+		_ = worker.Run(ctx, inbox.Woken(), backoff, func(context.Context) error {
+			if time.Since(woken) == 600*time.Millisecond {
+				woken = time.Now()
+				time.AfterFunc(600*time.Millisecond, inbox.Wake)
+				return worker.ErrNotTried
+			}
+			if at = append(at, time.Since(start)); len(at) == 1 {
+				time.AfterFunc(600*time.Millisecond, inbox.Wake)
+			}
+			if len(at) == 4 {
+				cancel()
+			}
+			return errors.New("no")
+		})
+		for i, want := range []time.Duration{0, 1, 3, 7} {
+			if i >= len(at) || at[i] != want*time.Second {
+				t.Fatalf("passes at %v, want [0 1 3 7] (in seconds)", at)
+			}
+		}
+	})
+}
+
 // TestAwait returns early on success and false at the end of the context.
 func TestAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

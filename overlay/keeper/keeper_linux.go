@@ -197,8 +197,8 @@ func (k *Keeper) tick(ctx context.Context) error {
 	}
 }
 
-// round runs a pass if there is a reason for one. It returns the error of the last
-// pass, so that the worker repeats it.
+// round runs a pass if there is a reason for one. It returns its error, so that the worker
+// repeats it, and worker.ErrNotTried where a failed pass still waits for its repetition.
 func (k *Keeper) round(ctx context.Context, report func(overlay.Report)) error {
 	n := k.inbox.Take()
 	k.mu.Lock()
@@ -213,7 +213,10 @@ func (k *Keeper) round(ctx context.Context, report func(overlay.Report)) error {
 		time.AfterFunc(rest, k.inbox.Wake)
 	}
 	if version == 0 || !load && version == k.version {
-		return k.failed
+		if k.failed != nil {
+			return worker.ErrNotTried // a wake-up that tries nothing must not lengthen the delay
+		}
+		return nil
 	}
 	k.mu.Lock()
 	in := k.nodes.take(k.plan != nil && !load)
