@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"iter"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -166,16 +167,18 @@ func newJob(key types.NamespacedName, resolve func(types.NamespacedName, resolve
 // takeAll resolves everything that waits, without a suspension.
 func (t *turns) takeAll(resolve func(types.NamespacedName, resolve.Pause)) {
 	t.stop()
-	for len(t.waits) > 0 {
+	for len(t.order) > 0 {
 		resolve(t.pop(), nil)
 	}
 	t.order = nil
 }
 
-// stop ends the work that is suspended: it is done to the end, and at once.
+// stop ends the work that is suspended: it is done to the end, and at once. Namespaces in
+// which nothing waits then have no turn.
 func (t *turns) stop() {
 	for ns, j := range t.jobs {
 		j.stop()
 		delete(t.jobs, ns)
 	}
+	t.order = slices.DeleteFunc(t.order, func(ns string) bool { return len(t.keys[ns]) == 0 })
 }

@@ -93,3 +93,28 @@ func TestPeek(t *testing.T) {
 		t.Errorf("%v are next, and %d are left", got, q.len())
 	}
 }
+
+// TestTakeAllAfterSuspension takes everything, as after a failed commit, while the work on
+// the only Service of a namespace is suspended.
+func TestTakeAllAfterSuspension(t *testing.T) {
+	q := newTurns(func(types.NamespacedName) bool { return false })
+	large, small := types.NamespacedName{Namespace: "large", Name: "0"}, types.NamespacedName{Namespace: "small", Name: "0"}
+	spent := map[types.NamespacedName]int{}
+	work := func(key types.NamespacedName, pause resolve.Pause) {
+		for range 10 * costOfTurn / costOfStep {
+			if spent[key] += costOfStep; pause != nil {
+				pause(costOfStep)
+			}
+		}
+	}
+	q.push(large)
+	q.take(work, func() bool { return false })
+	if !q.running(large) {
+		t.Fatal("the work on the large Service is not suspended")
+	}
+	q.push(small)
+	q.takeAll(work)
+	if spent[large] != 10*costOfTurn || spent[small] != 10*costOfTurn || q.len()+len(q.order)+len(q.keys) > 0 {
+		t.Errorf("%v is spent, %v and %v are left", spent, q.order, q.keys)
+	}
+}
