@@ -37,9 +37,9 @@ func newBundleCommand() *cobra.Command {
 		Short: "Write everything that the commands read into an archive",
 		Long: `Write everything that the commands read of this node into an archive: the table, API
 objects and Pods, links, routes and rules, settings, the fill of the table of flows, CNI
-files, the state of the agent and the ends of its logs: those that the agent keeps, and
-the kubelet's files or what the API server has of its containers. Commands with --bundle
-read it on another machine.
+files, what fairlead check finds, the state of the agent and the ends of its logs: those
+that the agent keeps, and the kubelet's files or what the API server has of its
+containers. Commands with --bundle read it on another machine.
 A part that cannot be read is left out, and the file node.json in the archive says why.
 Only its owner may read the file.
 

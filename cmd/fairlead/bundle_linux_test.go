@@ -6,14 +6,19 @@ package main
 import (
 	"archive/tar"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"fairlead/cmd/fairlead-lab/world"
+	"fairlead/cmd/fairlead/doctor/finding"
 	"fairlead/internal/lab"
 	"fairlead/internal/nstest"
 )
@@ -51,6 +56,8 @@ func TestBundle(t *testing.T) {
 		t.Errorf("get of the bundle: %v\n%s\nof the node\n%s", err, saved, live)
 	}
 	checkSavedTable(t, node, file)
+	checkSavedCheck(t, node, file)
+	checkBundleFlag(t, file)
 	if out, err := onNode(t, node, "bundle", "-o", file); err == nil || !strings.Contains(out, "file exists") {
 		t.Errorf("a file is overwritten: %v, %s", err, out)
 	}
@@ -100,6 +107,78 @@ func checkSavedTable(t *testing.T, node *lab.Node, file string) {
 	}
 	if _, err := execute(t, "table", "--bundle", dir); err == nil || !strings.Contains(err.Error(), "table.json") {
 		t.Errorf("table of a bundle without one: %v", err)
+	}
+}
+
+// checkSavedCheck: check finds in a bundle what it finds on the node.
+func checkSavedCheck(t *testing.T, node *lab.Node, file string) {
+	t.Helper()
+	live := checkOn(t, node)
+	out, err := execute(t, "check", "-o", "json", "--bundle", file)
+	var saved finding.Report
+	if jsonErr := json.Unmarshal([]byte(out), &saved); jsonErr != nil {
+		t.Fatalf("check of the bundle prints %s: %v, %v", out, jsonErr, err)
+	}
+	names := func(r *finding.Report) (list []string) {
+		for i := range r.Findings {
+			list = append(list, fmt.Sprint(r.Findings[i].Check, r.Findings[i].Severity))
+		}
+		return list
+	}
+	if !slices.Equal(names(&live), names(&saved)) || len(live.Findings) < 10 {
+		t.Errorf("check of the bundle finds\n%s\non the node\n%s", saved.Text(), live.Text())
+	}
+	text, _ := execute(t, "check", "--bundle", file)
+	if want := "The node was checked at " + saved.Time.UTC().Format(time.DateTime+"Z") + ", for the bundle.\n"; saved.Time.IsZero() || !strings.HasSuffix(text, want) || !strings.Contains(text, "has all") {
+		t.Errorf("check of the bundle does not end with %q:\n%s", want, text)
+	}
+}
+
+// withoutBundle are the commands that do not read one node, and why.
+func withoutBundle() map[string]string {
+	return map[string]string{
+		"run": "it is the agent", "render": "it reads manifests and no node; diff compares a bundle with its objects",
+		"ui": "it forwards a page that lives; status prints the state in a bundle", "connectivity-test": "it sends packets in a cluster", "perf": "it sends packets in a cluster",
+		"probe": "it is what pods of the tests run", "cleanup": "it changes a node", "install": "it changes a node", "version": "it is about the program",
+	}
+}
+
+// checkBundleFlag: each command reads a bundle or has a reason not to. With a bundle it
+// refuses flags that would have no effect.
+func checkBundleFlag(t *testing.T, file string) {
+	t.Helper()
+	args := map[string]string{
+		"get": "services", "explain": "default/web", "trace": "default/web", "table": "", "diff": "", "status": "", "check": "", "bundle": "-o -",
+	}
+	for _, cmd := range newRootCommand().Commands() {
+		line, reads := args[cmd.Name()]
+		if _, ok := withoutBundle()[cmd.Name()]; ok == reads || reads != (cmd.Flags().Lookup("bundle") != nil) {
+			t.Errorf("fairlead %s: --bundle is there: %v, and a test for it: %v", cmd.Name(), cmd.Flags().Lookup("bundle") != nil, reads)
+		}
+		if !reads {
+			continue
+		}
+		run := append(append([]string{cmd.Name()}, strings.Fields(line)...), "--bundle", file)
+		out, err := execute(t, run...)
+		if _, isCode := errors.AsType[exitError](err); err != nil && !isCode || len(out) < 20 && cmd.Name() != "diff" {
+			t.Errorf("fairlead %v: %v\n%s", run, err, out)
+		}
+		for _, flag := range []string{"--watch", "--node-name=other", "--cluster-cidr=10.0.0.0/8", "--timeout=1s", "--count=1", "--peer-timeout=1s", "--socket-dir=/tmp"} {
+			name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
+			if cmd.Flags().Lookup(name) == nil {
+				continue
+			}
+			if out, err := execute(t, append(run, flag)...); err == nil || !strings.Contains(err.Error(), "--bundle is about one node at one time") || !strings.Contains(err.Error(), "--"+name) {
+				t.Errorf("fairlead %v %s: %v\n%s", run, flag, err, out)
+			}
+		}
+	}
+	out, err := execute(t, "trace", "--to", "10.96.0.10:80", "--from", "node", "--bundle", file)
+	if err != nil || !strings.Contains(out, "a bundle has no packets") || !strings.Contains(out, "vips4") {
+		t.Errorf("fairlead trace --bundle: %v\n%s", err, out)
+	}
+	if _, err := execute(t, "trace", "default/web", "-o", "json", "--bundle", file); err == nil || !strings.Contains(err.Error(), "use fairlead explain --bundle "+file+" -o json") {
+		t.Errorf("fairlead trace --bundle -o json: %v", err)
 	}
 }
 

@@ -57,6 +57,7 @@ func savedFiles(tb testing.TB) map[string]string {
 		"conntrack.json": `{"entries": 1, "limit": 2}`,
 		"cni.json":       `[{"name": "10-a.conflist", "text": "{\"name\": \"a\"}"}]`,
 		"agent.json":     `{"protocol": "fairlead/v1", "time": "2026-01-02T03:04:05Z", "since": "2026-01-02T03:04:05Z", "node": "node-1", "apiServer": {"url": "https://10.0.0.1:6443"}, "overlay": {"peers": [{"node": "node-2"}], "peerCount": 1}, "problems": [{"kind": "Service", "name": "default/web", "text": "x"}], "problemCount": 1, "repairs": [{"by": "nft", "found": "x"}], "flags": {"v": 2}}`,
+		"check.json":     `{"time": "2026-01-02T03:04:05Z", "node": "node-1", "findings": [{"check": "kernel", "severity": "ok", "evidence": "x"}, {"check": "cni", "severity": "error", "evidence": "y", "remedy": ["mv a b"]}]}`,
 		"logs.json":      `[{"from": "agent", "lines": ["I0102 \"Starting\" node=\"node-1\""]}]`,
 	}
 }
@@ -66,7 +67,7 @@ func bundleCommands() []string {
 	return []string{
 		"get services", "get endpoints", "get nodes", "get hostports", "get affinity", "get egress", "get services -o json",
 		"explain default/web", "explain 10.96.0.10:80 --from 10.244.1.2", "explain default/web --from default/web-0 -o json",
-		"table", "table --full", "table --service default/web", "diff", "status", "bundle --redact -o -",
+		"table", "table --full", "table --service default/web", "diff", "status", "check", "check -o json", "trace default/web", "bundle --redact -o -",
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,6 +19,8 @@ import (
 
 	"fairlead/cmd/fairlead/agent"
 	"fairlead/cmd/fairlead/ask"
+	"fairlead/cmd/fairlead/doctor"
+	"fairlead/cmd/fairlead/doctor/finding"
 	"fairlead/cmd/fairlead/inspect"
 	"fairlead/cmd/fairlead/options"
 	"fairlead/cmd/fairlead/state"
@@ -29,6 +34,9 @@ type readFlags struct {
 	run    *options.Run
 	bundle string
 }
+
+// bundleChecks bounds the time of the checks whose outcome is part of a bundle.
+const bundleChecks = time.Minute
 
 const bundleUsage = "read a bundle, a directory or archive of fairlead bundle, instead of this node"
 
@@ -44,6 +52,9 @@ func (f *readFlags) register(cmd *cobra.Command, add func(*cliflag.NamedFlagSets
 // node returns the node that the flags name.
 func (f *readFlags) node(cmd *cobra.Command) (view.Node, error) {
 	if f.bundle != "" {
+		if err := f.saved(cmd); err != nil {
+			return nil, err
+		}
 		return inspect.OpenBundle(f.bundle)
 	}
 	cfg, source, err := f.config(cmd)
@@ -61,6 +72,11 @@ func (f *readFlags) node(cmd *cobra.Command) (view.Node, error) {
 			log, err := askAgent[state.Log](ctx, cfg.Serve.SocketDir, state.LogPath)
 			return &log, err
 		},
+		Check: func(ctx context.Context) (*finding.Report, error) {
+			ctx, cancel := context.WithTimeout(ctx, bundleChecks)
+			defer cancel()
+			return doctor.Run(ctx, f.checks(cmd, cfg, source)), nil
+		},
 	}
 	return live.Node(), nil
 }
@@ -68,7 +84,7 @@ func (f *readFlags) node(cmd *cobra.Command) (view.Node, error) {
 // config returns the configuration of the agent: the one that the flags say or, without
 // any of them, the one of the agent that runs in this network namespace.
 func (f *readFlags) config(cmd *cobra.Command) (cfg *options.Config, source string, err error) {
-	if args := inspect.AgentArgs(); args != nil && !f.given(cmd) {
+	if args := inspect.AgentArgs(); args != nil && len(f.given(cmd)) == 0 {
 		run, flags := options.NewRun(), &cobra.Command{}
 		run.Register(flags)
 		if err := flags.ParseFlags(args); err != nil {
@@ -85,12 +101,33 @@ func (f *readFlags) config(cmd *cobra.Command) (cfg *options.Config, source stri
 	return cfg, "flags", err
 }
 
-// given reports whether the user set a flag of the agent.
-func (f *readFlags) given(cmd *cobra.Command) bool {
+// saved refuses flags that have no effect with --bundle: those that say how the agent runs,
+// which the bundle knows, and those of the command that ask for more than it has.
+func (f *readFlags) saved(cmd *cobra.Command, live ...string) error {
+	useless := f.given(cmd)
+	for _, name := range live {
+		if cmd.Flags().Changed(name) {
+			useless = append(useless, name)
+		}
+	}
+	if flag := cmd.Flags().Lookup("watch"); flag != nil && flag.Changed {
+		useless = append(useless, "watch")
+	}
+	if len(useless) == 0 {
+		return nil
+	}
+	return fmt.Errorf("--bundle is about one node at one time, with the flags of its agent: leave out --%s", strings.Join(useless, ", --"))
+}
+
+// given returns the flags of the agent that the user set, apart from those of the log.
+func (f *readFlags) given(cmd *cobra.Command) (names []string) {
 	run := newRunCommand().Flags()
-	given := false
-	cmd.Flags().Visit(func(flag *pflag.Flag) { given = given || run.Lookup(flag.Name) != nil })
-	return given
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		if run.Lookup(flag.Name) != nil && !slices.Contains([]string{"v", "vmodule", "logging-format", "log-flush-frequency"}, flag.Name) {
+			names = append(names, flag.Name)
+		}
+	})
+	return names
 }
 
 // askAgent asks the running agent, whose socket is in dir.

@@ -305,7 +305,7 @@ func compareCommands(t *testing.T, plain, clean, private string) {
 		"get services", "get endpoints", "get endpoints bank-prod/ledger", "get nodes", "get hostports", "get affinity", "get egress",
 		"explain bank-prod/ledger", "explain bank-prod/ledger --from outside", "explain bank-prod/away", "explain default/web --from node", "explain bank-prod/twin",
 		"explain 198.51.100.7:80 --from 203.0.113.5", "explain default/web --from bank-prod/ledger-0",
-		"table", "table --full", "table --service bank-prod/ledger", "diff", "status", "status -o wide",
+		"table", "table --full", "table --service bank-prod/ledger", "diff", "status", "status -o wide", "check", "check -o yaml", "trace bank-prod/ledger",
 	} {
 		args := strings.Fields(line)
 		was, wasErr := execute(t, append(args, "--bundle", plain)...)

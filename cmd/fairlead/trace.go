@@ -19,7 +19,6 @@ import (
 	"fairlead/cmd/fairlead/explain"
 	"fairlead/cmd/fairlead/follow"
 	"fairlead/cmd/fairlead/inspect"
-	"fairlead/cmd/fairlead/options"
 	"fairlead/cmd/fairlead/output"
 	"fairlead/internal/inet"
 	"fairlead/internal/nft"
@@ -59,16 +58,17 @@ marks the packets; the kernel removes it when the command ends, also when it is 
 (kernel 5.13). Only packets that open a connection are followed, unless --all is set: no
 other packet meets the chains that choose an endpoint. The kernel reports at most 50
 packets a second. The exit code is 1 if no packet came. The command needs CAP_NET_ADMIN,
-and nobody but the command sees the packets.`,
+and nobody but the command sees the packets. A bundle has no packets: with --bundle the
+command says which way its table has for them, as fairlead explain does.`,
 		Example: `  fairlead trace default/web
   fairlead trace --from default/client-0 --replies kube-system/kube-dns:53/udp
-  fairlead trace --from 10.244.1.7 --to 10.96.0.10:53/udp --count 1`,
+  fairlead trace --from 10.244.1.7 --to 10.96.0.10:53/udp --count 1
+  fairlead trace --bundle node.tar.gz default/web`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeExplain(&f.read),
 		RunE:              func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
-	f.read.run = options.NewRun()
-	f.read.run.RegisterWith(cmd, f.register)
+	f.read.register(cmd, f.register)
 	_ = cmd.RegisterFlagCompletionFunc("from", completeFrom(&f.read))
 	return cmd
 }
@@ -88,6 +88,9 @@ func (f *traceFlags) run(cmd *cobra.Command, args []string) error {
 	if f.format != "table" && f.format != "json" {
 		return fmt.Errorf("--output: %q is not table or json", f.format)
 	}
+	if f.read.bundle != "" {
+		return f.replay(cmd, args)
+	}
 	if f.count < 1 || f.count > maxTraced {
 		return fmt.Errorf("--count: %d is not from 1 to %d", f.count, maxTraced)
 	}
@@ -104,14 +107,50 @@ func (f *traceFlags) run(cmd *cobra.Command, args []string) error {
 	return f.follow(cmd, tracer, names(table))
 }
 
+// dials returns what the packets are for.
+func (f *traceFlags) dials(args []string) (string, error) {
+	if (len(args) == 1) == (f.to != "") {
+		return "", errors.New("give what is dialled, or --to, and not both")
+	}
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	return f.to, nil
+}
+
+// replay says which way the table of a bundle has for the packets.
+func (f *traceFlags) replay(cmd *cobra.Command, args []string) error {
+	to, err := f.dials(args)
+	if err != nil {
+		return err
+	}
+	if err := f.read.saved(cmd, "all", "replies", "count", "timeout"); err != nil {
+		return err
+	}
+	if f.format != "table" {
+		return fmt.Errorf("a bundle has no packets, so there is no line for each: use fairlead explain --bundle %s -o json", output.Clean(f.read.bundle))
+	}
+	node, err := f.read.node(cmd)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(cmd.ErrOrStderr(), "fairlead: a bundle has no packets: this is the way that its table has for them")
+	p, err := explain.Read(cmd.Context(), node)
+	if err != nil {
+		return err
+	}
+	way, err := explain.Explain(cmd.Context(), p, to, f.from)
+	if err != nil {
+		return err
+	}
+	return way.Print(cmd.OutOrStdout(), false)
+}
+
 // matches returns what selects the packets.
 func (f *traceFlags) matches(cmd *cobra.Command, args []string, table *listing.Table, tableErr error) ([]ruleset.TraceMatch, error) {
-	if (len(args) == 1) == (f.to != "") {
-		return nil, errors.New("give what is dialled, or --to, and not both")
-	}
-	to := f.to
-	if len(args) == 1 {
-		to = args[0]
+	to, err := f.dials(args)
+	if err != nil {
+		return nil, err
 	}
 	what, err := explain.ParseSubject(to)
 	if err != nil {

@@ -51,7 +51,7 @@ type doctor struct {
 
 // Run makes all checks and returns their findings. It ends early when ctx is done.
 func Run(ctx context.Context, in Input) *finding.Report {
-	d := &doctor{Input: in, report: &finding.Report{Version: options.Version(), Node: in.Config.Proxier.NodeName, Kernel: options.KernelRelease()}}
+	d := &doctor{Input: in, report: &finding.Report{Time: time.Now().UTC(), Version: options.Version(), Node: in.Config.Proxier.NodeName, Kernel: options.KernelRelease()}}
 	d.ok("flags", "%s", in.Flags)
 	d.describe(store.New())
 	for _, check := range []func(context.Context){

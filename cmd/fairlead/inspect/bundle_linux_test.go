@@ -7,6 +7,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -16,10 +17,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"fairlead/cmd/fairlead/doctor/finding"
 	"fairlead/cmd/fairlead/inspect"
 	"fairlead/cmd/fairlead/view"
 	"fairlead/internal/inet"
@@ -109,7 +112,12 @@ func live(t *testing.T) (*lab.Node, *inspect.Live) {
 		},
 		CNIConfDir: dir, Source: "flags",
 	}
-	return c.Nodes[0], &inspect.Live{Version: "v1", Config: cfg, Manifests: filepath.Join(dir, "all.yaml")}
+	check := func(context.Context) (*finding.Report, error) {
+		r := &finding.Report{Time: time.Unix(1, 0).UTC(), Version: "v1", Node: "node-1", Kernel: "6"}
+		r.Add("cni", finding.Warning, []string{"mv a b"}, "a is first")
+		return r, nil
+	}
+	return c.Nodes[0], &inspect.Live{Version: "v1", Config: cfg, Manifests: filepath.Join(dir, "all.yaml"), Check: check}
 }
 
 // TestBundle writes a node to files and reads each part back, from a directory, a tar
@@ -192,6 +200,7 @@ type parts struct {
 	Network *view.Network
 	Sysctls map[string]string
 	CNI     []view.CNIFile
+	Check   *finding.Report
 }
 
 func readParts(t *testing.T, n view.Node) (p parts) {
@@ -224,6 +233,8 @@ func readParts(t *testing.T, n view.Node) (p parts) {
 	p.Sysctls, err = n.Sysctls(ctx)
 	check(t, err)
 	p.CNI, err = n.CNI(ctx)
+	check(t, err)
+	p.Check, err = n.Check(ctx)
 	check(t, err)
 	if len(p.Objects) != 9 || p.Pods != 1 || len(p.Network.Links) < 3 || len(p.Network.Rules) < 5 || p.Sysctls["net/ipv4/ip_forward"] != "1" || len(p.CNI) != 1 {
 		t.Errorf("parts are missing: %+v", p)

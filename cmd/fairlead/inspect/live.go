@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"fairlead/cmd/fairlead/doctor/finding"
 	"fairlead/cmd/fairlead/state"
 	"fairlead/cmd/fairlead/view"
 	"fairlead/conntrack"
@@ -37,7 +38,9 @@ type Live struct {
 	Agent func(context.Context) (json.RawMessage, error)
 	// AgentLog asks the running agent for the end of its log; nil as Agent.
 	AgentLog func(context.Context) (*state.Log, error)
-	LogDir   string // of the kubelet, with the logs of containers; "" is the usual one
+	// Check makes all checks of the node; nil leaves them out.
+	Check  func(context.Context) (*finding.Report, error)
+	LogDir string // of the kubelet, with the logs of containers; "" is the usual one
 }
 
 // Node returns the node that this process runs on: the network namespace of the process,
@@ -83,6 +86,13 @@ func (l *live) Agent(ctx context.Context) (json.RawMessage, error) {
 		return nil, fmt.Errorf("ask the agent: %w", view.ErrAbsent)
 	}
 	return l.Live.Agent(ctx)
+}
+
+func (l *live) Check(ctx context.Context) (*finding.Report, error) {
+	if l.Live.Check == nil {
+		return nil, fmt.Errorf("check the node: %w", view.ErrAbsent)
+	}
+	return l.Live.Check(ctx)
 }
 
 // maxCNIFile bounds a file of the runtime's directory, and maxCNIFiles their number.

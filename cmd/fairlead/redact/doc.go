@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"fairlead/cmd/fairlead/doctor/finding"
 	"fairlead/cmd/fairlead/state"
 	"fairlead/cmd/fairlead/view"
 	"fairlead/nat/listing"
@@ -68,6 +69,7 @@ type memory struct {
 	cni       part[[]view.CNIFile]
 	agent     part[json.RawMessage]
 	logs      part[[]view.Log]
+	check     part[*finding.Report]
 	words     *words
 }
 
@@ -77,7 +79,7 @@ func Of(ctx context.Context, n view.Node, o Options) (*Node, error) {
 		about: read(ctx, n.About), config: read(ctx, n.Config), table: read(ctx, n.Table), objects: read(ctx, n.Objects),
 		pods:    read(ctx, func(ctx context.Context) ([]*corev1.Pod, error) { return n.Pods(ctx, "") }),
 		network: read(ctx, n.Network), sysctls: read(ctx, n.Sysctls), conntrack: read(ctx, n.Conntrack), cni: read(ctx, n.CNI), agent: read(ctx, n.Agent),
-		logs: read(ctx, n.Logs),
+		logs: read(ctx, n.Logs), check: read(ctx, n.Check),
 	}
 	if err := errors.Join(ctx.Err(), out.about.err); err != nil {
 		return nil, err
@@ -129,6 +131,7 @@ func (n *memory) Conntrack(context.Context) (*view.Conntrack, error) { return n.
 func (n *memory) CNI(context.Context) ([]view.CNIFile, error)        { return n.cni.get() }
 func (n *memory) Agent(context.Context) (json.RawMessage, error)     { return n.agent.get() }
 func (n *memory) Logs(context.Context) ([]view.Log, error)           { return n.logs.get() }
+func (n *memory) Check(context.Context) (*finding.Report, error)     { return n.check.get() }
 
 // Pods returns the Pods of a namespace, of all for "".
 func (n *memory) Pods(_ context.Context, namespace string) ([]*corev1.Pod, error) {

@@ -45,6 +45,9 @@ func (n *memory) learn() {
 	for i := range n.logs.value {
 		w.learnLog(&n.logs.value[i])
 	}
+	if r := n.check.value; r != nil {
+		w.learnCheck(r)
+	}
 	if s, ok := n.state(); ok {
 		w.learnText(string(n.agent.value))
 		w.learnState(s)
@@ -169,6 +172,9 @@ func (n *memory) replace() {
 	for i := range n.logs.value {
 		w.log(&n.logs.value[i])
 	}
+	if n.check.value != nil {
+		n.check.value = w.check(n.check.value)
+	}
 	if s, ok := n.state(); ok {
 		w.state(s)
 		b, err := json.Marshal(s)
@@ -188,7 +194,7 @@ func (w *words) redacted() (out []string) {
 
 // explainErrors replaces words in the reasons why parts are missing.
 func (n *memory) explainErrors() {
-	for _, err := range []*error{&n.config.err, &n.table.err, &n.objects.err, &n.pods.err, &n.network.err, &n.sysctls.err, &n.conntrack.err, &n.cni.err, &n.agent.err, &n.logs.err} {
+	for _, err := range []*error{&n.config.err, &n.table.err, &n.objects.err, &n.pods.err, &n.network.err, &n.sysctls.err, &n.conntrack.err, &n.cni.err, &n.agent.err, &n.logs.err, &n.check.err} {
 		if *err != nil {
 			*err = errors.New(n.words.text((*err).Error()))
 		}

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"fairlead/cmd/fairlead/doctor/finding"
 	"fairlead/internal/jsonerr"
 	"fairlead/nat/listing"
 )
@@ -37,6 +38,7 @@ const (
 	fileCNI       = "cni.json"
 	fileAgent     = "agent.json"
 	fileLogs      = "logs.json"
+	fileCheck     = "check.json"
 )
 
 // index is the file that says what the others are.
@@ -66,6 +68,7 @@ func Files(ctx context.Context, n Node) (map[string][]byte, error) {
 		fileCNI:       func() (any, error) { return n.CNI(ctx) },
 		fileAgent:     func() (any, error) { return n.Agent(ctx) },
 		fileLogs:      func() (any, error) { return n.Logs(ctx) },
+		fileCheck:     func() (any, error) { return n.Check(ctx) },
 	}
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
 		part, err := parts[name]()
@@ -154,6 +157,10 @@ func (s *saved) Table(context.Context) (*listing.Table, error) {
 func (s *saved) Network(context.Context) (*Network, error) { return part[Network](s, fileNetwork) }
 func (s *saved) Conntrack(context.Context) (*Conntrack, error) {
 	return part[Conntrack](s, fileConntrack)
+}
+
+func (s *saved) Check(context.Context) (*finding.Report, error) {
+	return part[finding.Report](s, fileCheck)
 }
 
 func (s *saved) Objects(context.Context) (*Objects, error) {

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"fairlead/cmd/fairlead/doctor/finding"
 	"fairlead/nat/listing"
 	"fairlead/proxier/resolve"
 )
@@ -43,6 +44,9 @@ type Node interface {
 	CNI(ctx context.Context) ([]CNIFile, error)
 	// Logs are the ends of the agent's logs, or the reasons why there are none.
 	Logs(ctx context.Context) ([]Log, error)
+	// Check is the outcome of all checks of the node. On a node that is live it sends packets
+	// to other nodes.
+	Check(ctx context.Context) (*finding.Report, error)
 	// Agent is the state of the running agent, as its socket reports it.
 	Agent(ctx context.Context) (json.RawMessage, error)
 }

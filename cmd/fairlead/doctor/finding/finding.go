@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Severity says how bad a finding is. A higher one is worse.
@@ -52,6 +53,7 @@ type Finding struct {
 
 // Report is the outcome of all checks, in the order in which they ran.
 type Report struct {
+	Time     time.Time `json:"time"` // at which the checks began
 	Version  string    `json:"version"`
 	Node     string    `json:"node"`
 	Kernel   string    `json:"kernel"`
