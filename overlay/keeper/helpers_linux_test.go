@@ -203,30 +203,44 @@ func (k *keeper) want() overlay.Plan {
 	return p
 }
 
-// settle waits for a report about plan that has no error.
+// settle waits for a report without error after a number of passes.
 func (k *keeper) settle(t testing.TB, passes int) overlay.Report {
+	t.Helper()
+	return k.reported(t, func(_ *overlay.Report, n int) error {
+		if n <= passes {
+			return fmt.Errorf("%d passes, want more than %d", n, passes)
+		}
+		return nil
+	})
+}
+
+// sync calls Set and waits until the kernel is as planned. A pass that began before does not
+// count, since it may end after the call.
+func (k *keeper) sync(t testing.TB, self overlay.Node, peers ...overlay.Node) overlay.Report {
+	t.Helper()
+	k.Set(self, peers)
+	version := k.version()
+	return k.reported(t, func(r *overlay.Report, _ int) error {
+		if r.Version != version {
+			return fmt.Errorf("a pass for version %d, want %d", r.Version, version)
+		}
+		return nil
+	})
+}
+
+// reported waits for a newest report that suits and has no error.
+func (k *keeper) reported(t testing.TB, suits func(r *overlay.Report, passes int) error) overlay.Report {
 	t.Helper()
 	var r overlay.Report
 	eventually(t, "a pass without error", func() error {
 		var n int
 		r, _, _, n = k.last()
-		switch {
-		case n <= passes:
-			return fmt.Errorf("%d passes, want more than %d", n, passes)
-		case r.Err != nil:
-			return r.Err
+		if err := suits(&r, n); err != nil {
+			return err
 		}
-		return nil
+		return r.Err
 	})
 	return r
-}
-
-// sync calls Set and waits until the kernel is as planned.
-func (k *keeper) sync(t testing.TB, self overlay.Node, peers ...overlay.Node) overlay.Report {
-	t.Helper()
-	_, _, _, n := k.last()
-	k.Set(self, peers)
-	return k.settle(t, n)
 }
 
 func eventually(t testing.TB, what string, f func() error) {

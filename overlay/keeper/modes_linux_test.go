@@ -78,31 +78,6 @@ func TestUplink(t *testing.T) {
 	mtu(1350)
 }
 
-// TestEcho makes sure that what a Keeper writes does not make it look again and
-// again, however much it is.
-func TestEcho(t *testing.T) {
-	h := newHost(t)
-	k := start(t, h.ns, Options{Resync: time.Hour})
-	peers := nodes(2, 1000)
-	k.sync(t, node(1), peers...)
-	k.quiet(t)
-	_, written, repaired, passes := k.last()
-	if repaired != 0 || written != 6+999*8 || passes > 5 {
-		t.Errorf("wrote %d, repaired %d in %d passes", written, repaired, passes)
-	}
-	moved := append([]overlay.Node(nil), peers...)
-	moved[500].Underlay = node(2000).Underlay
-	if r := k.sync(t, node(1), moved...); r.Written != 6 || r.Resynced {
-		t.Errorf("one node moved: wrote %d, read the kernel: %v", r.Written, r.Resynced)
-	}
-	k.quiet(t)
-	if _, written, repaired, after := k.last(); written != 6+999*8+6 || repaired != 0 || after > passes+1 {
-		t.Errorf("one node moved: %d passes, %d repaired", after-passes, repaired)
-	}
-	want := k.want()
-	h.becomes(t, overlay.Config{}, want)
-}
-
 // TestWaits keeps what there is while the node itself is not known.
 func TestWaits(t *testing.T) {
 	h := newHost(t)
