@@ -18,12 +18,11 @@ import (
 	"fairlead/internal/worker"
 )
 
-// The node is checked every replaceWait while a replaced program still runs, and
-// replaceLooks times every replaceAgain after everything was removed.
+// The node is checked every replaceWait while a replaced program still runs. After everything
+// was removed it is checked until replaceWatch has passed, in waits that double.
 const (
 	replaceWait  = 2 * time.Second
-	replaceAgain = time.Minute
-	replaceLooks = 3
+	replaceWatch = 2 * time.Minute
 )
 
 // Replacer removes what replaced programs left, once fairlead's own data path is in
@@ -60,21 +59,18 @@ func NewReplacer(cfg *Config, ready func() bool) *Replacer {
 	}}
 }
 
-// Run removes leftovers until none came back for replaceLooks checks, or until ctx is
-// done. It returns nil.
+// Run removes leftovers until replaceWatch has passed since all were removed, or until ctx is
+// done. It returns nil. An object may come back: from a program that the agent cannot see, or
+// from an nft that outlives the program that started it. It goes again after at most the time
+// that it took to come back, and replaceWait.
 func (r *Replacer) Run(ctx context.Context) error {
 	if !worker.Await(ctx, readyInterval, r.ready) {
 		return nil
 	}
-	for quiet := 0; quiet < replaceLooks; {
-		wait := replaceAgain
-		switch again := r.once(ctx); {
-		case again:
-			quiet, wait = 0, replaceWait
-		case quiet == 0:
-			quiet, wait = 1, replaceWait
-		default:
-			quiet++
+	for watched := time.Duration(0); ; {
+		wait, goesOn := afterCheck(r.once(ctx), &watched)
+		if !goesOn {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -82,7 +78,19 @@ func (r *Replacer) Run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
-	return nil
+}
+
+// afterCheck returns how long to wait for the next check, and false if there is none. watched is
+// the time from the check that removed everything to the next one.
+func afterCheck(again bool, watched *time.Duration) (wait time.Duration, goesOn bool) {
+	if again {
+		*watched = 0
+		return replaceWait, true
+	}
+	wait = max(replaceWait, *watched)
+	goesOn = *watched < replaceWatch
+	*watched += wait
+	return wait, goesOn
 }
 
 // once removes what it can, and reports whether to check again soon.
