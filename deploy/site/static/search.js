@@ -9,13 +9,16 @@
   const root = document.currentScript.src;
   const input = document.getElementById("search");
   const list = document.getElementById("found");
-  let pages;
+  let pages; // a promise of the index
 
-  const load = async () => {
-    if (!pages) {
-      const answer = await fetch(new URL("index.json", root));
-      pages = (await answer.json()).map((p) => ({ ...p, low: p.text.toLowerCase(), lowTitle: p.title.toLowerCase() }));
-    }
+  const load = () => {
+    pages ??= fetch(new URL("index.json", root))
+      .then((answer) => answer.json())
+      .then((all) => all.map((p) => ({ ...p, low: p.text.toLowerCase(), lowTitle: p.title.toLowerCase() })))
+      .catch((error) => {
+        pages = undefined; // the next key tries again
+        throw error;
+      });
     return pages;
   };
 
@@ -42,8 +45,10 @@
   };
 
   input.addEventListener("input", async () => {
+    const all = await load();
+    // Read after the wait, so that a key whose wait is longer does not bring back its results.
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = words.length ? find(await load(), words) : [];
+    const found = words.length ? find(all, words) : [];
     list.replaceChildren(
       ...found.map(({ p }) => {
         const item = document.createElement("li");

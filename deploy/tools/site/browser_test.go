@@ -142,22 +142,43 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
+// search types words and returns what is found once all of them are typed. Each key finds
+// something else, so an element that was found before may be gone.
+func search(t *testing.T, b *browser, words string) []string {
+	t.Helper()
+	do(t, b, chromedp.SendKeys(chromedp.CSS("#search"), words))
+	for start := time.Now(); time.Since(start) < time.Minute; <-time.After(10 * time.Millisecond) {
+		now := do(t, b, chromedp.Evaluate[struct {
+			Typed string
+			Found []string
+		}](`({
+			Typed: document.querySelector("#search").value,
+			Found: [...document.querySelectorAll("#found li")].map((i) => (i.querySelector("a") ?? i).textContent),
+		})`))
+		if now.Typed == words && len(now.Found) > 0 {
+			return now.Found
+		}
+	}
+	t.Fatalf("%q finds nothing within a minute, not even that there is nothing", words)
+	return nil
+}
+
 // TestBrowserSearch types words, from a page deep in the site, and follows what is found.
 func TestBrowserSearch(t *testing.T) {
 	home := serve(t, build(t))
 	b := open(t)
-	const results, first = chromedp.CSSAll("#found li a"), chromedp.CSS("#found li:first-child")
 	do(t, b, chromedp.Navigate(home+"docs/install-k3s/"))
-	do(t, b, chromedp.SendKeys(chromedp.CSS("#search"), "flannel vxlan"))
-	found := len(do(t, b, chromedp.Nodes(results)))
-	want := do(t, b, chromedp.Text(first+" a"))
-	do(t, b, chromedp.Click(first+" a"))
-	do(t, b, chromedp.WaitVisible(chromedp.CSS("main h1")))
-	if title := do(t, b, chromedp.Text(chromedp.CSS("main h1"))); found < 2 || title != want {
-		t.Errorf("%d results, the first is %q and leads to %q", found, want, title)
+	found := search(t, b, "flannel vxlan")
+	do(t, b, chromedp.Click(chromedp.CSS("#found li:first-child a")))
+	var title string
+	for start := time.Now(); title != found[0] && time.Since(start) < time.Minute; <-time.After(10 * time.Millisecond) {
+		// While the page changes there is none to ask.
+		title, _ = chromedp.Run(b, chromedp.Evaluate[string](`document.readyState === "complete" ? document.querySelector("main h1")?.textContent ?? "" : ""`))
 	}
-	do(t, b, chromedp.SendKeys(chromedp.CSS("#search"), "zebracrossing"))
-	if none := do(t, b, chromedp.Text(first)); none != "No page has all these words." {
+	if len(found) < 2 || title != found[0] {
+		t.Errorf("%d results, the first is %q and leads to %q", len(found), found[0], title)
+	}
+	if none := search(t, b, "zebracrossing"); none[0] != "No page has all these words." {
 		t.Errorf("a word of no page finds %q", none)
 	}
 	if out := b.outside(home); len(out) > 0 {
