@@ -221,7 +221,9 @@ chart: ## Write the chart to bin/fairlead-VERSION.tgz, for the image of the same
 	@rm -f bin/fairlead-*.tgz # so that bin/fairlead-*.tgz names one
 	cd deploy/tools && $(GO) run ./pack -version '$(VERSION)'
 
+# A release has programs for all architectures that build, and an image of them.
 .PHONY: release
+release: PLATFORMS = linux/amd64,linux/arm64,linux/ppc64le,linux/riscv64,linux/s390x
 release: ## Write a release to bin/release, with VERSION=v1.2.3 REPOSITORY=registry.example/fairlead
 	@test '$(origin VERSION)' = 'command line' || { echo "say which: make release VERSION=v1.2.3 REPOSITORY=registry.example/fairlead"; exit 1; }
 	@test -z "$$(git status --porcelain)" || { echo "commit first: a release is made of a commit"; exit 1; }
