@@ -40,9 +40,11 @@ type Cleaner struct {
 	inbox *worker.Inbox[work]
 	calls nl.Calls // nil outside of tests
 
-	// Run alone uses these. kept is nil until a search needs it, and after a failure.
-	late lateReplies
-	kept *table
+	// Run alone uses these. kept is nil until a search needs it, and after a failure. The
+	// next search of all flows begins at allAt at the earliest.
+	late  lateReplies
+	kept  *table
+	allAt time.Time
 
 	mu    sync.Mutex
 	view  *View
@@ -73,7 +75,9 @@ func (c *Cleaner) Delete(frontend inet.Addr) {
 }
 
 // SweepAll schedules a search among all flows. Call it once after a restart,
-// because endpoints may have changed while the agent was down.
+// because endpoints may have changed while the agent was down, and after a repair of the
+// kernel's rules, because packets may have met none. The next such search may wait for some
+// seconds, so that they take little of a core.
 func (c *Cleaner) SweepAll() {
 	c.inbox.Add(func(w *work) bool {
 		w.all = true
@@ -95,6 +99,13 @@ func (c *Cleaner) change(frontend inet.Addr, f func() bool) {
 const (
 	rest     = 4
 	lastRest = time.Second
+)
+
+// The next search of all flows begins after restAll times what the last one took, and after
+// lastRestAll at most, because clients wait for it.
+const (
+	restAll     = 50
+	lastRestAll = 5 * time.Second
 )
 
 // Run searches for stale flows whenever something changed, until ctx is done, and
@@ -133,11 +144,15 @@ func pause(ctx context.Context, d time.Duration) {
 func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
 	var w work
 	c.inbox.Add(func(all *work) bool {
-		w, next = all.due(now)
+		w, next = all.due(now, c.allAt)
 		return false
 	})
 	if !w.none() {
 		s, done = c.sweep(w), true
+	}
+	if w.all {
+		end := time.Now()
+		c.allAt = end.Add(min(restAll*end.Sub(now), lastRestAll))
 	}
 	at, ok := c.late.next()
 	if ok && !at.After(now) {

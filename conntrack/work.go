@@ -56,16 +56,22 @@ func (w *work) has(frontend inet.Addr) bool {
 func (w *work) none() bool { return len(w.frontends) == 0 && !w.all }
 
 // due takes out what is due, and returns when the rest is, zero for no rest. A search of
-// all flows includes the rest.
-func (w *work) due(now time.Time) (work, time.Time) {
-	out := work{frontends: w.frontends, all: w.all}
-	w.frontends, w.all = nil, false
+// all flows waits until allAt, and includes the rest.
+func (w *work) due(now, allAt time.Time) (work, time.Time) {
+	out := work{frontends: w.frontends, all: w.all && !allAt.After(now)}
+	w.frontends, w.all = nil, w.all && !out.all
 	if !out.all && w.openingAt.After(now) {
+		if w.all && allAt.Before(w.openingAt) {
+			return out, allAt
+		}
 		return out, w.openingAt
 	}
 	for frontend := range w.opening {
 		out.addNow(frontend)
 	}
 	w.opening, w.openingAt = nil, time.Time{}
+	if w.all {
+		return out, allAt
+	}
 	return out, time.Time{}
 }

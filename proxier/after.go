@@ -57,8 +57,17 @@ func (p *Proxier) passed(start time.Time) {
 	p.history.Synced(start, nil)
 	p.publishClients()
 	p.synced.set(time.Now())
-	if !p.ready.Swap(true) && p.flows != nil {
-		p.flows.SweepAll() // what became stale before this process is not known
+	p.sweepFlows()
+}
+
+// sweepFlows has all flows looked at if it is not known which became stale: before this
+// process, and while rules or elements were missing. Who dialled a Service then has a flow
+// that is not translated, and keeps it for as long as packets come. A large repair takes many
+// rounds, and only the sync knows when the last one is done.
+func (p *Proxier) sweepFlows() {
+	first := !p.ready.Swap(true)
+	if (first || p.mended) && p.flows != nil {
+		p.flows.SweepAll()
 	}
 }
 

@@ -154,6 +154,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 	}
 	p.publishFlows()
 	p.passed(start)
+	p.mended = false
 	p.publishDone(func(types.NamespacedName) bool { return true })
 	p.desired.settled = nil
 	p.desired.progress.reset()

@@ -6,6 +6,7 @@ package proxier
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,6 +54,7 @@ type bed struct {
 	// endEstablished is for the next agent.
 	endEstablished bool
 	sweeps         atomic.Int64  // how often it looked for stale flows
+	gate           sync.RWMutex  // held while the agent must not touch the table
 	pause          time.Duration // after each commit of the next agent, in which packets meet what it left
 }
 
@@ -109,7 +111,7 @@ func (b *bed) start(t *testing.T, cfg resolve.Config) {
 			tx.Put(&it)
 		}
 	})
-	b.agent = New(cfg, b.store, Deps{Table: pausing{table, b.pause}, Flows: b.cleaner, Clients: forgetter, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
+	b.agent = New(cfg, b.store, Deps{Table: gated{pausing{table, b.pause}, &b.gate}, Flows: b.cleaner, Clients: forgetter, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
 	ctx, cancel := context.WithCancel(klog.NewContext(context.WithoutCancel(t.Context()), klog.Logger{}))
 	ended := make(chan error, 3)
 	go func() { ended <- b.agent.Run(ctx) }()

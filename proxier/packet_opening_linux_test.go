@@ -132,10 +132,16 @@ type tcpClient struct {
 // errors, one for each client.
 func (b *bed) greetings(t *testing.T, clients []tcpClient) <-chan string {
 	t.Helper()
+	return greetings(t, b.Outside, clients)
+}
+
+// greetings does so on any host.
+func greetings(t *testing.T, host *lab.Host, clients []tcpClient) <-chan string {
+	t.Helper()
 	got := make(chan string, len(clients))
 	for _, c := range clients {
 		go func() {
-			conn, greeting, err := tcpFrom(t.Context(), b.Outside, c.from, c.to)
+			conn, greeting, err := tcpFrom(t.Context(), host, c.from, c.to)
 			if err != nil {
 				greeting = err.Error()
 			} else {

@@ -86,6 +86,9 @@ type Proxier struct {
 	changed atomic.Uint32
 	// traffic holds the connections of each frontend at the last reading of counters.
 	traffic atomic.Pointer[map[inet.Addr]uint64]
+	// mended is set from the first part of a repair until the sync after the last one has had
+	// flows searched for that began before.
+	mended bool
 	// loaded is set when affinity entries may have been missed or forged since clients were last
 	// checked.
 	loaded bool

@@ -53,6 +53,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 		klog.FromContext(ctx).Info("Warning: replacing the table of another version step by step, new connections may fail meanwhile", "reason", r.Stepwise)
 	}
 	if len(r.Repaired) > 0 {
+		p.mended = true
 		p.repaired(ctx, r.Repaired)
 	}
 	if p.clients != nil {
