@@ -124,7 +124,7 @@ func TestCovered(t *testing.T) {
 	if h.Covered(60*s, 600*s) || !h.Covered(60*s, 90*s) || h.Covered(60*s, 101*s) {
 		t.Error("after 30 s away, repairs may take another 30 s and no more")
 	}
-	if !h.MayReset(21*s) || h.MayReset(41*s) || h.MayReset(23*s) {
+	if !h.MayReset(21*s, 21*s) || !h.MayReset(5*s, 30*s) || h.MayReset(41*s, 41*s) || h.MayReset(23*s, 24*s) {
 		t.Error("a flush may break connections for 2 s, the loss of a rule may not")
 	}
 	if k, from, ok := h.Cause(50 * s); k != Rule || from != 41*s || !ok {
@@ -135,6 +135,48 @@ func TestCovered(t *testing.T) {
 	}
 	if h.Count(Rule) != 2 || h.Count(Set) != 0 {
 		t.Errorf("%d rules, %d sets", h.Count(Rule), h.Count(Set))
+	}
+}
+
+// TestSilentUntil: TCP may be silent for twice as long as an outage, also if that begins
+// while it waits for its next attempt, and until its next probe if its peer is gone.
+func TestSilentUntil(t *testing.T) {
+	const s = time.Second
+	var h History
+	away := func(event int, damage Kind, from, to time.Duration) {
+		stop := Step{Event: event, Kind: Stop, Begin: true}
+		h.Begin(stop, from)
+		h.Begin(Step{Event: event + 1, Kind: damage, Begin: true}, from)
+		if to != never {
+			h.End(stop, to)
+		}
+	}
+	away(0, Flush, 100*s, 120*s)    // repaired by 140 s
+	away(10, Rule, 160*s, 162*s)    // by 167 s
+	away(20, Flush, 1000*s, 1200*s) // by 1400 s
+	h.Begin(Step{Event: 30, Kind: Flush, Begin: true}, 3000*s)
+	for _, tt := range []struct {
+		name  string
+		since time.Duration
+		gone  bool
+		want  time.Duration
+	}{
+		{"nothing happened", 10 * s, false, 10 * s},
+		{"just before", 98 * s, false, 98 * s},
+		{"the next attempt meets the next outage", 100 * s, false, 235 * s},
+		{"late in the first outage, the attempts end before the second", 130 * s, false, 151 * s},
+		{"in the second", 165 * s, false, 170 * s},
+		{"its peer is gone", 165 * s, true, 172 * s},
+		{"attempts are two minutes apart at most", 1000 * s, false, 1521 * s},
+		{"a short one", 3001 * s, false, 3004 * s},
+	} {
+		if got := h.SilentUntil(tt.since, tt.gone); got != tt.want {
+			t.Errorf("%s: until %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	away(40, Dormant, 4000*s, never)
+	if got := h.SilentUntil(4000*s, true); got != never {
+		t.Errorf("while the agent is stopped: until %s", got)
 	}
 }
 

@@ -69,9 +69,42 @@ func (h *History) Covered(from, to time.Duration) bool {
 	return covered(h.outages(func(p promise) bool { return p.outage > 0 }), from, to)
 }
 
-// MayReset reports whether an established connection may break at a time.
-func (h *History) MayReset(at time.Duration) bool {
-	return covered(h.outages(func(p promise) bool { return p.resets }), at, at)
+// MayReset reports whether an established connection may break between two times.
+func (h *History) MayReset(from, to time.Duration) bool {
+	spans := h.outages(func(p promise) bool { return p.resets })
+	return slices.ContainsFunc(spans, func(s span) bool { return s.from <= to && from <= s.to })
+}
+
+const (
+	// longestRTO is the longest time between two attempts of TCP (TCP_RTO_MAX of Linux).
+	longestRTO = 2 * time.Minute
+	// probed is how often clients ask whether their peer is still there.
+	probed = 5 * time.Second
+	// firstAttempt is the longest time from the first attempt of TCP to the second
+	// (RFC 6298).
+	firstAttempt = time.Second
+)
+
+// SilentUntil returns until when a TCP connection that waits since a time may hear nothing.
+// TCP doubles the time between its attempts, so it is silent for up to twice as long as an
+// outage, and meets outages that begin meanwhile. If its peer is gone, it learns so by the
+// next attempt or, if it has nothing to send, by the next probe.
+func (h *History) SilentUntil(since time.Duration, gone bool) time.Duration {
+	until := since
+	for _, s := range h.outages(func(p promise) bool { return p.outage > 0 }) {
+		if s.to < since || s.from > until+firstAttempt {
+			continue
+		}
+		if s.to == never {
+			return never
+		}
+		next := min(s.to-since, longestRTO) + firstAttempt
+		if gone {
+			next = max(next, probed)
+		}
+		until = max(until, s.to+next)
+	}
+	return until
 }
 
 // Late reports whether agents may not yet have followed a change of the objects that

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -83,14 +84,18 @@ func connectTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Co
 	if err != nil {
 		return nil, err
 	}
-	return conn, withoutProbes(conn)
+	return conn, probe(conn)
 }
 
-// withoutProbes makes the kernel wait for a silent peer, for as long as the programs want.
-// With the defaults of Go it ends a connection after 150 s of silence.
-func withoutProbes(c net.Conn) error {
+// ProbeEvery is how often an idle TCP connection asks whether its peer is still there.
+const ProbeEvery = 5 * time.Second
+
+// probe makes the kernel ask for ten minutes before it ends a connection. With the defaults
+// of Go it does after 150 s of silence. Without any probes, a client that waits for an answer
+// never learns that its server has lost the connection.
+func probe(c net.Conn) error {
 	if t, ok := c.(*net.TCPConn); ok {
-		return t.SetKeepAlive(false)
+		return t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: ProbeEvery, Interval: ProbeEvery, Count: int(10 * time.Minute / ProbeEvery)})
 	}
 	return nil
 }

@@ -56,6 +56,18 @@ func (h *Host) Try(ctx context.Context, to inet.Addr) string { return Outcome(h.
 func Open(ctx context.Context, ns *netns.NS, from netip.Addr, to inet.Addr) (*Conn, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
+	c, err := open(ctx, ns, from, to)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.exchange(ctx, to.Proto == inet.TCP); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// open is Open without the first reply.
+func open(ctx context.Context, ns *netns.NS, from netip.Addr, to inet.Addr) (*Conn, error) {
 	c := &Conn{to: to}
 	err := ns.Do(func() (err error) {
 		c.conn, err = connect(ctx, from, to)
@@ -70,10 +82,12 @@ func Open(ctx context.Context, ns *netns.NS, from netip.Addr, to inet.Addr) (*Co
 	case inet.SCTP:
 		c.init = newInit(to.Port)
 	}
-	if err := c.exchange(ctx, to.Proto == inet.TCP); err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
 	return c, nil
+}
+
+// Socket returns a UDP socket with a port of its own that has sent nothing yet.
+func (h *Host) Socket(ctx context.Context, to inet.Addr) (*Conn, error) {
+	return open(ctx, h.NS, netip.Addr{}, to)
 }
 
 // Open is the function Open from inside the host.
@@ -134,12 +148,14 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// exchange reads one reply; greeted means that the server speaks first.
+// exchange reads one reply, until ctx is done; greeted means that the server speaks first.
 func (c *Conn) exchange(ctx context.Context, greeted bool) error {
 	deadline, _ := ctx.Deadline()
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return err
 	}
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	line, err := c.roundTrip(greeted)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", c.to, classify(err))

@@ -6,6 +6,7 @@ package lab_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -91,9 +92,34 @@ func TestConn(t *testing.T) {
 	}
 }
 
+// TestConnCancelled waits for a server that never speaks, with all the time in the world,
+// until the context is cancelled.
+func TestConnCancelled(t *testing.T) {
+	c := labtest.New(t, lab.Config{Nodes: 1})
+	client := labtest.Pod(t, c.Nodes[0], "client", 0)
+	mute := labtest.Pod(t, c.Nodes[0], "mute", 0)
+	to := inet.Addr{IP: mute.Addr4, Port: 80, Proto: inet.TCP}
+	var l net.Listener
+	if err := mute.NS.Do(func() (err error) {
+		l, err = new(net.ListenConfig).Listen(t.Context(), "tcp", to.AddrPort().String())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	time.AfterFunc(shortTime, cancel)
+	if conn, err := client.Open(ctx, to); !errors.Is(err, lab.ErrTimeout) {
+		t.Errorf("got %v, %v, want %v", conn, err, lab.ErrTimeout)
+	}
+}
+
+const shortTime = 300 * time.Millisecond
+
 func shortly(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), shortTime)
 	t.Cleanup(cancel)
 	return ctx
 }

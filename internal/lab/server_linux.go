@@ -109,7 +109,7 @@ func (s *Server) accept(l *net.TCPListener) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err == nil && withoutProbes(c) == nil && s.track(c) {
+		if err == nil && probe(c) == nil && s.track(c) {
 			go s.converse(c)
 		}
 	}

@@ -46,13 +46,15 @@ func TestAnswered(t *testing.T) {
 		waited       int
 	}{
 		{"no trouble", outageOf{}, 10 * time.Millisecond, 0, 0, 0},
-		{"refused after a flush", outageOf{11 * s, 12 * s, lab.ErrRefused, true}, s, 0, 0, 1},
-		{"refused before it", outageOf{9 * s, 9 * s, lab.ErrRefused, true}, s, 1, 0, 0},
-		{"refused long after it", outageOf{11 * s, 14 * s, lab.ErrRefused, true}, 3 * s, 1, 0, 0},
-		{"silence for a moment", outageOf{50 * s, 50 * s, lab.ErrTimeout, true}, s, 0, 1, 0},
-		{"silence for long", outageOf{50 * s, 55 * s, lab.ErrTimeout, true}, 5 * s, 1, 0, 0},
-		{"reset", outageOf{50 * s, 50 * s, lab.ErrReset, true}, s, 1, 0, 0},
-		{"a stream stalls without a reason", outageOf{50 * s, 55 * s, nil, true}, 5 * s, 1, 0, 0},
+		{"refused after a flush", outageOf{11 * s, 12 * s, lab.ErrRefused, true, false}, s, 0, 0, 1},
+		{"refused before it", outageOf{9 * s, 9 * s, lab.ErrRefused, true, false}, s, 1, 0, 0},
+		{"refused long after it", outageOf{11 * s, 14 * s, lab.ErrRefused, true, false}, 3 * s, 1, 0, 0},
+		{"silence for a moment", outageOf{50 * s, 50 * s, lab.ErrTimeout, true, false}, s, 0, 1, 0},
+		{"silence for long", outageOf{50 * s, 55 * s, lab.ErrTimeout, true, false}, 5 * s, 1, 0, 0},
+		{"reset", outageOf{50 * s, 50 * s, lab.ErrReset, true, false}, s, 1, 0, 0},
+		{"a stream stalls without a reason", outageOf{50 * s, 55 * s, nil, true, true}, 5 * s, 1, 0, 0},
+		{"a stream stalls for twice the outage", outageOf{10 * s, 14 * s, nil, true, true}, 4 * s, 0, 0, 1},
+		{"a stream stalls for longer", outageOf{10 * s, 18 * s, nil, true, true}, 8 * s, 1, 0, 0},
 	} {
 		r := newRunner()
 		r.history.Begin(flush, 10*s)
@@ -78,6 +80,8 @@ func TestResetPermitted(t *testing.T) {
 		{chaos.Flush, lab.ErrTimeout, 11 * s, s, false},
 		{chaos.Flush, lab.ErrReset, 15 * s, s, false},
 		{chaos.Flush, lab.ErrReset, 8 * s, s, false},
+		{chaos.Flush, lab.ErrReset, 11 * s, 7 * s, true}, // by a probe
+		{chaos.Flush, lab.ErrReset, 11 * s, 12 * s, false},
 		{chaos.Dormant, lab.ErrReset, 11 * s, s, true},
 		{chaos.Rule, lab.ErrReset, 11 * s, s, false},
 		{chaos.Kill, lab.ErrReset, 11 * s, s, false},

@@ -44,6 +44,8 @@ type client struct {
 	svc  *service // nil for a pod's own address
 	last string   // the server of the last answer, for sticky clients
 	seen time.Duration
+	// asked counts the answers at the client's present port.
+	asked int
 }
 
 // startLoad starts all clients, in each family.
@@ -114,47 +116,111 @@ func (l *load) hold(ctx context.Context, c *client) {
 		}
 	})
 	l.every(ctx, func(ctx context.Context) {
-		wait := try
-		if c.to.Proto == inet.TCP {
-			wait = l.r.giveUp
-		}
-		ctx, cancel := context.WithTimeout(ctx, wait)
-		defer cancel()
-		if conn == nil {
-			opened, err := c.from.Open(ctx, c.to)
-			if err == nil {
-				conn = opened
+		switch {
+		case c.to.Proto == inet.TCP && conn == nil:
+			conn = l.r.open(ctx, c)
+		case c.to.Proto == inet.TCP:
+			if !l.r.stream(ctx, c, conn) {
+				_ = conn.Close()
+				conn = nil
 			}
-			return
+		default:
+			conn = l.keepPort(ctx, c, conn)
 		}
-		if c.to.Proto == inet.UDP {
-			l.ask(c, wait, func() (lab.Reply, error) {
-				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
-				defer cancel()
-				return conn.Ask(ctx)
-			})
-			return
-		}
-		l.stream(ctx, c, &conn)
 	})
 }
 
-// stream asks once over an established connection.
-func (l *load) stream(ctx context.Context, c *client, conn **lab.Conn) {
-	start := l.r.now()
-	_, err := (*conn).Ask(ctx)
-	took := l.r.now() - start
-	if err != nil {
-		if !l.r.resetPermitted(err, start, took) {
-			l.r.fail("%s, established, from %s: %v after %s", c.name, (*conn).Source(), err, took.Round(time.Millisecond))
+// renewed is after how many answers a UDP client takes another port, so that some begin while
+// rules are missing.
+const renewed = 100
+
+// keepPort asks over UDP until there is an answer, from one port, and returns the socket of
+// the next question or nil.
+func (l *load) keepPort(ctx context.Context, c *client, conn *lab.Conn) *lab.Conn {
+	if conn == nil {
+		opened, err := c.from.Socket(ctx, c.to)
+		if err != nil {
+			l.r.fail("%s: %v", c.name, err)
+			return nil
 		}
-		_ = (*conn).Close()
-		*conn = nil
-		return
+		conn, c.asked = opened, 0
 	}
-	// TCP doubles the time between its attempts from 200 ms on, so the last one that was
-	// lost was sent at half of the time, and the first one at its beginning.
-	l.r.answered(c, took, outageOf{from: start + min(try, took/2), to: start + took/2, stalled: took > patience})
+	l.ask(c, try, func() (lab.Reply, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), try)
+		defer cancel()
+		return conn.Ask(ctx)
+	})
+	if c.asked++; c.asked < renewed {
+		return conn
+	}
+	_ = conn.Close()
+	return nil
+}
+
+// open makes the connection of a stream, or returns nil. The kernel sends the first packet
+// again until it is answered, and has to be answered once the damage is repaired.
+func (r *runner) open(ctx context.Context, c *client) *lab.Conn {
+	start := r.now()
+	ctx, cancel := r.patient(ctx, start)
+	defer cancel()
+	conn, err := c.from.Open(ctx, c.to)
+	took := r.now() - start
+	if err != nil {
+		if !r.mayRefuse(start, took) {
+			r.fail("%s, opened at %.3fs: %v after %s", c.name, start.Seconds(), err, took.Round(time.Millisecond))
+		}
+		pauseFor(try / 10)
+		return nil
+	}
+	r.answered(c, took, outageOf{from: start, to: start + took, stalled: took > patience, stream: true})
+	return conn
+}
+
+// stream asks once over an established connection, and reports whether that goes on.
+func (r *runner) stream(ctx context.Context, c *client, conn *lab.Conn) bool {
+	start := r.now()
+	ctx, cancel := r.patient(ctx, start)
+	defer cancel()
+	_, err := conn.Ask(ctx)
+	took := r.now() - start
+	if err != nil {
+		if !r.resetPermitted(err, start, took) {
+			again, _ := conn.Lost()
+			r.fail("%s, established, from %s: %v after %s, permitted is %s; %d packets were sent again", c.name, conn.Source(), err,
+				took.Round(time.Millisecond), r.silence(start, true).Round(time.Millisecond), again)
+		}
+		return false
+	}
+	r.answered(c, took, outageOf{from: start, to: start + took, stalled: took > patience, stream: true})
+	return true
+}
+
+// silence returns for how long a stream that waits since a time may hear nothing.
+func (r *runner) silence(since time.Duration, gone bool) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.history.SilentUntil(since, gone) - since
+}
+
+// patient returns a context for a stream that waits since a time. It ends when the stream
+// has been silent for longer than giveUp beyond what is permitted.
+func (r *runner) patient(ctx context.Context, since time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, time.Hour)
+	go lab.Every(ctx, giveUp/100, func(context.Context) {
+		if r.now()-since > giveUp && r.now()-since-giveUp > r.silence(since, true) {
+			cancel()
+		}
+	})
+	return ctx, cancel
+}
+
+// mayRefuse reports whether the connection of a stream may fail to open, some time after it
+// began to.
+func (r *runner) mayRefuse(start, took time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	end := start + took
+	return end-patience <= r.history.SilentUntil(start, false) && (r.history.Covered(start, start) || r.history.Covered(end, end))
 }
 
 // resetPermitted reports whether an established connection that was idle or stalled for
@@ -163,8 +229,8 @@ func (r *runner) resetPermitted(err error, start, took time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	kind, since, ok := r.history.Cause(start + took)
-	// The packet that led to the reset waited for up to twice as long as the outage.
-	if !ok || !errors.Is(err, lab.ErrReset) || !r.history.MayReset(start) && !r.history.MayReset(start+took) && !r.history.MayReset(start+took/2) {
+	late := start+took-patience > r.history.SilentUntil(start, true)
+	if !ok || late || !errors.Is(err, lab.ErrReset) || !r.history.MayReset(start, start+took) {
 		return false
 	}
 	r.tally.delayed(kind, outage{resets: 1, longest: r.now() - since})
@@ -176,6 +242,7 @@ type outageOf struct {
 	from, to time.Duration // from the first sign of trouble to the last
 	err      error         // the first one
 	stalled  bool          // whether there was any
+	stream   bool          // from one question to its answer
 }
 
 // ask tries until there is an answer.
@@ -218,6 +285,10 @@ func (r *runner) answered(c *client, took time.Duration, t outageOf) {
 	}
 	covered := r.history.Covered(t.from, t.to)
 	kind, since, ok := r.history.Cause(t.from)
+	if t.stream {
+		covered = t.to-patience <= r.history.SilentUntil(t.from, false)
+		kind, since, ok = r.history.Cause(t.from + took/2)
+	}
 	silent := t.err == nil || errors.Is(t.err, lab.ErrTimeout)
 	switch {
 	case covered && ok:

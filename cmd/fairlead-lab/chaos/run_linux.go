@@ -115,6 +115,9 @@ func Run(ctx context.Context, w *world.World, out io.Writer, o Options) (err err
 func (r *runner) round(ctx context.Context, cfg chaos.Config) error {
 	steps := chaos.Schedule(cfg)
 	r.history, r.log, r.failures, r.tally, r.disks = chaos.History{}, nil, nil, newTally(), map[int]int{}
+	if err := r.addFirewalls(ctx); err != nil {
+		return err
+	}
 	r.start = time.Now()
 	for _, s := range r.services {
 		s.forget()

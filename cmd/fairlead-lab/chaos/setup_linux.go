@@ -59,6 +59,19 @@ func (r *runner) setUp(ctx context.Context) error {
 	return r.settle(ctx)
 }
 
+// addFirewalls gives each node the rule that most firewalls begin with. So connections are
+// tracked without our table, too, as on most machines. Events delete it.
+func (r *runner) addFirewalls(ctx context.Context) error {
+	const rules = "add table inet firewall; add chain inet firewall forward { type filter hook forward priority 0; }; " +
+		"flush chain inet firewall forward; add rule inet firewall forward ct state established,related accept"
+	for _, node := range r.Cluster.Nodes {
+		if _, err := world.RunIn(ctx, node.Host, "nft", rules); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // makeGroups makes a memory control group for the agent of each node, or says why the
 // kernel cannot be made to end an agent. Whoever chose the prefix removes them.
 func (r *runner) makeGroups(prefix string) {
