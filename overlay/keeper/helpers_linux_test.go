@@ -204,9 +204,9 @@ func (k *keeper) want() overlay.Plan {
 }
 
 // settle waits for a report without error after a number of passes.
-func (k *keeper) settle(t testing.TB, passes int) overlay.Report {
+func (k *keeper) settle(t testing.TB, passes int) {
 	t.Helper()
-	return k.reported(t, func(_ *overlay.Report, n int) error {
+	k.reported(t, func(_ *overlay.Report, n int) error {
 		if n <= passes {
 			return fmt.Errorf("%d passes, want more than %d", n, passes)
 		}
