@@ -180,6 +180,22 @@ func TestSilentUntil(t *testing.T) {
 	}
 }
 
+// TestFair: the time that a busy machine took counts twice, once for each stretch.
+func TestFair(t *testing.T) {
+	const s = time.Second
+	var h History
+	for _, b := range []span{{10 * s, 12 * s}, {11 * s, 13 * s}, {11 * s, 12 * s}, {20 * s, 21 * s}} {
+		h.Busy(b.from, b.to)
+	}
+	for _, tt := range []struct{ from, to, want time.Duration }{
+		{0, 10 * s, 10 * s}, {0, 15 * s, 9 * s}, {12 * s, 30 * s, 26 * s}, {10 * s, 12 * s, 10 * s}, {5 * s, 100 * s, 92 * s},
+	} {
+		if got := h.Fair(tt.from, tt.to); got != tt.want {
+			t.Errorf("from %s to %s: %s, want %s", tt.from, tt.to, got, tt.want)
+		}
+	}
+}
+
 // TestCoveredChain: damage after damage is one outage, and damage while an agent starts
 // waits for it.
 func TestCoveredChain(t *testing.T) {

@@ -23,6 +23,7 @@ type event struct {
 // empty. It is not safe for concurrent use.
 type History struct {
 	events []event
+	busy   []span // when the machine did not get around to its clients, in order and apart
 }
 
 // Begin records that an event begins at a time.
@@ -105,6 +106,29 @@ func (h *History) SilentUntil(since time.Duration, gone bool) time.Duration {
 		until = max(until, s.to+next)
 	}
 	return until
+}
+
+// Busy records a time in which a connection that nothing can disturb had to wait, because the
+// machine had other things to do. Its beginning is not before that of an earlier one.
+func (h *History) Busy(from, to time.Duration) {
+	if n := len(h.busy); n > 0 {
+		from = max(from, h.busy[n-1].to)
+	}
+	if from < to {
+		h.busy = append(h.busy, span{from, to})
+	}
+}
+
+// Fair returns what the second time would be on a machine that was never busy between the
+// two. A busy machine counts twice, because agents wait for it as clients do.
+func (h *History) Fair(from, to time.Duration) time.Duration {
+	fair := to
+	for _, s := range h.busy {
+		if wait := min(s.to, to) - max(s.from, from); wait > 0 {
+			fair -= 2 * wait
+		}
+	}
+	return max(from, fair)
 }
 
 // Late reports whether agents may not yet have followed a change of the objects that

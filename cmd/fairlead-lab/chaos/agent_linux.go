@@ -103,4 +103,4 @@ func unlimit(pid, resource int) error {
 }
 
 // settleTime is how long agents get to do everything that is left after a round.
-const settleTime = 20 * time.Second
+const settleTime = time.Minute

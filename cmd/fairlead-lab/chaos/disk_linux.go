@@ -72,7 +72,7 @@ func (r *runner) awaitConflist(ctx context.Context, s chaos.Step, conflist strin
 		}
 		took := r.now() - free
 		r.mu.Lock()
-		late := took > diskReturns && !r.history.Late(free, r.now())
+		late := r.history.Fair(free, r.now()) > free+diskReturns && !r.history.Late(free, r.now())
 		r.tally.conflist = max(r.tally.conflist, took)
 		r.mu.Unlock()
 		if err != nil || late {
@@ -86,7 +86,7 @@ func (r *runner) awaitConflist(ctx context.Context, s chaos.Step, conflist strin
 func (r *runner) awaited(s chaos.Step, free time.Duration) {
 	now := r.now()
 	r.mu.Lock()
-	late := now-free > diskReturns && !r.history.Late(free, now)
+	late := r.history.Fair(free, now) > free+diskReturns && !r.history.Late(free, now)
 	r.mu.Unlock()
 	if late {
 		r.fail("%s: the conflist was not back %s after its disk had room", s, (now - free).Round(time.Millisecond))

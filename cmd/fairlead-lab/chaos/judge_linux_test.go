@@ -65,6 +65,21 @@ func TestAnswered(t *testing.T) {
 	}
 }
 
+// TestAnsweredBusy: what would be a failure is none while the machine had other things to do.
+func TestAnsweredBusy(t *testing.T) {
+	const s = time.Second
+	r := newRunner()
+	r.history.Busy(55*s, 58*s)
+	r.answered(&client{name: "c"}, 6*s, outageOf{54 * s, 59 * s, lab.ErrTimeout, true, false})
+	if len(r.failures) != 0 || r.tally.slow != 1 {
+		t.Errorf("failures %q, tally %+v", r.failures, r.tally)
+	}
+	r.answered(&client{name: "c"}, 6*s, outageOf{54 * s, 59 * s, lab.ErrRefused, true, false})
+	if len(r.failures) != 1 {
+		t.Errorf("a refusal: failures %q", r.failures)
+	}
+}
+
 // TestResetPermitted: only what takes the translation of packets away excuses the end of
 // an established connection.
 func TestResetPermitted(t *testing.T) {
@@ -273,6 +288,7 @@ func TestTally(t *testing.T) {
 	for range 2 {
 		one := newTally()
 		one.done, one.slow, one.slowest, one.conflist = 10, 1, time.Second, 800*time.Millisecond
+		one.busy = 700 * time.Millisecond
 		one.events[chaos.Flush], one.events[chaos.Kill] = 2, 1
 		one.delayed(chaos.Flush, outage{clients: 3, longest: 70 * time.Millisecond})
 		sum.add(&one)
@@ -282,6 +298,7 @@ func TestTally(t *testing.T) {
 	want := `  kill            2 times
   flush           4 times, 6 connections waited, up to 70 ms after the event
   the conflist was back at most 800 ms after its disk had room
+  the machine was busy for 1.4s: a connection over its loopback device waited
   2 connections waited up to 1000 ms for a reason that no event explains, such as a busy machine
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" || sum.done != 20 {

@@ -56,6 +56,7 @@ func (r *runner) startLoad(ctx context.Context) *load {
 	last := r.Cluster.Nodes[len(r.Cluster.Nodes)-1]
 	far := r.pool[len(r.Cluster.Nodes)-1].Pod // on the last node
 	pod := r.Client.Host
+	l.every(ctx, func(ctx context.Context) { r.control(ctx) })
 	for i, vip := range web.ClusterIPs {
 		family := [...]string{" over IPv4", " over IPv6"}[i]
 		direct := inet.Addr{IP: far.Addrs()[i], Port: world.WebPort, Proto: inet.TCP}
@@ -157,86 +158,6 @@ func (l *load) keepPort(ctx context.Context, c *client, conn *lab.Conn) *lab.Con
 	return nil
 }
 
-// open makes the connection of a stream, or returns nil. The kernel sends the first packet
-// again until it is answered, and has to be answered once the damage is repaired.
-func (r *runner) open(ctx context.Context, c *client) *lab.Conn {
-	start := r.now()
-	ctx, cancel := r.patient(ctx, start)
-	defer cancel()
-	conn, err := c.from.Open(ctx, c.to)
-	took := r.now() - start
-	if err != nil {
-		if !r.mayRefuse(start, took) {
-			r.fail("%s, opened at %.3fs: %v after %s", c.name, start.Seconds(), err, took.Round(time.Millisecond))
-		}
-		pauseFor(try / 10)
-		return nil
-	}
-	r.answered(c, took, outageOf{from: start, to: start + took, stalled: took > patience, stream: true})
-	return conn
-}
-
-// stream asks once over an established connection, and reports whether that goes on.
-func (r *runner) stream(ctx context.Context, c *client, conn *lab.Conn) bool {
-	start := r.now()
-	ctx, cancel := r.patient(ctx, start)
-	defer cancel()
-	_, err := conn.Ask(ctx)
-	took := r.now() - start
-	if err != nil {
-		if !r.resetPermitted(err, start, took) {
-			again, _ := conn.Lost()
-			r.fail("%s, established, from %s: %v after %s, permitted is %s; %d packets were sent again", c.name, conn.Source(), err,
-				took.Round(time.Millisecond), r.silence(start, true).Round(time.Millisecond), again)
-		}
-		return false
-	}
-	r.answered(c, took, outageOf{from: start, to: start + took, stalled: took > patience, stream: true})
-	return true
-}
-
-// silence returns for how long a stream that waits since a time may hear nothing.
-func (r *runner) silence(since time.Duration, gone bool) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.history.SilentUntil(since, gone) - since
-}
-
-// patient returns a context for a stream that waits since a time. It ends when the stream
-// has been silent for longer than giveUp beyond what is permitted.
-func (r *runner) patient(ctx context.Context, since time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, time.Hour)
-	go lab.Every(ctx, giveUp/100, func(context.Context) {
-		if r.now()-since > giveUp && r.now()-since-giveUp > r.silence(since, true) {
-			cancel()
-		}
-	})
-	return ctx, cancel
-}
-
-// mayRefuse reports whether the connection of a stream may fail to open, some time after it
-// began to.
-func (r *runner) mayRefuse(start, took time.Duration) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	end := start + took
-	return end-patience <= r.history.SilentUntil(start, false) && (r.history.Covered(start, start) || r.history.Covered(end, end))
-}
-
-// resetPermitted reports whether an established connection that was idle or stalled for
-// some time may have been reset, and counts it.
-func (r *runner) resetPermitted(err error, start, took time.Duration) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	kind, since, ok := r.history.Cause(start + took)
-	late := start+took-patience > r.history.SilentUntil(start, true)
-	if !ok || late || !errors.Is(err, lab.ErrReset) || !r.history.MayReset(start, start+took) {
-		return false
-	}
-	r.tally.delayed(kind, outage{resets: 1, longest: r.now() - since})
-	return true
-}
-
 // outageOf is the trouble of one connection.
 type outageOf struct {
 	from, to time.Duration // from the first sign of trouble to the last
@@ -262,7 +183,7 @@ func (l *load) ask(c *client, wait time.Duration, do func() (lab.Reply, error)) 
 			trouble = outageOf{from: now, err: err, stalled: true}
 		}
 		trouble.to = max(trouble.from, began)
-		if now-start > l.r.giveUp {
+		if l.r.fair(start)-start > l.r.giveUp {
 			l.r.fail("%s: no answer within %s; first at %.3fs: %v, last: %v", c.name, l.r.giveUp, trouble.from.Seconds(), trouble.err, err)
 			return
 		}
@@ -283,22 +204,24 @@ func (r *runner) answered(c *client, took time.Duration, t outageOf) {
 		r.mu.Unlock()
 		return
 	}
-	covered := r.history.Covered(t.from, t.to)
+	end := r.history.Fair(t.from, t.to)
+	covered := r.history.Covered(t.from, end)
 	kind, since, ok := r.history.Cause(t.from)
 	if t.stream {
-		covered = t.to-patience <= r.history.SilentUntil(t.from, false)
+		covered = end-patience <= r.history.SilentUntil(t.from, false)
 		kind, since, ok = r.history.Cause(t.from + took/2)
 	}
-	silent := t.err == nil || errors.Is(t.err, lab.ErrTimeout)
+	began := r.now() - took
+	silent := (t.err == nil || errors.Is(t.err, lab.ErrTimeout)) && r.history.Fair(began, r.now()) <= began+patience+try
 	switch {
 	case covered && ok:
 		r.tally.delayed(kind, outage{clients: 1, longest: r.now() - since})
-	case silent && took <= patience+try:
+	case silent:
 		r.tally.slow++
 		r.tally.slowest = max(r.tally.slowest, took)
 	}
 	r.mu.Unlock()
-	if covered || silent && took <= patience+try {
+	if covered || silent {
 		return
 	}
 	r.fail("%s: trouble from %.3fs to %.3fs, which nothing permits: %v; it took %s", c.name, t.from.Seconds(), t.to.Seconds(), t.err, took.Round(time.Millisecond))
@@ -312,7 +235,7 @@ func (r *runner) judgeServer(c *client, server string, start time.Duration) {
 	}
 	left, away := c.svc.leftAt(server)
 	r.mu.Lock()
-	stale := away && !r.history.Late(left, start)
+	stale := away && !r.history.Late(left, r.history.Fair(left, start))
 	last, seen := c.last, c.seen
 	lost := r.history.Covered(start, start) || r.history.Covered(seen, seen)
 	r.mu.Unlock()
@@ -335,5 +258,5 @@ func (r *runner) mayMove(s *service, from string, seen, now time.Duration) bool 
 	left, away := s.leftAt(from)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return away || left >= seen || left > 0 && r.history.Late(left, now)
+	return away || left >= seen || left > 0 && r.history.Late(left, r.history.Fair(left, now))
 }

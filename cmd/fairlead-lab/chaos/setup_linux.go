@@ -122,6 +122,9 @@ func (r *runner) populate() (err error) {
 	if r.Client, err = r.Cluster.Nodes[0].AddPod("client"); err != nil {
 		return err
 	}
+	if _, err = r.Client.Serve(inet.TCP, world.WebPort); err != nil { // for itself
+		return err
+	}
 	for i := range poolSize {
 		e, err := r.AddWebPod(fmt.Sprintf("web-%d", i+1), i)
 		if err == nil {

@@ -21,6 +21,7 @@ type tally struct {
 	events   map[chaos.Kind]int    // by kind
 	outages  map[chaos.Kind]outage // by the event before them
 	conflist time.Duration         // the longest wait for the file
+	busy     time.Duration         // the machine had other things to do
 	starved  int                   // agents that the kernel ended for want of memory
 }
 
@@ -43,6 +44,7 @@ func (t *tally) add(o *tally) {
 	t.done += o.done
 	t.slow += o.slow
 	t.starved += o.starved
+	t.busy += o.busy
 	t.slowest = max(t.slowest, o.slowest)
 	t.conflist = max(t.conflist, o.conflist)
 	for k, n := range o.events {
@@ -79,6 +81,9 @@ func (t *tally) print(out io.Writer) {
 	}
 	if t.conflist > 0 {
 		fmt.Fprintf(out, "  the conflist was back at most %d ms after its disk had room\n", t.conflist.Milliseconds())
+	}
+	if t.busy > 0 {
+		fmt.Fprintf(out, "  the machine was busy for %s: a connection over its loopback device waited\n", t.busy.Round(100*time.Millisecond))
 	}
 	if t.slow > 0 {
 		fmt.Fprintf(out, "  %d connections waited up to %d ms for a reason that no event explains, such as a busy machine\n", t.slow, t.slowest.Milliseconds())
