@@ -98,6 +98,7 @@ func FuzzBundle(f *testing.F) {
 		f.Add(name, strings.Repeat("[", 11_000))
 	}
 	f.Add("table.json", `{"version":1,"sets":{"vips4":true},"chains":[{"name":"services","rules":["AAAA"]}],"live":["vips4"],"straySets":["x\u001b[2J"],"objects":[{"Name":"y","Type":7}],"strays":[{"set":"vips4","key":"AAAA","flags":3}]}`)
+	f.Add("table.json", `{"version":1,"sets":{"vips4":true},"straySets":["x\u001b[2J"],"strays":[{"set":"vips4","key":"AAAA","verdict":-3,"chain":"x\u001b[2J","element":{"set":"vips4","key":"10.0.0.1:80","proto":6,"verdict":"x\u001b[2J"}}]}`)
 	f.Add("network.json", `{"routes": [{"table": 254, "type": "unicast", "link": "eth0"}], "rules": [{"table": 254, "src": "", "invert": true}]}`)
 	f.Fuzz(func(t *testing.T, name, text string) {
 		if _, ok := base[name]; !ok || len(text) > 1<<20 {

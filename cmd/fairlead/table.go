@@ -13,6 +13,7 @@ import (
 
 	"fairlead/cmd/fairlead/inspect"
 	"fairlead/cmd/fairlead/options"
+	"fairlead/cmd/fairlead/output"
 	"fairlead/internal/inet"
 	"fairlead/nat/listing"
 )
@@ -47,7 +48,7 @@ table of another node, and needs no privileges.`,
 			if opts.Service != "" && !table.HasService(opts.Service) {
 				return fmt.Errorf("--service: the table has no frontend of Service %s", opts.Service)
 			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), table.Text(opts))
+			_, err = fmt.Fprint(cmd.OutOrStdout(), cleanTable(table.Text(opts)))
 			return err
 		},
 	}
@@ -71,6 +72,17 @@ func loadTable(ctx context.Context, bundle string) (*listing.Table, error) {
 		return nil, err
 	}
 	return node.Table(ctx)
+}
+
+// cleanTable cleans the text of a table, which has names that other programs chose. Tabs
+// and line ends stay.
+func cleanTable(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		text := strings.TrimLeft(line, "\t")
+		lines[i] = line[:len(line)-len(text)] + output.Clean(text)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // parseFamily reads --family.

@@ -83,7 +83,15 @@ type Table struct {
 // element is an element of the index.
 type element struct {
 	ruleset.Entry
-	stray bool // another program wrote it
+	stray *ruleset.Stray // if another program wrote it
+}
+
+// String returns the element as nft prints it.
+func (e *element) String() string {
+	if e.stray != nil {
+		return e.stray.String()
+	}
+	return e.Element.String()
 }
 
 // New prepares a table.
@@ -103,8 +111,8 @@ func New(t *listing.Table) *Table {
 		}
 	}
 	for i := range t.Found.Strays {
-		if e := t.Found.Strays[i].Element; e != (ruleset.Element{}) {
-			out.add(&element{Entry: ruleset.Entry{Element: e}, stray: true})
+		if s := &t.Found.Strays[i]; s.Element != (ruleset.Element{}) {
+			out.add(&element{Entry: ruleset.Entry{Element: s.Element}, stray: s})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Found.Chains)) {

@@ -145,6 +145,8 @@ func (e *execution) verdict(x *expr.Verdict) (move, answer) {
 		return move{kind: jumped, target: x.Chain}, decides
 	case expr.VerdictContinue:
 		return move{}, next
+	case expr.VerdictBreak:
+		return move{}, breaks
 	}
 	return move{}, unknown
 }
@@ -234,6 +236,8 @@ func (e *execution) lookup(x *expr.Lookup) (move, answer) {
 		return move{}, unknown
 	case !set.Spec().Verdict:
 		return move{}, e.store(x.DestRegister, dataOf(found.Data))
+	case found.stray != nil && found.stray.Verdict != nil:
+		return e.verdict(found.stray.Verdict)
 	case found.Verdict == ruleset.VerdictDrop:
 		return e.final(Drop)
 	case found.Verdict == "":

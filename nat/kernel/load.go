@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/nft"
@@ -230,9 +231,11 @@ func (l *loader) addElement(s ruleset.Set, el *nft.Element) {
 		l.found.Elements.Add(&e)
 		return
 	}
-	l.found.Strays = append(l.found.Strays, ruleset.Stray{
-		Set: s, Key: string(el.Key), KeyEnd: string(el.KeyEnd), Flags: el.Flags, Element: e,
-	})
+	stray := ruleset.Stray{Set: s, Key: string(el.Key), KeyEnd: string(el.KeyEnd), Flags: el.Flags, Element: e}
+	if el.HasVerdict && el.Verdict != nft.VerdictDrop && el.Verdict != nft.VerdictGoto {
+		stray.Verdict = &expr.Verdict{Kind: expr.VerdictKind(el.Verdict), Chain: el.Chain}
+	}
+	l.found.Strays = append(l.found.Strays, stray)
 }
 
 // loadRanges reads a set that settings fill. One stray element spoils it.

@@ -4,13 +4,17 @@
 package listing_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables/expr"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/netns"
@@ -100,6 +104,49 @@ func settings() map[string]nat.Settings {
 	masqueradeAll.MasqueradeAll, masqueradeAll.MasqueradeMark, masqueradeAll.Tunnels.Port = true, 0x10000, 1024
 	return map[string]nat.Settings{
 		"all": all, "counting": counting, "plain": plain, "interface prefix": byInterface, "bridge": bridge, "masquerade all": masqueradeAll,
+	}
+}
+
+// TestStrayVerdicts: an element of another program has the verdict that nft prints, whatever
+// it is, also after a bundle. nftables has two more verdicts, which nft prints none of.
+func TestStrayVerdicts(t *testing.T) {
+	w := newWorld(t, nattest.Settings())
+	nattest.Variety(w.state)
+	w.settle()
+	w.nft("add chain inet fairlead mine")
+	for i, verdict := range []string{"accept", "drop", "continue", "return", "jump mine", "goto mine"} {
+		w.nft(fmt.Sprintf("add element inet fairlead vips4 { 10.9.9.%d . tcp . 9 : %s }", i, verdict))
+	}
+	table := w.read()
+	printed := regexp.MustCompile(`\s(10\.9\.9\.\d \. tcp \. 9)( : [a-z ]*[a-z])`)
+	elements := func(text string) (out []string) {
+		for _, m := range printed.FindAllStringSubmatch(text, -1) {
+			out = append(out, m[1]+m[2])
+		}
+		slices.Sort(out)
+		return out
+	}
+	want := elements(w.nft("list", "map", "inet", "fairlead", "vips4"))
+	if got := elements(table.Text(listing.Options{})); len(want) != 6 || !slices.Equal(got, want) {
+		t.Errorf("elements %q, nft prints %q of\n%s", got, want, w.nft("list", "map", "inet", "fairlead", "vips4"))
+	}
+	for i, kind := range []expr.VerdictKind{expr.VerdictQueue, expr.VerdictQueue | 7<<16, expr.VerdictBreak} {
+		stray := &table.Found.Strays[i]
+		stray.Verdict = &expr.Verdict{Kind: kind}
+		if text, want := stray.String(), []string{" : queue to 0", " : queue to 7", " : break"}[i]; !strings.HasSuffix(text, want) {
+			t.Errorf("an element with verdict %d is printed as %q, want %q", kind, text, want)
+		}
+	}
+	b, err := json.Marshal(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back listing.Table
+	if err := json.Unmarshal(b, &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(table.Text(listing.Options{Full: true}), back.Text(listing.Options{Full: true})); diff != "" {
+		t.Errorf("after a bundle (-was +is):\n%s", diff)
 	}
 }
 

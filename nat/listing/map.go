@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/google/nftables/expr"
+
 	"fairlead/nat/ruleset"
 )
 
@@ -90,6 +92,12 @@ func (m *Mapper) stray(s *ruleset.Stray) ruleset.Stray {
 	out := *s
 	if s.Element != (ruleset.Element{}) {
 		out.Element = m.element(&s.Element)
+		if out.Element.Verdict != ruleset.VerdictDrop {
+			out.Element.Verdict = m.chainName(s.Element.Verdict)
+		}
+	}
+	if s.Verdict != nil {
+		out.Verdict = &expr.Verdict{Kind: s.Verdict.Kind, Chain: m.chainName(s.Verdict.Chain)}
 	}
 	if m.Redacted {
 		out.Key, out.KeyEnd = digest(s.Key), digest(s.KeyEnd)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
@@ -76,6 +77,9 @@ type strayRecord struct {
 	KeyEnd  []byte         `json:"keyEnd,omitempty"`
 	Flags   uint32         `json:"flags,omitempty"`
 	Element *elementRecord `json:"element,omitempty"`
+	// Verdict is one that only other programs write, and Chain where it leads.
+	Verdict int32  `json:"verdict,omitempty"`
+	Chain   string `json:"chain,omitempty"`
 }
 
 // MarshalJSON writes everything that was read of the table.
@@ -112,6 +116,9 @@ func (t *Table) MarshalJSON() ([]byte, error) {
 		if s.Element != (ruleset.Element{}) {
 			e := newElementRecord(&ruleset.Entry{Element: s.Element})
 			out.Element = &e
+		}
+		if s.Verdict != nil {
+			out.Verdict, out.Chain = int32(s.Verdict.Kind), s.Verdict.Chain
 		}
 		r.Strays = append(r.Strays, out)
 	}
@@ -206,6 +213,12 @@ func (t *Table) UnmarshalJSON(b []byte) error {
 			e, err := s.Element.entry(out.Set)
 			errs = append(errs, err)
 			out.Element = e.Element
+		}
+		if len(s.Chain) > maxText {
+			errs = append(errs, fmt.Errorf("read table: element of %s: a text has more than %d bytes", out.Set, maxText))
+		}
+		if s.Verdict != 0 {
+			out.Verdict = &expr.Verdict{Kind: expr.VerdictKind(s.Verdict), Chain: s.Chain}
 		}
 		f.Strays = append(f.Strays, out)
 	}

@@ -164,19 +164,8 @@ func flagText(fullyRandom bool) string {
 }
 
 func (d *decoder) verdict(e *expr.Verdict) bool {
-	switch e.Kind {
-	case expr.VerdictAccept:
-		return d.emit("accept")
-	case expr.VerdictDrop:
-		return d.emit("drop")
-	case expr.VerdictReturn:
-		return d.emit("return")
-	case expr.VerdictGoto:
-		return d.emit("goto %s", e.Chain)
-	case expr.VerdictJump:
-		return d.emit("jump %s", e.Chain)
-	}
-	return false
+	text := ruleset.VerdictText(e)
+	return text != "" && d.emit("%s", text)
 }
 
 // lookup reads a match, a verdict map or a map.

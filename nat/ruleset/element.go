@@ -26,6 +26,15 @@ type Element struct {
 
 // String returns the element as nft prints it between braces.
 func (e *Element) String() string {
+	verdict := "goto " + e.Verdict
+	if e.Verdict == VerdictDrop {
+		verdict = e.Verdict
+	}
+	return e.text(verdict)
+}
+
+// text is String with the verdict of an element of a verdict map.
+func (e *Element) text(verdict string) string {
 	row := e.Set.Spec()
 	parts := make([]string, len(row.Key))
 	for i, c := range row.Key {
@@ -40,10 +49,8 @@ func (e *Element) String() string {
 		fmt.Fprintf(&b, " comment %q", e.Comment)
 	}
 	switch {
-	case row.Verdict && e.Verdict == VerdictDrop:
-		b.WriteString(" : drop")
 	case row.Verdict:
-		b.WriteString(" : goto " + e.Verdict)
+		b.WriteString(" : " + verdict)
 	case row.Data != nil:
 		fmt.Fprintf(&b, " : %s . %d", e.Data.Addr(), e.Data.Port())
 	}

@@ -6,6 +6,8 @@ package ruleset
 import (
 	"fmt"
 	"net/netip"
+
+	"github.com/google/nftables/expr"
 )
 
 // Snapshot lists the objects that the kernel holds in the table, including those
@@ -57,11 +59,42 @@ type Stray struct {
 	Key, KeyEnd string  // as the kernel has them
 	Flags       uint32  // NFT_SET_ELEM_...
 	Element     Element // as far as it can be read; the zero value if it cannot
+	// Verdict is that of an element of a verdict map which neither drops nor goes to a
+	// chain, as those of fairlead do; else nil.
+	Verdict *expr.Verdict
+}
+
+// VerdictText returns a verdict as nft prints it, or "" for one that nftables does not have.
+func VerdictText(v *expr.Verdict) string {
+	const numbers = 16 // of queues begin at this bit (NF_VERDICT_QSHIFT)
+	switch v.Kind {
+	case expr.VerdictGoto:
+		return "goto " + v.Chain
+	case expr.VerdictJump:
+		return "jump " + v.Chain
+	case expr.VerdictReturn:
+		return "return"
+	case expr.VerdictContinue:
+		return "continue"
+	case expr.VerdictBreak:
+		return "break"
+	case expr.VerdictAccept:
+		return "accept"
+	case expr.VerdictDrop:
+		return "drop"
+	}
+	if v.Kind > 0 && v.Kind&0xff == expr.VerdictQueue {
+		return fmt.Sprintf("queue to %d", v.Kind>>numbers)
+	}
+	return ""
 }
 
 // String returns the key as nft prints it, or in hexadecimal.
 func (s *Stray) String() string {
 	if s.Element != (Element{}) {
+		if s.Verdict != nil {
+			return s.Element.text(VerdictText(s.Verdict))
+		}
 		return s.Element.String()
 	}
 	if s.KeyEnd != "" {
