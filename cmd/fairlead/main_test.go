@@ -124,6 +124,43 @@ func TestRender(t *testing.T) {
 	}
 }
 
+// TestRenderErrors: a manifest that cannot be read is one line, in words of the object and
+// not of the program.
+func TestRenderErrors(t *testing.T) {
+	const head = "apiVersion: v1\nkind: Service\nmetadata: {name: db}\n"
+	path := filepath.Join(t.TempDir(), "f.yaml")
+	for text, want := range map[string]string{
+		head + "spec: {ports: [{port: x}]}":                                     "Service default/db: spec.ports.port: has to be a whole number in the range of the field, and is text",
+		head + "spec: {ports: [{port: 80, targetPort: true}]}":                  "Service default/db: spec.ports.targetPort: has to be",
+		head + "spec: {ports: [], ports: []}":                                   `line 4: key "ports" already set in map`,
+		"apiVersion: v1\nkind: 5\nmetadata: {name: db}":                         "line 1: not a Kubernetes object: field kind has to be text, and is a number",
+		"apiVersion: v1\nkind: Service\nmetadata: []":                           "line 1: read Service: field metadata has to be a mapping, and is a list",
+		"apiVersion: v1\nkind: Service\nmetadata: {name: 5}":                    "line 1: read Service: field metadata.name has to be text, and is a number",
+		"apiVersion: v1\nkind: Service\nmetadata: {name: db, labels: {a: 5}}":   "Service default/db: metadata.labels: has to be text, and is a number",
+		"apiVersion: v1\nkind: Node\nmetadata: {name: a, creationTimestamp: x}": `Node a: field metadata.creationTimestamp: "x" is not a time such as 2026-01-02T03:04:05Z`,
+		"apiVersion: v1\nkind: List\nitems: x":                                  "line 1: not a Kubernetes object: field items has to be a list, and is text",
+		"apiVersion: v1\nkind: List\nitems: [5]":                                "line 1: items[0]: the text has to be a mapping, and is a number",
+		"apiVersion: v1\nkind: List\nitems: [{kind: []}]":                       "line 1: items[0]: field kind has to be text, and is a list",
+		"- a":     "line 1: not a Kubernetes object: the text has to be a mapping, and is a list",
+		"kind: [": "line 1: did not find expected node content",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := execute(t, "render", "--manifests", path, "--node-name", "n", "--nodeport-addresses=")
+		if err == nil || !strings.HasPrefix(err.Error(), "read "+path+": "+want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v, want %s", text, err, want)
+			continue
+		}
+		checkError(t, "render", err.Error())
+		for line := range strings.Lines(out) {
+			if strings.HasPrefix(line, "fairlead: ") {
+				t.Errorf("%q: besides the error is said %s", text, line)
+			}
+		}
+	}
+}
+
 // TestRenderStrict reports what has no effect once, in words of the user, and ends with
 // an error. Objects of other Kubernetes kinds are no mistake.
 func TestRenderStrict(t *testing.T) {

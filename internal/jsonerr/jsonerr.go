@@ -45,7 +45,7 @@ func wordOf(k reflect.Kind) string {
 
 // wordOfJSON is wordOf for what an object has. Of numbers it is the number.
 func wordOfJSON(given string) string {
-	words := map[string]string{"string": "text", "bool": "true or false", "array": "a list", "object": "a mapping"}
+	words := map[string]string{"string": "text", "number": "a number", "bool": "true or false", "array": "a list", "object": "a mapping"}
 	return cmp.Or(words[given], strings.TrimPrefix(given, "number "))
 }
 
@@ -74,7 +74,11 @@ func Plain(text []byte, err error) error {
 // Names of functions and types of Go in errors of the standard library.
 var goWords = regexp.MustCompile(`\b(?:netip\.)?Parse(?:Addr|Prefix|AddrPort)\(("(?:[^"\\]|\\.)*")\): |\bTime\.UnmarshalJSON: |\bjson: `)
 
+// badTime is what the package time says about a text that is no time.
+var badTime = regexp.MustCompile(`parsing time ("(?:[^"\\]|\\.)*") as "[^"]*".*$`)
+
 func clean(s string) string {
+	s = badTime.ReplaceAllString(s, "$1 is not a time such as 2026-01-02T03:04:05Z")
 	s = goWords.ReplaceAllStringFunc(s, func(m string) string {
 		if value := goWords.FindStringSubmatch(m)[1]; value != "" {
 			return value + " is wrong: "

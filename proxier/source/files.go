@@ -22,16 +22,20 @@ import (
 // concurrent use.
 type files struct {
 	path, dir string // the same where the path is a directory
-	store     *store.Store
-	byName    map[string]*file
-	holders   map[objects.Key][]string // the files that have an object, sorted
+	// once is set if the files are read once: what cannot be read is an error then, and no
+	// problem in the store.
+	once    bool
+	store   *store.Store
+	byName  map[string]*file
+	holders map[objects.Key][]string // the files that have an object, sorted
 }
 
 // file holds the known state of one file.
 type file struct {
 	version version
 	items   map[objects.Key]*objects.Object
-	err     error // why items differ from the file's content
+	err     error             // why items differ from the file's content
+	unread  []objects.Problem // of objects that could not be decoded, if it is read once
 	unknown []Unknown
 }
 
@@ -64,7 +68,7 @@ func (f *files) scan() error {
 			f.byName[name] = &file{}
 		}
 		if f.read(name, touched) {
-			problems[name] = f.byName[name].problems(name)
+			problems[name] = f.problems(name)
 		}
 	}
 	for name := range f.byName {
@@ -106,9 +110,24 @@ func (f *files) read(name string, touched map[objects.Key]struct{}) bool {
 		file.version = now
 	}
 	if err == nil {
+		if f.once {
+			list, file.unread = decoded(list)
+		}
 		f.replace(name, list, touched)
 	}
 	return true
+}
+
+// decoded returns the objects that could be decoded, and the problems of the others.
+func decoded(list []objects.Object) (good []objects.Object, unread []objects.Problem) {
+	for i := range list {
+		if list[i].Unread {
+			unread = append(unread, list[i].Problems...)
+		} else {
+			good = append(good, list[i])
+		}
+	}
+	return good, unread
 }
 
 // errUnread marks errors that may pass without any change of the file.
@@ -156,15 +175,16 @@ func pathless(err error) error {
 	return err
 }
 
-func (f *file) problems(name string) []objects.Problem {
-	if f.err == nil {
+func (f *files) problems(name string) []objects.Problem {
+	file := f.byName[name]
+	if file.err == nil || f.once {
 		return nil
 	}
 	r := objects.NewReport(objects.KindFile, name)
-	if len(f.items) > 0 {
-		r.Add("", "%v; what it said before stays in force", f.err)
+	if len(file.items) > 0 {
+		r.Add("", "%v; what it said before stays in force", file.err)
 	} else {
-		r.Add("", "%v; nothing of it is in force", f.err)
+		r.Add("", "%v; nothing of it is in force", file.err)
 	}
 	return r.Problems
 }

@@ -134,19 +134,21 @@ func withLine(line int, afterSeparator bool, doc []byte, err error) error {
 
 func (p *parser) parseObject(data []byte) ([]objects.Object, error) {
 	var head struct {
-		metav1.TypeMeta `json:",inline"`
-		Items           []json.RawMessage `json:"items"`
+		Kind       string            `json:"kind"`
+		APIVersion string            `json:"apiVersion"`
+		Items      []json.RawMessage `json:"items"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return nil, fmt.Errorf("not a Kubernetes object: %w", err)
+		return nil, fmt.Errorf("not a Kubernetes object: %w", jsonerr.Plain(data, err))
 	}
+	meta := metav1.TypeMeta{Kind: head.Kind, APIVersion: head.APIVersion}
 	if head.Kind == "" || head.APIVersion == "" {
 		return nil, errors.New("not a Kubernetes object: apiVersion or kind is missing")
 	}
 	if strings.HasSuffix(head.Kind, "List") {
-		return p.parseList(head.Items, head.TypeMeta)
+		return p.parseList(head.Items, meta)
 	}
-	it, err := p.parseOne(head.TypeMeta, data)
+	it, err := p.parseOne(meta, data)
 	if err != nil || it == nil {
 		return nil, err
 	}
@@ -160,7 +162,7 @@ func (p *parser) parseList(items []json.RawMessage, list metav1.TypeMeta) ([]obj
 	for i, raw := range items {
 		var meta metav1.TypeMeta
 		if err := json.Unmarshal(raw, &meta); err != nil {
-			return nil, fmt.Errorf("items[%d]: %w", i, err)
+			return nil, fmt.Errorf("items[%d]: %w", i, jsonerr.Plain(raw, err))
 		}
 		if meta.Kind == "" {
 			meta = metav1.TypeMeta{APIVersion: list.APIVersion, Kind: strings.TrimSuffix(list.Kind, "List")}
@@ -218,10 +220,16 @@ func (p *parser) parseOne(meta metav1.TypeMeta, data []byte) (*objects.Object, e
 // problem can be reported for the file only.
 func unread(kind string, data []byte, cause error) (*objects.Object, error) {
 	var head struct {
-		Metadata struct{ Namespace, Name string }
+		Metadata struct {
+			Namespace string `json:"namespace"`
+			Name      string `json:"name"`
+		} `json:"metadata"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil || head.Metadata.Name == "" {
-		return nil, fmt.Errorf("read %s: %w", kind, cause)
+		if err != nil {
+			cause = err // about the name comes first
+		}
+		return nil, fmt.Errorf("read %s: %w", kind, jsonerr.Plain(data, cause))
 	}
 	m := metav1.ObjectMeta{Namespace: head.Metadata.Namespace, Name: head.Metadata.Name}
 	key := objects.Key{Kind: kind, Name: m.Name}
@@ -235,7 +243,7 @@ func unread(kind string, data []byte, cause error) (*objects.Object, error) {
 	if field, text, ok := jsonerr.Wrong(cause); ok {
 		r.Add(field, "%s", text)
 	} else {
-		r.Add("", "%s", strings.TrimPrefix(cause.Error(), "json: "))
+		r.Add("", "%v", jsonerr.Plain(data, cause))
 	}
 	return &objects.Object{Key: key, Problems: r.Problems, Unread: true}, nil
 }

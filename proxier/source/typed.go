@@ -31,7 +31,6 @@ func ReadTyped(path string) ([]metav1.Object, error) {
 		list, err := readTyped(name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("read %s: %w", name, err))
-			continue
 		}
 		before := len(out)
 		for _, obj := range list {
@@ -60,11 +59,19 @@ func readTyped(name string) ([]metav1.Object, error) {
 	return ParseTyped(data)
 }
 
-// ParseTyped is ReadTyped for the content of one file. It returns every object, in the
-// order of the file.
+// ParseTyped is ReadTyped for the content of one file. It returns every object that can be
+// decoded, in the order of the file, with an error about the others.
 func ParseTyped(data []byte) ([]metav1.Object, error) {
 	var out []metav1.Object
 	p := &parser{typed: func(obj metav1.Object) { out = append(out, obj) }}
-	_, err := p.parse(data)
-	return out, err
+	list, err := p.parse(data)
+	if err != nil {
+		return out, err
+	}
+	var errs []error
+	_, unread := decoded(list)
+	for _, p := range unread {
+		errs = append(errs, errors.New(p.String()))
+	}
+	return out, errors.Join(errs...)
 }

@@ -76,6 +76,7 @@ func (p *parser) skip(meta metav1.TypeMeta, data []byte) {
 // unknown kinds; all others are in the store.
 func ReadFiles(path string, store *store.Store) ([]Unknown, error) {
 	f := newFiles(path, store)
+	f.once = true
 	err := f.readAll()
 	var unknown []Unknown
 	for name, file := range f.byName {

@@ -35,10 +35,8 @@ func (f *files) readAll() error {
 		if file.err != nil {
 			errs = append(errs, fmt.Errorf("read %s: %w", name, file.err))
 		}
-		for key, it := range file.items {
-			if it.Unread {
-				errs = append(errs, fmt.Errorf("read %s: %s %s cannot be decoded", name, key.Kind, objects.Printable(key.Name)))
-			}
+		for _, p := range file.unread {
+			errs = append(errs, fmt.Errorf("read %s: %s", name, p))
 		}
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
