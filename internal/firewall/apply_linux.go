@@ -66,17 +66,16 @@ func apply(ns int, c Config, f Finding) error {
 			}
 		}
 	}
-	if f.hook != forwardHook {
+	if len(f.ports) > 0 {
 		for _, p := range c.ports() {
 			l.conn.InsertRule(&nftables.Rule{
 				Table: t, Chain: chain, Exprs: acceptPort(p, f.table.xtables()),
 				UserData: userdata.Append(nil, userdata.TypeComment, append([]byte(Comment), 0)),
 			})
 		}
-		return l.conn.Flush()
 	}
 	for _, p := range c.allPods() {
-		if f.table.family == "inet" || (f.table.family == "ip") == p.Addr().Is4() {
+		if f.pods && (f.table.family == "inet" || (f.table.family == "ip") == p.Addr().Is4()) {
 			for _, source := range []bool{true, false} {
 				l.conn.InsertRule(&nftables.Rule{
 					Table: t, Chain: chain, Exprs: acceptRule(p, source, f.table.family == "inet"),

@@ -14,7 +14,7 @@
 //
 // # How Check decides
 //
-// Check plays the hooks forward, input and prerouting: it sends the kinds of packets
+// Check plays the hooks forward, input, prerouting and postrouting: it sends the kinds of packets
 // that a pod network has (see Flow and Port) through the rules as nf_tables would,
 // jumps, sets and maps included. It evaluates every rule that it understands. Any other
 // rule (an ipset, a limit, the time of day) may accept the packet, and Check reports a

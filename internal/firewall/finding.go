@@ -25,6 +25,7 @@ type Finding struct {
 	table *table
 	entry string // the chain whose first rules Apply makes
 	hook  hook
+	pods  bool   // it drops pod traffic
 	ports []Port // that it drops packets to
 }
 
@@ -45,8 +46,11 @@ func (f Finding) Problem() string {
 	if !f.Certain {
 		verb = "may drop"
 	}
-	if f.hook != forwardHook {
+	switch {
+	case !f.pods:
 		what = "packets to this node"
+	case len(f.ports) > 0:
+		what = "pod traffic and packets to this node"
 	}
 	owner := ""
 	if f.Owner != "" {
@@ -106,13 +110,18 @@ func (t *table) check(c *chain, config Config, packets []packet) (f Finding, bad
 		f.Flows = with(f.Flows, p.flow)
 		if p.port != (Port{}) {
 			f.ports = with(f.ports, p.port)
+		} else {
+			f.pods = true
 		}
 		f.Families = with(f.Families, family(p.src.Is4()))
 	}
 	if bad {
 		f.Owner, f.entry = t.owner(c, first)
-		if f.Remedy = f.remedy(config.allPods()); f.hook != forwardHook {
-			f.Remedy = f.openPorts()
+		if f.pods {
+			f.Remedy = f.remedy(config.allPods())
+		}
+		if len(f.ports) > 0 {
+			f.Remedy = append(f.Remedy, f.openPorts()...)
 		}
 	}
 	return f, bad

@@ -141,6 +141,9 @@ func TestForeign(t *testing.T) {
 			"chain FORWARD in table ip6 filter drops pod traffic (IPv6; ", "at rule 1 of chain FORWARD"}},
 		{"plain", plain, []string{"chain forward in table inet my-filter drops pod traffic (IPv4, IPv6; ",
 			"nft insert rule inet my-filter forward ip saddr 10.244.0.0/16 accept comment '\"fairlead: pods\"'", "at policy drop"}},
+		{"early", early, []string{"chain first in table inet guard drops pod traffic (IPv4, IPv6; ", "nft insert rule inet guard first ip saddr 10.244.0.0/16 accept"}},
+		{"late", late, []string{"chain last in table inet guard drops pod traffic (IPv4, IPv6; ", "nft insert rule inet guard last ip saddr 10.244.0.0/16 accept"}},
+		{"raw", raw, []string{"chain PREROUTING in table ip raw drops pod traffic (IPv4; ", "nft insert rule ip raw PREROUTING ip saddr 10.244.0.0/16 accept"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -224,7 +227,7 @@ func TestLegacy(t *testing.T) {
 
 // TestRemedy runs the reported commands where the program is installed.
 func TestRemedy(t *testing.T) {
-	for name, ruleset := range map[string]string{"docker": docker, "oracle": oracle, "plain": plain} {
+	for name, ruleset := range map[string]string{"docker": docker, "oracle": oracle, "plain": plain, "early": early, "late": late, "raw": raw} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)

@@ -127,7 +127,24 @@ func (c Config) packets(indexes map[string]uint32) []packet {
 			)
 		}
 	}
-	return append(out, c.toNode(dev)...)
+	return slices.Concat(out, beside(out), c.toNode(dev))
+}
+
+// beside returns pod traffic at the hooks before and behind forward. It leaves out what
+// other addresses stand for there, because of masquerade and Services.
+func beside(forwarded []packet) (out []packet) {
+	for _, p := range forwarded {
+		switch p.flow {
+		case PodToPod, PodToRemote, RemoteToPod:
+			before, behind := at(p, preroutingHook), at(p, postroutingHook)
+			before.oif, behind.iif = device{}, device{} // which are not known there
+			out = append(out, before, behind)
+		case PodToOutside:
+			p.oif = device{}
+			out = append(out, at(p, preroutingHook))
+		}
+	}
+	return out
 }
 
 // remote returns an address of a pod on another node: in the cluster CIDR, just

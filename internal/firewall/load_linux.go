@@ -29,8 +29,8 @@ type Ruleset struct {
 // loadTries bounds how often a dump is repeated that changes while it is read.
 const loadTries = 5
 
-// Load reads all tables with a filter chain at the hooks forward, input or prerouting,
-// in the namespace with that descriptor, 0 for the current one. Its cost grows with the
+// Load reads all tables with a filter chain at the hooks forward, input, prerouting or
+// postrouting, in the namespace with that descriptor, 0 for the current one. Its cost grows with the
 // rules of other programs: call it at the start and when a table changed, not per
 // Service.
 func Load(ns int, own string) (*Ruleset, error) {
@@ -149,6 +149,7 @@ func baseOf(c *nftables.Chain) (*table, hook) {
 	}
 	at, ok := map[nftables.ChainHook]hook{
 		*nftables.ChainHookForward: forwardHook, *nftables.ChainHookInput: inputHook, *nftables.ChainHookPrerouting: preroutingHook,
+		*nftables.ChainHookPostrouting: postroutingHook,
 	}[*c.Hooknum]
 	if !ok {
 		return nil, ""

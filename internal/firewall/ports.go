@@ -14,9 +14,10 @@ import (
 type hook string
 
 const (
-	forwardHook    hook = "forward"
-	inputHook      hook = "input"
-	preroutingHook hook = "prerouting"
+	forwardHook     hook = "forward"
+	inputHook       hook = "input"
+	preroutingHook  hook = "prerouting"
+	postroutingHook hook = "postrouting"
 )
 
 // Use is the purpose of a port of the node.

@@ -23,6 +23,31 @@ iptables-nft -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
 iptables-nft -A FORWARD -i docker0 -o docker0 -j ACCEPT
 `
 
+// early, raw and late drop before and behind the hook forward.
+const early = `
+table inet guard {
+	chain first {
+		type filter hook prerouting priority raw; policy accept;
+		ip saddr 10.244.0.0/16 drop
+		ip6 saddr fd00:10:244::/48 drop
+	}
+}
+`
+
+const raw = `
+iptables-nft -t raw -A PREROUTING -s 10.244.0.0/16 -j DROP
+`
+
+const late = `
+table inet guard {
+	chain last {
+		type filter hook postrouting priority 300; policy accept;
+		ip daddr 10.244.0.0/16 drop
+		ip6 daddr fd00:10:244::/48 drop
+	}
+}
+`
+
 const firewalld = `
 table inet firewalld {
 	chain filter_FORWARD {
@@ -100,6 +125,13 @@ done
 
 // harmless lets pods pass, each table by other means. POD is a pod's device.
 const harmless = `
+table inet strict {
+	chain source {
+		type filter hook prerouting priority mangle; policy accept;
+		fib saddr . iif oif missing drop
+		iifname "eth0" ip saddr 10.244.1.0/24 drop
+	}
+}
 table ip a {
 	chain f {
 		type filter hook forward priority 0; policy drop;
