@@ -27,8 +27,10 @@ type situation struct {
 	dead bool
 	// breakIt changes the first node; nil changes nothing.
 	breakIt func(t *testing.T, w *world.World)
-	args    string
-	want    string // in the output
+	// mend takes it back; nil leaves it for the next one.
+	mend func(t *testing.T, w *world.World)
+	args string
+	want string // in the output
 	// dial is an address that a client of that kind connects to, and outcome what it
 	// meets: the symptom.
 	client, dial, outcome string
@@ -90,6 +92,9 @@ func (b *brokenBed) check(s *situation) {
 	if s.breakIt != nil {
 		s.breakIt(b.T, b.w)
 	}
+	if s.mend != nil {
+		defer s.mend(b.T, b.w)
+	}
 	args := strings.Fields(s.args)
 	var out string
 	deadline := time.Now().Add(15 * time.Second)
@@ -106,6 +111,24 @@ func (b *brokenBed) check(s *situation) {
 	}
 	b.dial(s)
 	fmt.Fprintf(b.page, "### %s\n\n```\n$ fairlead %s\n%s```\n\n", s.symptom, s.args, abridged(out))
+}
+
+// findings returns the lines of fairlead check that are neither fine nor unknown.
+func findings(out string) string {
+	var b strings.Builder
+	keep := false
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, " ") {
+			if was := keep; was != strings.HasPrefix(line, "error") && !was {
+				b.WriteString("...\n")
+			}
+			keep = strings.HasPrefix(line, "error")
+		}
+		if keep {
+			b.WriteString(line)
+		}
+	}
+	return b.String() + "...\n"
 }
 
 // flags returns the arguments with the flags that a running agent would give.
@@ -140,6 +163,9 @@ func (b *brokenBed) dial(s *situation) {
 
 // abridged returns the output up to the ways of packets, which follow what is wrong.
 func abridged(out string) string {
+	if strings.Contains(out, "\nok ") || strings.HasPrefix(out, "ok ") {
+		return findings(out)
+	}
 	const most = 12
 	lines := strings.SplitAfter(out, "\n")
 	for i, l := range lines {

@@ -11,6 +11,7 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 
 	"fairlead/cmd/fairlead/agent"
+	"fairlead/cmd/fairlead/output"
 	"fairlead/proxier"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
@@ -67,10 +68,10 @@ func diff(cmd *cobra.Command, from *readFlags) error {
 	}
 	list, problems := proxier.Diff(*cfg, objects, table.Found)
 	for _, p := range problems {
-		fmt.Fprintln(cmd.ErrOrStderr(), "fairlead:", p)
+		fmt.Fprintln(cmd.ErrOrStderr(), "fairlead:", output.Clean(p.String()))
 	}
 	for _, d := range list {
-		fmt.Fprintln(cmd.OutOrStdout(), d)
+		fmt.Fprintln(cmd.OutOrStdout(), output.Clean(fmt.Sprint(d)))
 	}
 	if len(list) > 0 {
 		return errDiffers

@@ -29,7 +29,7 @@ func situations() []situation {
 		symptom: "A client uses a port that the Service does not have", args: "explain 10.96.0.10:8080", want: "[other-port]",
 		client: "pod", dial: "10.96.0.10:8080", outcome: "refused",
 	}}
-	return append(append(append(list, withoutEndpoints()...), notServed()...), append(policies(), repairs()...)...)
+	return append(append(append(list, withoutEndpoints()...), notServed()...), append(append(policies(), elsewhere()...), repairs()...)...)
 }
 
 // service returns a Service shop with the given metadata and spec.

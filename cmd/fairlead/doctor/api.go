@@ -5,12 +5,15 @@ package doctor
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
 	authv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fairlead/cmd/fairlead/doctor/finding"
@@ -32,14 +35,43 @@ func (d *doctor) checkAPI(context.Context) {
 	}
 	v, err := d.Client.Discovery().ServerVersion()
 	if err != nil {
-		d.report.Add(check, finding.Error, []string{
-			"check that the address in --kubeconfig is not a Service, which needs this node's table",
-			"check that the API server runs and that a firewall lets this node connect",
-		}, "the API server gives no answer: %v", err)
+		evidence, remedy := refusal(err)
+		d.report.Add(check, finding.Error, remedy, "%s: %v", evidence, err)
 		d.Client, d.ClientErr = nil, errors.New("the API server gives no answer") // the other checks would only wait
 		return
 	}
 	d.ok(check, "the API server answers, version %s", v.GitVersion)
+}
+
+// refusal says what an error of the API server means, and what to do about it.
+func refusal(err error) (evidence string, remedy []string) {
+	var expired x509.CertificateInvalidError
+	switch {
+	case apierrors.IsUnauthorized(err):
+		return "the API server does not accept the token or certificate of this command, which may have expired", []string{
+			"check the clock of this node, and the time until which the credentials in --kubeconfig are valid",
+			"for a service account restart the agent's pod, which gives it a new token; for a bootstrap kubeconfig make a new one",
+		}
+	case apierrors.IsForbidden(err):
+		return "the API server knows this user, and denies the request for its version", []string{"bind the user to the ClusterRole system:public-info-viewer"}
+	case errors.As(err, &expired) && expired.Reason == x509.Expired:
+		return "the certificate of the API server is not valid at the time of this node", []string{
+			"check the clock of this node: date -u",
+			"if it is right, renew the certificate on the control plane: kubeadm certs renew apiserver, and restart the API server",
+		}
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "the certificate of the API server is not signed by the authority in --kubeconfig", []string{
+			"compare the certificate-authority of --kubeconfig with the one of the cluster: kubectl config view --raw",
+		}
+	case errors.As(err, new(x509.HostnameError)):
+		return "the certificate of the API server is not for the address in --kubeconfig", []string{
+			"use an address or name in --kubeconfig that the certificate has, or add it there: kubeadm's apiServer.certSANs",
+		}
+	}
+	return "the API server gives no answer", []string{
+		"check that the address in --kubeconfig is not a Service, which needs this node's table",
+		"check that the API server runs and that a firewall lets this node connect",
+	}
 }
 
 // Clocks may differ by clockWarn; certificates and tokens fail behind clockError.
@@ -48,7 +80,7 @@ const clockWarn, clockError = 5 * time.Second, time.Minute
 // checkClock compares the clock of this node with that of the API server.
 func (d *doctor) checkClock(context.Context) {
 	const check = "clock"
-	if d.Client == nil || d.Clock == nil {
+	if d.Clock == nil {
 		d.unknown(check, "the time of the API server is not known")
 		return
 	}
@@ -149,6 +181,9 @@ func (r right) String() string {
 	return strings.TrimSpace(name)
 }
 
+// list returns ranges as people write them.
+func list(prefixes []netip.Prefix) string { return strings.Trim(fmt.Sprint(prefixes), "[]") }
+
 // checkObjects reads the objects, and says whether this Node is there.
 func (d *doctor) checkObjects(ctx context.Context) {
 	const check = "objects"
@@ -170,6 +205,10 @@ func (d *doctor) checkObjects(ctx context.Context) {
 	case objects.Node(d.Config.Proxier.NodeName) == nil && len(nodes) > 0:
 		d.report.Add(check, finding.Error, []string{"give the agent the name of its Node object: --node-name"},
 			"the cluster has %d nodes, and none is called %s", len(nodes), d.Config.Proxier.NodeName)
+	case d.outside() != nil:
+		d.report.Add(check, finding.Error, []string{"give the agents of all nodes the range that the controller manager gives to nodes: --cluster-cidr"},
+			"the pods of this node have addresses of %s, which --cluster-cidr (%s) leaves out: pods get no network, or their addresses are masqueraded",
+			list(d.outside()), list(d.Config.Proxier.ClusterCIDRs))
 	case err == nil:
 		d.ok(check, "%d Services and %d nodes were read", len(objects.Services()), len(nodes))
 	}

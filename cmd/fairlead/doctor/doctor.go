@@ -57,7 +57,7 @@ func Run(ctx context.Context, in Input) *finding.Report {
 	for _, check := range []func(context.Context){
 		d.checkAPI, d.checkClock, d.checkRights, d.checkObjects,
 		d.checkKernel, d.checkTable, d.checkConntrack,
-		d.checkOverlay, d.checkSysctls, d.checkOffloads, d.checkPeers,
+		d.checkOverlay, d.checkRoutes, d.checkSysctls, d.checkOffloads, d.checkPeers,
 		d.checkPrograms, d.checkLeftovers, d.checkFirewall, d.checkCNI,
 	} {
 		if ctx.Err() != nil {

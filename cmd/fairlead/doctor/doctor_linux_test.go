@@ -4,8 +4,16 @@
 package doctor
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -83,6 +91,7 @@ func TestConntrack(t *testing.T) {
 		{conntrack.Fill{Entries: 5}, finding.OK, "5 flows"},
 		{conntrack.Fill{Entries: 79, Limit: 100}, finding.OK, "79 of at most 100"},
 		{conntrack.Fill{Entries: 80, Limit: 100}, finding.Warning, "(80 %)"},
+		{conntrack.Fill{Entries: 5, Limit: 100, Dropped: 7}, finding.Warning, "(5 %); since the node started, 7 packets were dropped because the table had no room"},
 		{conntrack.Fill{Entries: 4 << 30 / 2, Limit: 4 << 30 / 2}, finding.Error, "(100 %)"},
 	} {
 		d := newDoctor()
@@ -165,6 +174,66 @@ func TestAPI(t *testing.T) {
 	d.report.Findings = nil
 	d.checkObjects(t.Context())
 	d.want(t, finding.Unknown, "not known", "")
+}
+
+// TestRefusals: each reason for which the API server is of no use has its own words. The
+// clock is compared also with a server that refuses the credentials.
+func TestRefusals(t *testing.T) {
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(map[string]int{"Bearer expired": http.StatusUnauthorized, "Bearer denied": http.StatusForbidden}[r.Header.Get("Authorization")])
+	}))
+	defer refusing.Close()
+	cert := func(change func(*x509.Certificate)) (server *httptest.Server, ca []byte) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		}
+		change(template)
+		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server = httptest.NewUnstartedServer(http.NotFoundHandler())
+		server.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		return server, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	expired, expiredCA := cert(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })
+	early, earlyCA := cert(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) })
+	other, otherCA := cert(func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 1)} })
+	good, _ := cert(func(*x509.Certificate) {})
+	for name, tt := range map[string]struct {
+		config           rest.Config
+		evidence, remedy string
+	}{
+		"token":      {rest.Config{Host: refusing.URL, BearerToken: "expired"}, "does not accept the token or certificate", "check the clock"},
+		"forbidden":  {rest.Config{Host: refusing.URL, BearerToken: "denied"}, "denies the request", "system:public-info-viewer"},
+		"expired":    {rest.Config{Host: expired.URL, TLSClientConfig: rest.TLSClientConfig{CAData: expiredCA}}, "is not valid at the time of this node", "kubeadm certs renew"},
+		"not yet":    {rest.Config{Host: early.URL, TLSClientConfig: rest.TLSClientConfig{CAData: earlyCA}}, "is not valid at the time of this node", "date -u"},
+		"authority":  {rest.Config{Host: good.URL, TLSClientConfig: rest.TLSClientConfig{CAData: otherCA}}, "not signed by the authority", "certificate-authority"},
+		"other host": {rest.Config{Host: other.URL, TLSClientConfig: rest.TLSClientConfig{CAData: otherCA}}, "not for the address", "certSANs"},
+		"nobody":     {rest.Config{Host: "https://127.0.0.1:1"}, "gives no answer", "a firewall"},
+	} {
+		client, err := kubernetes.NewForConfig(&tt.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := newDoctor()
+		d.Client = client
+		d.checkAPI(t.Context())
+		t.Log(name)
+		d.want(t, finding.Error, tt.evidence, tt.remedy)
+	}
+	now := time.Now()
+	d := newDoctor() // checkAPI takes the client away
+	d.Clock = func() (time.Time, time.Time, bool) { return now, now.Add(time.Hour), true }
+	d.checkClock(t.Context())
+	d.want(t, finding.Error, "1h0m0s ahead", "chrony")
 }
 
 // TestClock compares two clocks.

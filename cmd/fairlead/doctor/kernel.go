@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -80,6 +81,10 @@ func (d *doctor) checkTable(ctx context.Context) {
 	pids, err := leftovers.Processes(func(argv []string) bool {
 		return filepath.Base(argv[0]) == "fairlead" && len(argv) > 1 && argv[1] == "run"
 	})
+	pids = slices.DeleteFunc(pids, func(pid int) bool { // it may be in another namespace
+		_, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
+		return err != nil
+	})
 	if err == nil && len(pids) > 1 {
 		d.report.Add(check, finding.Warning, []string{"stop all but one, for example by removing the second DaemonSet or unit that starts it"},
 			"%d agents run in this network namespace (processes %s): one works, the others wait until it ends", len(pids), join(pids))
@@ -123,8 +128,8 @@ func (d *doctor) judgeConntrack(f conntrack.Fill) {
 		return
 	}
 	percent := 100 * uint64(f.Entries) / uint64(f.Limit)
-	remedy := []string{fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d", 2*uint64(f.Limit)), "for good: --conntrack-min or --conntrack-max-per-core of the agent"}
-	severity := finding.OK
+	raise := []string{fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d", 2*uint64(f.Limit)), "for good: --conntrack-min or --conntrack-max-per-core of the agent"}
+	remedy, severity := raise, finding.OK
 	switch {
 	case percent >= fillError:
 		severity = finding.Error
@@ -133,7 +138,15 @@ func (d *doctor) judgeConntrack(f conntrack.Fill) {
 	default:
 		remedy = nil
 	}
-	d.report.Add(check, severity, remedy, "%d of at most %d flows are tracked (%d %%)", f.Entries, f.Limit, percent)
+	lost := ""
+	if f.Dropped > 0 {
+		lost = fmt.Sprintf("; since the node started, %d packets were dropped because the table had no room", f.Dropped)
+		severity = max(severity, finding.Warning)
+		if remedy == nil {
+			remedy = raise
+		}
+	}
+	d.report.Add(check, severity, remedy, "%d of at most %d flows are tracked (%d %%)%s", f.Entries, f.Limit, percent, lost)
 }
 
 // hasModule reports whether the running kernel has a module, loaded, built in or on

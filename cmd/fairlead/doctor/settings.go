@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"slices"
 
 	"fairlead/cmd/fairlead/doctor/finding"
 	"fairlead/cmd/fairlead/options"
@@ -36,11 +37,13 @@ func (d *doctor) checkOverlay(context.Context) {
 	for _, p := range plan.Problems() {
 		d.report.Add(check, finding.Warning, nil, "%s", p)
 	}
-	if plan.Waits {
+	if plan.Waits && d.outside() == nil { // which checkObjects reports
 		d.report.Add(check, finding.Error, []string{
 			"let the controller manager assign ranges: --allocate-node-cidrs --cluster-cidr=RANGES",
 			"or set spec.podCIDRs of the Node",
 		}, "Node %s has no pod CIDR or no address, so its pods get no network", d.Config.Proxier.NodeName)
+	}
+	if plan.Waits {
 		return
 	}
 	for _, dev := range plan.Devices {
@@ -58,6 +61,21 @@ func (d *doctor) checkOverlay(context.Context) {
 	if len(plan.Devices) == 0 {
 		d.ok(check, "mode %s needs no device", cfg.Mode)
 	}
+}
+
+// outside returns the ranges of this node's pods that --cluster-cidr leaves out.
+func (d *doctor) outside() (out []netip.Prefix) {
+	all := d.Config.Proxier.ClusterCIDRs
+	self := d.objects.Node(d.Config.Proxier.NodeName)
+	if self == nil || len(all) == 0 {
+		return nil
+	}
+	for _, own := range self.PodCIDRs {
+		if !slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Bits() <= own.Bits() && p.Contains(own.Addr()) }) {
+			out = append(out, own)
+		}
+	}
+	return out
 }
 
 // missingDevice says why a VXLAN device may be missing.

@@ -6,8 +6,10 @@ package explain
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"fairlead/cmd/fairlead/view"
+	"fairlead/overlay"
 )
 
 // Hop is how a packet leaves this node.
@@ -38,7 +40,12 @@ func (p *Picture) hopTo(w view.Way, forwarding map[string]string) Hop {
 		return Hop{Here: true, Device: "lo"}
 	}
 	r, ok := p.Network.Route(w)
+	detour, astray := p.detour(w)
 	switch {
+	case astray:
+		h = Hop{Broken: detour.Evidence, Remedy: strings.ToUpper(detour.Remedy[:1]) + detour.Remedy[1:]}
+		h.Device, h.MTU = r.Device(), p.Network.MTUOf(r)
+		return h
 	case !ok:
 		return Hop{Broken: "this node has no route to " + w.Dst.String(), Remedy: overlayRemedy}
 	case r.Type != "unicast":
@@ -75,6 +82,15 @@ func (p *Picture) hopTo(w view.Way, forwarding map[string]string) Hop {
 		h.neighbour(p.Network, next)
 	}
 	return h
+}
+
+// detour returns what takes a packet to a pod of another node away from the overlay.
+func (p *Picture) detour(w view.Way) (view.Detour, bool) {
+	o := p.Config.Table.Overlay
+	if o == nil || o.Mode == overlay.None || p.nodeOfPod(w.Dst) == "" {
+		return view.Detour{}, false
+	}
+	return p.Network.DetourOf(w, view.Overlay{Protocol: o.WithDefaults().Protocol, Pods: p.Config.Table.ClusterCIDRs})
 }
 
 // nodeOfPod returns the other node whose range of pods has an address, or "".

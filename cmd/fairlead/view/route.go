@@ -18,16 +18,22 @@ type Way struct {
 // lowest metric in the first routing table that has one, by the order of the rules. It
 // returns false if there is none. It ignores the type of service and user ranges.
 func (n *Network) Route(w Way) (Route, bool) {
+	route, _, ok := n.chosen(w)
+	return route, ok
+}
+
+// chosen is Route with the rule whose routing table has the route.
+func (n *Network) chosen(w Way) (Route, *Rule, bool) {
 	for i := range n.Rules {
 		r := &n.Rules[i]
 		if r.IPv6 != w.Dst.Is6() || !r.matches(&w) {
 			continue
 		}
 		if route, ok := n.inTable(r.Table, w.Dst); ok && route.Type != "throw" {
-			return route, true
+			return route, r, true
 		}
 	}
-	return Route{}, false
+	return Route{}, nil, false
 }
 
 func (r *Rule) matches(w *Way) bool {
