@@ -30,6 +30,8 @@ const (
 	maxLogs        = 8
 	agentSelector  = "app.kubernetes.io/name=fairlead" // as the chart labels the pods
 	agentContainer = "fairlead"
+	podLogLines    = 2000     // that are asked for
+	maxPodLog      = 64 << 20 // bytes that are read of these
 )
 
 // Logs asks the agent for the end of its log. It reads the kubelet's files of this node,
@@ -155,17 +157,17 @@ func podLog(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, p
 	if previous {
 		out.From += " before its last restart"
 	}
-	lines, most := int64(2000), int64(tail.MaxBytes)
-	stream, err := client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: agentContainer, Previous: previous, TailLines: &lines, LimitBytes: &most}).Stream(ctx)
+	lines := int64(podLogLines) // LimitBytes would keep the first ones of these
+	stream, err := client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: agentContainer, Previous: previous, TailLines: &lines}).Stream(ctx)
 	if err != nil {
 		out.Error = err.Error()
 		return out
 	}
 	defer func() { _ = stream.Close() }()
-	text, err := io.ReadAll(io.LimitReader(stream, most))
-	if err != nil {
+	var end tail.Log
+	if _, err := io.Copy(&end, io.LimitReader(stream, maxPodLog)); err != nil {
 		out.Error = err.Error()
 	}
-	out.Lines, out.Cut = tail.Lines(text, false)
+	out.Lines, out.Cut = end.Lines()
 	return out
 }

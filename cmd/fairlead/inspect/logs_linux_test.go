@@ -7,23 +7,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"github.com/vishvananda/netlink"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/fake"
-	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/rest"
 
 	"fairlead/cmd/fairlead/inspect"
 	"fairlead/cmd/fairlead/state"
 	"fairlead/cmd/fairlead/view"
+	"fairlead/internal/nstest"
 	"fairlead/internal/tail"
 	"fairlead/proxier/resolve"
 )
@@ -65,43 +68,108 @@ func TestLogFiles(t *testing.T) {
 	}
 }
 
-// TestPodLogs asks the API server where no file is, for the log before a restart, too.
-func TestPodLogs(t *testing.T) {
-	meta := func(name string) metav1.ObjectMeta {
-		return metav1.ObjectMeta{Name: name, Namespace: "kube-system", Labels: map[string]string{"app.kubernetes.io/name": "fairlead"}}
+// logServer answers as an API server does: lists of Pods by label and field, logs as text
+// of at most so many bytes, and errors as a Status.
+func logServer(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	pod := func(name, node string, restarts int) string {
+		return fmt.Sprintf(`{"metadata": {"name": %q, "namespace": "kube-system"}, "spec": {"nodeName": %q}, "status": {"containerStatuses": [{"name": "istio-proxy", "restartCount": 9}, {"name": "fairlead", "restartCount": %d}]}}`, name, node, restarts)
 	}
-	restarted := &corev1.Pod{ObjectMeta: meta("a"), Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "fairlead", RestartCount: 2}}}}
-	client := fake.NewClientset(restarted, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "other"}})
-	l := &inspect.Live{
-		LogDir: t.TempDir(), Config: view.Config{Table: resolve.Config{NodeName: "node-1"}},
-		Client:   func(context.Context) (kubernetes.Interface, error) { return client, nil },
-		AgentLog: func(context.Context) (*state.Log, error) { return nil, errors.New("no agent answers at x") },
+	logs := map[string]string{
+		"a?": "first\nsecond\n", "a?previous": "panic: x\n", "long?": strings.Repeat(strings.Repeat("x", 1023)+"\n", 3*tail.MaxBytes>>10) + "end\n",
 	}
-	logs, err := l.Node().Logs(t.Context())
-	check(t, err)
-	got := ""
-	for _, log := range logs {
-		got += fmt.Sprintf("%s: %s %q\n", strings.TrimPrefix(log.From, l.LogDir), strings.ReplaceAll(log.Error, l.LogDir, ""), log.Lines)
+	refuse := func(w http.ResponseWriter, code int, message string) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_, _ = fmt.Fprintf(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": %q, "code": %d}`, message, code)
 	}
-	want := "agent: no agent answers at x []\n: /*fairlead*.log: file does not exist []\nPod kube-system/a:  [\"fake logs\"]\nPod kube-system/a before its last restart:  [\"fake logs\"]\n"
-	if got != want {
-		t.Errorf("the logs are\n%swant\n%s", got, want)
-	}
-	var selected string
-	for _, a := range client.Actions() {
-		if list, ok := a.(clienttesting.ListAction); ok {
-			selected = list.GetListRestrictions().Fields.String()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		name, isLog := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/kube-system/pods/"), "/log")
+		switch {
+		case r.URL.Path == "/api/v1/pods":
+			if q.Get("labelSelector") != "app.kubernetes.io/name=fairlead" {
+				refuse(w, http.StatusBadRequest, "all pods are listed")
+				return
+			}
+			items := map[string]string{
+				"spec.nodeName=node-1": strings.Join([]string{pod("a", "node-1", 2), pod("waits", "node-1", 1), pod("long", "node-1", 0)}, ","),
+				"spec.nodeName=node-2": "",
+			}
+			list, ok := items[q.Get("fieldSelector")]
+			if !ok {
+				refuse(w, http.StatusForbidden, "pods is forbidden")
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(w, `{"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [%s]}`, list)
+		case isLog && q.Get("container") == "fairlead":
+			key := name + "?"
+			if q.Get("previous") == "true" {
+				key += "previous"
+			}
+			text, ok := logs[key]
+			if !ok {
+				refuse(w, http.StatusBadRequest, `container "fairlead" in pod "waits" is waiting to start: ContainerCreating`)
+				return
+			}
+			lines := strings.SplitAfter(text, "\n")
+			n, _ := strconv.Atoi(q.Get("tailLines"))
+			text = strings.Join(lines[max(0, len(lines)-1-n):], "")
+			if limit, err := strconv.Atoi(q.Get("limitBytes")); err == nil {
+				text = text[:min(limit, len(text))] // the first bytes of the last lines
+			}
+			w.Header().Set("Content-Type", "text/plain")
+			_, _ = io.WriteString(w, text)
+		default:
+			refuse(w, http.StatusNotFound, r.URL.String()+" is not known")
 		}
-	}
-	if selected != "spec.nodeName=node-1" {
-		t.Errorf("the Pods of %q are listed", selected)
-	}
-	client.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, errors.New("pods is forbidden")
-	})
-	logs, err = l.Node().Logs(t.Context())
+	}))
+	t.Cleanup(server.Close)
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
 	check(t, err)
-	if last := logs[len(logs)-1]; last.From != "API server" || !strings.Contains(last.Error, "forbidden") {
-		t.Errorf("without the right to list pods: %+v", last)
+	return client
+}
+
+// TestPodLogs asks the API server where no file is, for the log before a restart, too. A log
+// that it does not have is an error in its place.
+func TestPodLogs(t *testing.T) {
+	nstest.Need(t) // it listens on 127.0.0.1 of its own namespace
+	lo, err := netlink.LinkByName("lo")
+	check(t, err)
+	check(t, netlink.LinkSetUp(lo))
+	client := logServer(t)
+	for node, want := range map[string]string{
+		"node-1": `Pod kube-system/a:  ["first" "second"]
+Pod kube-system/a before its last restart:  ["panic: x"]
+Pod kube-system/waits: container "fairlead" in pod "waits" is waiting to start: ContainerCreating []
+Pod kube-system/waits before its last restart: container "fairlead" in pod "waits" is waiting to start: ContainerCreating []
+Pod kube-system/long:  ["xxx" "end"]
+`,
+		"node-2": "API server: no Pod on node node-2 has the label app.kubernetes.io/name=fairlead []\n",
+		"node-3": "API server: list the agent's Pods: pods is forbidden []\n",
+	} {
+		l := &inspect.Live{
+			LogDir: t.TempDir(), Config: view.Config{Table: resolve.Config{NodeName: node}},
+			Client:   func(context.Context) (kubernetes.Interface, error) { return client, nil },
+			AgentLog: func(context.Context) (*state.Log, error) { return nil, errors.New("no agent answers at x") },
+		}
+		logs, err := l.Node().Logs(t.Context())
+		check(t, err)
+		got := ""
+		for _, log := range logs {
+			size := 0
+			for i, line := range log.Lines {
+				size += len(line) + 1
+				log.Lines[i] = strings.ReplaceAll(line, strings.Repeat("x", 1023), "xxx")
+			}
+			if size > tail.MaxBytes {
+				t.Errorf("%s has %d bytes", log.From, size)
+			}
+			got += fmt.Sprintf("%s: %s %q\n", strings.TrimPrefix(log.From, l.LogDir), strings.ReplaceAll(log.Error, l.LogDir, ""), slices.Compact(log.Lines))
+		}
+		if want = "agent: no agent answers at x []\n: /*fairlead*.log: file does not exist []\n" + want; got != want {
+			t.Errorf("the logs of %s are\n%swant\n%s", node, got, want)
+		}
 	}
 }
