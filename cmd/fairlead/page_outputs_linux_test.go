@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -52,6 +54,9 @@ func TestPageOutputs(t *testing.T) {
 		}
 		return nil
 	})
+	recordCheck(t, node)
+	recordTrace(t, w, node)
+	recordBundle(t, node)
 	record("services", "get services default/web", "get", "services", "default/web")
 	record("endpoints", "get endpoints default/web", "get", "endpoints", "default/web")
 	if err := w.Agents[node.Name].Close(); err != nil {
@@ -65,6 +70,71 @@ func TestPageOutputs(t *testing.T) {
 	flags := strings.Split("--node-name node-1 --cluster-cidr 10.244.0.0/16 --overlay vxlan --ip-masq --nodeport-addresses all", " ")
 	record("diff", "diff --manifests /etc/fairlead/manifests "+strings.Join(flags, " "), append([]string{"diff", "--manifests", w.Manifests}, flags...)...)
 	record("table", "table --service default/web --family 4", "table", "--service", "default/web", "--family", "4")
+}
+
+// recordCheck writes what check prints of a node on which another program drops what leaves by
+// the tunnel: the lines that are the same on all machines.
+func recordCheck(t *testing.T, node *lab.Node) {
+	t.Helper()
+	inNFT(t, node.Host, "add table inet acme; add chain inet acme guard { type filter hook postrouting priority 300; }; add rule inet acme guard oifname fairlead.1 drop")
+	defer inNFT(t, node.Host, "delete table inet acme")
+	var out string
+	eventually(t, "check finds the rule", func() error {
+		out, _ = onNode(t, node, "check", "--peer-timeout", "300ms")
+		if !strings.Contains(out, "in table inet acme drops pod traffic") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	same := regexp.MustCompile(`^(?:\w+ +(?:flags|kernel|agent|overlay|routes|firewall) )`)
+	var b strings.Builder
+	keep, cut := false, false
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, " ") {
+			keep = same.MatchString(line)
+		}
+		if keep {
+			b.WriteString(line)
+		} else if !cut {
+			b.WriteString("...\n")
+		}
+		cut = !keep
+	}
+	text := regexp.MustCompile(`\(process [^)]*\)`).ReplaceAllString(b.String(), "(process 17980)")
+	text = regexp.MustCompile(`Linux \S+`).ReplaceAllString(text, "Linux 6.18.44")
+	updatePage(t, "../../docs/troubleshooting.md", "check", "```\n$ fairlead check\n"+text+"```\n\n")
+}
+
+// recordTrace writes what trace prints of a connection to the endpoint on the node itself.
+func recordTrace(t *testing.T, w *world.World, node *lab.Node) {
+	t.Helper()
+	var out string
+	eventually(t, "a connection to the endpoint of this node is followed", func() error {
+		out = whileTrying(t, node, w.Client.Host, w.Web.At(w.Web.ClusterIPs[0]), "trace", "default/web", "--count", "1")
+		if !strings.Contains(out, "-> 10.244.1.3:8080") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	text := regexp.MustCompile(`10\.244\.1\.2:\d+`).ReplaceAllString(out, "10.244.1.2:33782")
+	updatePage(t, "../../docs/troubleshooting.md", "trace", "```\n$ fairlead trace default/web --count 1\n"+text+"```\n\n")
+}
+
+// recordBundle writes what bundle prints, and that a command says of it what it says of the
+// node.
+func recordBundle(t *testing.T, node *lab.Node) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "node.tar.gz")
+	out, err := onNode(t, node, "bundle", "-o", file)
+	if err != nil {
+		t.Fatalf("fairlead bundle: %v\n%s", err, out)
+	}
+	text := regexp.MustCompile(`\d+ bytes`).ReplaceAllString(strings.ReplaceAll(out, file, "node.tar.gz"), "41873 bytes")
+	saved, err := onNode(t, node, "get", "endpoints", "default/web", "--bundle", file)
+	if err != nil {
+		t.Fatalf("fairlead get: %v\n%s", err, saved)
+	}
+	updatePage(t, "../../docs/troubleshooting.md", "bundle", "```\n$ fairlead bundle -o node.tar.gz\n"+text+"$ fairlead get endpoints default/web --bundle node.tar.gz\n"+saved+"```\n\n")
 }
 
 // chainOf returns one chain of a listing.

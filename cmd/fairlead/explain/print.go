@@ -24,7 +24,8 @@ func (r *Report) Print(out io.Writer, wide bool) error {
 	}
 	w.line(0, "%s", head)
 	if len(r.Findings) == 0 {
-		w.line(0, "Nothing is wrong that this node can see.")
+		w.line(0, "Nothing is wrong that this command sees. If connections fail, rules of other programs may drop them:")
+		w.line(0, "see fairlead check, and follow real packets with fairlead trace %s.", r.Subject)
 	}
 	for i, f := range r.Findings {
 		w.line(0, "")
