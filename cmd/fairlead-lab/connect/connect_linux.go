@@ -145,7 +145,7 @@ func (b *Bed) writeServices(backends map[plan.Backends][]world.Endpoint) error {
 		s.ClusterIPs = world.VIPs(b.Cluster.Config, firstVIP+i)
 		out := world.Service{
 			Name: s.Name, Proto: inet.TCP, ClusterIPs: s.ClusterIPs, Port: plan.ServicePort, TargetPort: plan.PodPort, Endpoints: backends[s.Backends],
-			Sticky: s.Kind == plan.Affinity, Local: s.Kind == plan.ExternalLocal, Internal: s.Kind == plan.InternalLocal || s.Kind == plan.Hairpin,
+			Sticky: s.Kind == plan.Affinity, Local: s.Kind == plan.ExternalLocal || s.Kind == plan.BalancerLocal, Internal: s.Kind == plan.InternalLocal || s.Kind == plan.Hairpin,
 		}
 		if s.Proto == plan.UDP {
 			out.Proto = inet.UDP
@@ -156,7 +156,9 @@ func (b *Bed) writeServices(backends map[plan.Backends][]world.Endpoint) error {
 			out.NodePort = s.NodePort
 		case plan.ExternalIP:
 			out.External = s.IPs
-		case plan.LoadBalancer:
+		case plan.SourceRanges:
+			out.Balancer, out.SourceRanges = s.IPs, plan.Ranges()
+		case plan.LoadBalancer, plan.BalancerLocal:
 			out.Balancer = s.IPs
 		}
 		b.plan.Services = append(b.plan.Services, s)
@@ -187,6 +189,9 @@ func (b *Bed) Try(ctx context.Context, settle time.Duration) (*report.Report, er
 			c.Run(ctx, b.plan.Checks(who), func(r plan.Result) {
 				if r.Failed() {
 					command, node := r.NextCommand()
+					if node == "" { // the first one gets what is for all
+						node = b.plan.Nodes[0].Name
+					}
 					r.Next = "on " + node + ": " + command
 				}
 				mu.Lock()

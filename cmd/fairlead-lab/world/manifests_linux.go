@@ -29,6 +29,8 @@ type Service struct {
 	Internal   bool         // internalTrafficPolicy: Local
 	External   []netip.Addr // externalIPs
 	Balancer   []netip.Addr // of a load balancer
+	// SourceRanges are the clients of the load balancer; empty for all.
+	SourceRanges []netip.Prefix
 }
 
 // Endpoint is a pod behind a Service.
@@ -120,6 +122,12 @@ spec:
 			b.WriteString("  externalIPs:\n")
 		}
 		fmt.Fprintf(&b, "  - \"%s\"\n", ip)
+	}
+	for i, p := range s.SourceRanges {
+		if i == 0 {
+			b.WriteString("  loadBalancerSourceRanges:\n")
+		}
+		fmt.Fprintf(&b, "  - \"%s\"\n", p)
 	}
 	b.WriteString("  ipFamilyPolicy: PreferDualStack\n  ipFamilies:\n")
 	for _, one := range list {

@@ -159,9 +159,17 @@ func service(s *plan.Service) *corev1.Service {
 		for _, ip := range s.IPs {
 			out.Spec.ExternalIPs = append(out.Spec.ExternalIPs, ip.String())
 		}
-	case plan.LoadBalancer:
+	case plan.LoadBalancer, plan.BalancerLocal, plan.SourceRanges:
 		out.Spec.Type, out.Spec.LoadBalancerClass = corev1.ServiceTypeLoadBalancer, new(balancerClass)
 		out.Spec.AllocateLoadBalancerNodePorts = new(false)
+		if s.Kind == plan.BalancerLocal {
+			out.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+		}
+		for _, p := range plan.Ranges() {
+			if s.Kind == plan.SourceRanges {
+				out.Spec.LoadBalancerSourceRanges = append(out.Spec.LoadBalancerSourceRanges, p.String())
+			}
+		}
 	case plan.Affinity:
 		out.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 	case plan.Headless:

@@ -114,7 +114,7 @@ func learn(s *plan.Service, made *corev1.Service) {
 // setBalancer does what the controller of a load balancer does: it gives the Service its
 // addresses.
 func (t *test) setBalancer(ctx context.Context, s *plan.Service) {
-	if s.Kind != plan.LoadBalancer {
+	if !s.Kind.IsBalancer() {
 		return
 	}
 	var status corev1.ServiceStatus

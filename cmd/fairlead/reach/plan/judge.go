@@ -89,7 +89,10 @@ func (w Want) judgeAddrs(addrs []netip.Addr) string {
 // run it.
 func (c *Check) NextCommand() (command, node string) {
 	from, node := "pod", c.From.Node
-	if c.From.Host {
+	switch {
+	case node == "":
+		from = "outside"
+	case c.From.Host:
 		from = "node"
 	}
 	if c.To != "" && c.To != node && (c.Kind == NodePort || c.Kind == ExternalLocal || c.Kind == HostPort) {

@@ -34,7 +34,7 @@ func (w *World) service(c Client, s *Service, f inet.Family) (out []Check) {
 		if inside && (len(check.Want.Servers) > 0 || elsewhere) {
 			try(pick(s.ClusterIPs, f), ServicePort)
 		}
-	case ExternalIP, LoadBalancer:
+	case ExternalIP, LoadBalancer, BalancerLocal, SourceRanges:
 		try(pick(s.IPs, f), ServicePort)
 	case NodePort:
 		for _, n := range w.peers(c) {
@@ -61,6 +61,12 @@ func (w *World) want(c Client, s *Service, f inet.Family) (want Want) {
 		}
 	case Affinity:
 		want.Same, want.Count = true, sticky
+	case SourceRanges:
+		want.Servers = nil
+	case BalancerLocal: // clients inside get all endpoints, as from kube-proxy
+		if c.Node == "" && len(want.Servers) > 0 { // the network leads to the first node
+			want.Servers, want.Source = want.Servers[:1], true
+		}
 	case Hairpin:
 		want.Servers = nil
 		if !c.Host {

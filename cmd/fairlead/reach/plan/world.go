@@ -67,6 +67,8 @@ const (
 	InternalLocal Kind = "internalTrafficPolicy Local"
 	ExternalIP    Kind = "externalIPs"
 	LoadBalancer  Kind = "LoadBalancer"
+	BalancerLocal Kind = "LoadBalancer Local"       // with externalTrafficPolicy Local
+	SourceRanges  Kind = "loadBalancerSourceRanges" // which leave out all clients of a test
 	Affinity      Kind = "session affinity"
 	Hairpin       Kind = "hairpin"
 	Headless      Kind = "headless"
@@ -77,7 +79,16 @@ const (
 
 // Kinds returns all kinds in the order of a report.
 func Kinds() []Kind {
-	return []Kind{Setup, Pod, NodeAddress, HostPort, ClusterIP, NodePort, ExternalLocal, InternalLocal, ExternalIP, LoadBalancer, Affinity, Hairpin, Headless, DNS, Egress}
+	return []Kind{Setup, Pod, NodeAddress, HostPort, ClusterIP, NodePort, ExternalLocal, InternalLocal, ExternalIP, LoadBalancer, BalancerLocal, SourceRanges, Affinity, Hairpin, Headless, DNS, Egress}
+}
+
+// IsBalancer reports whether Services of the kind have the address of a load balancer.
+func (k Kind) IsBalancer() bool { return k == LoadBalancer || k == BalancerLocal || k == SourceRanges }
+
+// Ranges returns the clients of the Service with loadBalancerSourceRanges: addresses for
+// documentation (RFC 5737, RFC 3849), which no client of a test has.
+func Ranges() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8:5100::/48")}
 }
 
 // Backends says which pods are behind a Service.
@@ -111,7 +122,8 @@ type Service struct {
 const Prefix = "fairlead-test-"
 
 // Services returns the Services of a test, before they exist. Addresses in ips, which
-// nothing else may have, become external ones and those of a load balancer.
+// nothing else may have, become external ones and those of a load balancer, which gets the two
+// addresses behind each as well.
 func Services(ips, balancer []netip.Addr) []Service {
 	return []Service{
 		{Name: Prefix + "cluster", Kind: ClusterIP, Proto: TCP, Backends: Servers},
@@ -128,7 +140,20 @@ func Services(ips, balancer []netip.Addr) []Service {
 		{Name: Prefix + "headless", Kind: Headless, Proto: TCP, Backends: Servers},
 		{Name: Prefix + "local-udp", Kind: ExternalLocal, Proto: UDP, Backends: Servers},
 		{Name: Prefix + "internal-first", Kind: InternalLocal, Proto: TCP, Backends: First},
+		{Name: Prefix + "balancer-local", Kind: BalancerLocal, Proto: TCP, Backends: Servers, IPs: behind(balancer, 1)},
+		{Name: Prefix + "ranges", Kind: SourceRanges, Proto: TCP, Backends: Servers, IPs: behind(balancer, 2)},
 	}
+}
+
+// behind returns the n-th address behind each of a list.
+func behind(list []netip.Addr, n int) []netip.Addr {
+	out := slices.Clone(list)
+	for i := range out {
+		for range n {
+			out[i] = out[i].Next()
+		}
+	}
+	return out
 }
 
 // Families returns the IP versions that servers in the pod network have.

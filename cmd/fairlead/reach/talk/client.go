@@ -77,7 +77,7 @@ func (c *Client) check(ctx context.Context, check plan.Check, settled time.Time)
 		var err error
 		r.Problem, err = c.attempt(ctx, &check)
 		r.Millis = float64(time.Since(start).Microseconds()) / 1000
-		if errors.Is(err, syscall.ENETUNREACH) && (check.Kind == plan.ExternalIP || check.Kind == plan.LoadBalancer) {
+		if errors.Is(err, syscall.ENETUNREACH) && (check.Kind == plan.ExternalIP || check.Kind.IsBalancer()) {
 			r.Problem, r.Skip = "", "the client has no route to addresses outside of its network"
 			return r
 		}
