@@ -158,8 +158,8 @@ cover: deps ## Run all tests and write the coverage to bin/cover.html and bin/co
 	@internal/tools/coverage.sh bin/cover.out >bin/cover.txt; cat bin/cover.txt
 
 .PHONY: race
-race: deps-e2e ## Run all tests under the race detector
-	CGO_ENABLED=1 $(GO) test -race $(PKG)
+race: deps-e2e ## Run all tests under the race detector, and write their coverage to bin/coverage
+	ONLY_RACES=$(ONLY_RACES) BUDGET=$(BUDGET) internal/tools/race.sh $(PKG)
 
 # Busy loops of their own keep both cores of a machine like CI's occupied.
 .PHONY: flows

@@ -18,5 +18,5 @@ awk '
 		}
 		for (package in all) printf "%5.1f%%  %s\n", 100 * hit[package] / all[package], package | "sort -k2"
 		close("sort -k2")
-		printf "%5.1f%%  of %d statements in total\n", 100 * hits / total, total
+		printf "%5.1f%%  of %d statements in total\n", total ? 100 * hits / total : 0, total
 	}' "$1"
