@@ -36,7 +36,7 @@ func TestExplain(t *testing.T) {
 		return func(list []*objects.Slice) { list[0].Ports = []objects.SlicePort{{Name: name, Proto: proto, Port: n}} }
 	}
 	for _, tt := range []struct {
-		name, eps       string
+		name, eps, more string // more are of a second slice
 		svc             *objects.Service
 		edit            func([]*objects.Slice)
 		unused, nolocal string // code of each endpoint, "-" for one that is used
@@ -48,6 +48,7 @@ func TestExplain(t *testing.T) {
 		{name: "draining alone", eps: "a1/draining b2/draining", unused: "- -", nolocal: "- other-node"},
 		{name: "zones", eps: "a1/z1 b2/z2", unused: "- other-zone", nolocal: "- other-node", text: "its topology hints keep it for zone z2, and this node is in zone z1"},
 		{name: "nodes", eps: "a1/na b2/nb", unused: "- other-node", nolocal: "- other-node", text: "its topology hints keep it for node node-b"},
+		{name: "twice", eps: "a1", more: "a1/unready", unused: "- twice", nolocal: "- twice", text: "another slice has it, too, and says that it is more ready"},
 		{name: "port name", eps: "a1", edit: port("https", inet.TCP, 80), unused: "port-name", nolocal: "port-name", text: `slice web-1 has no port "http" for TCP; it has "https" for TCP`},
 		{name: "protocol", eps: "a1", edit: port("http", inet.UDP, 80), unused: "port-name", nolocal: "port-name", text: `it has "http" for UDP`},
 		{name: "family", eps: "a1", edit: func(l []*objects.Slice) { l[0].IPv6 = true }, unused: "other-family", nolocal: "other-family", text: "of the other family than the ClusterIP 10.96.0.10"},
@@ -66,6 +67,11 @@ func TestExplain(t *testing.T) {
 				svc = web(nil)
 			}
 			list[0].Key = types.NamespacedName{Namespace: "default", Name: "web-1"}
+			if tt.more != "" {
+				more := proxiertest.SlicesOf(t, tt.more)
+				more[0].Key = types.NamespacedName{Namespace: "default", Name: "web-2"}
+				list = append(list, more...)
+			}
 			svc.ClusterIPs, svc.Ports = []netip.Addr{netip.MustParseAddr("10.96.0.10")}, svc.Ports[:1]
 			e := Explain(svc, list, facts("z1"))
 			var unused, nolocal, texts []string
