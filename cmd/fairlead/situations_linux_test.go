@@ -130,7 +130,18 @@ func repairs() []situation {
 	web := func(symptom, want string, breakIt func(*testing.T, *world.World)) situation {
 		return situation{symptom: symptom, dead: true, objects: shop, args: "explain default/web", want: want, breakIt: breakIt, client: "pod", dial: "10.96.0.10:80", outcome: "timeout"}
 	}
+	stray := web("Another program took an address from the table", "vips4 { 10.96.0.10 . tcp . 80 : accept }", func(t *testing.T, w *world.World) {
+		t.Helper()
+		nftOn(t, w, "delete element inet fairlead vips4 { 10.96.0.10 . tcp . 80 }")
+		nftOn(t, w, "add element inet fairlead vips4 { 10.96.0.10 . tcp . 80 : accept }")
+	})
+	stray.mend = func(t *testing.T, w *world.World) {
+		t.Helper()
+		nftOn(t, w, "delete element inet fairlead vips4 { 10.96.0.10 . tcp . 80 }")
+		nftOn(t, w, "add element inet fairlead vips4 { 10.96.0.10 . tcp . 80 comment \"default/web:hello\" : goto cluster4-2 }")
+	}
 	return []situation{
+		stray,
 		web("Another program changed the table, and the agent does not run", "[differs]", func(t *testing.T, w *world.World) {
 			t.Helper()
 			nftOn(t, w, "insert rule inet fairlead services ip saddr 10.244.0.0/16 drop")
