@@ -104,19 +104,37 @@ func (r *runner) resetPermitted(err error, start, took time.Duration) bool {
 const busy = 100 * time.Millisecond
 
 // control makes a connection that no event and no agent can disturb, and notes when the
-// machine did not get around to it.
+// machine did not get around to it, while that lasts.
 func (r *runner) control(ctx context.Context) {
-	start := r.now()
+	last := r.now()
 	ctx, cancel := context.WithTimeout(ctx, time.Hour)
 	defer cancel()
-	_, err := r.Client.Dial(ctx, inet.Addr{IP: r.Client.Addr4, Port: world.WebPort, Proto: inet.TCP})
-	if err != nil {
-		r.fail("control: %v", err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Client.Dial(ctx, inet.Addr{IP: r.Client.Addr4, Port: world.WebPort, Proto: inet.TCP})
+		done <- err
+	}()
+	tick := time.NewTicker(busy)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				r.fail("control: %v", err)
+			}
+			return
+		case <-tick.C:
+			last = r.wasBusy(last)
+		}
 	}
+}
+
+// wasBusy notes that the machine was busy since a time, and returns the present one.
+func (r *runner) wasBusy(since time.Duration) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now := r.now(); now-start > busy {
-		r.history.Busy(start, now)
-		r.tally.busy += now - start
-	}
+	now := r.now()
+	r.history.Busy(since, now)
+	r.tally.busy += now - since
+	return now
 }
