@@ -216,6 +216,27 @@ func TestCoveredChain(t *testing.T) {
 	}
 }
 
+// TestCoveredWithoutAPI: an agent that starts while the API server is away repairs what
+// concerns Services when that is back, and one that runs does not wait.
+func TestCoveredWithoutAPI(t *testing.T) {
+	const s = time.Second
+	var h History
+	api := Step{Event: 0, Kind: APIServer, Begin: true}
+	h.Begin(api, 10*s)
+	h.Begin(Step{Event: 1, Kind: Element, Node: 0, Begin: true}, 20*s)
+	kill := Step{Event: 2, Kind: Memory, Node: 1, Begin: true}
+	h.Begin(kill, 30*s)
+	h.End(kill, 32*s)
+	h.Begin(Step{Event: 3, Kind: Element, Node: 1, Begin: true}, 40*s)
+	if h.Covered(20*s, 23*s) || !h.Covered(40*s, 1000*s) {
+		t.Error("the agent of node 2 alone waits for the API server")
+	}
+	h.End(api, 50*s)
+	if !h.Covered(40*s, 60*s) || h.Covered(40*s, 91*s) {
+		t.Error("both wait for longer than the API server is away, or not at all")
+	}
+}
+
 // TestLate: an endpoint that left may be used until the agents can know.
 func TestLate(t *testing.T) {
 	const s = time.Second

@@ -183,13 +183,24 @@ func (h *History) delayed(damage event, until time.Duration) time.Duration {
 	for again := true; again; {
 		again = false
 		for _, e := range h.events {
-			mine := e.Node == damage.Node && e.Kind != APIServer // the table needs no API server
+			mine := e.Node == damage.Node
+			if e.Kind == APIServer {
+				mine = h.startedWithout(e, damage.Node)
+			}
 			if mine && promiseOf(e.Kind).away && e.from <= until && e.back() > until && e.back() >= damage.from {
 				until, again = e.back(), until != never
 			}
 		}
 	}
 	return until
+}
+
+// startedWithout reports whether the agent of a node started while an API server was away.
+// It repairs little then before that is back. One that runs needs no API server for the table.
+func (h *History) startedWithout(api event, node int) bool {
+	return slices.ContainsFunc(h.events, func(e event) bool {
+		return e.Node == node && (e.Kind == Kill || e.Kind == Memory) && e.back() >= api.from && e.to <= api.to
+	})
 }
 
 // merge returns spans in order, without overlaps.
