@@ -52,6 +52,9 @@ func TestPacketNoEndpoints(t *testing.T) {
 		return "here -"
 	})
 	b.remove(t, endpoints()...)
+	// A try over UDP or SCTP that happens to have the source port of an earlier one meets
+	// the endpoint of that one until its flow is deleted, half a second later for SCTP.
+	b.sweep(t)
 	expect(t, refused)
 }
 
