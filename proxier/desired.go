@@ -158,7 +158,7 @@ func (d *desired) update() {
 	d.updateHostPorts(append(dirty.Pods, pods...))
 	for _, key := range d.claims.TakeSomeStale(d.staleAtOnce()) {
 		if d.waiting.running(key) {
-			continue // and again at its end
+			continue // resolve marks it again
 		}
 		d.book.Set(status.ByClaims, objects.Key{Kind: objects.KindService, Name: key.String()}, d.claims.Problems(key))
 	}
@@ -326,6 +326,7 @@ func (d *desired) resolve(key types.NamespacedName, pause resolve.Pause) {
 	for _, addr := range d.claims.Set(key, svc, list, pass, d.holder(), pause) {
 		pause(d.settle(addr, pause))
 	}
+	d.claims.MarkStale(key) // what it lost was not reported in the pauses
 	delete(d.checked, key)
 	d.work.resolved(from)
 	if _, again := d.waiting.waits[key]; !again {

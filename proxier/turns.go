@@ -147,21 +147,28 @@ func (t *turns) take(resolve func(types.NamespacedName, resolve.Pause), enough f
 	return cost
 }
 
-// newJob begins the work on a Service.
+// newJob begins the work on a Service. The job is over as soon as resolve returns.
 func newJob(key types.NamespacedName, resolve func(types.NamespacedName, resolve.Pause)) *job {
+	cost := costOfService
+	take := func() (n int) {
+		n, cost = cost, 0
+		return n
+	}
 	next, stop := iter.Pull(func(yield func(int) bool) {
-		cost, goesOn := costOfService, true
+		goesOn := true
 		resolve(key, func(n int) {
 			if cost += n; cost >= costOfStep && goesOn {
-				goesOn = yield(cost)
-				cost = 0
+				goesOn = yield(take())
 			}
 		})
-		if goesOn {
-			yield(cost)
-		}
 	})
-	return &job{key, next, stop}
+	return &job{key: key, stop: stop, next: func() (int, bool) {
+		n, more := next()
+		if !more {
+			n = take()
+		}
+		return n, more
+	}}
 }
 
 // takeAll resolves everything that waits, without a suspension.

@@ -118,3 +118,27 @@ func TestTakeAllAfterSuspension(t *testing.T) {
 		t.Errorf("%v is spent, %v and %v are left", spent, q.order, q.keys)
 	}
 }
+
+// TestJobEndsWithItsWork uses up a turn with the last step of a Service. What follows when a
+// Service is resolved, such as the report of addresses that it lost, must not take it for
+// suspended.
+func TestJobEndsWithItsWork(t *testing.T) {
+	q := newTurns(func(types.NamespacedName) bool { return false })
+	key, done := types.NamespacedName{Namespace: "a", Name: "0"}, false
+	q.push(key)
+	cost := 0
+	for turns := 0; !done && turns < 100; turns++ {
+		cost += q.take(func(_ types.NamespacedName, pause resolve.Pause) {
+			for range 10 {
+				pause(100)
+			}
+			done = true
+		}, func() bool { return done })
+	}
+	if q.running(key) || q.len()+len(q.order) > 0 {
+		t.Errorf("the work is done, and the Service still counts as suspended: %v", q.order)
+	}
+	if cost != 10*100+costOfService {
+		t.Errorf("the work costs %d, want %d", cost, 10*100+costOfService)
+	}
+}
