@@ -156,6 +156,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.passed(start)
 	p.mended = false
 	p.publishDone(func(types.NamespacedName) bool { return true })
+	clear(p.desired.checked)
 	p.desired.settled = nil
 	p.desired.progress.reset()
 	p.store.Programmed()
