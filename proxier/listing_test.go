@@ -64,7 +64,7 @@ func parseListing(text string) listing {
 }
 
 var (
-	slotNumber = regexp.MustCompile(`^(\S*(?:backends|locals)[46] .*) \. (\d+)( comment .*)$`)
+	slotNumber = regexp.MustCompile(`^(\S*(?:backends|locals)[46] .*) \. (\d+)((?: counter packets \d+ bytes \d+)? comment .*)$`)
 	sizes      = regexp.MustCompile(`-\d+(-\d+)?$`)
 	share      = regexp.MustCompile(`((?:sticky|remember|affinity)[46]?)-\d+-`)
 	goesTo     = regexp.MustCompile(`(?:goto|jump) (\S+)`)

@@ -35,14 +35,15 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 // and fails on demand.
 type recorder struct {
 	*kernel.Table
-	ops   strings.Builder
-	quiet bool // ops stays empty
-	loads atomic.Int64
-	rules atomic.Int64              // loads without elements
-	named atomic.Int64              // readings of named elements
-	armed atomic.Bool               // the watch has poked
-	fault int                       // commits that will fail, before they reach the kernel
-	poker func(ruleset.Batch) error // refuses a batch
+	ops    strings.Builder
+	quiet  bool // ops stays empty
+	loads  atomic.Int64
+	rules  atomic.Int64              // loads without elements
+	named  atomic.Int64              // readings of named elements
+	armed  atomic.Bool               // the watch has poked
+	fault  int                       // commits that will fail, before they reach the kernel
+	before func()                    // is called before each commit
+	poker  func(ruleset.Batch) error // refuses a batch
 }
 
 // errInjected concerns no frontend, so that none is blamed.
@@ -71,6 +72,9 @@ func (r *recorder) LoadNamed(ctx context.Context) (*ruleset.Named, error) {
 }
 
 func (r *recorder) Commit(ctx context.Context, b ruleset.Batch) error {
+	if r.before != nil {
+		r.before()
+	}
 	if r.fault > 0 {
 		r.fault--
 		return errInjected
