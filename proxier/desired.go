@@ -361,6 +361,17 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 	d.state.SetHostPorts(ports)
 }
 
+// resettle notes each settled frontend once, after a failed commit: more updates follow before
+// anybody takes the list.
+func (d *desired) resettle() {
+	d.settled = d.settled[:0]
+	for a := range d.flows {
+		if !d.state.Waits(a) {
+			d.settled = append(d.settled, a)
+		}
+	}
+}
+
 // flowsOf notes that flows to an address may be stale after the commit.
 func (d *desired) flowsOf(a inet.Addr) {
 	d.flows[a] = struct{}{}

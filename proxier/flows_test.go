@@ -129,3 +129,42 @@ func TestClients(t *testing.T) {
 		t.Errorf("forgotten: %v, want %v", got.pairs, want)
 	}
 }
+
+// TestSettledOnce changes endpoints again and again that the table does not need, while all
+// commits fail. What the agent keeps of that does not grow.
+func TestSettledOnce(t *testing.T) {
+	w := newTestWorld(t)
+	var got told
+	w.p.flows = &got
+	key := types.NamespacedName{Namespace: "default", Name: "dns"}
+	svc := func(name string, ip string) *objects.Service {
+		return &objects.Service{Key: types.NamespacedName{Namespace: "default", Name: name}, ClusterIPs: []netip.Addr{netip.MustParseAddr(ip)}, Ports: []objects.ServicePort{{Name: "dns", Proto: inet.UDP, Port: 53}}}
+	}
+	slice := func(serving bool) *objects.Slice {
+		return &objects.Slice{Key: key, Service: key, Ports: []objects.SlicePort{{Name: "dns", Proto: inet.UDP, Port: 53}}, Endpoints: []objects.Endpoint{
+			{Addr: netip.MustParseAddr("10.244.0.1"), Ready: true, Serving: true}, {Addr: netip.MustParseAddr("10.244.0.2"), Serving: serving, Terminating: true},
+		}}
+	}
+	w.store.Update(func(tx *store.Tx) { tx.SetService(svc("dns", "10.96.0.10")); tx.SetSlice(slice(true)) })
+	if _, err := w.sync(); err != nil {
+		t.Fatal(err)
+	}
+	w.store.Update(func(tx *store.Tx) { tx.SetService(svc("other", "10.96.0.11")) })
+	for i := range 50 {
+		w.store.Update(func(tx *store.Tx) { tx.SetSlice(slice(i%2 == 1)) })
+		w.table.fault = 2
+		if _, err := w.sync(); err == nil {
+			t.Fatal("the commit did not fail")
+		}
+	}
+	if n := len(w.p.desired.settled); n != 1 {
+		t.Errorf("%d frontends are kept, want 1", n)
+	}
+	got, w.table.fault = nil, 0
+	if _, err := w.sync(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "set 10.96.0.10:53/udp [10.244.0.1:53 10.244.0.2:53]"; !slices.Contains(got, want) {
+		t.Errorf("told %v, want %q", got, want)
+	}
+}

@@ -147,6 +147,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 			klog.FromContext(ctx).Error(err, "Sync failed", p.desired.work.facts(start)...)
 		}
 		p.desired.work = work{}
+		p.desired.resettle()
 		p.metrics.Synced(start, err)
 		p.history.Synced(start, err)
 		p.publishDone(func(types.NamespacedName) bool { return false })
