@@ -24,9 +24,12 @@ import (
 	"fairlead/internal/nl"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
+	"fairlead/nat/kernel"
 	"fairlead/nat/nattest"
+	"fairlead/nat/ruleset"
 	"fairlead/proxier/metrics"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/status"
 )
 
 // run starts the loop on the real table until the test ends, with its log.
@@ -42,7 +45,7 @@ func (w *world) run(t testing.TB) *nstest.Log {
 			t.Error(err)
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); !w.p.Ready(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); !w.p.Ready(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the agent is not ready:\n%s", log)
 		}
@@ -151,10 +154,11 @@ spec: {clusterIP: 10.96.0.77, ports: [{port: 80, protocol: TCP}]}
 }
 
 // BenchmarkFight measures what a program costs that keeps changing a table whose Services have
-// 10 endpoints each: the agent's share of one processor, with what the kernel does for it.
+// 10 endpoints each: the agent's share of one processor, with what the kernel does for it. The
+// fight over clients finds 20,000 of them, and Services that all remember theirs.
 func BenchmarkFight(b *testing.B) {
 	nstest.Need(b)
-	for _, what := range []string{"rules", "adds", "deletes", "many"} {
+	for _, what := range []string{"nft", "rules", "chains", "adds", "many", "deletes", "replaces", "backends", "shared", "ranges", "clients", "mixed", "flushes"} {
 		for _, services := range []int{1000, 10000} {
 			b.Run(fmt.Sprintf("what=%s/services=%d", what, services), func(b *testing.B) { fightBenchmark(b, what, services) })
 		}
@@ -168,19 +172,27 @@ func fightBenchmark(b *testing.B, what string, services int) {
 		b.Fatal(err)
 	}
 	b.Cleanup(w.close)
+	w.p.history = status.NewHistory()
+	w.cleanClients(b)
 	for i := range services {
-		w.p.desired.state.Set(nattest.Addr(fmt.Sprintf("10.96.%d.%d:80", i/250, i%250), inet.TCP),
-			nat.Frontend{Policy: nat.Internal, Owner: fmt.Sprintf("default/s%d", i), Backends: nattest.Pods(10)})
+		f := nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: fmt.Sprintf("default/s%d", i), Backends: nattest.Pods(10)}
+		if what == "clients" {
+			f.Affinity = time.Hour
+		}
+		w.p.desired.state.Set(servicesKey(i), f)
 	}
 	w.table.quiet = true
 	w.run(b)
-	if what == "rules" {
+	if what == "clients" {
+		w.remember(b, 20000)
+	}
+	if what == "nft" {
 		w.fighter(b)
 	} else {
-		w.quarrel(b, what)
+		w.quarrel(b, what, services)
 	}
 	time.Sleep(5 * time.Second) // until the pauses between repairs are the longest
-	whole, parts, generation := w.table.loads.Load(), w.table.rules.Load()+w.table.named.Load(), w.generation(b)
+	whole, parts, repairs, generation := w.table.loads.Load(), w.table.rules.Load()+w.table.named.Load(), w.p.history.Past().AllRepairs, w.generation(b)
 	before, start := processorTime(b), time.Now()
 	for b.Loop() {
 		time.Sleep(10 * time.Second)
@@ -190,6 +202,44 @@ func fightBenchmark(b *testing.B, what string, services int) {
 	b.ReportMetric(float64(w.table.loads.Load()-whole)/took.Seconds(), "loads/s")
 	b.ReportMetric(float64(w.table.rules.Load()+w.table.named.Load()-parts)/took.Seconds(), "readings/s")
 	b.ReportMetric(float64(w.generation(b)-generation)/took.Seconds(), "changes/s")
+	b.ReportMetric(float64(w.p.history.Past().AllRepairs-repairs)/took.Seconds(), "repairs/s")
+}
+
+// remember makes the table remember clients of a Service, as their packets would.
+func (w *world) remember(b *testing.B, n int) {
+	b.Helper()
+	table, err := kernel.Open(w.ns)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	key := servicesKey(100)
+	for i := range n {
+		if err := table.Commit(b.Context(), ruleset.Batch{clientOp(key, [2]byte{198, 19}, i, nattest.Pods(1)[0].AddrPort)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for quiet := 0; quiet < 5; time.Sleep(lastPause / 2) { // until the agent has looked at them
+		if quiet++; w.p.changed.Load() != 0 || w.p.Behind() > 0 {
+			quiet = 0
+		}
+	}
+}
+
+// cleanClients runs a cleaner of affinity maps until the benchmark ends.
+func (w *world) cleanClients(b *testing.B) {
+	b.Helper()
+	cleaner := kernel.NewAffinityCleaner(w.ns)
+	w.p.clients = cleaner
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error)
+	go func() { done <- cleaner.Run(ctx, func(int, error) {}) }()
+	b.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	})
 }
 
 // generation returns the number of the last transaction.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/inet"
@@ -76,11 +75,11 @@ func TestFlows(t *testing.T) {
 // recall is a Clients that keeps what it is told.
 type recall struct {
 	pairs []nat.Pair
-	keep  map[nat.Pair]struct{}
+	keep  nat.Remembered
 }
 
-func (r *recall) Remove(pairs []nat.Pair)                  { r.pairs = append(r.pairs, pairs...) }
-func (r *recall) RemoveExcept(pairs map[nat.Pair]struct{}) { r.keep = pairs }
+func (r *recall) Remove(pairs []nat.Pair)          { r.pairs = append(r.pairs, pairs...) }
+func (r *recall) RemoveExcept(keep nat.Remembered) { r.keep = keep }
 
 // TestClients tells about sticky Services whose endpoints go, and at the first
 // sync about all that stay.
@@ -115,9 +114,10 @@ func TestClients(t *testing.T) {
 	})
 	frontend := inet.Addr{IP: netip.MustParseAddr("10.96.0.10"), Port: 80, Proto: inet.TCP}
 	pair := func(b string) nat.Pair { return nat.Pair{Frontend: frontend, Backend: netip.MustParseAddrPort(b)} }
-	keep := map[nat.Pair]struct{}{pair("10.244.0.1:80"): {}, pair("10.244.0.2:80"): {}}
-	if diff := cmp.Diff(keep, got.keep, cmpopts.EquateComparable(nat.Pair{})); diff != "" {
-		t.Errorf("kept (-want +got):\n%s", diff)
+	for backend, want := range map[string]bool{"10.244.0.1:80": true, "10.244.0.2:80": true, "10.244.0.3:80": false} {
+		if got.keep.Has(pair(backend)) != want {
+			t.Errorf("clients of %s are kept: %v, want %v", backend, !want, want)
+		}
 	}
 	w.table.fault = 1
 	step(true, func(tx *store.Tx) { tx.SetSlice(slice("10.244.0.2")) })

@@ -40,7 +40,7 @@ type Flows interface {
 // the commit that makes it so; see kernel.AffinityCleaner for the contract.
 type Clients interface {
 	Remove(pairs []nat.Pair)
-	RemoveExcept(pairs map[nat.Pair]struct{})
+	RemoveExcept(keep nat.Remembered)
 }
 
 // Overlay takes the nodes of the cluster; see keeper.Keeper for the contract.

@@ -45,7 +45,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	}
 	p.metrics.Loads.Add(float64(r.Loads))
 	p.desired.work.applied(r)
-	p.loaded = p.loaded || r.Loads > 0 || r.Clients
+	p.loaded = p.loaded || r.Loads > 0
 	if r.Replaced > 0 {
 		klog.FromContext(ctx).Info("Replaced the table of another version in one transaction", "operations", r.Replaced)
 	}

@@ -92,8 +92,7 @@ type Result struct {
 	// frontend that needs such a set is among Refused.
 	Objects []RefusedObject
 	Loads   int
-	Reads   int  // of elements that had been named
-	Clients bool // elements of affinity maps were among them
+	Reads   int // of elements that had been named
 	// Replaced is the number of operations that replaced the table of another version.
 	Replaced int
 	// Stepwise is why that took several transactions, nil if it did not.

@@ -74,7 +74,6 @@ func (a *Applier) loadNamed(ctx context.Context, table partsTable, r *Result) (b
 	if err == nil && a.merge(a.state.AdoptNamed(found)) {
 		a.distrusted &^= nat.Elements
 		r.Reads++
-		r.Clients = r.Clients || found.Clients
 		return true, nil
 	}
 	a.Distrust()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 	"time"
 
@@ -33,7 +34,7 @@ type AffinityCleaner struct {
 // backends of a frontend.
 type cleaning struct {
 	gone map[nat.Pair]struct{}
-	keep map[nat.Pair]struct{} // if not nil, every other entry goes
+	keep nat.Remembered // if not nil, every other entry goes
 }
 
 // NewAffinityCleaner returns an AffinityCleaner for the table in a network
@@ -51,11 +52,11 @@ func (c *AffinityCleaner) Remove(pairs []nat.Pair) {
 	})
 }
 
-// RemoveExcept deletes every affinity entry whose backend is not in pairs. Call it
+// RemoveExcept deletes every affinity entry whose backend is not in keep. Call it
 // after each Load, because entries may have been missed or forged before.
-func (c *AffinityCleaner) RemoveExcept(pairs map[nat.Pair]struct{}) {
+func (c *AffinityCleaner) RemoveExcept(keep nat.Remembered) {
 	c.inbox.Add(func(work *cleaning) bool {
-		work.keep = pairs
+		work.keep = keep
 		return true
 	})
 }
@@ -72,8 +73,8 @@ func (c *cleaning) remove(pairs func(func(nat.Pair) bool)) {
 // backoff are the delays after a failed pass.
 var backoff = worker.Backoff{First: 20 * time.Millisecond, Last: 10 * time.Second}
 
-// Run deletes entries until ctx is done, then returns nil. It calls report after
-// each pass with the number of deleted entries and an error if the pass will be
+// Run deletes entries until ctx is done, then returns nil. What RemoveExcept asks for waits
+// while the last search of all maps was too recent; see pace. Run calls report after each pass with the number of deleted entries and an error if the pass will be
 // repeated.
 func (c *AffinityCleaner) Run(ctx context.Context, report func(clients int, err error)) error {
 	// The socket stays open, because closing one delays commits (nft_rcv_nl_event in kernel
@@ -94,13 +95,26 @@ func (c *AffinityCleaner) Run(ctx context.Context, report func(clients int, err 
 		kept, err = Open(c.ns)
 		return kept, err
 	}
+	var pace pace
+	again := time.AfterFunc(math.MaxInt64, c.inbox.Wake)
+	defer again.Stop()
 	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
 		todo := c.inbox.Take()
+		start := time.Now()
+		if rest := pace.rest(start); rest > 0 && todo.keep != nil {
+			c.putBack(cleaning{keep: todo.keep})
+			again.Reset(rest)
+			if todo.keep = nil; len(todo.gone) == 0 {
+				return worker.ErrNotTried
+			}
+		}
 		n, err := todo.carryOut(ctx, open)
 		if err != nil {
 			closeKept()
 			c.putBack(todo)
 			err = fmt.Errorf("delete session affinity entries: %w", err)
+		} else if todo.keep != nil {
+			pace.searched(start, time.Now())
 		}
 		if ctx.Err() == nil {
 			report(n, err)
@@ -131,11 +145,7 @@ func (c *cleaning) isStale(e *ruleset.Element) bool {
 			return true
 		}
 	}
-	if c.keep == nil {
-		return false
-	}
-	_, ok := c.keep[pair]
-	return !ok
+	return c.keep != nil && !c.keep.Has(pair)
 }
 
 // sets returns the maps that may hold a stale entry.
@@ -178,7 +188,7 @@ func (c *cleaning) carryOut(ctx context.Context, open func() (*Table, error)) (i
 
 // cleanTries bounds how often a map is searched in one pass. quietTries is how many
 // searches in a row find nothing stale in a map that changes meanwhile.
-const cleanTries, quietTries = 20, 3
+const cleanTries, quietTries = 8, 3
 
 // clean searches a map until it finds nothing stale. A client whose entry was looked
 // up before it was deleted writes it again, and a listing can miss entries while

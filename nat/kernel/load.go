@@ -227,7 +227,7 @@ func (l *loader) loadSet(s ruleset.Set) error {
 
 func (l *loader) addElement(s ruleset.Set, el *nft.Element) {
 	e, ok := decode(s, el)
-	if ok {
+	if ok && !s.Spec().Learnt { // those of packets have a timeout, which decode does not expect
 		l.found.Elements.Add(&e)
 		return
 	}

@@ -62,8 +62,6 @@ func (t *Table) loadNamed(ctx context.Context, all []name) (*ruleset.Named, erro
 	var single []name
 	for _, n := range all {
 		switch {
-		case n.set.Spec().Learnt:
-			out.Clients = true
 		case n.set.Spec().IsInterval():
 			if err := l.loadRanges(n.set); err != nil {
 				return nil, err

@@ -32,7 +32,7 @@ type names struct {
 }
 
 func (n *names) add(set ruleset.Set, key []byte) {
-	if set.Spec().IsInterval() || set.Spec().Learnt {
+	if set.Spec().IsInterval() {
 		key = nil
 	}
 	n.mu.Lock()

@@ -74,7 +74,7 @@ func (t *Table) dial(groups ...uint32) (*nl.Socket, error) {
 }
 
 // listenRest is how long notifications of a program wait that changes tables all the time.
-const listenRest = 25 * time.Millisecond
+const listenRest = 50 * time.Millisecond
 
 // listener opens a socket for notifications.
 func (t *Table) listener(groups ...uint32) (*nl.Socket, error) {

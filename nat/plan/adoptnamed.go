@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"fairlead/internal/inet"
+	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
@@ -23,7 +24,7 @@ func (s *State) AdoptNamed(found *ruleset.Named) (drift Drift, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	p.adopt(found)
+	p.adopt(found, s.mayRemember)
 	s.patchFrontends(p, &drift)
 	s.patchRest(p, found, &drift)
 	s.members.patch(p.members, found, func(e ruleset.Element) { drift.note(KindElement, e.Set.String()+" "+e.String()) })
@@ -47,7 +48,7 @@ func newPatch(have *holding, found *ruleset.Named) (*patch, bool) {
 	for i := range found.Asked {
 		asked := &found.Asked[i]
 		switch e := asked.Element; {
-		case e == (ruleset.Element{}):
+		case e == (ruleset.Element{}), asked.Set.Spec().Learnt:
 			p.strays = append(p.strays, *asked)
 		case e.IsMember():
 			p.strays = append(p.strays, *asked)
@@ -128,16 +129,29 @@ func withoutSlot(slots []slot, i uint32) []slot {
 	return slots
 }
 
-// adopt adds what was found.
-func (p *patch) adopt(found *ruleset.Named) {
+// adopt adds what was found. Of the entries of affinity maps it adds those that lead to a
+// backend which the client may not be remembered with.
+func (p *patch) adopt(found *ruleset.Named, mayRemember func(*ruleset.Element) bool) {
 	for e := range found.Found.Elements.All() {
 		if !e.IsMember() {
 			p.adoptElement(e)
 		}
 	}
 	for i := range found.Found.Strays {
-		p.adoptStray(&found.Found.Strays[i])
+		stray := &found.Found.Strays[i]
+		if !stray.Set.Spec().Learnt {
+			p.adoptStray(stray)
+		} else if !mayRemember(&stray.Element) {
+			p.junk = append(p.junk, ruleset.Op{Verb: ruleset.DeleteElement, Stray: stray})
+		}
 	}
+}
+
+// mayRemember reports whether an entry of an affinity map leads to a backend that the client
+// may have.
+func (s *State) mayRemember(e *ruleset.Element) bool {
+	f := s.want[e.Key]
+	return f.MayRemember(nat.Pair{Frontend: e.Key, Backend: e.Data, Local: e.Set.IsLocalAffinity()})
 }
 
 // patchFrontends replaces frontends by their copies, and marks those that changed.
@@ -173,10 +187,17 @@ func (f *installed) isEmpty() bool {
 // patchRest replaces ranges, and elements that cannot be read or that no frontend has.
 func (s *State) patchRest(p *patch, found *ruleset.Named, drift *Drift) {
 	h := &s.have
+	type place struct {
+		set ruleset.Set
+		key string
+	}
+	asked := make(map[place]struct{}, len(p.strays))
+	for i := range p.strays {
+		asked[place{p.strays[i].Set, p.strays[i].Key}] = struct{}{}
+	}
 	h.junk = slices.DeleteFunc(slices.Clone(h.junk), func(o ruleset.Op) bool {
-		return slices.ContainsFunc(p.strays, func(asked ruleset.Stray) bool {
-			return o.Stray.Set == asked.Set && o.Stray.Key == asked.Key
-		})
+		_, is := asked[place{o.Stray.Set, o.Stray.Key}]
+		return is
 	})
 	for i := range p.junk {
 		drift.note(KindElement, p.junk[i].Stray.Set.String()+" "+p.junk[i].Stray.String())

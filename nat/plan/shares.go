@@ -19,6 +19,7 @@ type shares struct {
 	of   map[string]*share // by Service
 	held map[string]uint8  // which number a Service had in the kernel when that was read
 	used [ruleset.MaxShares + 1]bool
+	user [ruleset.MaxShares + 1]string // the Service that uses a number, if it is used
 }
 
 type share struct {
@@ -43,7 +44,7 @@ func (s *shares) take(service string, prefer uint8, reserved func(uint8) bool) u
 		had := prefer > 0 && s.held[service] == prefer && !s.used[prefer]
 		if had || s.ofNamespace(service, reserved) < mostOfNamespace {
 			sh.number = s.free(prefer, reserved)
-			s.used[sh.number] = true
+			s.used[sh.number], s.user[sh.number] = true, service
 		}
 	}
 	sh.frontends++
@@ -63,12 +64,13 @@ func (s *shares) free(prefer uint8, reserved func(uint8) bool) uint8 {
 }
 
 // ofNamespace counts the Services with maps of their own in the namespace of service,
-// including those that had them in the kernel and have not come yet.
+// including those that had them in the kernel and have not come yet. It looks at the numbers,
+// of which there are few, and not at the Services.
 func (s *shares) ofNamespace(service string, reserved func(uint8) bool) int {
 	namespace := namespaceOf(service)
 	n := 0
-	for name, sh := range s.of {
-		if namespaceOf(name) == namespace && sh.number > 0 {
+	for number := 1; number <= ruleset.MaxShares; number++ {
+		if s.used[number] && namespaceOf(s.user[number]) == namespace {
 			n++
 		}
 	}

@@ -94,19 +94,11 @@ func countTrue(all ...bool) (n int) {
 	return n
 }
 
-// Remembered returns every pair that a client may be remembered with.
-func (s *State) Remembered() map[nat.Pair]struct{} {
-	out := map[nat.Pair]struct{}{}
+// Remembered returns with which backends clients may be remembered.
+func (s *State) Remembered() nat.Remembered {
+	out := nat.Remembered{}
 	for key, f := range s.want {
-		if f.Affinity == 0 {
-			continue
-		}
-		for _, b := range f.Backends {
-			out[nat.Pair{Frontend: key, Backend: b.AddrPort}] = struct{}{}
-		}
-		for _, b := range f.LocalBackends {
-			out[nat.Pair{Frontend: key, Backend: b, Local: true}] = struct{}{}
-		}
+		out.Add(key, &f)
 	}
 	return out
 }

@@ -9,8 +9,6 @@ type Named struct {
 	// what the key says, or the zero value if it cannot be read.
 	Asked []Stray
 	// Found has those that exist in Elements and Strays, and the content of whole sets in
-	// Ranges. Its other fields are empty.
+	// Ranges. Entries of affinity maps are among the Strays. Its other fields are empty.
 	Found Snapshot
-	// Clients says that elements of affinity maps were asked for, which are not in Found.
-	Clients bool
 }
