@@ -117,7 +117,7 @@ func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Resu
 		a.Distrust()
 		return a.load(ctx, r)
 	}
-	if a.setAside(culprits(step, err), r) {
+	if a.setAside(culprits(step, err, a.narrow == 1), r) {
 		return nil
 	}
 	if !isNamed(err) && a.narrow != 1 {

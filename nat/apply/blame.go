@@ -24,14 +24,14 @@ type culprit struct {
 
 // culprits returns to what the kernel's refusals belong. A refused chain or set comes
 // first: what needs it is refused as well. If the kernel names no operation, the only one
-// that the step is about is to blame.
-func culprits(step *plan.Step, err error) []culprit {
+// that the step is about is to blame. A single step is one of NextSingle.
+func culprits(step *plan.Step, err error, single bool) []culprit {
 	var refused *ruleset.RefusedError
 	switch {
 	case step.IsIdle():
 		return []culprit{{op: idleOp(step, err), idle: true, err: err}}
 	case !isNamed(err):
-		return onlyCulprit(step, err)
+		return onlyCulprit(step, err, single)
 	}
 	errors.As(err, &refused)
 	first := refused.Refusals[0]
@@ -55,15 +55,25 @@ func culprits(step *plan.Step, err error) []culprit {
 	return out
 }
 
-func onlyCulprit(step *plan.Step, err error) []culprit {
+func onlyCulprit(step *plan.Step, err error, single bool) []culprit {
 	keys := step.Busy()
 	switch {
+	case len(keys) == 1 && !single && hasShared(step):
+		return nil // they may be those of other frontends, and to blame
 	case len(keys) == 1 && !slices.ContainsFunc(step.Batch, declares): // or the next try is about a chain alone
 		return []culprit{{frontend: keys[0], err: err}}
 	case len(keys) == 0 && (len(step.Batch) == 1 || len(step.Batch) > 1 && isOneRange(step.Batch)):
 		return []culprit{{op: &step.Batch[0], err: err}}
 	}
 	return nil
+}
+
+// hasShared reports whether a step writes elements that backends share.
+func hasShared(step *plan.Step) bool {
+	return slices.ContainsFunc(step.Batch, func(o ruleset.Op) bool {
+		k := o.Element.Set.Kind
+		return o.Verb == ruleset.AddElement && (k == ruleset.Hairpin || k == ruleset.Outside)
+	})
 }
 
 // declares reports whether an operation makes a chain or a set.

@@ -185,12 +185,16 @@ func (s *State) putVerdict(p *planner, to ruleset.Shape) {
 	p.add(p.verdictElement())
 }
 
-// blockedBy returns the refused set that a frontend needs, or the refused chain that
-// keeps it from its next verdict, or "". A frontend that has the verdict already is served
-// by the chain in the kernel.
+// blockedBy returns the refused set that a frontend needs, the refused element that one of its
+// new backends needs, or the refused chain that keeps it from its next verdict, or "". A
+// frontend that has the verdict already is served by the chain in the kernel.
 func (s *State) blockedBy(p *planner, want *nat.Frontend, wanted bool) string {
-	if !wanted || len(s.refusedChains)+len(s.refusedSets) == 0 {
+	if !wanted || len(s.refusedChains)+len(s.refusedSets)+len(s.members.aside) == 0 {
 		return ""
+	}
+	if m, is := s.refusedMemberOf(p, want); is {
+		e := s.members.element(&m)
+		return "element " + m.set.String() + " " + e.String()
 	}
 	if set, is := s.refusedSetOf(p.key, want); is {
 		return "set " + set.String()

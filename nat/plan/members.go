@@ -148,7 +148,7 @@ func (ms *members) refuse(e *ruleset.Element) {
 	ms.aside[m] = struct{}{}
 }
 
-// isRefused reports whether a member was set aside. Frontends that need it go without it.
+// isRefused reports whether a member was set aside. New backends that need it wait.
 func (ms *members) isRefused(m *member) bool {
 	_, is := ms.aside[*m]
 	return is

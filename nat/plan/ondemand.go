@@ -5,6 +5,7 @@ package plan
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	"fairlead/internal/inet"
@@ -39,6 +40,34 @@ func (s *State) refusedSetOf(key inet.Addr, f *nat.Frontend) (found ruleset.Set,
 	}
 	eachSetOnDemand(key, f, check)
 	return found, is
+}
+
+// refusedMemberOf returns an element that the kernel refused and that a new backend of f shares
+// with other frontends. Without hairpin or outside-backends the replies of the backend would
+// bypass the translation, so clients would get wrong answers or none. Until the kernel takes the
+// element, the frontend stays as the kernel has it.
+func (s *State) refusedMemberOf(p *planner, f *nat.Frontend) (found member, is bool) {
+	if len(s.members.aside) == 0 {
+		return member{}, false
+	}
+	check := func(ip netip.Addr) bool {
+		for _, k := range []ruleset.Kind{ruleset.Hairpin, ruleset.Outside} {
+			m := addressMember(k, ip)
+			if st := s.members.all.get(&m); st.want > 0 && !st.have && s.members.isRefused(&m) && !p.now.hasAddr(ip) {
+				found, is = m, true
+			}
+		}
+		return is
+	}
+	_ = slices.ContainsFunc(f.Backends, func(b nat.Backend) bool { return check(b.Addr()) }) ||
+		slices.ContainsFunc(f.LocalBackends, func(b netip.AddrPort) bool { return check(b.Addr()) })
+	return found, is
+}
+
+// hasAddr reports whether one of the backends has an address.
+func (f *installed) hasAddr(ip netip.Addr) bool {
+	has := func(s slot) bool { return !s.isEmpty() && s.addr() == ip }
+	return slices.ContainsFunc(f.slots, has) || slices.ContainsFunc(f.locals, has)
 }
 
 func (s *State) countSet(set ruleset.Set, n int) {
