@@ -17,6 +17,13 @@ type Calls interface {
 	Receive(fd int, b []byte, flags int) (n int, from unix.Sockaddr, err error)
 }
 
+// BufferCalls are Calls that also set the sizes of buffers.
+type BufferCalls interface {
+	// SetBuffer is setsockopt(2) of SOL_SOCKET with SO_SNDBUF, SO_RCVBUF or their forms
+	// with FORCE.
+	SetBuffer(fd, option, size int) error
+}
+
 // Enter calls c.Enter unless c is nil.
 func Enter(c Calls) error {
 	if c == nil {

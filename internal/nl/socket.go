@@ -150,10 +150,14 @@ func (s *Socket) Reserve(n int) error {
 
 // buffer sets the size of a buffer beyond the limit of the machine if it may.
 func (s *Socket) buffer(force, plain, size int) error {
+	set := func(fd, option, size int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, size) }
+	if calls, ok := s.calls.(BufferCalls); ok {
+		set = calls.SetBuffer
+	}
 	var failed error
 	err := s.raw.Control(func(fd uintptr) {
-		if failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, force, size); errors.Is(failed, unix.EPERM) {
-			failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, plain, size)
+		if failed = set(int(fd), force, size); errors.Is(failed, unix.EPERM) {
+			failed = set(int(fd), plain, size)
 		}
 	})
 	return errors.Join(err, failed)

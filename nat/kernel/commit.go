@@ -47,6 +47,7 @@ func (t *Table) Commit(ctx context.Context, b ruleset.Batch) error {
 	if err != nil {
 		return fmt.Errorf("commit %d operations: %w", len(b), classify(err))
 	}
+	t.carryLater()
 	return nil
 }
 
@@ -58,16 +59,26 @@ func (t *Table) operation(i int) int {
 	return int(t.owner[i])
 }
 
-// prepare encodes a batch and makes room for it.
+// prepare encodes a batch and makes room for it. Clients that a small batch carries follow later
+// if they do not fit; a large batch is better made smaller.
 func (t *Table) prepare(b ruleset.Batch) error {
 	carried, err := t.readCarried(b)
 	if err != nil {
 		return err
 	}
-	if err := t.encode(b, carried); err != nil {
-		return err
+	t.later = nil
+	for {
+		if err := t.encode(b, carried); err != nil {
+			return err
+		}
+		if err := t.socket.Reserve(t.out.Size() + markSize); err != nil {
+			return err
+		}
+		over := t.out.Size() + markSize - t.socket.MaxSend()
+		if over <= 0 || len(b) > ruleset.DefaultLimit || !t.postpone(b, carried, over) {
+			return nil
+		}
 	}
-	return t.socket.Reserve(t.out.Size() + markSize)
 }
 
 // markSize is more than the messages that begin and end a transaction take.

@@ -29,9 +29,10 @@ type Table struct {
 	// port is the netlink port of the socket. A change that comes from another port
 	// was made by another program.
 	port  atomic.Uint32
-	out   nl.Messages // reused by each batch
-	owner []int32     // the operation that each message of the batch belongs to
-	names names       // elements that may have changed
+	out   nl.Messages             // reused by each batch
+	owner []int32                 // the operation that each message of the batch belongs to
+	names names                   // elements that may have changed
+	later map[ruleset.Set][]entry // entries of affinity maps that follow the batch
 }
 
 // self is the table as nf_tables names it.
