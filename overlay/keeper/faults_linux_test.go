@@ -98,6 +98,9 @@ func TestFaultsWatch(t *testing.T) {
 		if slices.Contains([]nltest.Place{nltest.Enter, nltest.Send, nltest.SendLost, nltest.Refuse, nltest.RefuseWhole}, fault.Place) {
 			continue // the socket is open, and sends nothing
 		}
+		if fault.Name == "receive EAGAIN" {
+			continue // the kernel says so of an empty socket only, and epoll wakes no reader of a full one
+		}
 		t.Run(strings.ReplaceAll(fault.Name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
