@@ -21,6 +21,8 @@ type Report struct {
 	// Ready means that pods can start: the devices are in place, and the whole plan was
 	// written once, except for what the kernel refused. It stays true.
 	Ready bool
+	// Missing is how many devices of the tunnels are not in place. The Keeper retries.
+	Missing int
 	// MTU is that of new pods; 0 while it is not known.
 	MTU int
 	// Devices are the names of the tunnels' devices.

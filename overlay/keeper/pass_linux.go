@@ -75,6 +75,7 @@ func (k *Keeper) carryOut(ctx context.Context, p *overlay.Planner, peers []overl
 		w.add(s, look && before != nil && repairs(&s, before))
 	}
 	w.flush(ctx)
+	r.Missing = max(len(p.Devices)-len(k.devices), 0)
 	k.await(w.blocked, len(k.devices) < len(p.Devices))
 	k.ready = k.ready || len(k.devices) == len(p.Devices) && w.lost == nil && ctx.Err() == nil
 	switch {

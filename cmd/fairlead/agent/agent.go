@@ -161,7 +161,7 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		services.rates = newRates(counters)
 	}
 	a.network = node.NewNetwork(cfg.Node, &cfg.Proxier, a.store, a.metrics, pods, a.proxier.Ready)
-	a.health.proxier, a.health.ready = a.proxier, a.network.Ready
+	a.health.proxier, a.health.ready, a.health.broken = a.proxier, a.network.Ready, a.network.Broken
 	a.reporter = &reporter{
 		cfg: cfg, since: time.Now(), api: clients.server, store: a.store, history: history, proxier: a.proxier, network: a.network, health: a.health,
 		fill: &a.fill, forged: &a.forged,

@@ -22,7 +22,9 @@ type health struct {
 	// unhealthy.
 	timeout time.Duration
 	// ready reports whether Services were in place once, and the network of pods is.
-	ready   func() bool
+	ready func() bool
+	// broken returns for how long the network of pods has lacked a device; nil for never.
+	broken  func() time.Duration
 	answers interface {
 		Healthz(code int)
 		Livez(code int)
@@ -72,8 +74,8 @@ func (h *health) handler() http.Handler {
 	return mux
 }
 
-// readyLag is how long a change or a repair may wait for the kernel on a node that is
-// ready. The kernel takes one within milliseconds unless it refuses.
+// readyLag is how long a change or a repair may wait for the kernel, and a device of the
+// tunnels may be missing, on a node that is ready. The kernel takes one within milliseconds unless it refuses.
 const readyLag = 10 * time.Second
 
 // unready returns why the node is not ready, "" if it is.
@@ -83,6 +85,11 @@ func (h *health) unready() string {
 	}
 	if lag := h.proxier.Behind(); lag >= readyLag {
 		return fmt.Sprintf("changes of the table have failed for %s: see the log", lag.Round(time.Second))
+	}
+	if h.broken != nil {
+		if lack := h.broken(); lack >= readyLag {
+			return fmt.Sprintf("the network of pods has lacked a device for %s: see the log", lack.Round(time.Second))
+		}
 	}
 	return ""
 }

@@ -134,16 +134,19 @@ func TestReadyz(t *testing.T) {
 	for _, tt := range []struct {
 		ready  bool
 		behind time.Duration
+		broken time.Duration
 		code   int
 		reason string
 	}{
-		{false, 0, http.StatusServiceUnavailable, "not in place yet"},
-		{true, 0, http.StatusOK, ""},
-		{true, readyLag - time.Second, http.StatusOK, ""},
-		{true, readyLag + time.Second, http.StatusServiceUnavailable, "have failed for 11s"},
-		{true, 0, http.StatusOK, ""},
+		{false, 0, 0, http.StatusServiceUnavailable, "not in place yet"},
+		{true, 0, 0, http.StatusOK, ""},
+		{true, readyLag - time.Second, 0, http.StatusOK, ""},
+		{true, readyLag + time.Second, 0, http.StatusServiceUnavailable, "have failed for 11s"},
+		{true, 0, readyLag - time.Second, http.StatusOK, ""},
+		{true, 0, readyLag + time.Second, http.StatusServiceUnavailable, "lacked a device for 11s"},
+		{true, 0, 0, http.StatusOK, ""},
 	} {
-		handler := (&health{store: store.New(), answers: counted{}, proxier: progress(tt.behind), ready: func() bool { return tt.ready }}).handler()
+		handler := (&health{store: store.New(), answers: counted{}, proxier: progress(tt.behind), ready: func() bool { return tt.ready }, broken: func() time.Duration { return tt.broken }}).handler()
 		r := httptest.NewRecorder()
 		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 		if body := r.Body.String(); r.Code != tt.code || !strings.Contains(body, tt.reason) || tt.reason == "" && strings.Contains(body, "reason") {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
@@ -46,6 +47,7 @@ type Network struct {
 	devices  *worker.Inbox[struct{}]        // woken when the overlay's devices have changed
 	tunnels  *worker.Inbox[struct{}]        // woken when the tunnels have changed that firewalls must let pass
 	peers    worker.Wake                    // poked after each pass of the overlay
+	broken   atomic.Pointer[time.Time]      // since when a device of the tunnels is missing
 	failures complaints                     // of the overlay; its goroutine alone uses them
 }
 
@@ -116,6 +118,11 @@ func (n *Network) Describe(r *overlay.Report) { n.report.Store(r) }
 func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 	last := n.report.Swap(r)
 	n.metrics.Overlay(r)
+	if r.Missing == 0 {
+		n.broken.Store(nil)
+	} else if n.broken.Load() == nil {
+		n.broken.Store(new(time.Now()))
+	}
 	proxier.OverlayReport(n.store, n.proxy.NodeName, r)
 	log := klog.FromContext(ctx)
 	for _, err := range n.failures.fresh(r.Err) {
@@ -186,6 +193,15 @@ func (n *Network) Ready() bool {
 		return n.table()
 	}
 	return n.podsReady()
+}
+
+// Broken returns for how long a device of the tunnels has been missing, 0 while all are there.
+func (n *Network) Broken() time.Duration {
+	since := n.broken.Load()
+	if since == nil {
+		return 0
+	}
+	return time.Since(*since)
 }
 
 // sysctls returns what the kernel settings depend on.
