@@ -143,13 +143,24 @@ func (p *Proxier) publishWanted() {
 	p.history.Serves(wanted.Frontends, wanted.Backends)
 }
 
+// searchPause is the least time between two searches of all affinity maps. Otherwise a program
+// that keeps changing rules would make the agent list all clients each second.
+const searchPause = 10 * time.Second
+
 // publishClients deletes the affinity entries that lead to other backends than the wanted
 // ones, after each load of the table: entries may have been missed or forged before.
 func (p *Proxier) publishClients() {
-	if p.clients != nil && p.loaded {
-		p.clients.RemoveExcept(p.desired.state.Remembered())
+	if p.clients == nil || !p.loaded {
+		return
 	}
-	p.loaded = false
+	if rest := searchPause - time.Since(p.searched); rest > 0 {
+		if p.recheck == nil {
+			p.recheck = time.After(rest)
+		}
+		return
+	}
+	p.loaded, p.searched = false, time.Now()
+	p.clients.RemoveExcept(p.desired.state.Remembered())
 }
 
 // publishOverlay passes the nodes on that have changed. Without a Node of our own the

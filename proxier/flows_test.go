@@ -119,6 +119,17 @@ func TestClients(t *testing.T) {
 			t.Errorf("clients of %s are kept: %v, want %v", backend, !want, want)
 		}
 	}
+	got.keep = nil
+	w.p.loaded = true // by a load of rules
+	w.p.publishClients()
+	if got.keep != nil || w.p.recheck == nil {
+		t.Error("all clients are searched again at once")
+	}
+	w.p.searched = w.p.searched.Add(-searchPause)
+	w.p.publishClients()
+	if got.keep == nil || w.p.loaded {
+		t.Error("the clients are not searched after the pause")
+	}
 	w.table.fault = 1
 	step(true, func(tx *store.Tx) { tx.SetSlice(slice("10.244.0.2")) })
 	if len(got.pairs) > 0 {

@@ -40,6 +40,8 @@ func (p *Proxier) Run(ctx context.Context) error {
 			return nil
 		case <-p.store.Poked():
 		case <-p.book.Changed():
+		case <-p.recheck:
+			p.recheck = nil
 		case <-p.drifted:
 			if pause := p.fight.wait(time.Now()); pause > 0 {
 				if repair == nil {

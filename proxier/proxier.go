@@ -92,6 +92,9 @@ type Proxier struct {
 	// loaded is set when affinity entries may have been missed or forged since clients were last
 	// checked.
 	loaded bool
+	// searched is when that was, and recheck is ready when the next check is due that waits.
+	searched time.Time
+	recheck  <-chan time.Time
 
 	syncs   klog.Logger            // of a line for each sync; it is here because V allocates
 	refused map[inet.Addr]struct{} // what the kernel would not take

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"math"
 	"slices"
 	"time"
 
@@ -73,8 +72,8 @@ func (c *cleaning) remove(pairs func(func(nat.Pair) bool)) {
 // backoff are the delays after a failed pass.
 var backoff = worker.Backoff{First: 20 * time.Millisecond, Last: 10 * time.Second}
 
-// Run deletes entries until ctx is done, then returns nil. What RemoveExcept asks for waits
-// while the last search of all maps was too recent; see pace. Run calls report after each pass with the number of deleted entries and an error if the pass will be
+// Run deletes entries until ctx is done, then returns nil. It calls report after
+// each pass with the number of deleted entries and an error if the pass will be
 // repeated.
 func (c *AffinityCleaner) Run(ctx context.Context, report func(clients int, err error)) error {
 	// The socket stays open, because closing one delays commits (nft_rcv_nl_event in kernel
@@ -95,26 +94,13 @@ func (c *AffinityCleaner) Run(ctx context.Context, report func(clients int, err 
 		kept, err = Open(c.ns)
 		return kept, err
 	}
-	var pace pace
-	again := time.AfterFunc(math.MaxInt64, c.inbox.Wake)
-	defer again.Stop()
 	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
 		todo := c.inbox.Take()
-		start := time.Now()
-		if rest := pace.rest(start); rest > 0 && todo.keep != nil {
-			c.putBack(cleaning{keep: todo.keep})
-			again.Reset(rest)
-			if todo.keep = nil; len(todo.gone) == 0 {
-				return worker.ErrNotTried
-			}
-		}
 		n, err := todo.carryOut(ctx, open)
 		if err != nil {
 			closeKept()
 			c.putBack(todo)
 			err = fmt.Errorf("delete session affinity entries: %w", err)
-		} else if todo.keep != nil {
-			pace.searched(start, time.Now())
 		}
 		if ctx.Err() == nil {
 			report(n, err)

@@ -18,12 +18,6 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// entry is what the kernel has of one client in an affinity map.
-type entry struct {
-	key, data        string
-	timeout, expires uint64 // in milliseconds
-}
-
 // readCarried reads the entries that each CarryClients of a batch copies, by its index.
 func (t *Table) readCarried(b ruleset.Batch) (map[int][]entry, error) {
 	var out map[int][]entry

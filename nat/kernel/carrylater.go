@@ -14,6 +14,9 @@ import (
 	"fairlead/nat/ruleset"
 )
 
+// markSize is more than the messages that begin and end a transaction take.
+const markSize = 64
+
 // entrySize is less than what an entry takes in a message besides its key and data, in bytes.
 const entrySize = 40
 

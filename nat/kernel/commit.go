@@ -81,9 +81,6 @@ func (t *Table) prepare(b ruleset.Batch) error {
 	}
 }
 
-// markSize is more than the messages that begin and end a transaction take.
-const markSize = 64
-
 // encode makes t.out the transaction of a batch. A run of elements shares its
 // messages, so a refusal of one is reported for the first of them.
 func (t *Table) encode(b ruleset.Batch, carried map[int][]entry) error {

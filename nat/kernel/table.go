@@ -35,6 +35,12 @@ type Table struct {
 	later map[ruleset.Set][]entry // entries of affinity maps that follow the batch
 }
 
+// entry is what the kernel has of one client in an affinity map.
+type entry struct {
+	key, data        string
+	timeout, expires uint64 // in milliseconds
+}
+
 // self is the table as nf_tables names it.
 var self = nft.Table{Family: unix.NFPROTO_INET, Name: ruleset.TableName}
 
