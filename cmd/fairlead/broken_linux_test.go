@@ -71,7 +71,7 @@ func TestBroken(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	updatePage(t, "../../docs/troubleshooting.md", "situations", page.String())
+	updatePage(t, "situations", page.String())
 }
 
 // brokenBed is a cluster and the page that is written about it.
@@ -176,9 +176,10 @@ func abridged(out string) string {
 	return strings.TrimRight(out, "\n") + "\n"
 }
 
-// updatePage compares a generated part of a page, or writes it with -update.
-func updatePage(t *testing.T, path, part, want string) {
+// updatePage compares a generated part of docs/troubleshooting.md, or writes it with -update.
+func updatePage(t *testing.T, part, want string) {
 	t.Helper()
+	const path = "../../docs/troubleshooting.md"
 	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func TestPageOutputs(t *testing.T) {
 		if part == "table" {
 			out = "...\n" + chainOf(out, "services") + "...\n"
 		}
-		updatePage(t, "../../docs/troubleshooting.md", part, fmt.Sprintf("```\n$ fairlead %s\n%s```\n\n", shown, out))
+		updatePage(t, part, fmt.Sprintf("```\n$ fairlead %s\n%s```\n\n", shown, out))
 	}
 	eventually(t, "in sync", func() error {
 		out, err := onNode(t, node, append([]string{"diff"}, w.AgentFlags(node)...)...)
@@ -102,7 +102,7 @@ func recordCheck(t *testing.T, node *lab.Node) {
 	}
 	text := regexp.MustCompile(`\(process [^)]*\)`).ReplaceAllString(b.String(), "(process 17980)")
 	text = regexp.MustCompile(`Linux \S+`).ReplaceAllString(text, "Linux 6.18.44")
-	updatePage(t, "../../docs/troubleshooting.md", "check", "```\n$ fairlead check\n"+text+"```\n\n")
+	updatePage(t, "check", "```\n$ fairlead check\n"+text+"```\n\n")
 }
 
 // recordTrace writes what trace prints of a connection to the endpoint on the node itself.
@@ -117,7 +117,7 @@ func recordTrace(t *testing.T, w *world.World, node *lab.Node) {
 		return nil
 	})
 	text := regexp.MustCompile(`10\.244\.1\.2:\d+`).ReplaceAllString(out, "10.244.1.2:33782")
-	updatePage(t, "../../docs/troubleshooting.md", "trace", "```\n$ fairlead trace default/web --count 1\n"+text+"```\n\n")
+	updatePage(t, "trace", "```\n$ fairlead trace default/web --count 1\n"+text+"```\n\n")
 }
 
 // recordBundle writes what bundle prints, and that a command says of it what it says of the
@@ -134,7 +134,7 @@ func recordBundle(t *testing.T, node *lab.Node) {
 	if err != nil {
 		t.Fatalf("fairlead get: %v\n%s", err, saved)
 	}
-	updatePage(t, "../../docs/troubleshooting.md", "bundle", "```\n$ fairlead bundle -o node.tar.gz\n"+text+"$ fairlead get endpoints default/web --bundle node.tar.gz\n"+saved+"```\n\n")
+	updatePage(t, "bundle", "```\n$ fairlead bundle -o node.tar.gz\n"+text+"$ fairlead get endpoints default/web --bundle node.tar.gz\n"+saved+"```\n\n")
 }
 
 // chainOf returns one chain of a listing.
