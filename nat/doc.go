@@ -11,8 +11,8 @@
 //	invalid (mangle, -150)    lost TCP segments of backends ──► drop
 //	prerouting, output (nat, -100)
 //	        │
-//	    services ── daddr . proto . port  vmap @vips4 ──► cluster4-8 ──► pick4-8
-//	        ├────── proto . port     vmap @nodeports4 ──► node-external4-8 ──► node-pick4-8
+//	    services ── daddr . proto . port  vmap @vips4 ──► cluster4-8 ──► pick4-8 ──► draw4-8
+//	        ├────── proto . port     vmap @nodeports4 ──► node-external4-8 ──► node-pick4-8 ──► node-draw4-8
 //	        │                                               (masquerade?)      dnat to … random mod 8 map @backends4
 //	        └────── proto . port     dnat to … map @hostports4
 //	postrouting (nat, 100)

@@ -217,7 +217,7 @@ func TestFolded(t *testing.T) {
 	nattest.Variety(w.state)
 	w.settle()
 	got := w.text(listing.Options{})
-	for _, want := range []string{"map @backends4 # 16 times\n", " empty sets and maps are left out\n"} {
+	for _, want := range []string{"jump draw4-4 # 16 times\n", " empty sets and maps are left out\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)
 		}

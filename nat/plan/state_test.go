@@ -95,21 +95,21 @@ add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-4 }`,
 			deleteSlot(7), deleteSlot(6), deleteSlot(5), deleteSlot(4),
 			deleteSlot(3), deleteSlot(2), deleteSlot(1),
 			`add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }`}, "\n"),
-			"delete chain cluster4-8\ndelete chain pick4-8"},
+			"delete chain cluster4-8\ndelete chain pick4-8\ndelete chain draw4-4\ndelete chain draw4-8"},
 	}, {
 		name: "the last backend gone is a reject",
 		from: web(p[:1]...), to: new(web()),
 		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }
 ` + deleteSlot(0) + `
 add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto refuse }`,
-			"delete chain cluster4-1\ndelete chain pick4-1"},
+			"delete chain cluster4-1\ndelete chain pick4-1\ndelete chain draw4-1"},
 	}, {
 		name: "deleted",
 		from: web(p[:1]...),
 		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }
 ` + deleteSlot(0) + `
 delete element cluster-ips4 { 10.96.0.1 }`,
-			"delete chain cluster4-1\ndelete chain pick4-1"},
+			"delete chain cluster4-1\ndelete chain pick4-1\ndelete chain draw4-1"},
 	}, {
 		name: "nothing changed, in another order",
 		from: web(p[:3]...), to: new(web(p[2], p[0], p[1], p[0])),

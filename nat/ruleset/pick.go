@@ -81,11 +81,11 @@ func (s Shape) decide(set *nat.Settings) []rule {
 	return append(rules, newRule("goto "+locals.String(), gotoChain(locals.String())))
 }
 
-// chains returns the chain that draws a backend and, before it for sticky
-// frontends, the one that looks for the backend the client had.
+// chains returns the chain that draws a backend, behind those that draw once. For sticky
+// frontends the chain follows that looks for the backend the client had.
 func (p Pick) chains() []Chain {
 	if !p.sticky {
-		return []Chain{{Name: p.String(), Rules: p.drawRules()}}
+		return append(p.drawChains(), Chain{Name: p.String(), Rules: p.pickRules()})
 	}
 	plain := p
 	plain.sticky, plain.share = false, 0
@@ -106,23 +106,57 @@ func (p Pick) chains() []Chain {
 	return append(plain.chains(), Chain{Name: p.String(), Rules: rules})
 }
 
-// drawRules draw a slot of the class, again and again while the slot is empty,
+// pickRules draw a slot of the class, again and again while the slot is empty,
 // then of the half-sized class, in which all backends of a frontend lie whose
 // class is less than half full; slot 0 is never empty.
 //
-// All draws stand in one chain, because the kernel refuses to follow chains
+// Each draw is a jump to a chain of one rule. For each new rule that reads a map the kernel
+// goes through all elements of the map, in the transaction (nf_tables_bind_set), so the draws
+// of a class share one rule.
+//
+// All jumps stand in one chain, because the kernel refuses to follow chains
 // deeper than 16 (NFT_JUMP_STACK_SIZE), and one per size would be deeper.
-func (p Pick) drawRules() []rule {
+func (p Pick) pickRules() []rule {
 	var rules []rule
-	for class := p.class; class > 0 && class >= p.class-1; class-- {
+	for _, q := range p.drawn() {
+		name := q.drawName()
+		if q.class == 0 {
+			rules = append(rules, newRule("goto "+name, gotoChain(name)))
+			break
+		}
 		for range draws {
-			rules = append(rules, p.draw(1<<class))
+			rules = append(rules, newRule("jump "+name, jumpTo(name)))
 		}
 	}
-	return append(rules, p.draw(1))
+	return rules
 }
 
-func (p Pick) draw(size uint32) rule {
+// drawn returns the classes that p draws from, the last one of which has slot 0 only.
+func (p Pick) drawn() []Pick {
+	var out []Pick
+	for class := p.class; class > 0 && class >= p.class-1; class-- {
+		q := p
+		q.class = class
+		out = append(out, q)
+	}
+	p.class = 0
+	return append(out, p)
+}
+
+// drawChains returns the chains that draw once.
+func (p Pick) drawChains() []Chain {
+	var chains []Chain
+	for _, q := range p.drawn() {
+		chains = append(chains, Chain{Name: q.drawName(), Rules: []rule{q.draw()}})
+	}
+	return chains
+}
+
+// drawName returns, for example, "draw4-8", "node-draw4-8" or "draw-locals4-2".
+func (p Pick) drawName() string { return strings.Replace(p.String(), "pick", "draw", 1) }
+
+func (p Pick) draw() rule {
+	size := uint32(1) << p.class
 	set := Set{Kind: p.set, Family: p.fam}
 	node := strings.HasPrefix(set.String(), "node-")
 	load, slot := dialled(p.fam, node)

@@ -56,7 +56,7 @@ func RangesOf(s *nat.Settings) map[Set][]netip.Prefix {
 }
 
 // CompareDrops puts base chains before the chains that they refer to, shapes before
-// sticky picks and these before picks, and the affinity chains of policy Local before
+// sticky picks, these before picks and those before draws, and the affinity chains of policy Local before
 // the others.
 func CompareDrops(a, b string) int {
 	rank := func(name string) int {
@@ -69,6 +69,8 @@ func CompareDrops(a, b string) int {
 			return 1
 		case strings.Contains(name, "pick"):
 			return 2
+		case strings.Contains(name, "draw"):
+			return 3
 		}
 		return 0
 	}

@@ -211,8 +211,15 @@ func (p Pick) String() string {
 	return fmt.Sprintf("%s%c-%d", name, p.fam.Digit(), 1<<p.class)
 }
 
-// isPick reports whether Pick.String returns name for some Pick.
+// isPick reports whether Pick.String returns name for some Pick, or drawName for one that is
+// not sticky.
 func isPick(name string) bool {
+	if strings.Contains(name, "draw") {
+		if strings.HasPrefix(name, "sticky-") || strings.Contains(name, "pick") {
+			return false
+		}
+		name = strings.Replace(name, "draw", "pick", 1)
+	}
 	p := Pick{}
 	rest, sticky := strings.CutPrefix(name, "sticky-")
 	if p.sticky = sticky; sticky {
