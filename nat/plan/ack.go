@@ -50,6 +50,7 @@ func (s *State) carryOut(o *ruleset.Op) {
 		h.exists, h.flags = true, 0
 	case ruleset.DeleteTable:
 		*h = newHolding()
+		s.drawn = false
 		s.members.lose()
 	case ruleset.AddSet:
 		h.sets[o.Set] = struct{}{}
@@ -84,6 +85,7 @@ func (s *State) carryOut(o *ruleset.Op) {
 
 func (s *State) ackFrontend(c *change) {
 	old := s.have.frontends[c.key]
+	s.have.countSlots(c.key, old, c.now)
 	if c.now == nil {
 		delete(s.have.frontends, c.key)
 	} else {

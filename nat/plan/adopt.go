@@ -31,7 +31,7 @@ func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	s.dirty = newLanes()
 	shared := s.adoptMembers(found)
 	s.forgive()
-	s.idle, s.program = true, true
+	s.idle, s.program, s.drawn = true, true, false
 	if s.late = !found.Exists; s.late {
 		s.touchVital()
 	} else {
@@ -55,7 +55,7 @@ func (s *State) AdoptRules(found *ruleset.Snapshot) (drift Drift, ok bool) {
 	was := s.have
 	s.have.chains, s.have.oddChains = map[string]string{}, map[string][]string{}
 	s.have.adoptDeclarations(found)
-	s.idle, s.program = true, true
+	s.idle, s.program, s.drawn = true, true, false
 	s.have.driftOfSets(&was, &drift)
 	s.have.driftOfChains(&was, &drift)
 	return drift, true
@@ -105,10 +105,11 @@ func adopted(found *ruleset.Snapshot) holding {
 	for i := range found.Strays {
 		h.adoptStray(&found.Strays[i])
 	}
-	for _, f := range h.frontends {
+	for key, f := range h.frontends {
 		f.slots, f.locals = fitted(f.slots), fitted(f.locals) // they grew one by one
 		h.hold(f.verdict)
 		h.hold(f.remember)
+		h.countSlots(key, nil, f)
 	}
 	return h
 }

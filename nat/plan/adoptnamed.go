@@ -165,6 +165,7 @@ func (s *State) patchFrontends(p *patch, drift *Drift) {
 			continue
 		}
 		drift.note(KindElement, p.nameOf(key, &s.have))
+		s.have.countSlots(key, was, now)
 		if was != nil {
 			verdict, remember := s.have.release(was.verdict), s.have.release(was.remember)
 			s.idle = s.idle || verdict || remember

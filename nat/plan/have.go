@@ -19,6 +19,7 @@ type holding struct {
 	frontends map[inet.Addr]*installed
 	ranges    map[ruleset.Set][]netip.Prefix
 	verdicts  map[string]int // verdict -> elements of frontends that carry it
+	slots     slotCounts
 
 	// Adopt found these in need of repair. The declaration of oddSets differs, and
 	// oddChains are attached to another hook. Both are replaced, after the rules of the
@@ -90,7 +91,7 @@ func newHolding() holding {
 		sets: map[ruleset.Set]struct{}{}, chains: map[string]string{},
 		frontends: map[inet.Addr]*installed{},
 		ranges:    map[ruleset.Set][]netip.Prefix{}, verdicts: map[string]int{},
-		oddSets: map[ruleset.Set][]string{}, oddChains: map[string][]string{}, spoilt: map[ruleset.Set]bool{},
+		slots: slotCounts{}, oddSets: map[ruleset.Set][]string{}, oddChains: map[string][]string{}, spoilt: map[ruleset.Set]bool{},
 	}
 }
 

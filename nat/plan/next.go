@@ -53,6 +53,7 @@ func (s *State) next(step *Step) *Step {
 	}
 	if !s.program || step.programmed {
 		s.nextWhole(step, &s.dirty.vital)
+		s.nextDraws(step)
 		s.nextSmall(step)
 		s.nextMembers(step, &s.members.before)
 		s.nextWhole(step, &s.dirty.rest)
@@ -216,6 +217,11 @@ func (s *State) liveChains() map[string]struct{} {
 	for verdict := range s.have.verdicts {
 		for _, c := range ruleset.ChainsOf(verdict, &s.settings) {
 			live[c.Name] = struct{}{}
+		}
+	}
+	for _, chains := range s.drawChains() {
+		for i := range chains {
+			live[chains[i].Name] = struct{}{}
 		}
 	}
 	return live

@@ -30,6 +30,11 @@ type State struct {
 
 	have holding
 
+	// slots counts the wanted backends of each map, and drawn says that the chains for each
+	// size of the large ones are there; see fewSlots.
+	slots slotCounts
+	drawn bool
+
 	sticky int // wanted frontends with Affinity
 	shares shares
 
@@ -74,6 +79,7 @@ func NewState() *State {
 		refused:       map[inet.Addr]struct{}{},
 		refusedChains: map[string]string{},
 		refusedSets:   map[ruleset.Set]struct{}{},
+		slots:         slotCounts{},
 		program:       true,
 	}
 }
@@ -140,7 +146,7 @@ func (s *State) Retry() {
 	for key := range s.refused {
 		s.touch(key)
 	}
-	s.program = s.program || len(s.refusedChains)+len(s.refusedSets) > 0
+	s.program, s.drawn = s.program || len(s.refusedChains)+len(s.refusedSets) > 0, false
 	clear(s.refusedChains)
 	clear(s.refusedSets)
 	s.forgive()

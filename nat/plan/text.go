@@ -24,7 +24,15 @@ func (s *State) Text() string {
 	for b := scratch.Next(0); b != nil; b = scratch.Next(0) {
 		scratch.Acked(b)
 	}
-	return ruleset.WriteTable(scratch.setsOnDemand(), scratch.have.elements(scratch.members.present()), scratch.wantedChains())
+	chains := scratch.wantedChains()
+	for _, set := range ruleset.PickSets() {
+		for _, c := range scratch.drawChains()[set] {
+			if !slices.ContainsFunc(chains, func(known ruleset.Chain) bool { return known.Name == c.Name }) {
+				chains = append(chains, c)
+			}
+		}
+	}
+	return ruleset.WriteTable(scratch.setsOnDemand(), scratch.have.elements(scratch.members.present()), chains)
 }
 
 // elements returns every element as text, by set and sorted.

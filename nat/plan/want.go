@@ -75,6 +75,7 @@ func (s *State) Set(key inet.Addr, f nat.Frontend) {
 	s.countSticky(&f, +1)
 	s.countSets(key, &f, +1)
 	s.countSets(key, &old, -1)
+	s.countSlots(key, &old, &f)
 	s.want[key] = f
 	s.touch(key)
 }
@@ -91,6 +92,7 @@ func (s *State) Delete(key inet.Addr) {
 	s.countSticky(&old, -1)
 	s.releaseShare(&old)
 	s.countSets(key, &old, -1)
+	s.countSlots(key, &old, &nat.Frontend{})
 	delete(s.want, key)
 	s.touch(key)
 }

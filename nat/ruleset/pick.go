@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/nftables/expr"
 
+	"fairlead/internal/inet"
 	"fairlead/nat"
 )
 
@@ -148,6 +149,27 @@ func (p Pick) drawChains() []Chain {
 	var chains []Chain
 	for _, q := range p.drawn() {
 		chains = append(chains, Chain{Name: q.drawName(), Rules: []rule{q.draw()}})
+	}
+	return chains
+}
+
+// PickSets returns the maps that pick chains draw from.
+func PickSets() []Set {
+	var sets []Set
+	for _, kind := range []Kind{Backends, Locals, NodeBackends, NodeLocals} {
+		for _, f := range inet.Families() {
+			sets = append(sets, Set{Kind: kind, Family: f})
+		}
+	}
+	return sets
+}
+
+// DrawChains returns the chains that draw once from such a map, one for each size.
+func DrawChains(set Set) []Chain {
+	chains := make([]Chain, 0, nat.MaxClass+1)
+	for class := range int8(nat.MaxClass + 1) {
+		p := Pick{set: set.Kind, fam: set.Family, class: class}
+		chains = append(chains, Chain{Name: p.drawName(), Rules: []rule{p.draw()}})
 	}
 	return chains
 }
