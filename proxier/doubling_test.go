@@ -57,6 +57,8 @@ func (c *cluster) drop(tx *store.Tx) {
 	}
 }
 
+// dimensions have maps of backends that are either small or large before they double, because a
+// large map has 17 more chains (nat/plan).
 func dimensions() []dimension {
 	one := func(change func(svc *objects.Service, slice *objects.Slice)) cluster {
 		svc, slice := benchObjects(1, 10)
@@ -74,7 +76,7 @@ func dimensions() []dimension {
 			}
 			return c
 		}},
-		{"endpoints of one Service", 1000, func(n int) cluster {
+		{"endpoints of one Service", 2000, func(n int) cluster {
 			svc, all := benchObjects(0, n)
 			c := cluster{services: []*objects.Service{svc}}
 			for first := 0; first < n; first += 100 {
@@ -93,7 +95,7 @@ func dimensions() []dimension {
 				}
 			})
 		}},
-		{"ports of one Service", 100, func(n int) cluster {
+		{"ports of one Service", 200, func(n int) cluster {
 			return one(func(svc *objects.Service, slice *objects.Slice) {
 				svc.Ports, slice.Ports = nil, nil
 				for i := range n {
@@ -103,7 +105,7 @@ func dimensions() []dimension {
 				}
 			})
 		}},
-		{"external IPs of one Service", 100, func(n int) cluster {
+		{"external IPs of one Service", 200, func(n int) cluster {
 			return one(func(svc *objects.Service, _ *objects.Slice) {
 				for i := range n {
 					svc.ExternalIPs = append(svc.ExternalIPs, addr(198, i))

@@ -86,15 +86,24 @@ func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error 
 		r.Commits = append(r.Commits, a.counter.commit(step.Batch))
 		r.Repaired.Merge(a.drift)
 		a.settled()
-		if a.narrow *= 2; a.narrow >= a.limit {
-			a.narrow = 0
-		}
+		a.widen(step)
 	}
 	a.state.Acked(step)
 	r.Changed = append(r.Changed, step.Keys()...)
 	r.Unstick = append(r.Unstick, step.Unstick()...)
 	a.state.Recycle(step)
 	return nil
+}
+
+// widen makes steps larger again while something is searched for. After a chain alone comes
+// what jumps to it, which may be what the kernel refuses, so that is tried alone as well.
+func (a *Applier) widen(step *plan.Step) {
+	if a.narrow == 1 && step.Batch[0].Verb == ruleset.AddChain {
+		return
+	}
+	if a.narrow *= 2; a.narrow >= a.limit {
+		a.narrow = 0
+	}
 }
 
 // blame decides what follows a failed commit. It returns nil if the round can go on
