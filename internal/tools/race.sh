@@ -12,6 +12,8 @@
 # that do not build fail the step. `make test` is strict about times. BUDGET bounds the step: the
 # packages that are left then are named, and fail it unless ONLY_RACES=1.
 #
+# Each line of these runs begins with "race:", so that nobody takes it for a result of `make test`.
+#
 #   [ONLY_RACES=1] [BUDGET=20m] internal/tools/race.sh PACKAGE...
 #
 # Results in bin/coverage: report.txt, index.html, profile, tests.txt, and race.PID for each race.
@@ -25,7 +27,7 @@ export CGO_ENABLED=1 GORACE="log_path=$out/race"
 # A test passes, and its result would be cached, although a program that it started reports a race.
 status=0
 timeout -s KILL "${BUDGET:-2h}" go test -race -count=1 -timeout 30m -covermode=atomic -coverprofile="$out/profile" "$@" 2>&1 |
-	tee "$out/tests.txt" || status=$?
+	tee "$out/tests.txt" | sed -u 's/^/race: /' || status=$?
 late=
 if [ $status -eq 137 ]; then # BUDGET is over
 	late=$(go list "$@" | grep -vxF "$(awk '/^(ok|FAIL|\?|---)?[ \t]+fairlead/ { print $1 ~ /fairlead/ ? $1 : $2 }' "$out/tests.txt")" || true)
@@ -54,7 +56,7 @@ if [ $status -ne 0 ] && ! races; then
 		status=0
 		while read -r package tests; do
 			echo "once more, alone: $package $tests"
-			if ! go test -race -count=1 -timeout 30m -run "$tests" "$package" 2>&1 | tee "$out/again.txt"; then
+			if ! go test -race -count=1 -timeout 30m -run "$tests" "$package" 2>&1 | tee "$out/again.txt" | sed -u 's/^/race: /'; then
 				echo "failed twice under the race detector, without a race: $package $tests"
 				if [ "${ONLY_RACES:-}" != 1 ] || grep -q '^panic: \|^fatal error: ' "$out/again.txt"; then status=1; fi
 			fi
