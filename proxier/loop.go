@@ -76,18 +76,23 @@ func (p *Proxier) Run(ctx context.Context) error {
 }
 
 // unblock repairs what may keep the node from the API server, so that the first objects can
-// be read. The watch pokes for it once as soon as it listens, and after each change.
+// be read, and reads the table while they arrive. The watch pokes for it once as soon as it
+// listens, and after each change.
 func (p *Proxier) unblock(ctx context.Context) error {
 	if !p.distrusted {
 		return nil
 	}
 	set, _ := resolve.SettingsOf(p.desired.cfg, &resolve.Cluster{}) // what the flags alone say
 	r, err := p.apply.Unblock(ctx, &set)
-	p.distrusted = err != nil
 	p.applied(ctx, &r)
+	if err == nil {
+		r, err = p.apply.Load(ctx)
+		p.applied(ctx, &r)
+	}
+	p.distrusted = err != nil
 	p.desired.work = work{} // belongs to no sync
 	if err != nil && ctx.Err() == nil {
-		klog.FromContext(ctx).Error(err, "Failed to repair the table before the first sync, retrying")
+		klog.FromContext(ctx).Error(err, "Failed to repair or to read the table before the first sync, retrying")
 	}
 	return err
 }

@@ -19,7 +19,6 @@ import (
 	"fairlead/internal/nstest"
 	"fairlead/nat/nattest"
 	"fairlead/proxier/proxiertest"
-	"fairlead/proxier/source"
 )
 
 // apiServers are the two addresses of an API server: one of a machine, and a ClusterIP.
@@ -77,11 +76,14 @@ func (w *world) reach() error {
 	})
 }
 
-// runUnsynced starts another agent, which waits for its API server until the test ends.
+// unread is the source that an agent of runUnsynced waits for.
+const unread = "the API server"
+
+// runUnsynced starts another agent, which waits for its API server until unread is delivered.
 func (w *world) runUnsynced(t *testing.T) *nstest.Log {
 	t.Helper()
 	w.restart()
-	source.ExpectAPI(w.store)
+	w.store.Expect(unread)
 	w.table.ops.Reset()
 	w.table.armed.Store(false)
 	log := &nstest.Log{}
@@ -215,5 +217,43 @@ func TestUnblockRetried(t *testing.T) {
 	proxiertest.Eventually(t, "the API server is reached", func() bool { return w.reach() == nil })
 	if !strings.Contains(log.String(), errInjected.Error()) {
 		t.Errorf("no line about the failure:\n%s", log)
+	}
+}
+
+// TestReadAhead starts an agent that reads the table while it waits for its API server, and
+// changes the table before the objects arrive. A table that nobody changes is read once, and
+// nothing is written.
+func TestReadAhead(t *testing.T) {
+	for name, change := range map[string]string{
+		"nothing":  "",
+		"element":  "delete element inet fairlead vips4 { 10.96.0.1 . tcp . 80 }",
+		"backend":  "delete element inet fairlead backends4 { 10.96.0.1 . tcp . 80 . 0 }",
+		"stranger": "add element inet fairlead cluster-ips4 { 10.96.0.9 }",
+		"set":      "add set inet fairlead mine { type ipv4_addr; }",
+		"rule":     "insert rule inet fairlead services counter",
+		"policy":   damages["policy"],
+		"rules":    "flush table inet fairlead",
+		"table":    "delete table inet fairlead",
+		"ruleset":  "flush ruleset",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newServedWorld(t)
+			want, before := w.blocks(t), w.table.loads.Load()
+			log := w.runUnsynced(t)
+			proxiertest.Eventually(t, "the watch", w.table.armed.Load)
+			proxiertest.Eventually(t, "the table is read", func() bool { return w.table.loads.Load() > before })
+			if change != "" {
+				w.nft(t, change)
+			}
+			w.store.Delivered(unread)
+			proxiertest.Eventually(t, "the first sync", w.p.Ready)
+			proxiertest.Eventually(t, "the table is as it was", func() bool {
+				_, err := nstest.Command(t, w.ns, "nft", "list", "table", "inet", "fairlead").Output()
+				return err == nil && cmp.Equal(want, w.blocks(t))
+			})
+			if n := w.table.loads.Load() - before; change == "" && (n != 1 || w.table.ops.Len() > 0) {
+				t.Errorf("the table was read %d times, and this was written:\n%s\n%s", n, w.table.ops.String(), log)
+			}
+		})
 	}
 }

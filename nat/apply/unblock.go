@@ -18,7 +18,7 @@ import (
 const maxUnblocks = 6
 
 // Unblock removes what may keep this node from the API server, see plan.Unblock. It serves
-// until the first Load, and writes nothing if nothing is wrong. Its result counts even if
+// until the first Round, and writes nothing if nothing is wrong. Its result counts even if
 // it returns an error.
 func (a *Applier) Unblock(ctx context.Context, set *nat.Settings) (Result, error) {
 	var r Result
@@ -32,7 +32,12 @@ func (a *Applier) Unblock(ctx context.Context, set *nat.Settings) (Result, error
 		if len(batch) == 0 {
 			return r, nil
 		}
-		switch err := a.table.Commit(ctx, batch); {
+		err = a.table.Commit(ctx, batch)
+		if a.loaded { // the state does not know of this batch
+			a.Distrust()
+			a.guessed = true
+		}
+		switch {
 		case err == nil:
 			r.Commits = append(r.Commits, a.counter.commit(batch))
 			r.Repaired.Merge(drift)
