@@ -81,6 +81,13 @@ func ReadSet(r nl.Reply) Set {
 	return s
 }
 
+// ReadCount returns how many elements a set has, apart from the one for all other keys
+// (NFT_SET_ELEM_CATCHALL). It reports false if the kernel does not say.
+func ReadCount(r nl.Reply) (n uint32, ok bool) {
+	v := nl.Attr(body(r), setCount)
+	return nl.BE32(v), len(v) == 4
+}
+
 func (s *Set) readDesc(b []byte) {
 	for kind, v := range nl.Attrs(b) {
 		switch kind {

@@ -23,6 +23,7 @@ const (
 	setElemExprs  = 11
 	setExpr       = 17
 	setExprs      = 18
+	setCount      = 20 // NFTA_SET_COUNT (seen with 6.18)
 )
 
 // Add makes the table, or gives an existing one these flags (NFT_TABLE_F_...).
@@ -36,6 +37,12 @@ func (t Table) Delete(m *nl.Messages) { t.in(m, unix.NFT_MSG_DELTABLE, 0) }
 
 // Get asks for the table itself, or for objects in it: kind is NFT_MSG_GET...
 func (t Table) Get(m *nl.Messages, kind uint16) { t.in(m, kind, 0) }
+
+// GetSet asks for the declaration of a set.
+func (t Table) GetSet(m *nl.Messages, set string) {
+	t.in(m, unix.NFT_MSG_GETSET, 0)
+	m.String(unix.NFTA_SET_NAME, set)
+}
 
 // GetElements asks for the elements of a set.
 func (t Table) GetElements(m *nl.Messages, set string) {

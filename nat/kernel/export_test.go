@@ -7,11 +7,13 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"fairlead/internal/inet"
 	"fairlead/internal/nft"
 	"fairlead/internal/nl"
 	"fairlead/nat"
@@ -108,4 +110,27 @@ func (t *Table) AddEntries(ctx context.Context, s ruleset.Set, n uint32, at func
 	var refused error
 	err := t.socket.Transact(&t.out, func(_ int, err error) { refused = err })
 	return errors.Join(err, refused)
+}
+
+// AlwaysAsk makes the table read maps of backends by their keys, however small they are.
+func (t *Table) AlwaysAsk() { t.few = 0 }
+
+// NeverAsk makes the table read maps of backends with dumps, however large they are.
+func (t *Table) NeverAsk() { t.few = math.MaxUint32 }
+
+// Asked reports whether the table can read a map of backends by its keys alone.
+func (t *Table) Asked(tb testing.TB, s ruleset.Set) bool {
+	tb.Helper()
+	l := loader{socket: t.socket, counts: map[ruleset.Set]uint32{}, found: &ruleset.Snapshot{Sets: map[ruleset.Set]bool{}}}
+	err := l.loadSets()
+	for _, fam := range inet.Families() {
+		for _, k := range []ruleset.Kind{ruleset.VIPs, ruleset.NodePorts} {
+			err = errors.Join(err, l.loadSet(ruleset.Set{Kind: k, Family: fam}))
+		}
+	}
+	whole, failed := l.loadSlots(s)
+	if err := errors.Join(err, failed); err != nil {
+		tb.Fatal(err)
+	}
+	return whole
 }

@@ -13,7 +13,6 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/nft"
@@ -40,7 +39,7 @@ func (t *Table) load(ctx context.Context, elements bool) (*ruleset.Snapshot, err
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		l := loader{socket: t.socket, found: &ruleset.Snapshot{
+		l := loader{socket: t.socket, few: t.few, counts: map[ruleset.Set]uint32{}, found: &ruleset.Snapshot{
 			Sets: map[ruleset.Set]bool{}, Chains: map[string]*ruleset.Chain{}, Ranges: map[ruleset.Set][]netip.Prefix{},
 		}}
 		err := l.load(elements)
@@ -51,12 +50,6 @@ func (t *Table) load(ctx context.Context, elements bool) (*ruleset.Snapshot, err
 		return nil, classify(err)
 	}
 	return found, nil
-}
-
-// loader reads one Snapshot.
-type loader struct {
-	socket *nl.Socket
-	found  *ruleset.Snapshot
 }
 
 func (l *loader) load(elements bool) error {
@@ -126,6 +119,7 @@ func (l *loader) loadSets() error {
 			switch {
 			case ok:
 				l.found.Sets[set] = got.SameAs(set.Declaration())
+				l.counts[set], _ = nft.ReadCount(r)
 			case got.Flags&anonymous == 0:
 				l.found.StraySets = append(l.found.StraySets, got.Name)
 			}
@@ -218,24 +212,14 @@ func (l *loader) loadSet(s ruleset.Set) error {
 	if s.Spec().IsInterval() {
 		return l.loadRanges(s)
 	}
+	if whole, err := l.loadSlots(s); whole || err != nil {
+		return err
+	}
 	elements, strays := l.found.Elements.Mark(), len(l.found.Strays)
 	return gather(l.socket, s, func() {
 		l.found.Elements.Cut(elements)
 		l.found.Strays = l.found.Strays[:strays]
 	}, func(el *nft.Element) { l.addElement(s, el) })
-}
-
-func (l *loader) addElement(s ruleset.Set, el *nft.Element) {
-	e, ok := decode(s, el)
-	if ok && !s.Spec().Learnt { // those of packets have a timeout, which decode does not expect
-		l.found.Elements.Add(&e)
-		return
-	}
-	stray := ruleset.Stray{Set: s, Key: string(el.Key), KeyEnd: string(el.KeyEnd), Flags: el.Flags, Element: e}
-	if el.HasVerdict && el.Verdict != nft.VerdictDrop && el.Verdict != nft.VerdictGoto {
-		stray.Verdict = &expr.Verdict{Kind: expr.VerdictKind(el.Verdict), Chain: el.Chain}
-	}
-	l.found.Strays = append(l.found.Strays, stray)
 }
 
 // loadRanges reads a set that settings fill. One stray element spoils it.

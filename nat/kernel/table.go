@@ -33,6 +33,7 @@ type Table struct {
 	owner []int32                 // the operation that each message of the batch belongs to
 	names names                   // elements that may have changed
 	later map[ruleset.Set][]entry // entries of affinity maps that follow the batch
+	few   uint32                  // fewSlots outside of tests
 }
 
 // entry is what the kernel has of one client in an affinity map.
@@ -48,6 +49,10 @@ var self = nft.Table{Family: unix.NFPROTO_INET, Name: ruleset.TableName}
 // batch of ruleset.DefaultLimit fits into the default size, too.
 const bufferSize = 4 << 20
 
+// fewSlots is the size of a map of backends up to which a dump takes no longer than questions
+// for its keys (kernel 6.18).
+const fewSlots = 40_000
+
 // Open opens the table in a network namespace, nil for that of the process. It
 // makes nothing yet. It needs CAP_NET_ADMIN in the user namespace that owns ns, and
 // returns nat.ErrPermission without it.
@@ -55,7 +60,7 @@ func Open(ns *netns.NS) (*Table, error) { return OpenWith(ns, nil) }
 
 // OpenWith is Open for tests that make system calls fail.
 func OpenWith(ns *netns.NS, calls nl.Calls) (*Table, error) {
-	t := &Table{ns: ns, calls: calls}
+	t := &Table{ns: ns, calls: calls, few: fewSlots}
 	socket, err := t.dial()
 	if err != nil {
 		return nil, fmt.Errorf("open nftables socket: %w", err)

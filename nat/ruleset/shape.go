@@ -181,6 +181,18 @@ func ShapeOfVerdict(verdict string, fam inet.Family, node bool) (Shape, bool) {
 	return s, ok && s.Family == fam && s.NodePort == node
 }
 
+// SlotsIn returns how many slots a frontend of the shape may have in a map of backends.
+func (s Shape) SlotsIn(k Kind) int {
+	all, locals := s.picksOf()
+	switch {
+	case s.policy.Picks() && k == all.set:
+		return 1 << s.class
+	case s.policy == nat.Local && k == locals.set:
+		return sizeOf(s.locals)
+	}
+	return 0
+}
+
 // Pick names a chain that sends a connection to one of the backends in set.
 type Pick struct {
 	set    Kind
