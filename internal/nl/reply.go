@@ -48,6 +48,11 @@ func next(b []byte) (r Reply, rest []byte, err error) {
 	return r, b[min(len(b), padded(int(n))):], nil
 }
 
+// isLast reports whether a message is the answer of the kernel to the last one of a request.
+func isLast(b []byte, last uint32) bool {
+	return len(b) >= headerLen && binary.NativeEndian.Uint16(b[4:]) == unix.NLMSG_ERROR && binary.NativeEndian.Uint32(b[8:]) == last
+}
+
 func padded(n int) int { return (n + align - 1) &^ (align - 1) }
 
 // Attrs walks over attributes without the flags in their types. It ends at an

@@ -40,7 +40,7 @@ func (s *Socket) GetAll(m *Messages, each func(i int, r Reply), refused func(i i
 	}
 	last := uint32(m.Count()) - 1
 	for {
-		b, err := s.answer()
+		b, err := s.answers(first + last)
 		if err != nil {
 			return err
 		}

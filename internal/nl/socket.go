@@ -57,6 +57,9 @@ type Socket struct {
 	// pending is set while answers to a request that was given up may come.
 	pending bool
 	broken  bool // see Broken
+	// connected is set if the kernel lets no other program send to this socket.
+	connected bool
+	late      error // of a read that followed one with answers
 }
 
 const (
@@ -117,6 +120,11 @@ func (s *Socket) setUp(cfg *Config) (err error) {
 		if err := s.buffer(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.ReceiveBuffer); err != nil {
 			return err
 		}
+	}
+	if err := s.raw.Control(func(fd uintptr) {
+		s.connected = unix.Connect(int(fd), &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) == nil
+	}); err != nil {
+		return err
 	}
 	size, err := s.conn.WriteBuffer()
 	if err != nil {
@@ -201,6 +209,7 @@ func (s *Socket) drain() error {
 	if !s.pending {
 		return nil
 	}
+	s.late = nil
 	var failed error
 	deadline := time.Now().Add(s.timeout)
 	err := s.raw.Control(func(fd uintptr) {
@@ -237,11 +246,28 @@ func (s *Socket) send(b []byte) error {
 }
 
 // answer waits for what one read gives, no longer than the timeout.
-func (s *Socket) answer() ([]byte, error) {
+func (s *Socket) answer() ([]byte, error) { return s.await(s.receive) }
+
+// answers is answer for several reads, up to the answer to the last message of a request.
+func (s *Socket) answers(last uint32) ([]byte, error) {
+	return s.await(func() ([]byte, error) {
+		b, err := s.receive()
+		if err != nil || isLast(b, last) {
+			return b, err
+		}
+		return s.more(len(b), last)
+	})
+}
+
+func (s *Socket) await(receive func() ([]byte, error)) ([]byte, error) {
+	if err := s.late; err != nil {
+		s.late = nil
+		return nil, err
+	}
 	if err := s.conn.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
 		return nil, err
 	}
-	b, err := s.receive()
+	b, err := receive()
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, fmt.Errorf("no answer within %v: %w", s.timeout, ErrLost)
@@ -285,6 +311,52 @@ func (s *Socket) read(wait bool) ([]byte, error) {
 	}
 }
 
+// answerRoom is more than the kernel puts into one answer that is no part of a dump.
+const answerRoom = 32 << 10
+
+// more reads what has come behind n bytes of answers, as far as there is room. It keeps an
+// error for the next read.
+func (s *Socket) more(n int, last uint32) ([]byte, error) {
+	err := s.raw.Control(func(fd uintptr) {
+		for s.late == nil && padded(n)+answerRoom <= len(s.buf) {
+			n = padded(n)
+			size, err := s.recvNow(fd, s.buf[n:])
+			switch {
+			case errors.Is(err, unix.EAGAIN):
+				return
+			case errors.Is(err, unix.EINTR):
+				continue
+			case errors.Is(err, unix.ENOBUFS):
+				err = fmt.Errorf("%w: %w", ErrLost, err)
+			case size >= len(s.buf)-n:
+				err = fmt.Errorf("read %d bytes and more: %w", size, ErrMalformed)
+			}
+			if s.late = err; err != nil {
+				return
+			}
+			n += size
+			if isLast(s.buf[n-size:n], last) {
+				return
+			}
+		}
+	})
+	return s.buf[:n], err
+}
+
+// recvNow reads what the kernel has sent, 0 bytes for what another program has. It does not
+// wait.
+func (s *Socket) recvNow(fd uintptr, b []byte) (int, error) {
+	if s.connected && s.calls == nil { // unlike recvfrom it allocates nothing
+		n, err := unix.Read(int(fd), b)
+		return max(n, 0), s.judge(err)
+	}
+	n, from, err := s.receiveInto(fd, b, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
+	if a, ok := from.(*unix.SockaddrNetlink); err == nil && (!ok || a.Pid != 0) {
+		return 0, nil
+	}
+	return max(n, 0), err
+}
+
 func (s *Socket) sendto(fd uintptr, b []byte) error {
 	var err error
 	if s.calls != nil {
@@ -296,10 +368,14 @@ func (s *Socket) sendto(fd uintptr, b []byte) error {
 }
 
 func (s *Socket) recvfrom(fd uintptr, flags int) (n int, from unix.Sockaddr, err error) {
+	return s.receiveInto(fd, s.buf, flags)
+}
+
+func (s *Socket) receiveInto(fd uintptr, b []byte, flags int) (n int, from unix.Sockaddr, err error) {
 	if s.calls != nil {
-		n, from, err = s.calls.Receive(int(fd), s.buf, flags)
+		n, from, err = s.calls.Receive(int(fd), b, flags)
 	} else {
-		n, from, err = unix.Recvfrom(int(fd), s.buf, flags)
+		n, from, err = unix.Recvfrom(int(fd), b, flags)
 	}
 	return n, from, s.judge(err)
 }
