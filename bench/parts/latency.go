@@ -47,7 +47,8 @@ const pause = 1200 * time.Millisecond
 const startLimit = 5 * time.Minute
 
 // Part measures each subject by itself at each size: cold start, updates, memory,
-// restart and repair. The bare watch has only updates.
+// restart and repair. The bare watch has updates and, as its cold start, the time until it has
+// read all Services and EndpointSlices.
 func (l Latency) Part(budget time.Duration) Part {
 	return Part{Name: l.Name, Budget: budget, Do: l.run}
 }
@@ -270,6 +271,11 @@ func (v visitor) watch(ctx context.Context, r *Run, t turn) error {
 	if err := r.Rig.Point(ctx, seat.Left); err != nil {
 		return err
 	}
+	lists, err := r.Rig.Lists(ctx)
+	if err != nil {
+		return err
+	}
+	r.add(t, ColdStart, "s", lists.Seconds())
 	w, err := r.Rig.WatchProbe(ctx)
 	if err != nil {
 		return err
