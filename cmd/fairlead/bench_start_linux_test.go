@@ -46,7 +46,7 @@ const (
 // binary until it is ready, of the heap of all binaries at rest, and of all binaries during
 // the changes.
 func BenchmarkStart(b *testing.B) {
-	for _, size := range []struct{ services, endpoints int }{{1_000, 10}, {10_000, 10}, {25_000, 10}, {5_006, 50}} {
+	for _, size := range []struct{ services, endpoints int }{{1_000, 10}, {10_000, 10}, {25_000, 10}, {5_006, 50}, {30_000, 1}, {44_000, 1}} {
 		for _, where := range []struct{ name, cidr string }{{"inside", "10.0.0.0/10"}, {"outside", "192.168.0.0/16"}} {
 			b.Run(fmt.Sprintf("services=%d/endpoints=%d/%s", size.services, size.services*size.endpoints, where.name), func(b *testing.B) {
 				api := newBenchAPI(b, size.services, size.endpoints)
