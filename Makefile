@@ -116,7 +116,7 @@ flanneld: # the real one, whose backend udp needs a C compiler
 .PHONY: test
 test: deps fmt ## Check format, run go vet and all tests, those on the real kernel too
 	$(GO) vet $(PKG)
-	$(GO) test $(PKG)
+	$(GO) test -timeout 30m $(PKG)
 
 .PHONY: fmt
 fmt: # part of test and check

@@ -85,12 +85,12 @@ func (p *Proxier) unblock(ctx context.Context) error {
 	set, _ := resolve.SettingsOf(p.desired.cfg, &resolve.Cluster{}) // what the flags alone say
 	r, err := p.apply.Unblock(ctx, &set)
 	p.applied(ctx, &r)
+	p.desired.work = work{} // belongs to no sync
 	if err == nil {
 		r, err = p.apply.Load(ctx)
 		p.applied(ctx, &r)
 	}
 	p.distrusted = err != nil
-	p.desired.work = work{} // belongs to no sync
 	if err != nil && ctx.Err() == nil {
 		klog.FromContext(ctx).Error(err, "Failed to repair or to read the table before the first sync, retrying")
 	}

@@ -42,6 +42,12 @@ func TestBundle(t *testing.T) {
 		_, err := onNode(t, node, "table", "--service", "default/web")
 		return err
 	})
+	eventually(t, "the agent has done what check asks for", func() error {
+		if r := checkOn(t, node); r.Worst() == finding.Error {
+			return errors.New(r.Text())
+		}
+		return nil
+	})
 	if out, err := onNode(t, node, "bundle", "-o", file); err != nil || !strings.HasPrefix(out, "wrote "+file) {
 		t.Fatalf("fairlead bundle: %v\n%s", err, out)
 	}
