@@ -88,8 +88,8 @@ func TestQuarrelling(t *testing.T) {
 func quarrelOps(what string, i, services int) ruleset.Batch {
 	one := func(verb ruleset.Verb, e ruleset.Element) ruleset.Op { return ruleset.Op{Verb: verb, Element: e} }
 	key := servicesKey(i % services)
-	vip := func(key inet.Addr, verdict string) ruleset.Element {
-		return ruleset.Element{Set: ruleset.VerdictsOf(key), Key: key, Verdict: verdict}
+	dropped := func(key inet.Addr) ruleset.Element {
+		return ruleset.Element{Set: ruleset.VerdictsOf(key), Key: key, Verdict: ruleset.VerdictDrop}
 	}
 	v4 := inet.IPv4
 	if mix := []string{"rules", "chains", "adds", "many", "deletes", "replaces", "backends", "shared", "ranges", "clients"}; what == "mixed" {
@@ -106,11 +106,11 @@ func quarrelOps(what string, i, services int) ruleset.Batch {
 		chains := quarrelChains()
 		return ruleset.Batch{{Verb: ruleset.FlushChain, Name: chains[i%len(chains)].Name}}
 	case "delete":
-		return ruleset.Batch{one(ruleset.DeleteElement, vip(nattest.Addr("10.96.0.77:80", inet.TCP), ruleset.VerdictDrop))}
+		return ruleset.Batch{one(ruleset.DeleteElement, dropped(nattest.Addr("10.96.0.77:80", inet.TCP)))}
 	case "deletes":
-		return ruleset.Batch{one(ruleset.DeleteElement, vip(key, ruleset.VerdictDrop))}
+		return ruleset.Batch{one(ruleset.DeleteElement, dropped(key))}
 	case "replaces":
-		return ruleset.Batch{one(ruleset.DeleteElement, vip(key, ruleset.VerdictDrop)), one(ruleset.AddElement, vip(key, ruleset.VerdictDrop))}
+		return ruleset.Batch{one(ruleset.DeleteElement, dropped(key)), one(ruleset.AddElement, dropped(key))}
 	case "backends":
 		return ruleset.Batch{one(ruleset.DeleteElement, ruleset.Element{Set: ruleset.BackendsOf(key), Key: key, Slot: uint32(i % 10)})}
 	case "ranges":
@@ -123,11 +123,11 @@ func quarrelOps(what string, i, services int) ruleset.Batch {
 	case "flushes":
 		return ruleset.Batch{{Verb: ruleset.DeleteTable}}
 	case "many":
-		e := vip(nattest.Addr(otherFrontend, inet.TCP), ruleset.VerdictDrop)
+		e := dropped(nattest.Addr(otherFrontend, inet.TCP))
 		e.Key.Port = uint16(1 + i%60000)
 		return ruleset.Batch{one(ruleset.AddElement, e)}
 	}
-	return ruleset.Batch{one([]ruleset.Verb{ruleset.AddElement, ruleset.DeleteElement}[i%2], vip(nattest.Addr(otherFrontend, inet.TCP), ruleset.VerdictDrop))}
+	return ruleset.Batch{one([]ruleset.Verb{ruleset.AddElement, ruleset.DeleteElement}[i%2], dropped(nattest.Addr(otherFrontend, inet.TCP)))}
 }
 
 // quarrelChains returns the chains of the program. The first one rejects everything.
@@ -209,7 +209,7 @@ spec: {clusterIP: 10.96.0.%d, ports: [{port: 80, protocol: TCP}]}
 			if name != "flushes" { // no element lasts for longer than a millisecond then
 				proxiertest.Eventually(t, "a new Service is served", func() bool { return has(78) })
 			}
-			for i := time.Duration(0); i < 10; i++ {
+			for range 10 {
 				time.Sleep(200 * time.Millisecond)
 				if name != "flushes" && !has(78) {
 					t.Error("a Service is no longer served that the other program leaves alone")
