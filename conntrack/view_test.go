@@ -96,7 +96,8 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestSetIsLinear takes one of 65,536 endpoints away, again and again.
+// TestSetIsLinear takes one of 65,536 endpoints away, again and again. If each change compared
+// each endpoint with each other one, that would take minutes.
 func TestSetIsLinear(t *testing.T) {
 	v := NewView(isNode, true)
 	list := make([]netip.AddrPort, 1<<16)
@@ -107,7 +108,7 @@ func TestSetIsLinear(t *testing.T) {
 	for i := range 10 {
 		v.Set(udp("10.96.0.1:53"), Backends{Serving: list[i%2:]})
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("10 changes took %v", took)
 	}
 	if !v.Stale(Flow{Client: ap("10.244.5.5:5000"), Dialled: udp("10.96.0.1:53"), Answerer: list[0]}) {

@@ -97,12 +97,15 @@ func TestMetricsBeforeSync(t *testing.T) {
 	stop()
 	p := startAgent(t, nil, "--kubeconfig", kubeconfig(t, addr), "--healthz-bind-address", "", "--metrics-bind-address", "127.0.0.1:20266", "--socket-dir", "")
 	p.logs(t, `"The API server is unreachable, retrying"`)
-	text := httpGet(t, "http://127.0.0.1:20266/metrics")
-	for _, series := range []string{"kubernetes_build_info{", "rest_client_request", "go_goroutines", "process_start_time_seconds", "kubeproxy_sync_proxy_rules_last_timestamp_seconds", "fairlead_frontends"} {
-		if !strings.Contains(text, "\n"+series) {
-			t.Errorf("no series %s before the first sync", series)
+	eventually(t, "the series before the first sync", func() error {
+		text := httpGet(t, "http://127.0.0.1:20266/metrics")
+		for _, series := range []string{"kubernetes_build_info{", "rest_client_request", "go_goroutines", "process_start_time_seconds", "kubeproxy_sync_proxy_rules_last_timestamp_seconds", "fairlead_frontends"} {
+			if !strings.Contains(text, "\n"+series) {
+				return fmt.Errorf("no series %s in\n%s", series, text)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 // TestNoKubeconfig gives a file of another kind as kubeconfig: the error names it in words of

@@ -52,9 +52,12 @@ func TestSecondAgent(t *testing.T) {
 	line := fmt.Sprintf(`"Another fairlead runs on this node, waiting until it ends" pid=%d`, first.Process.Pid)
 	second.logs(t, line)
 	third.logs(t, line)
-	if answer := httpGet(t, "http://"+others+"/readyz"); !strings.Contains(answer, "503") {
-		t.Errorf("/readyz of an agent that waits answers %s", answer)
-	}
+	eventually(t, "an agent that waits is not ready", func() error {
+		if answer := httpGet(t, "http://"+others+"/readyz"); !strings.Contains(answer, "503") {
+			return fmt.Errorf("/readyz answers %s", answer)
+		}
+		return nil
+	})
 	if text := ownedTable(t); !strings.Contains(text, "10.96.0.1 ") || strings.Contains(text, "10.96.0.2 ") || strings.Contains(text, "10.96.0.3 ") {
 		t.Errorf("an agent that waits changed the table:\n%s", text)
 	}

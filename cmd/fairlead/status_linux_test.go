@@ -57,9 +57,12 @@ func TestStatusCommand(t *testing.T) {
 		"--socket-dir", dir, "--nodeport-addresses", "all")
 	stateWhen(t, dir, "the agent is in sync", func(s *state.State) bool { return s.Table.InSync && len(s.Faults()) == 0 })
 	expectStatus(0, "on node node-a", "none; objects come from "+manifests, "Table       in sync\n", "1 Services with 1 endpoints: 1 frontends and 1 backends", "Problems    none\n")
-	if got := httpGet(t, "http://127.0.0.1:20249/state"); !strings.Contains(got, `"protocol":"fairlead/v1"`) {
-		t.Errorf("/state answers %s", got)
-	}
+	eventually(t, "the metrics port serves the state", func() error {
+		if got := httpGet(t, "http://127.0.0.1:20249/state"); !strings.Contains(got, `"protocol":"fairlead/v1"`) {
+			return fmt.Errorf("/state answers %s", got)
+		}
+		return nil
+	})
 	out, code := command(t, "status", "--socket-dir", dir, "-o", "json")
 	var s state.State
 	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || s.Counts.Services != 1 {
