@@ -88,19 +88,19 @@ func (p *Proxier) refusedServices() map[types.NamespacedName]struct{} {
 // publishFlows passes on which backends changed. It comes after the commit, because
 // under the old rules the next packet would bring a deleted flow back.
 func (p *Proxier) publishFlows() {
-	for key := range p.desired.flows {
+	for key := range p.desired.flows.of {
 		p.publishFlowsOf(key)
 	}
 }
 
 // publishFlowsOf does so for one frontend, once the kernel has it.
 func (p *Proxier) publishFlowsOf(key inet.Addr) {
-	_, stale := p.desired.flows[key]
+	_, stale := p.desired.flows.of[key]
 	_, refused := p.refused[key] // The kernel has the frontend as it was before.
 	if !stale || refused || p.desired.state.Waits(key) {
 		return
 	}
-	p.desired.flowsDone(key)
+	p.desired.flows.done(key)
 	if p.flows == nil {
 		return
 	}

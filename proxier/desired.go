@@ -40,9 +40,7 @@ type desired struct {
 	table     *resolve.NodeTable
 	news      nodeNews
 	triggers  []store.Trigger // of changes that the kernel does not have yet
-	// flows holds frontends whose flows may be stale after the commit.
-	flows     map[inet.Addr]struct{}
-	mostFlows int // since flows was made
+	flows     staleFlows
 
 	waiting turns // Services to resolve
 	// views are what the next ones to resolve are in the store; see viewOf.
@@ -72,7 +70,7 @@ func newDesired(cfg *resolve.Config, st *store.Store) *desired {
 	state := plan.NewState()
 	d := &desired{
 		cfg: cfg, store: st, book: st.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
-		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: map[inet.Addr]struct{}{}, table: resolve.NewNodeTable(cfg), progress: newProgress(), checked: map[types.NamespacedName]int{}, views: map[types.NamespacedName]store.View{},
+		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: newStaleFlows(), table: resolve.NewNodeTable(cfg), progress: newProgress(), checked: map[types.NamespacedName]int{}, views: map[types.NamespacedName]store.View{},
 	}
 	d.waiting = newTurns(func(key types.NamespacedName) bool {
 		v := d.viewOf(key)
@@ -213,7 +211,7 @@ func (d *desired) more() bool {
 // settle tells the state what the owner of an address wants now. It returns what that cost
 // after the last pause.
 func (d *desired) settle(addr inet.Addr, pause resolve.Pause) int {
-	d.flowsOf(addr)
+	d.flows.add(addr)
 	if c := d.claims.Owner(addr); c != nil {
 		d.state.Prepare(addr, c.Value.Frontend, pause)
 	}
@@ -347,7 +345,7 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 		}
 		d.book.Set(status.ByPod, objects.Key{Kind: objects.KindPod, Name: key.String()}, problems)
 		for _, addr := range d.hostPorts.Set(who, wishes) {
-			d.flowsOf(addr)
+			d.flows.add(addr)
 			changed = true
 		}
 	}
@@ -365,23 +363,10 @@ func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 // anybody takes the list.
 func (d *desired) resettle() {
 	d.settled = d.settled[:0]
-	for a := range d.flows {
+	for a := range d.flows.of {
 		if !d.state.Waits(a) {
 			d.settled = append(d.settled, a)
 		}
-	}
-}
-
-// flowsOf notes that flows to an address may be stale after the commit.
-func (d *desired) flowsOf(a inet.Addr) {
-	d.flows[a] = struct{}{}
-	d.mostFlows = max(d.mostFlows, len(d.flows))
-}
-
-// flowsDone notes that flows to an address are dealt with.
-func (d *desired) flowsDone(a inet.Addr) {
-	if delete(d.flows, a); len(d.flows) == 0 && d.mostFlows > store.MostIdle {
-		d.flows, d.mostFlows = map[inet.Addr]struct{}{}, 0
 	}
 }
 

@@ -23,17 +23,17 @@ func TestEmptied(t *testing.T) {
 	for _, n := range []int{10, 2 * store.MostIdle} {
 		kept := n <= store.MostIdle
 		waiting := newTurns(func(types.NamespacedName) bool { return true })
-		d := &desired{flows: map[inet.Addr]struct{}{}}
-		before := []uintptr{pointer(waiting.waits), pointer(d.flows)}
+		d := &desired{flows: newStaleFlows()}
+		before := []uintptr{pointer(waiting.waits), pointer(d.flows.of)}
 		for i := range n {
 			waiting.push(types.NamespacedName{Namespace: "default", Name: fmt.Sprint(i)})
-			d.flowsOf(nattest.Addr(fmt.Sprintf("10.%d.%d.1:80", i>>8, i&255), inet.TCP))
+			d.flows.add(nattest.Addr(fmt.Sprintf("10.%d.%d.1:80", i>>8, i&255), inet.TCP))
 		}
 		waiting.takeAll(func(types.NamespacedName, resolve.Pause) {})
-		for a := range d.flows {
-			d.flowsDone(a)
+		for a := range d.flows.of {
+			d.flows.done(a)
 		}
-		for i, now := range []uintptr{pointer(waiting.waits), pointer(d.flows)} {
+		for i, now := range []uintptr{pointer(waiting.waits), pointer(d.flows.of)} {
 			if (now == before[i]) != kept {
 				t.Errorf("after %d entries map %d is kept: %v, want %v", n, i, !kept, kept)
 			}

@@ -127,8 +127,8 @@ func (o *observed) compare(t *testing.T, scratch *observed) {
 		t.Errorf("still something to do after a clean sync:\n%s", ops)
 	}
 	d := o.p.desired
-	if left := len(d.flows) + len(d.waiting.waits) + len(d.waiting.jobs) + len(d.checked) + len(d.settled) + d.state.Pending(); left != 0 || d.more() {
-		t.Errorf("%d things are left over after a clean sync, want 0: flows %v, checked %v", left, d.flows, d.checked)
+	if left := len(d.flows.of) + len(d.waiting.waits) + len(d.waiting.jobs) + len(d.checked) + len(d.settled) + d.state.Pending(); left != 0 || d.more() {
+		t.Errorf("%d things are left over after a clean sync, want 0: flows %v, checked %v", left, d.flows.of, d.checked)
 	}
 	o.p.apply.Distrust()
 	if ops, err := o.sync(); err != nil || ops != "" {

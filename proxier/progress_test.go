@@ -143,7 +143,7 @@ func TestPublishesMeanwhile(t *testing.T) {
 	if batch < batches || passed < 3 {
 		t.Errorf("in %d batches all changes before some time were there %d times", batch, passed)
 	}
-	if len(p.desired.flows)+len(p.desired.triggers)+len(p.desired.checked)+len(p.desired.progress.services.of)+len(p.desired.progress.frontends.of) > 0 {
-		t.Error("something is kept after the end: " + fmt.Sprint(len(p.desired.flows), len(p.desired.triggers), len(p.desired.checked)))
+	if len(p.desired.flows.of)+len(p.desired.triggers)+len(p.desired.checked)+len(p.desired.progress.services.of)+len(p.desired.progress.frontends.of) > 0 {
+		t.Error("something is kept after the end: " + fmt.Sprint(len(p.desired.flows.of), len(p.desired.triggers), len(p.desired.checked)))
 	}
 }
