@@ -4,8 +4,6 @@
 package main
 
 import (
-	"errors"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -76,26 +74,10 @@ func TestTraceNamesFirewall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inNFT(t, node.Host, "add table inet acme; add chain inet acme guard { type filter hook "+rule)
 			defer inNFT(t, node.Host, "delete table inet acme")
-			cmd := exec.Command("/proc/self/exe", "trace", "default/web", "--count", "1")
-			cmd.Env = append(cmd.Environ(), "FAIRLEAD_COMMAND=1")
-			var out nstest.Log
-			cmd.Stdout, cmd.Stderr = &out, &out
-			p, err := node.Start(cmd)
-			if err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, "the packet was followed", func() error {
-				w.Client.Try(t.Context(), w.Web.At(w.Web.ClusterIPs[0]))
-				select {
-				case <-p.Done():
-					return nil
-				default:
-					return errors.New("it still runs")
-				}
-			})
-			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+			out := traceOne(t, w)
+			lines := strings.Split(strings.TrimSpace(out), "\n")
 			if last := strings.Join(strings.Fields(lines[len(lines)-1]), " "); !strings.HasPrefix(last, "inet acme guard drop # rule with handle ") {
-				t.Errorf("the last line is %q of\n%s", last, out.String())
+				t.Errorf("the last line is %q of\n%s", last, out)
 			}
 		})
 	}

@@ -33,11 +33,36 @@ func TestTrace(t *testing.T) {
 	if err := w.WaitAgents(t.Context(), w.Web); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/proc/self/exe", "trace", "default/web", "--from", w.Client.Addrs()[0].String(), "--count", "1")
+	out := traceOne(t, w, "--from", w.Client.Addrs()[0].String())
+	for _, want := range []string{
+		"packet 1\n  tcp ", " -> 10.96.0.10:80 (Service default/web", "inet fairlead  services", "goto cluster4-",
+		"vmap @vips4", "accept  # dnat ip to", ":8080 (endpoint of default/web",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "rule with handle") || strings.Contains(out, "packet 2") {
+		t.Errorf("a rule is not known, or another packet is followed:\n%s", out)
+	}
+	checkTraceKilled(t, node)
+	if log := w.Agents[node.Name].Tail(); strings.Contains(log, "epaired") {
+		t.Errorf("the agent repaired something:\n%s", log)
+	}
+	if out, err := onNode(t, node, "trace", "--to", "10.96.0.99", "--timeout", "300ms"); err == nil || !strings.Contains(out, "no such packet came") {
+		t.Errorf("without packets: %v, %s", err, out)
+	}
+}
+
+// traceOne follows one connection of the client to the Service web on the first node, and
+// returns what the command prints.
+func traceOne(t *testing.T, w *world.World, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", append([]string{"trace", "default/web", "--count", "1"}, args...)...)
 	cmd.Env = append(cmd.Environ(), "FAIRLEAD_COMMAND=1")
-	var out strings.Builder
+	var out nstest.Log
 	cmd.Stdout, cmd.Stderr = &out, &out
-	p, err := node.Start(cmd)
+	p, err := w.Cluster.Nodes[0].Start(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,24 +75,7 @@ func TestTrace(t *testing.T) {
 			return errors.New("it still runs")
 		}
 	})
-	for _, want := range []string{
-		"packet 1\n  tcp ", " -> 10.96.0.10:80 (Service default/web", "inet fairlead  services", "goto cluster4-",
-		"vmap @vips4", "accept  # dnat ip to", ":8080 (endpoint of default/web",
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is missing in\n%s", want, out.String())
-		}
-	}
-	if strings.Contains(out.String(), "rule with handle") || strings.Contains(out.String(), "packet 2") {
-		t.Errorf("a rule is not known, or another packet is followed:\n%s", out.String())
-	}
-	checkTraceKilled(t, node)
-	if log := w.Agents[node.Name].Tail(); strings.Contains(log, "epaired") {
-		t.Errorf("the agent repaired something:\n%s", log)
-	}
-	if out, err := onNode(t, node, "trace", "--to", "10.96.0.99", "--timeout", "300ms"); err == nil || !strings.Contains(out, "no such packet came") {
-		t.Errorf("without packets: %v, %s", err, out)
-	}
+	return out.String()
 }
 
 // checkTraceKilled kills the command: the kernel removes its table.
