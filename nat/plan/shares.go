@@ -16,13 +16,13 @@ const mostOfNamespace = ruleset.MaxShares / 4
 // shares gives sticky Services affinity maps of their own. Services beyond the limits
 // get number 0, which stands for the maps that all Services use.
 type shares struct {
-	of   map[string]*share // by Service
-	held map[string]uint8  // which number a Service had in the kernel when that was read
-	used [ruleset.MaxShares + 1]bool
-	user [ruleset.MaxShares + 1]string // the Service that uses a number, if it is used
+	of   map[string]*share             // by Service
+	held map[string]uint8              // which number a Service had in the kernel when that was read
+	user [ruleset.MaxShares + 1]*share // by number, nil for those that are free
 }
 
 type share struct {
+	service   string
 	number    uint8
 	frontends int
 }
@@ -39,12 +39,12 @@ func serviceOf(owner string) string {
 func (s *shares) take(service string, prefer uint8, reserved func(uint8) bool) uint8 {
 	sh := s.of[service]
 	if sh == nil {
-		sh = &share{}
+		sh = &share{service: service}
 		s.of[service] = sh
-		had := prefer > 0 && s.held[service] == prefer && !s.used[prefer]
+		had := prefer > 0 && s.held[service] == prefer && s.user[prefer] == nil
 		if had || s.ofNamespace(service, reserved) < mostOfNamespace {
 			sh.number = s.free(prefer, reserved)
-			s.used[sh.number], s.user[sh.number] = true, service
+			s.user[sh.number] = sh
 		}
 	}
 	sh.frontends++
@@ -52,11 +52,11 @@ func (s *shares) take(service string, prefer uint8, reserved func(uint8) bool) u
 }
 
 func (s *shares) free(prefer uint8, reserved func(uint8) bool) uint8 {
-	if prefer > 0 && !s.used[prefer] {
+	if prefer > 0 && s.user[prefer] == nil {
 		return prefer
 	}
 	for n := uint8(1); n <= ruleset.MaxShares; n++ {
-		if !s.used[n] && !reserved(n) {
+		if s.user[n] == nil && !reserved(n) {
 			return n
 		}
 	}
@@ -69,13 +69,13 @@ func (s *shares) free(prefer uint8, reserved func(uint8) bool) uint8 {
 func (s *shares) ofNamespace(service string, reserved func(uint8) bool) int {
 	namespace := namespaceOf(service)
 	n := 0
-	for number := 1; number <= ruleset.MaxShares; number++ {
-		if s.used[number] && namespaceOf(s.user[number]) == namespace {
+	for _, user := range s.user[1:] {
+		if user != nil && namespaceOf(user.service) == namespace {
 			n++
 		}
 	}
 	for name, number := range s.held {
-		if s.of[name] == nil && namespaceOf(name) == namespace && !s.used[number] && reserved(number) {
+		if s.of[name] == nil && namespaceOf(name) == namespace && s.user[number] == nil && reserved(number) {
 			n++
 		}
 	}
@@ -89,7 +89,7 @@ func (s *shares) release(service string) {
 		return
 	}
 	if sh.frontends--; sh.frontends == 0 {
-		s.used[sh.number] = false
+		s.user[sh.number] = nil
 		delete(s.of, service)
 	}
 }

@@ -24,9 +24,9 @@ func (s *State) Text() string {
 	for b := scratch.Next(0); b != nil; b = scratch.Next(0) {
 		scratch.Acked(b)
 	}
-	chains := scratch.wantedChains()
+	chains, draws := scratch.wantedChains(), scratch.drawChains()
 	for _, set := range ruleset.PickSets() {
-		for _, c := range scratch.drawChains()[set] {
+		for _, c := range draws[set] {
 			if !slices.ContainsFunc(chains, func(known ruleset.Chain) bool { return known.Name == c.Name }) {
 				chains = append(chains, c)
 			}
