@@ -96,20 +96,27 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestSetIsLinear takes one of 65,536 endpoints away, again and again. If each change compared
-// each endpoint with each other one, that would take minutes.
+// TestSetIsLinear takes one of 8 times as many endpoints away, again and again. That takes about 8
+// times as long; if each change compared each endpoint with each other one, it would take 64
+// times as long.
 func TestSetIsLinear(t *testing.T) {
-	v := NewView(isNode, true)
 	list := make([]netip.AddrPort, 1<<16)
 	for i := range list {
 		list[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 53)
 	}
-	began := time.Now()
-	for i := range 10 {
-		v.Set(udp("10.96.0.1:53"), Backends{Serving: list[i%2:]})
+	v := NewView(isNode, true)
+	least := func(list []netip.AddrPort) time.Duration {
+		best := time.Hour
+		for i := range 10 {
+			began := time.Now()
+			v.Set(udp("10.96.0.1:53"), Backends{Serving: list[i%2:]})
+			best = min(best, time.Since(began))
+		}
+		return best
 	}
-	if took := time.Since(began); took > 15*time.Second {
-		t.Errorf("10 changes took %v", took)
+	few, many := least(list[:1<<13]), least(list)
+	if many > 40*few {
+		t.Errorf("a change of %d endpoints takes %v, one of %d takes %v", len(list), many, 1<<13, few)
 	}
 	if !v.Stale(Flow{Client: ap("10.244.5.5:5000"), Dialled: udp("10.96.0.1:53"), Answerer: list[0]}) {
 		t.Error("a flow to the removed endpoint is not stale")
