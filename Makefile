@@ -51,8 +51,9 @@ crash: deps build ## Kill agents 1,000 times under load, in DURATION=11m
 
 .PHONY: load
 load: DURATION ?= 10m
-load: ## Make 1,000 endpoint changes a second at 10,000 Services for DURATION=10m
-	FAIRLEAD_LOAD=$(DURATION) $(GO) test ./cmd/fairlead -run '^$$' -bench 'BenchmarkLoad$$' -benchtime 1x -timeout 2h
+load: RATE ?= 1000
+load: ## Make RATE=1000 endpoint changes a second at 10,000 Services for DURATION=10m
+	FAIRLEAD_LOAD=$(DURATION) FAIRLEAD_RATE=$(RATE) $(GO) test ./cmd/fairlead -run '^$$' -bench 'BenchmarkLoad$$' -benchtime 1x -timeout 2h
 
 .PHONY: e2e
 e2e: deps-e2e build controlplane flanneld ## Test agents against a real control plane (first build: 5 min)
@@ -127,7 +128,7 @@ check: deps-check fmt ## Check format, go.mod, lint, the chart, its manifests an
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	cd bench && $(GO) mod tidy -diff
-	cd deploy/tools && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./... && $(GO) test -count=1 ./site ./notice
+	cd deploy/tools && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test -count=1 ./... # they build the program, which the cache of results does not know
 	cd internal/tools/vuln && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
 	@$(MAKE) --no-print-directory lint
 
@@ -159,7 +160,7 @@ cover: deps ## Run all tests and write the coverage to bin/cover.html and bin/co
 
 .PHONY: race
 race: deps-e2e ## Run all tests under the race detector, and write their coverage to bin/coverage
-	ONLY_RACES=$(ONLY_RACES) BUDGET=$(BUDGET) internal/tools/race.sh $(PKG)
+	ONLY_RACES=$(ONLY_RACES) SHORT=$(SHORT) BUDGET=$(BUDGET) internal/tools/race.sh $(PKG)
 
 # Busy loops of their own keep both cores of a machine like CI's occupied.
 .PHONY: flows
@@ -191,7 +192,7 @@ golden: ## Rewrite expected output of script tests and tables of docs, and show 
 
 .PHONY: counts
 counts: ## Rewrite what actions cost, in counts, and show what changed; tests compare with it
-	$(GO) test ./proxier ./overlay/keeper -count=1 -run 'TestCounts$$' -update-counts
+	$(GO) test ./proxier ./proxier/source ./overlay/keeper -count=1 -run 'TestCounts$$' -update-counts
 	git diff --stat
 
 .PHONY: manifests

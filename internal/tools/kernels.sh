@@ -155,7 +155,7 @@ mkdir -p /tree && tar -x -C /tree -f /results/tree.tar
 modprobe -a br_netfilter vxlan nf_tables nf_conntrack ip_tables ip6_tables
 (
 	echo "kernel \$(uname -r) on \$(uname -m), \$(nft --version)"
-	for package in $*; do
+	for package in $(printf "%q " "$@"); do
 		run='$RUN'
 		case \$package in *:*) run=\${package#*:} package=\${package%%:*} ;; esac
 		name=\$(echo \$package | tr -c 'a-zA-Z0-9\n' '-')
@@ -181,7 +181,9 @@ machine() {
 	arm64) qemu=(qemu-system-aarch64 -M virt -cpu "max,pauth-impdef=on") console=ttyAMA0 ;;
 	s390x) qemu=(qemu-system-s390x -M s390-ccw-virtio -cpu max) console=ttysclp0 bus=ccw ;;
 	[0-9]*)
-		root=/ goarch=amd64 qemu=(qemu-system-x86_64) console="ttyS0 nokaslr tsc=reliable"
+		# On a busy machine no tick comes within the time in which the kernel checks its timer, and
+		# it panics without no_timer_check.
+		root=/ goarch=amd64 qemu=(qemu-system-x86_64) console="ttyS0 nokaslr tsc=reliable no_timer_check"
 		# qemu's cmpxchg16b spoils flags now and then when it is emulated, and the kernel
 		# panics then; without the feature it takes a lock.
 		if [ "$ACCEL" = kvm ]; then qemu+=(-cpu host); else qemu+=(-cpu "max,-cx16"); fi
