@@ -5,7 +5,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -17,8 +16,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	provenancev1 "github.com/in-toto/attestation/go/predicates/provenance/v1"
+	intoto "github.com/in-toto/attestation/go/v1"
 	spdxjson "github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"fairlead/deploy/tools/internal/chart"
 	"fairlead/deploy/tools/internal/oci"
@@ -79,7 +81,7 @@ func TestTwice(t *testing.T) {
 	}
 	checkImages(t, files[0])
 	checkSBOM(t, files[0]["fairlead-v0.1.0-rc.7.spdx.json"])
-	checkProvenance(t, files[0]["fairlead-v0.1.0-rc.7.intoto.json"])
+	checkProvenance(t, files[0]["fairlead-v0.1.0-rc.7.intoto.json"], files[0]["SHA256SUMS"])
 }
 
 func read(t *testing.T, dir string) map[string][]byte {
@@ -164,31 +166,59 @@ func checkSBOM(t *testing.T, text []byte) {
 	}
 }
 
-func checkProvenance(t *testing.T, text []byte) {
+// checkProvenance reads the statement with the types of in-toto, which refuse unknown fields, and
+// compares its subjects with the checksums.
+func checkProvenance(t *testing.T, text, sums []byte) {
 	t.Helper()
-	var s struct {
-		Type          string `json:"_type"`
-		PredicateType string
-		Subject       []struct {
-			Name   string
-			Digest map[string]string
-		}
-		Predicate struct {
-			BuildDefinition struct {
-				ResolvedDependencies []struct {
-					URI    string
-					Digest map[string]string
-				}
-			}
+	statement, predicate := readProvenance(t, text)
+	if len(statement.GetSubject()) != 8 {
+		t.Errorf("%d subjects, want 8", len(statement.GetSubject()))
+	}
+	for _, s := range statement.GetSubject()[:7] { // the eighth is the image in its registry
+		if line := s.GetDigest()["sha256"] + "  " + s.GetName() + "\n"; !bytes.Contains(sums, []byte(line)) {
+			t.Errorf("SHA256SUMS lacks %q", line)
 		}
 	}
-	if err := json.Unmarshal(text, &s); err != nil {
+	source := predicate.GetBuildDefinition().GetResolvedDependencies()[0]
+	if source.GetUri() != "git+https://git.example/fairlead" || source.GetDigest()["gitCommit"] == "" {
+		t.Errorf("source: %v", source)
+	}
+}
+
+func readProvenance(t *testing.T, text []byte) (*intoto.Statement, *provenancev1.Provenance) {
+	t.Helper()
+	statement, predicate := &intoto.Statement{}, &provenancev1.Provenance{}
+	if err := protojson.Unmarshal(text, statement); err != nil {
 		t.Fatal(err)
 	}
-	first := s.Predicate.BuildDefinition.ResolvedDependencies[0]
-	if s.Type != "https://in-toto.io/Statement/v1" || s.PredicateType != "https://slsa.dev/provenance/v1" || len(s.Subject) != 8 ||
-		first.URI != "git+https://git.example/fairlead" || first.Digest["gitCommit"] == "" {
-		t.Errorf("provenance: %s", text[:min(len(text), 2000)])
+	if err := statement.Validate(); err != nil || statement.GetPredicateType() != "https://slsa.dev/provenance/v1" {
+		t.Errorf("statement of type %q: %v", statement.GetPredicateType(), err)
+	}
+	body, err := protojson.Marshal(statement.GetPredicate())
+	if err == nil {
+		err = protojson.Unmarshal(body, predicate)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := predicate.Validate(); err != nil {
+		t.Error(err)
+	}
+	return statement, predicate
+}
+
+// TestProvenanceWithoutSource makes a release without the address of its source: the statement
+// names the commit, and no address that leads nowhere.
+func TestProvenanceWithoutSource(t *testing.T) {
+	r := &release{digest: "sha256:" + strings.Repeat("0", 64)}
+	r.dir, r.Version, r.Name, r.Revision = t.TempDir(), "v0.1.0", "registry.example/fairlead", strings.Repeat("1", 40)
+	if err := r.provenance(); err != nil {
+		t.Fatal(err)
+	}
+	_, predicate := readProvenance(t, read(t, r.dir)["fairlead-v0.1.0.intoto.json"])
+	source := predicate.GetBuildDefinition().GetResolvedDependencies()[0]
+	if source.GetUri() != "" || source.GetDigest()["gitCommit"] != r.Revision {
+		t.Errorf("source: %v", source)
 	}
 }
 

@@ -124,8 +124,11 @@ func (r *release) provenance() error {
 	}
 	build := &provenancev1.BuildDefinition{BuildType: "https://fairlead.invalid/make-release/v1", ExternalParameters: parameters}
 	if r.Revision != "" {
-		build.ResolvedDependencies = append(build.ResolvedDependencies, &intoto.ResourceDescriptor{
-			Uri: "git+" + r.Source, Digest: map[string]string{"gitCommit": r.Revision}})
+		source := &intoto.ResourceDescriptor{Name: "source", Digest: map[string]string{"gitCommit": r.Revision}}
+		if r.Source != "" {
+			source.Uri = "git+" + r.Source
+		}
+		build.ResolvedDependencies = append(build.ResolvedDependencies, source)
 	}
 	for _, m := range r.modules {
 		d := &intoto.ResourceDescriptor{Uri: purl(m)}
