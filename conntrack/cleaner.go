@@ -32,7 +32,7 @@ type Config struct {
 	EndEstablished bool
 }
 
-// Cleaner deletes stale flows in one network namespace. Set, Delete and SweepAll
+// Cleaner deletes stale flows in one network namespace. Set, Delete, SweepAll and Loosen
 // are safe for concurrent use and never wait for the kernel. Run does the work,
 // in one goroutine.
 type Cleaner struct {
@@ -43,12 +43,15 @@ type Cleaner struct {
 	// Run alone uses these. kept is nil until a search needs it, and after a failure. The
 	// next search of all flows begins at allAt at the earliest.
 	late  lateReplies
-	kept  *table
+	kept  kept
 	allAt time.Time
+	// bypassed are flows that perhaps missed masquerade.
+	bypassed bypasses
 
-	mu    sync.Mutex
-	view  *View
-	local map[netip.Addr]struct{}
+	mu     sync.Mutex
+	view   *View
+	local  map[netip.Addr]struct{}
+	leaves Leaves
 }
 
 // NewCleaner returns a Cleaner that does nothing until Run.
@@ -77,10 +80,24 @@ func (c *Cleaner) Delete(frontend inet.Addr) {
 // SweepAll schedules a search among all flows. Call it once after a restart,
 // because endpoints may have changed while the agent was down, and after a repair of the
 // kernel's rules, because packets may have met none. The next such search may wait for some
-// seconds, so that they take little of a core.
-func (c *Cleaner) SweepAll() {
+// seconds, so that they take little of a core. leaves is called by other goroutines; nil is
+// for a table that masquerades nothing that leaves the cluster.
+func (c *Cleaner) SweepAll(leaves Leaves) {
+	c.mu.Lock()
+	c.leaves = leaves
+	c.mu.Unlock()
 	c.inbox.Add(func(w *work) bool {
 		w.all = true
+		return true
+	})
+}
+
+// Loosen makes the next search of all flows, which it schedules, make the kernel accept
+// unexpected sequence numbers of the TCP connections that there are. Call it after SweepAll if the
+// kernel had no table, because it may have tracked no connections meanwhile.
+func (c *Cleaner) Loosen() {
+	c.inbox.Add(func(w *work) bool {
+		w.all, w.loose = true, true
 		return true
 	})
 }
@@ -93,27 +110,12 @@ func (c *Cleaner) change(frontend inet.Addr, f func() bool) {
 	}
 }
 
-// The next search begins after rest times what the last one took, and after
-// lastRest at most. That keeps searches below a fifth of one core while endpoints
-// change all the time.
-const (
-	rest     = 4
-	lastRest = time.Second
-)
-
-// The next search of all flows begins after restAll times what the last one took, and after
-// lastRestAll at most, because clients wait for it.
-const (
-	restAll     = 50
-	lastRestAll = 5 * time.Second
-)
-
 // Run searches for stale flows whenever something changed, until ctx is done, and
 // returns nil then. It calls report after each search.
 func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
 	again := time.AfterFunc(time.Hour, c.inbox.Wake)
 	defer again.Stop()
-	defer func() { _ = c.drop() }()
+	defer func() { _ = c.kept.drop() }()
 	backoff := worker.Backoff{First: 50 * time.Millisecond, Last: 10 * time.Second}
 	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
 		began := time.Now()
@@ -129,16 +131,6 @@ func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
 	})
 }
 
-// pause waits for d or until ctx is done.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
 // pass does all work that is due. done is false if there was nothing to report. next is
 // when other work becomes due, or zero.
 func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
@@ -149,6 +141,13 @@ func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
 	})
 	if !w.none() {
 		s, done = c.sweep(w), true
+	}
+	if w.opens {
+		end := time.Now()
+		c.inbox.Add(func(all *work) bool {
+			all.rest(end, end.Sub(now))
+			return false
+		})
 	}
 	if w.all {
 		end := time.Now()
@@ -166,6 +165,17 @@ func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
 	if ok && (next.IsZero() || at.Before(next)) {
 		next = at
 	}
+	if at, ok = c.bypassed.due(); ok && !at.After(now) {
+		again := c.checkBypassed(now)
+		done = done || again.Deleted > 0 || again.Err != nil
+		s.Scanned += again.Scanned
+		s.Deleted += again.Deleted
+		s.Err = errors.Join(s.Err, again.Err)
+		at, ok = c.bypassed.due()
+	}
+	if ok && (next.IsZero() || at.Before(next)) {
+		next = at
+	}
 	return s, done, next
 }
 
@@ -174,50 +184,17 @@ func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
 // family reports all flows.
 const targeted = 3
 
-// table returns the kernel's table, which stays open. nf_tables hears of each netfilter
-// socket that is closed: it keeps the mutex of all commits while it waits for what earlier
-// commits destroy, some 20 ms (nft_rcv_nl_event in kernel 6.18). A search twice a second
-// would stop the loop for so long each time.
-func (c *Cleaner) table() (*table, error) {
-	if c.kept == nil {
-		t, err := openTable(c.cfg.Namespace, c.calls)
-		if err != nil {
-			return nil, err
-		}
-		c.kept = t
-	}
-	return c.kept, nil
-}
-
-// drop closes the table, so that the next search begins with new sockets.
-func (c *Cleaner) drop() error {
-	if c.kept == nil {
-		return nil
-	}
-	t := c.kept
-	c.kept = nil
-	return t.close()
-}
-
-// dropAfter is drop after an error, which it returns.
-func (c *Cleaner) dropAfter(err error) error {
-	if err == nil {
-		return nil
-	}
-	return errors.Join(err, c.drop())
-}
-
 // sweep does the work. Work that fails becomes due again.
 func (c *Cleaner) sweep(w work) (s Sweep) {
 	defer func() {
-		s.Err = c.dropAfter(s.Err)
+		s.Err = c.kept.dropAfter(s.Err)
 		c.finish(w, s.Err)
 	}()
 	local, err := localAddrs(c.cfg.Namespace, c.calls)
 	if err != nil {
 		return Sweep{Err: err}
 	}
-	t, err := c.table()
+	t, err := c.kept.get(c.cfg.Namespace, c.calls)
 	if err != nil {
 		return Sweep{Err: err}
 	}
@@ -225,7 +202,10 @@ func (c *Cleaner) sweep(w work) (s Sweep) {
 	c.local = local
 	c.mu.Unlock()
 	for _, q := range c.queries(w) {
-		s.Err = errors.Join(s.Err, c.sweepWhere(t, q, &s))
+		s.Err = errors.Join(s.Err, c.sweepWhere(t, q, w.all, &s))
+	}
+	if w.loose {
+		s.Err = errors.Join(s.Err, t.loosen())
 	}
 	return s
 }
@@ -244,6 +224,7 @@ func (c *Cleaner) finish(w work, err error) {
 			}
 		}
 		due.all = due.all || w.all && err != nil
+		due.loose = due.loose || w.loose && err != nil
 		return false // worker.Run repeats a pass that failed.
 	})
 }
@@ -276,19 +257,46 @@ func (c *Cleaner) queries(w work) []query {
 	return out
 }
 
-func (c *Cleaner) sweepWhere(t *table, q query, s *Sweep) error {
+func (c *Cleaner) sweepWhere(t *table, q query, all bool, s *Sweep) error {
 	var stale []Flow
-	err := t.dump(q, func(f Flow) {
+	now := time.Now()
+	err := t.dump(q, func(e entry) {
 		s.Scanned++
-		if c.stale(f) {
-			stale = append(stale, f)
+		if c.wrong(&e, all) {
+			stale = append(stale, e.Flow)
+			return
+		}
+		if !all {
+			return
+		}
+		if _, perhaps := c.missed(&e); perhaps {
+			c.bypassed.note(&e, now)
 		}
 	})
 	errs := []error{err}
 	for _, f := range stale {
-		errs = append(errs, c.remove(t, f, s))
+		errs = append(errs, c.remove(t, f, all, s))
 	}
 	return errors.Join(errs...)
+}
+
+// wrong reports whether a flow is stale, or in a search of all flows missed masquerade.
+func (c *Cleaner) wrong(e *entry, all bool) bool {
+	if c.stale(e.Flow) {
+		return true
+	}
+	if !all {
+		return false
+	}
+	surely, _ := c.missed(e)
+	return surely
+}
+
+// missed is View.missed.
+func (c *Cleaner) missed(e *entry) (surely, perhaps bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.view.missed(e, c.leaves)
 }
 
 func (c *Cleaner) stale(f Flow) bool {
@@ -299,16 +307,16 @@ func (c *Cleaner) stale(f Flow) bool {
 
 // remove deletes a flow that a dump reported, unless it changed since: the dump of
 // a large table takes a while, and the client may have a new flow by now.
-func (c *Cleaner) remove(t *table, f Flow, s *Sweep) error {
+func (c *Cleaner) remove(t *table, f Flow, all bool, s *Sweep) error {
 	now, ok, err := t.get(f)
-	if err != nil || !ok || now.Client != f.Client || !c.stale(now) {
+	if err != nil || !ok || now.Client != f.Client || !c.wrong(&now, all) {
 		return err
 	}
-	if err := t.delete(now); err != nil {
+	if err := t.delete(now.Flow); err != nil {
 		return err
 	}
 	s.Deleted++
-	if !c.late.add(now, time.Now()) {
+	if c.stale(now.Flow) && !c.late.add(now.Flow, time.Now()) {
 		return fmt.Errorf("watch for late replies to %s: %d clients are watched, the limit", f.Client, lateLimit)
 	}
 	return nil
@@ -317,8 +325,8 @@ func (c *Cleaner) remove(t *table, f Flow, s *Sweep) error {
 // checkLate checks all clients that are due: see lateReplies. A check that fails
 // is made again.
 func (c *Cleaner) checkLate(now time.Time) (s Sweep) {
-	defer func() { s.Err = c.dropAfter(s.Err) }()
-	t, err := c.table()
+	defer func() { s.Err = c.kept.dropAfter(s.Err) }()
+	t, err := c.kept.get(c.cfg.Namespace, c.calls)
 	if err != nil {
 		s.Err = err
 	}
@@ -345,12 +353,44 @@ func (c *Cleaner) checkClient(t *table, f Flow, s *Sweep) (seen, right bool, err
 	if err != nil || !ok {
 		return false, false, err
 	}
-	if now.Client == f.Client && !c.stale(now) {
+	if now.Client == f.Client && !c.stale(now.Flow) {
 		return true, true, nil
 	}
-	if err := t.delete(now); err != nil {
+	if err := t.delete(now.Flow); err != nil {
 		return true, false, err
 	}
 	s.Deleted++
 	return true, false, nil
+}
+
+// checkBypassed looks again at flows that perhaps missed masquerade.
+func (c *Cleaner) checkBypassed(now time.Time) (s Sweep) {
+	defer func() { s.Err = c.kept.dropAfter(s.Err) }()
+	c.bypassed.next = now.Add(bypassEvery)
+	t, err := c.kept.get(c.cfg.Namespace, c.calls)
+	if err != nil {
+		return Sweep{Err: err}
+	}
+	var errs []error
+	for f, was := range c.bypassed.of {
+		s.Scanned++
+		e, ok, err := t.get(f)
+		if errs = append(errs, err); err != nil {
+			continue
+		}
+		_, perhaps := c.missed(&e)
+		switch {
+		case !ok || e.Flow != f || !perhaps || now.After(c.bypassed.until):
+			delete(c.bypassed.of, f)
+		case f.Dialled.Proto != inet.UDP || was.refreshed(e.left, now):
+			delete(c.bypassed.of, f)
+			if err := t.delete(f); err != nil {
+				errs = append(errs, err)
+			} else {
+				s.Deleted++
+			}
+		}
+	}
+	s.Err = errors.Join(errs...)
+	return s
 }

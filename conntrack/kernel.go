@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
@@ -24,6 +25,7 @@ type table struct {
 	// socket looks up and dumps flows. ti-mo/conntrack (v0.6.0) cannot filter by tuple
 	// and keeps a whole dump in memory.
 	socket *nl.Socket
+	ns     *netns.NS
 	calls  nl.Calls // nil outside of tests
 }
 
@@ -43,7 +45,7 @@ func openTable(ns *netns.NS, calls nl.Calls) (*table, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open conntrack socket: %w", err), conn.Close())
 	}
-	return &table{conn, socket, calls}, nil
+	return &table{conn, socket, ns, calls}, nil
 }
 
 func (t *table) close() error { return errors.Join(t.conn.Close(), t.socket.Close()) }
@@ -56,6 +58,7 @@ const (
 	attrTupleReply = 2
 	attrStatus     = 3
 	attrProtoInfo  = 4
+	attrTimeout    = 7
 	attrFilter     = 25 // CTA_FILTER, kernel 5.8; older ones ignore it
 	attrStatusMask = 26 // CTA_STATUS_MASK, kernel 5.15; older ones ignore it
 
@@ -95,7 +98,7 @@ type query struct {
 
 // dump calls f for every flow that q selects. An older kernel may report others,
 // too. A flow can be reported twice.
-func (t *table) dump(q query, f func(Flow)) error {
+func (t *table) dump(q query, f func(entry)) error {
 	return nl.Repeat("flows", func() error {
 		var m nl.Messages
 		q.encode(&m)
@@ -107,13 +110,16 @@ func (t *table) dump(q query, f func(Flow)) error {
 	})
 }
 
-func (q *query) encode(m *nl.Messages) {
-	family := byte(unix.AF_INET)
+func (q *query) family() byte {
 	if q.v6 {
-		family = unix.AF_INET6
+		return unix.AF_INET6
 	}
+	return unix.AF_INET
+}
+
+func (q *query) encode(m *nl.Messages) {
 	flags := uint32(filterProtoNum)
-	m.Begin(msgGet, 0, family, unix.NFNETLINK_V0, 0, 0)
+	m.Begin(msgGet, 0, q.family(), unix.NFNETLINK_V0, 0, 0)
 	m.Nest(attrTupleOrig, func() {
 		// Not for IPv6: the kernel compares those addresses in the wrong byte order
 		// and leaves out the right ones (seen on 6.18).
@@ -136,11 +142,11 @@ func (q *query) encode(m *nl.Messages) {
 	}
 }
 
-// decode reads the parts of a flow that Flow has. It allocates nothing, because it
+// decode reads the parts of a flow that entry has. It allocates nothing, because it
 // runs for every flow of the table.
-func decode(body []byte) (Flow, bool) {
+func decode(body []byte) (entry, bool) {
 	var orig, reply tuple
-	var status uint32
+	var status, timeout uint32
 	var info []byte
 	for kind, v := range nl.Attrs(body[min(4, len(body)):]) {
 		switch kind {
@@ -152,15 +158,20 @@ func decode(body []byte) (Flow, bool) {
 			status = nl.BE32(v)
 		case attrProtoInfo:
 			info = v
+		case attrTimeout:
+			timeout = nl.BE32(v)
 		}
 	}
-	f := Flow{
+	e := entry{Flow: Flow{
 		Client:   netip.AddrPortFrom(orig.src, orig.sport),
 		Dialled:  inet.Addr{IP: orig.dst, Port: orig.dport, Proto: orig.proto},
 		Answerer: netip.AddrPortFrom(reply.src, reply.sport),
 		Opening:  opening(orig.proto, status, info),
-	}
-	return f, orig.src.IsValid() && orig.dst.IsValid() && reply.src.IsValid()
+	}}
+	e.unanswered = status&statusSeenReply == 0
+	e.kept = reply.dst == orig.src && reply.dport == orig.sport
+	e.left = time.Duration(timeout) * time.Second
+	return e, orig.src.IsValid() && orig.dst.IsValid() && reply.src.IsValid()
 }
 
 // opening decides Flow.Opening.
@@ -214,7 +225,7 @@ func decodeTuple(b []byte) tuple {
 // get returns the flow that a packet from f.Client to f.Dialled belongs to, in
 // either direction; false without one. ti-mo/conntrack (v0.6.0) cannot do this: its
 // Get waits without a deadline for an answer that was read already (seen on 6.18).
-func (t *table) get(f Flow) (found Flow, ok bool, err error) {
+func (t *table) get(f Flow) (found entry, ok bool, err error) {
 	family, src, dst := byte(unix.AF_INET), uint16(attrIP4Src), uint16(attrIP4Dst)
 	if f.Dialled.IP.Is6() {
 		family, src, dst = unix.AF_INET6, attrIP6Src, attrIP6Dst
@@ -234,10 +245,10 @@ func (t *table) get(f Flow) (found Flow, ok bool, err error) {
 	})
 	err = t.socket.Get(&m, func(r nl.Reply) { found, ok = decode(r.Body) })
 	if errors.Is(err, unix.ENOENT) {
-		return Flow{}, false, nil
+		return entry{}, false, nil
 	}
 	if err != nil {
-		return Flow{}, false, fmt.Errorf("look up flow %s -> %s: %w", f.Client, f.Dialled, err)
+		return entry{}, false, fmt.Errorf("look up flow %s -> %s: %w", f.Client, f.Dialled, err)
 	}
 	return found, ok, nil
 }

@@ -49,7 +49,7 @@ func TestOpening(t *testing.T) {
 			c.Set(four, []netip.AddrPort{ap("10.244.0.1:80")}, nil)
 			c.Set(six, []netip.AddrPort{ap("[fd00:244::1]:80")}, nil)
 			if all {
-				c.SweepAll()
+				c.SweepAll(nil)
 			}
 			s := c.sweep(takeAll(c))
 			want := []string{"10.0.0.1:3", "10.0.0.1:4"}

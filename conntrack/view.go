@@ -6,6 +6,7 @@ package conntrack
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"fairlead/internal/inet"
 )
@@ -18,6 +19,14 @@ type Flow struct {
 	// Opening is set for a TCP or SCTP flow that is not established: nobody has
 	// answered, or the answer was a refusal.
 	Opening bool
+}
+
+// entry is a Flow with what decides whether it may have missed masquerade.
+type entry struct {
+	Flow
+	unanswered bool
+	kept       bool          // the client's address and port are not translated
+	left       time.Duration // until the kernel forgets it, unless the client sends again
 }
 
 // translated reports whether the destination was translated.

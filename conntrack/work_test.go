@@ -76,3 +76,92 @@ func TestWorkAllWaits(t *testing.T) {
 		t.Errorf("due is %v, the next %v, the rest %v", due, next, w)
 	}
 }
+
+// TestOpeningRests: searches for opening flows take a hundredth of the time, whether endpoints
+// change during a search or after it. UDP does not wait.
+func TestOpeningRests(t *testing.T) {
+	udp := inet.Addr{IP: netip.MustParseAddr("10.96.0.10"), Port: 53, Proto: inet.UDP}
+	tcp := udp
+	tcp.Proto = inet.TCP
+	start := time.Unix(1_700_000_000, 0)
+	for _, c := range []struct{ took, rest time.Duration }{
+		{time.Millisecond, openingDelay}, {10 * time.Millisecond, time.Second}, {time.Minute, lastRestOpening},
+	} {
+		for _, during := range []bool{false, true} {
+			var w work
+			if during {
+				w.add(tcp, start)
+			}
+			w.rest(start, c.took)
+			w.add(tcp, start)
+			if due, _ := w.due(start, start); due.opens || !due.none() {
+				t.Errorf("after a search of %v, during %v: due is %v", c.took, during, due)
+			}
+			w.add(udp, start)
+			due, next := w.due(start.Add(c.rest-1), start)
+			if _, ok := due.frontends[udp]; !ok || due.opens || !next.Equal(start.Add(c.rest)) {
+				t.Errorf("after a search of %v, during %v: due is %v, the next %v", c.took, during, due, next.Sub(start))
+			}
+			if due, _ = w.due(start.Add(c.rest), start); !due.opens || len(due.frontends) != 1 {
+				t.Errorf("after a search of %v, during %v: due is %v in the end", c.took, during, due)
+			}
+		}
+	}
+}
+
+// TestPassRests: a pass that searches for opening flows tells how long it took.
+func TestPassRests(t *testing.T) {
+	f := newFlows(t)
+	c := NewCleaner(Config{Namespace: f.ns})
+	frontend := inet.Addr{IP: netip.MustParseAddr("10.96.0.1"), Port: 443, Proto: inet.TCP}
+	c.Set(frontend, nil, nil)
+	c.Set(frontend, []netip.AddrPort{ap("10.244.0.1:443")}, nil)
+	now := time.Now().Add(openingDelay)
+	if s, done, _ := c.pass(now); !done || s.Err != nil {
+		t.Fatalf("%+v", s)
+	}
+	c.inbox.Add(func(w *work) bool {
+		if w.rested.IsZero() {
+			t.Error("the next search does not rest")
+		}
+		return false
+	})
+}
+
+// TestRestsEnd makes searches take a minute. The next ones wait for seconds only.
+func TestRestsEnd(t *testing.T) {
+	f := newFlows(t)
+	c := NewCleaner(Config{Namespace: f.ns})
+	c.SweepAll(nil)
+	if _, done, _ := c.pass(time.Now().Add(-time.Minute)); !done {
+		t.Fatal("no search of all flows")
+	}
+	if wait := time.Until(c.allAt); wait > lastRestAll {
+		t.Errorf("the next search of all flows waits for %s", wait)
+	}
+	c.Set(inet.Addr{IP: ap("10.96.0.1:80").Addr(), Port: 80, Proto: inet.TCP}, []netip.AddrPort{ap("10.244.0.1:80")}, nil)
+	c.inbox.Add(func(w *work) bool {
+		w.openingAt = time.Now().Add(-time.Hour)
+		return false
+	})
+	if _, done, _ := c.pass(time.Now().Add(-time.Minute)); !done {
+		t.Fatal("no search for opening flows")
+	}
+	c.inbox.Add(func(w *work) bool {
+		if wait := time.Until(w.rested); wait > lastRestOpening {
+			t.Errorf("the next search for opening flows waits for %s", wait)
+		}
+		return false
+	})
+}
+
+// TestBypassLimit notes more flows than are looked at again.
+func TestBypassLimit(t *testing.T) {
+	var b bypasses
+	for i := range 2 * bypassLimit {
+		b.note(&entry{Flow: Flow{Client: netip.AddrPortFrom(ap("10.0.0.1:1").Addr(), uint16(i))}}, time.Now())
+	}
+	if len(b.of) != bypassLimit {
+		t.Errorf("%d flows are looked at again, want %d", len(b.of), bypassLimit)
+	}
+}

@@ -17,7 +17,7 @@ import (
 func (f Frontend) Canonical(key inet.Addr) Frontend {
 	fam := inet.FamilyOf(key.IP)
 	f.Owner = Comment(f.Owner)
-	f.Backends = canonicalList(f.Backends, Backend.compare, func(b Backend) netip.AddrPort { return b.AddrPort }, fam)
+	f.Backends = canonicalList(f.Backends, Backend.compare, func(b Backend) netip.AddrPort { return b.AddrPort() }, fam)
 	f.LocalBackends = canonicalList(f.LocalBackends, netip.AddrPort.Compare, func(b netip.AddrPort) netip.AddrPort { return b }, fam)
 
 	if len(f.Backends) == 0 && f.Policy.Picks() {
@@ -63,7 +63,7 @@ func canonicalList[T any](list []T, compare func(a, b T) int, addr func(T) netip
 // compare orders backends by address. Of two equal addresses the one on this node
 // comes first.
 func (b Backend) compare(c Backend) int {
-	if n := b.Compare(c.AddrPort); n != 0 || b.OnNode == c.OnNode {
+	if n := b.AddrPort().Compare(c.AddrPort()); n != 0 || b.OnNode == c.OnNode {
 		return n
 	}
 	if b.OnNode {
@@ -132,6 +132,17 @@ const (
 // callers do not change it after handing it over.
 type Frontend struct {
 	Policy TrafficPolicy
+	// Restricted drops every client whose address is outside Sources.
+	Restricted bool
+	// Exclusive rejects connections to all ports of the frontend's IP that have no
+	// frontend. It is set for ClusterIPs, which have no other use.
+	Exclusive bool
+	// First makes a repair write the frontend before all frontends without First. It
+	// changes nothing in the kernel.
+	First bool
+	// Share numbers the affinity maps that belong to the frontend's Service; 0 is for
+	// the maps that all Services use. Package plan assigns it.
+	Share uint8
 	// Backends may all take a connection, with equal probability. They are
 	// unique and of the frontend's family; their order does not matter. Empty
 	// for Reject and Drop.
@@ -143,29 +154,34 @@ type Frontend struct {
 	// Affinity keeps a client with its backend until that long after its last
 	// new connection; 0 turns affinity off.
 	Affinity time.Duration
-	// Share numbers the affinity maps that belong to the frontend's Service; 0 is for
-	// the maps that all Services use. Package plan assigns it.
-	Share uint8
-	// Restricted drops every client whose address is outside Sources.
-	Restricted bool
-	Sources    []netip.Prefix
-	// Exclusive rejects connections to all ports of the frontend's IP that have no
-	// frontend. It is set for ClusterIPs, which have no other use.
-	Exclusive bool
-	// First makes a repair write the frontend before all frontends without First. It
-	// changes nothing in the kernel.
-	First bool
+	Sources  []netip.Prefix // see Restricted
 	// Owner is the comment on the frontend's elements: "namespace/name:port".
 	Owner string
 }
 
-// Backend is one address that connections are sent to.
+// Backend is one address that connections are sent to. There are as many as endpoints, or more,
+// so it takes 20 bytes.
 type Backend struct {
-	netip.AddrPort
+	addr inet.Bytes
 	// OnNode is set when the backend runs on this node, so that it may dial
 	// itself through a frontend (hairpin).
 	OnNode bool
+	port   uint16
 }
+
+// BackendAt returns the backend at an address.
+func BackendAt(at netip.AddrPort, onNode bool) Backend {
+	return Backend{addr: inet.BytesOf(at.Addr()), OnNode: onNode, port: at.Port()}
+}
+
+// Addr returns the address without its port.
+func (b Backend) Addr() netip.Addr { return b.addr.Addr() }
+
+// AddrPort returns the address.
+func (b Backend) AddrPort() netip.AddrPort { return netip.AddrPortFrom(b.addr.Addr(), b.port) }
+
+// String returns, for example, "10.244.1.7:8080".
+func (b Backend) String() string { return b.AddrPort().String() }
 
 // Pair is a frontend and one of its backends that clients may be remembered with.
 // Without Backend it stands for all backends of the frontend.

@@ -44,7 +44,7 @@ func TestCanonicalTooMany(t *testing.T) {
 	const most, n = 1 << nat.MaxClass, 1<<nat.MaxClass + 10
 	list := make([]nat.Backend, n)
 	for i := range list {
-		list[i].AddrPort = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80)
+		list[i] = nat.BackendAt(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80), false)
 	}
 	key := inet.Addr{IP: netip.MustParseAddr("10.96.0.1"), Port: 80, Proto: inet.TCP}
 	got := nat.Frontend{Policy: nat.Internal, Backends: list}.Canonical(key).Backends

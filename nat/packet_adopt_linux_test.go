@@ -9,6 +9,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/internal/lab/labtest"
 	"fairlead/internal/nstest"
 	"fairlead/nat"
 	"fairlead/nat/plan"
@@ -23,7 +24,7 @@ func TestPacketAdopt(t *testing.T) {
 	to := at(second[0], 80, inet.TCP)
 	serve := func(s *plan.State) {
 		s.Configure(b.settings())
-		s.Set(to, nat.Frontend{Policy: nat.External, Owner: "default/web", Backends: []nat.Backend{{AddrPort: netip.AddrPortFrom(b.there.Addr4, podPort)}}})
+		s.Set(to, nat.Frontend{Policy: nat.External, Owner: "default/web", Backends: []nat.Backend{nat.BackendAt(netip.AddrPortFrom(b.there.Addr4, podPort), false)}})
 	}
 	serve(b.state)
 	b.commit(t)
@@ -51,7 +52,7 @@ func TestPacketAdopt(t *testing.T) {
 		serve(state)
 		state.Adopt(found)
 		commit(t, b.table, state)
-		if got, err := conn.Ask(patient(t)); err != nil || got.String() != want {
+		if got, err := conn.Ask(labtest.Patient(t)); err != nil || got.String() != want {
 			t.Errorf("after %q the open connection answers %q, %v; want %q", damage, got, err, want)
 		}
 		expect(t, b.Outside, netip.Addr{}, to, want)

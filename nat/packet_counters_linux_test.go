@@ -29,7 +29,7 @@ func TestPacketCounters(t *testing.T) {
 		f := nat.Frontend{Policy: nat.Internal, Owner: "default/web:http"}
 		for _, p := range []*lab.Pod{b.web, b.there} {
 			names[p.Name] = netip.AddrPortFrom(p.Addrs()[family], podPort)
-			f.Backends = append(f.Backends, nat.Backend{AddrPort: names[p.Name]})
+			f.Backends = append(f.Backends, nat.BackendAt(names[p.Name], false))
 		}
 		b.state.Set(at, f)
 		b.commit(t)

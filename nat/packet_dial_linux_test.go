@@ -15,13 +15,14 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/internal/lab/labtest"
 	"fairlead/internal/netns"
 )
 
 const (
 	// answered is how long an answer may take on a machine with other things to
 	// do, silence how long none has to come until we believe that none will.
-	answered, silence = 10 * time.Second, 300 * time.Millisecond
+	answered, silence = 20 * time.Second, 300 * time.Millisecond
 )
 
 // dial makes one connection from an address of the host, and says who answered
@@ -30,7 +31,7 @@ func dial(t *testing.T, from *lab.Host, src netip.Addr, to inet.Addr, wait time.
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wait)
 	defer cancel()
-	c, err := lab.Open(ctx, from.NS, src, to)
+	c, err := from.OpenFrom(ctx, src, to)
 	if err != nil {
 		return lab.Outcome(lab.Reply{}, err)
 	}
@@ -38,18 +39,10 @@ func dial(t *testing.T, from *lab.Host, src netip.Addr, to inet.Addr, wait time.
 	return c.Reply.String()
 }
 
-// patient is a context for answers that must come.
-func patient(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), answered)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 // open makes a connection that must succeed.
 func open(t *testing.T, from *lab.Host, to inet.Addr) *lab.Conn {
 	t.Helper()
-	c, err := from.Open(patient(t), to)
+	c, err := from.Open(labtest.Patient(t), to)
 	check(t, err)
 	return c
 }

@@ -55,7 +55,7 @@ func (b *bed) testInvalid(t *testing.T, backend *lab.Host, family int, keep bool
 	if want := backend.Name + " saw " + c.Source().Addr().String(); c.Reply.String() != want {
 		t.Fatalf("got %q, want %q", c.Reply, want)
 	}
-	_, err := c.Ask(patient(t))
+	_, err := c.Ask(labtest.Patient(t))
 	check(t, err)
 	asked := server.wait(t, "the question", func(s segment) bool { return s.from == c.Source() && s.to == behind && s.size > 0 })
 	last := asked[len(asked)-1]
@@ -65,7 +65,7 @@ func (b *bed) testInvalid(t *testing.T, backend *lab.Host, family int, keep bool
 	if keep {
 		client.wait(t, "the invalid segment", func(s segment) bool { return s.from == behind })
 		server.wait(t, "the reset", func(s segment) bool { return s.from == c.Source() && s.flags&flagRST != 0 })
-		if _, err := c.Ask(patient(t)); !errors.Is(err, lab.ErrReset) {
+		if _, err := c.Ask(labtest.Patient(t)); !errors.Is(err, lab.ErrReset) {
 			t.Errorf("after the reset: %v, want %v", err, lab.ErrReset)
 		}
 		return
@@ -78,7 +78,7 @@ func (b *bed) testInvalid(t *testing.T, backend *lab.Host, family int, keep bool
 			t.Errorf("the client sees %s", behind)
 		}
 	}
-	if _, err := c.Ask(patient(t)); err != nil {
+	if _, err := c.Ask(labtest.Patient(t)); err != nil {
 		t.Errorf("the connection ended: %v", err)
 	}
 	for s, ok := client.take(t); ok; s, ok = client.take(t) {

@@ -98,7 +98,7 @@ func (b *bed) configure(t *testing.T, set nat.Settings) {
 // serve makes a frontend with a single backend.
 func (b *bed) serve(t *testing.T, policy nat.TrafficPolicy, at inet.Addr, backend netip.AddrPort, onNode bool) {
 	t.Helper()
-	b.state.Set(at, nat.Frontend{Policy: policy, Owner: "default/web", Backends: []nat.Backend{{AddrPort: backend, OnNode: onNode}}})
+	b.state.Set(at, nat.Frontend{Policy: policy, Owner: "default/web", Backends: []nat.Backend{nat.BackendAt(backend, onNode)}})
 	b.commit(t)
 }
 

@@ -108,7 +108,7 @@ func TestPacketLoopbackNodePort(t *testing.T) {
 			b.serve(t, nat.External, at(unspecified[family], 30080, proto), netip.AddrPortFrom(b.there.Addrs()[family], podPort), false)
 			b.state.Set(at(unspecified[family], 30081, proto), nat.Frontend{
 				Policy: nat.Local, Owner: "default/local",
-				Backends:      []nat.Backend{{AddrPort: netip.AddrPortFrom(b.web.Addrs()[family], podPort), OnNode: true}},
+				Backends:      []nat.Backend{nat.BackendAt(netip.AddrPortFrom(b.web.Addrs()[family], podPort), true)},
 				LocalBackends: []netip.AddrPort{netip.AddrPortFrom(b.web.Addrs()[family], podPort)},
 			})
 		}

@@ -36,7 +36,7 @@ func TestPacketSourceRanges(t *testing.T) {
 				for port, src := range ports {
 					b.state.Set(at(vip, port, inet.UDP), nat.Frontend{
 						Policy: nat.External, Owner: "default/web", Restricted: true, Sources: []netip.Prefix{src},
-						Backends: []nat.Backend{{AddrPort: netip.AddrPortFrom(b.web.Addrs()[family], podPort), OnNode: true}},
+						Backends: []nat.Backend{nat.BackendAt(netip.AddrPortFrom(b.web.Addrs()[family], podPort), true)},
 					})
 				}
 			}

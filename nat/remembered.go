@@ -38,7 +38,7 @@ func (l backendLists) has(p Pair) (has bool) {
 	if p.Local {
 		_, has = slices.BinarySearchFunc(l.local, p.Backend, netip.AddrPort.Compare)
 	} else {
-		_, has = slices.BinarySearchFunc(l.all, p.Backend, func(b Backend, at netip.AddrPort) int { return b.Compare(at) })
+		_, has = slices.BinarySearchFunc(l.all, p.Backend, func(b Backend, at netip.AddrPort) int { return b.AddrPort().Compare(at) })
 	}
 	return has
 }

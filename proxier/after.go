@@ -49,7 +49,7 @@ func (p *Proxier) publishSome(ctx context.Context, r *apply.Result) {
 
 // passed follows when the kernel has all changes that were there at a time.
 func (p *Proxier) passed(start time.Time) {
-	if p.syncs.Enabled() {
+	if p.syncs.Enabled() && p.desired.work != (work{}) { // one that found nothing to do is no news
 		p.syncs.Info("Synced", p.desired.work.facts(start)...)
 	}
 	p.desired.work = work{}
@@ -66,9 +66,13 @@ func (p *Proxier) passed(start time.Time) {
 // rounds, and only the sync knows when the last one is done.
 func (p *Proxier) sweepFlows() {
 	first := !p.ready.Swap(true)
-	if (first || p.mended) && p.flows != nil {
-		p.flows.SweepAll()
+	if (first || p.mended || p.untracked) && p.flows != nil {
+		p.flows.SweepAll(p.desired.state.Leaves())
+		if p.untracked {
+			p.flows.Loosen()
+		}
 	}
+	p.untracked = false
 }
 
 // refusedServices returns the Services that have a frontend which the kernel refused.

@@ -107,6 +107,7 @@ func (c *counted) play(t *testing.T, s scene) counts.Cost {
 // TestCounts counts what typical changes cost in a cluster of 1,000 Services with 10
 // endpoints each, and compares that with testdata/counts.txt.
 func TestCounts(t *testing.T) {
+	nstest.Long(t, "one goroutine counts what the loop does, which the packet tests run as well")
 	c := newCounted(t)
 	got := counts.Costs{"first start with 1,000 Services": c.cost(t, c.put(func(tx *store.Tx) {
 		for n := range 1000 {

@@ -15,7 +15,6 @@ import (
 	"fairlead/nat"
 	"fairlead/nat/plan"
 	"fairlead/nat/ruleset"
-	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/status"
@@ -43,6 +42,8 @@ type desired struct {
 	flows     staleFlows
 
 	waiting turns // Services to resolve
+	// unpacked are the slices of the Service that is resolved, unless its work is suspended.
+	unpacked store.Unpacked
 	// views are what the next ones to resolve are in the store; see viewOf.
 	views map[types.NamespacedName]store.View
 	all   bool // see drain
@@ -129,6 +130,10 @@ func (d *desired) update() {
 	d.triggers = append(d.triggers, dirty.Triggers...)
 	d.triggers = d.triggers[:min(len(d.triggers), store.MaxTriggers)]
 	keys := dirty.Services
+	if d.pass == 1 { // about one for each Service
+		d.claims.Expect(len(keys))
+		d.state.Expect(len(keys))
+	}
 	if d.takesAll() { // so that the same objects lead to the same table
 		slices.SortFunc(keys, objects.CompareNames)
 	}
@@ -148,6 +153,7 @@ func (d *desired) update() {
 			pods = d.hostPorts.Subjects()
 		}
 	}
+	d.waiting.expect(len(keys))
 	for _, key := range keys {
 		d.waiting.push(key)
 		d.progress.services.add(key)
@@ -307,7 +313,11 @@ func (d *desired) resolve(key types.NamespacedName, pause resolve.Pause) {
 	var problems []objects.Problem
 	who := resolve.Subject{NamespacedName: key}
 	if svc != nil {
-		from = view.Slices(pause)
+		memory := &d.unpacked
+		if d.waiting.running(key) { // others are resolved in its pauses
+			memory = &store.Unpacked{}
+		}
+		from = memory.Slices(&view, pause)
 		allowed, addresses := resolve.CheckAddresses(svc, &facts)
 		safe, endpoints := resolve.CheckEndpoints(from, &facts)
 		var excess []objects.Problem
@@ -385,12 +395,4 @@ func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok 
 		return pod, pod, true
 	}
 	return nil, nil, false
-}
-
-// wanted returns what Services ask for, in numbers.
-func (d *desired) wanted() *metrics.Wanted {
-	return &metrics.Wanted{
-		Frontends: d.claims.Size(), Backends: d.claims.Total,
-		Internal: d.notes.Internal, External: d.notes.External, Fallbacks: d.notes.Fallbacks,
-	}
 }

@@ -4,6 +4,7 @@
 package proxier
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"fairlead/internal/counts"
 	"fairlead/internal/inet"
+	"fairlead/internal/nstest"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/store"
 )
@@ -149,21 +151,39 @@ func dimensions() []dimension {
 	}
 }
 
+// doublingTries is how often a dimension is measured. A busy kernel resizes the hash tables of sets
+// some time after they grew, and a dump that goes on meanwhile is read once more.
+const doublingTries = 3
+
 // TestDoubling doubles each dimension of a cluster. No action may cost more than twice as
 // much then, so no step is quadratic.
 func TestDoubling(t *testing.T) {
+	nstest.Long(t, "one goroutine counts what the loop does, which the packet tests run as well")
 	for _, d := range dimensions() {
 		t.Run(d.name, func(t *testing.T) {
-			once, twice := lifeOf(t, d.of(d.size)), lifeOf(t, d.of(2*d.size))
-			for action := range once {
-				if err := counts.Doubled(action, once[action], twice[action]); err != nil {
-					t.Error(err)
+			var err error
+			for range doublingTries {
+				if err = doubled(t, d); err == nil {
+					return
 				}
+				t.Log(err)
 			}
-			t.Logf("%d: %v", d.size, once)
-			t.Logf("%d: %v", 2*d.size, twice)
+			t.Error(err)
 		})
 	}
+}
+
+// doubled measures a dimension once, and returns what was not linear.
+func doubled(t *testing.T, d dimension) error {
+	t.Helper()
+	once, twice := lifeOf(t, d.of(d.size)), lifeOf(t, d.of(2*d.size))
+	t.Logf("%d: %v", d.size, once)
+	t.Logf("%d: %v", 2*d.size, twice)
+	var errs []error
+	for action := range once {
+		errs = append(errs, counts.Doubled(action, once[action], twice[action]))
+	}
+	return errors.Join(errs...)
 }
 
 // lifeOf counts what a cluster costs from its beginning to its end, in a kernel that is

@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nstest"
 	"fairlead/nat/ruleset"
 	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
@@ -100,6 +101,7 @@ func quietly(t *testing.T) context.Context {
 // TestFairInBatches counts, without a clock, how many batches a small change waits while one
 // tenant does its worst, and what each batch costs.
 func TestFairInBatches(t *testing.T) {
+	nstest.Long(t, "one goroutine counts batches; the packet tests run the loop with its goroutines")
 	for _, a := range attacks() {
 		t.Run(a.name, func(t *testing.T) {
 			p, table, st := attackedLoop(t, Deps{})
@@ -169,6 +171,7 @@ func wideService(r *rand.Rand, ns string, n int) (*objects.Service, *objects.Sli
 // and compares what is wanted then, and which problems there are, with what a start with the
 // same objects yields.
 func TestSlicedResolve(t *testing.T) {
+	nstest.Long(t, "one goroutine resolves at random; the packet tests run the loop with its goroutines")
 	r := rand.New(rand.NewPCG(11, 12))
 	st := store.New()
 	cfg := testConfig()

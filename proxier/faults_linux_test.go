@@ -21,6 +21,7 @@ import (
 	"fairlead/internal/healthcheck"
 	"fairlead/internal/inet"
 	"fairlead/internal/nl/nltest"
+	"fairlead/internal/nstest"
 	"fairlead/nat/kernel"
 	"fairlead/nat/nattest"
 	"fairlead/nat/ruleset"
@@ -66,8 +67,9 @@ func (w *witness) Set(frontend inet.Addr, serving, _ []netip.AddrPort) {
 	}
 }
 
-func (w *witness) Delete(inet.Addr) {}
-func (w *witness) SweepAll()        {}
+func (w *witness) Delete(inet.Addr)                    {}
+func (w *witness) SweepAll(func(_, _ netip.Addr) bool) {}
+func (w *witness) Loosen()                             {}
 
 // reports is a Health with the same duty.
 type reports struct{ *witness }
@@ -166,7 +168,7 @@ func faultsLoop(t *testing.T, fault nltest.Fault) {
 	w.run(t)
 	foreign := ruleset.Element{Set: ruleset.Set{Kind: ruleset.VIPs}, Key: nattest.Addr("10.96.9.9:666", inet.TCP), Verdict: ruleset.VerdictDrop}
 	struck, n := 1, 1
-	for ; struck > 0 && n <= 200 && (*everyCall || n <= 16); n++ {
+	for ; struck > 0 && n <= 200 && (*everyCall || n <= nstest.Size(16, 5)); n++ {
 		const metric = "kubeproxy_network_programming_duration_seconds"
 		before := observations(t, registry, metric)
 		faults.Arm(fault, n, 1)

@@ -4,7 +4,10 @@
 package proxier
 
 import (
+	"sync/atomic"
 	"time"
+
+	"k8s.io/klog/v2"
 
 	"fairlead/nat"
 )
@@ -19,10 +22,12 @@ const (
 
 // A fight is logged after fightRepairs repairs without peace between them, and again
 // after each fightLine. The first line waits for fightUnnamed repairs until the kernel has
-// named the other program: the loop can meet a change before the news of it.
+// named the other program: the loop can meet a change before the news of it. A program that
+// takes its changes back may have done so at each load, so fightLoads loads are a fight too.
 const (
 	fightRepairs = 3
 	fightUnnamed = 10
+	fightLoads   = 10
 	fightLine    = 10 * time.Minute
 )
 
@@ -32,6 +37,7 @@ const (
 type fight struct {
 	last    time.Time // load after a change
 	pause   time.Duration
+	loads   int // after changes by programs that the kernel named
 	repairs int
 	by      nat.Writer // the last one that the kernel named
 	line    time.Time  // when the fight was logged
@@ -45,10 +51,17 @@ func (f *fight) wait(now time.Time) time.Duration {
 	return f.pause - now.Sub(f.last)
 }
 
-// loading notes a load after a change.
-func (f *fight) loading(now time.Time) {
+// loading notes a load after a change by another program, which is zero if it is unknown. It
+// reports whether to log the fight.
+func (f *fight) loading(now time.Time, by nat.Writer) (fought bool) {
 	f.last = now
 	f.pause = min(max(2*f.pause, firstPause), lastPause)
+	if by.PID == 0 {
+		return false
+	}
+	f.by = by
+	f.loads++
+	return f.loads >= fightLoads && f.due(now)
 }
 
 // repaired counts a repair of a change by another program, which is zero if it is unknown. It
@@ -59,11 +72,34 @@ func (f *fight) repaired(now time.Time, by nat.Writer) (repair, fought bool) {
 	}
 	f.repairs++
 	if f.repairs < fightRepairs || f.by.PID == 0 && f.repairs < fightUnnamed {
-		return true, false
+		return f.line.IsZero(), false
 	}
+	return false, f.due(now)
+}
+
+// due reports whether a line about the fight is due, and notes it.
+func (f *fight) due(now time.Time) bool {
 	if !f.line.IsZero() && now.Sub(f.line) < fightLine {
-		return false, false
+		return false
 	}
 	f.line = now
-	return false, true
+	return true
+}
+
+// log says who keeps changing the table, and what was found at last.
+func (f *fight) log(log klog.Logger, found string) {
+	log.Info("Warning: another program keeps changing the table, repairing it at most once per second: stop that program",
+		"by", f.by.String(), "found", found, "repairs", f.repairs)
+}
+
+// lastWriter is the program that the kernel named last. The zero value is one that names
+// nobody. The watch stores it, and the loop takes it.
+type lastWriter struct{ atomic.Pointer[nat.Writer] }
+
+// take returns it once, or zero.
+func (l *lastWriter) take() nat.Writer {
+	if w := l.Swap(nil); w != nil {
+		return *w
+	}
+	return nat.Writer{}
 }

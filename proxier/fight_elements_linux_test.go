@@ -152,9 +152,7 @@ const otherFrontend = "10.96.255.200:80"
 // often while it is not there. One line names the program, a change of another Service is served
 // meanwhile and stays so, and soon after the fight the table equals a rebuild.
 func TestFightElements(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
+	nstest.Long(t, "TestFightNamed fights with the same loop")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

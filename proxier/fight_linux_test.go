@@ -60,6 +60,7 @@ func TestRepairReported(t *testing.T) {
 		"table":   {"add table inet fairlead { flags dormant; }", "1 table (flags 0x1)"},
 		"set":     {"add set inet fairlead mine { type ipv4_addr; }", "1 set (mine)"},
 		"chain":   {"add chain inet fairlead postrouting { policy drop; }", "1 chain (postrouting)"},
+		"object":  {"add counter inet fairlead mine", "1 object (object mine)"},
 		"element": {"add element inet fairlead vips4 { 192.0.2.7 . tcp . 1 : goto refuse }", "1 element (192.0.2.7:1/tcp)"},
 	} {
 		t.Run(kind, func(t *testing.T) {
@@ -107,9 +108,6 @@ func (w *world) fighter(t testing.TB) {
 // start runs a program until end is called, or the test ends.
 func (w *world) start(t testing.TB, cmd *exec.Cmd) (end func()) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -155,10 +153,11 @@ spec: {clusterIP: 10.96.0.77, ports: [{port: 80, protocol: TCP}]}
 
 // BenchmarkFight measures what a program costs that keeps changing a table whose Services have
 // 10 endpoints each: the agent's share of one processor, with what the kernel does for it. The
-// fight over clients finds 20,000 of them, and Services that all remember theirs.
+// fight over clients finds 20,000 of them, and Services that all remember theirs. Services
+// remember theirs in the kinds sticky-rules and sticky-mixed, too.
 func BenchmarkFight(b *testing.B) {
 	nstest.Need(b)
-	for _, what := range []string{"nft", "rules", "chains", "adds", "many", "deletes", "replaces", "backends", "shared", "ranges", "clients", "mixed", "flushes"} {
+	for _, what := range []string{"nft", "rules", "chains", "adds", "many", "deletes", "replaces", "backends", "shared", "ranges", "clients", "mixed", "flushes", "sticky-rules", "sticky-mixed"} {
 		for _, services := range []int{1000, 10000} {
 			b.Run(fmt.Sprintf("what=%s/services=%d", what, services), func(b *testing.B) { fightBenchmark(b, what, services) })
 		}
@@ -174,9 +173,10 @@ func fightBenchmark(b *testing.B, what string, services int) {
 	b.Cleanup(w.close)
 	w.p.history = status.NewHistory()
 	w.cleanClients(b)
+	what, sticky := strings.CutPrefix(what, "sticky-")
 	for i := range services {
 		f := nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: fmt.Sprintf("default/s%d", i), Backends: nattest.Pods(10)}
-		if what == "clients" {
+		if sticky || what == "clients" {
 			f.Affinity = time.Hour
 		}
 		w.p.desired.state.Set(servicesKey(i), f)
@@ -215,7 +215,7 @@ func (w *world) remember(b *testing.B, n int) {
 	defer func() { _ = table.Close() }()
 	key := servicesKey(100)
 	for i := range n {
-		if err := table.Commit(b.Context(), ruleset.Batch{clientOp(key, [2]byte{198, 19}, i, nattest.Pods(1)[0].AddrPort)}); err != nil {
+		if err := table.Commit(b.Context(), ruleset.Batch{clientOp(key, [2]byte{198, 19}, i, nattest.Pods(1)[0].AddrPort())}); err != nil {
 			b.Fatal(err)
 		}
 	}

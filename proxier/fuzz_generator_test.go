@@ -103,7 +103,7 @@ func (s *interleaved) condition(ep *objects.Endpoint) {
 // large is a Service whose work is suspended, and whose frontends take several batches.
 func (s *interleaved) large(key types.NamespacedName) *objects.Service {
 	svc := s.service(key)
-	for i := range uint16(s.next() % 12) {
+	for i := range uint16(s.next() % 5) {
 		svc.Ports = append(svc.Ports, objects.ServicePort{Name: "a", Proto: inet.TCP, Port: 1000 + i})
 	}
 	return svc
@@ -114,7 +114,7 @@ func (s *interleaved) largeSlice(key types.NamespacedName) *objects.Slice {
 	out.IPv6, out.Endpoints = false, nil
 	n, from := 4*(s.next()%40), s.next()
 	if n == 0 {
-		n = 1500 // more than are counted at once
+		n = 1100 // more than are counted at once
 	}
 	for i := range n {
 		ep := objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, byte(243 + from%2), byte((i + from) >> 8), byte(i + from)}), Ready: true, Serving: true}

@@ -100,8 +100,9 @@ type toldFlows map[inet.Addr][2][]netip.AddrPort
 func (f *toldFlows) Set(a inet.Addr, serving, existing []netip.AddrPort) {
 	(*f)[a] = [2][]netip.AddrPort{serving, existing}
 }
-func (f *toldFlows) Delete(a inet.Addr) { delete(*f, a) }
-func (f *toldFlows) SweepAll()          {}
+func (f *toldFlows) Delete(a inet.Addr)                  { delete(*f, a) }
+func (f *toldFlows) SweepAll(func(_, _ netip.Addr) bool) {}
+func (f *toldFlows) Loosen()                             {}
 
 // compare fails the test where increments have led elsewhere than one step from nothing.
 func (o *observed) compare(t *testing.T, scratch *observed) {

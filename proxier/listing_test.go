@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"fairlead/internal/nstest"
+	"fairlead/nat/ruleset"
 )
 
 // listing is what nft lists, in parts.
@@ -124,6 +125,9 @@ func (l listing) idle() []string {
 		}
 	}
 	walk(l.elements)
+	for _, name := range l.inAdvance() {
+		reached[name] = true
+	}
 	for name, lines := range l.chains {
 		if slices.ContainsFunc(lines, func(s string) bool { return strings.HasPrefix(s, "type ") }) {
 			reached[name] = true // by the kernel
@@ -135,6 +139,35 @@ func (l listing) idle() []string {
 		if !reached[name] {
 			out = append(out, "no packet comes to chain "+name)
 		}
+	}
+	return out
+}
+
+// inAdvance returns the chains that exist before a frontend uses them, because to make them later
+// makes others wait: those of all sizes that draw from a map of more than 1,024 backends, and
+// while there is a sticky Service those that read the maps of all clients.
+func (l listing) inAdvance() []string {
+	count := map[string]int{}
+	for _, el := range l.elements {
+		set, _, _ := strings.Cut(el, " ")
+		count[set]++
+	}
+	var out []string
+	for _, set := range ruleset.PickSets() {
+		if count[set.String()] <= 1024 {
+			continue
+		}
+		chains := ruleset.DrawChains(set)
+		for i := range chains {
+			out = append(out, chains[i].Name)
+		}
+	}
+	if _, sticky := l.chains["remember"]; sticky {
+		ruleset.AllSets(func(s ruleset.Set) {
+			if s.Spec().Learnt {
+				out = append(out, strings.Replace(s.String(), "affinity", "recall", 1))
+			}
+		})
 	}
 	return out
 }

@@ -6,6 +6,7 @@ package proxier
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -49,10 +50,10 @@ func (p *Proxier) Run(ctx context.Context) error {
 				}
 				continue
 			}
-			p.distrust()
+			p.distrust(ctx)
 		case <-repair:
 			repair = nil
-			p.distrust()
+			p.distrust(ctx)
 		case <-retry:
 			retry = nil
 			p.desired.state.Retry()
@@ -66,6 +67,9 @@ func (p *Proxier) Run(ctx context.Context) error {
 			return nil
 		}
 		switch {
+		case errors.Is(err, nat.ErrDrift): // another program is ahead, so this is a fight
+			p.changed.Or(uint32(nat.Everything))
+			p.drifted.Set()
 		case err == nil && p.desired.state.Pending() == 0:
 			retry, wait = nil, firstRetry
 		case retry == nil: // or events would postpone the retry indefinitely
@@ -86,11 +90,10 @@ func (p *Proxier) unblock(ctx context.Context) error {
 	r, err := p.apply.Unblock(ctx, &set)
 	p.applied(ctx, &r)
 	p.desired.work = work{} // belongs to no sync
-	if err == nil {
-		r, err = p.apply.Load(ctx)
-		p.applied(ctx, &r)
-	}
 	p.distrusted = err != nil
+	if err == nil {
+		p.outage.done(time.Now()) // the first sync may be far away
+	}
 	if err != nil && ctx.Err() == nil {
 		klog.FromContext(ctx).Error(err, "Failed to repair or to read the table before the first sync, retrying")
 	}
@@ -98,9 +101,13 @@ func (p *Proxier) unblock(ctx context.Context) error {
 }
 
 // distrust makes the next sync load the table.
-func (p *Proxier) distrust() {
+func (p *Proxier) distrust(ctx context.Context) {
 	p.distrusted = true
-	p.fight.loading(time.Now())
+	p.outage.look()
+	p.by = p.writer.take()
+	if p.fight.loading(time.Now(), p.by) {
+		p.fight.log(klog.FromContext(ctx), "what it took back itself")
+	}
 	p.apply.DistrustPart(nat.Scope(p.changed.Swap(0)))
 }
 
@@ -111,6 +118,7 @@ func (p *Proxier) watch(ctx context.Context) {
 		if w.PID != 0 {
 			p.writer.Store(&w)
 		}
+		p.outage.change(time.Now())
 		p.changed.Or(uint32(cmp.Or(w.Changed, nat.Everything)))
 		p.drifted.Set()
 	}
@@ -150,9 +158,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.logHintChanges(klog.FromContext(ctx))
 	p.publishWanted()
 	if err != nil {
-		if ctx.Err() == nil {
-			klog.FromContext(ctx).Error(err, "Sync failed", p.desired.work.facts(start)...)
-		}
+		p.failed(ctx, start, err)
 		p.desired.work = work{}
 		p.desired.resettle()
 		p.metrics.Synced(start, err)
@@ -169,5 +175,19 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.desired.progress.reset()
 	p.store.Programmed()
 	p.pendingSince.clear()
+	p.outage.done(time.Now())
 	return nil
+}
+
+// failed reports that a sync failed which began at start. If another program is ahead, the
+// kernel takes changes all the same, and the line about the fight says enough.
+func (p *Proxier) failed(ctx context.Context, start time.Time, err error) {
+	switch log := klog.FromContext(ctx); {
+	case ctx.Err() != nil:
+	case errors.Is(err, nat.ErrDrift):
+		p.pendingSince.set(time.Now())
+		log.V(2).Info("Another program changed the table during a sync", append(p.desired.work.facts(start), "err", err)...)
+	default:
+		log.Error(err, "Sync failed", p.desired.work.facts(start)...)
+	}
 }

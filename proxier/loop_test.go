@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,65 +27,6 @@ import (
 	"fairlead/proxier/objects"
 	"fairlead/proxier/store"
 )
-
-// fakeTable is a kernel that says yes, unless told otherwise. Safe for
-// concurrent use.
-type fakeTable struct {
-	mu     sync.Mutex
-	answer func(ruleset.Batch) error
-	asked  []time.Time // commits, taken or not
-	taken  strings.Builder
-	loads  int
-	poke   func(nat.Writer)
-}
-
-func (f *fakeTable) Load(context.Context) (*ruleset.Snapshot, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.loads++
-	return &ruleset.Snapshot{}, nil
-}
-
-func (f *fakeTable) Commit(_ context.Context, b ruleset.Batch) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.asked = append(f.asked, time.Now())
-	if len(f.asked) > 10000 {
-		return nat.ErrPermission // instead of hanging
-	}
-	if f.answer != nil {
-		if err := f.answer(b); err != nil {
-			return err
-		}
-	}
-	f.taken.WriteString(b.String())
-	return nil
-}
-
-func (f *fakeTable) Watch(ctx context.Context, poke func(nat.Writer)) error {
-	f.mu.Lock()
-	f.poke = poke
-	f.mu.Unlock()
-	<-ctx.Done()
-	return nil
-}
-
-// watcher reports a change by another program.
-func (f *fakeTable) watcher() { f.poke(nat.Writer{Name: "nft", PID: 7}) }
-
-// say replaces the answer to commits and returns how many there were.
-func (f *fakeTable) say(answer func(ruleset.Batch) error) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.answer = answer
-	return len(f.asked)
-}
-
-func (f *fakeTable) has(text string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return strings.Contains(f.taken.String(), text)
-}
 
 // refusing answers every batch that mentions one of the texts with an error.
 func refusing(texts ...string) func(ruleset.Batch) error {
@@ -178,13 +118,13 @@ func TestRunWaitsForSources(t *testing.T) {
 		t.Helper()
 		l.put(1, 1)
 		l.after(time.Minute)
-		if l.table.loads > 0 || len(l.table.asked) > 0 || l.Ready() {
-			t.Errorf("before the first list: %d loads, %d commits, ready %v", l.table.loads, len(l.table.asked), l.Ready())
+		if l.table.loads.Load() > 0 || len(l.table.commits()) > 0 || l.Ready() {
+			t.Errorf("before the first list: %d loads, %d commits, ready %v", l.table.loads.Load(), len(l.table.commits()), l.Ready())
 		}
 		l.store.Delivered("somebody")
 		l.after(0)
 		if !l.table.has("10.96.0.1 . tcp . 80") || !l.Ready() || l.Behind() != 0 {
-			t.Errorf("after it: ready %v, behind %v, and the kernel has\n%s", l.Ready(), l.Behind(), &l.table.taken)
+			t.Errorf("after it: ready %v, behind %v, and the kernel has\n%s", l.Ready(), l.Behind(), l.table.text())
 		}
 	})
 }
@@ -200,7 +140,7 @@ func TestRunBacksOff(t *testing.T) {
 		l.put(1, 1)
 		l.after(2 * time.Second)
 		var got []time.Duration
-		for _, at := range l.table.asked[before:] {
+		for _, at := range l.table.commits()[before:] {
 			got = append(got, at.Sub(start))
 		}
 		want := []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond}
@@ -214,7 +154,7 @@ func TestRunBacksOff(t *testing.T) {
 		l.put(2, 1)
 		l.after(0)
 		if !l.table.has("10.96.0.1 .") || !l.table.has("10.96.0.2 .") || l.Behind() != 0 {
-			t.Errorf("behind %v after an event, and the kernel has\n%s", l.Behind(), &l.table.taken)
+			t.Errorf("behind %v after an event, and the kernel has\n%s", l.Behind(), l.table.text())
 		}
 	})
 }
@@ -238,7 +178,7 @@ func TestRunKeepsRefused(t *testing.T) {
 			}
 		}
 		if !l.table.has("10.96.0.1 .") || !l.table.has("10.244.3.101 .") {
-			t.Errorf("the others were not served:\n%s", &l.table.taken)
+			t.Errorf("the others were not served:\n%s", l.table.text())
 		}
 		l.table.say(nil)
 		for i := range byte(100) {
@@ -267,14 +207,14 @@ func TestRunBlamesOne(t *testing.T) {
 		l.store.Update(func(tx *store.Tx) { tx.DeleteService(types.NamespacedName{Namespace: "default", Name: "s01"}) })
 		l.put(3, 1)
 		l.after(0)
-		if n := len(l.table.asked); n > 50 {
+		if n := len(l.table.commits()); n > 50 {
 			t.Errorf("%d commits to find one frontend", n)
 		}
 		if got := l.book.Problems(); len(got) != 1 || got[0].Name != "default/s02" {
 			t.Errorf("problems: %v, want one, of default/s02", got)
 		}
 		if !l.table.has("10.96.0.3 .") {
-			t.Errorf("the rest is not served:\n%s", &l.table.taken)
+			t.Errorf("the rest is not served:\n%s", l.table.text())
 		}
 	})
 }
@@ -287,7 +227,7 @@ func TestRunBlamesNobody(t *testing.T) {
 		before := l.table.say(func(ruleset.Batch) error { return fmt.Errorf("commit: %w", unix.ENOMEM) })
 		l.putMany(50)
 		l.after(0)
-		if n := len(l.table.asked) - before; n != 1 || len(l.book.Problems()) != 0 {
+		if n := len(l.table.commits()) - before; n != 1 || len(l.book.Problems()) != 0 {
 			t.Errorf("%d commits, problems %v; want one commit and no problem", n, l.book.Problems())
 		}
 	})
@@ -307,7 +247,7 @@ func TestRunBlamesMany(t *testing.T) {
 		})
 		l.putMany(250)
 		l.after(0)
-		if n := len(l.table.asked); n > 550 {
+		if n := len(l.table.commits()); n > 550 {
 			t.Errorf("%d commits in the first pass", n)
 		}
 		if n := len(l.book.Problems()); n != 250 {
@@ -321,123 +261,18 @@ func TestRunBlamesMany(t *testing.T) {
 	})
 }
 
-func TestRunRepairs(t *testing.T) {
-	inLoop(t, func(t *testing.T, l *loop) {
-		t.Helper()
-		l.put(1, 1)
-		l.after(0)
-		l.table.taken.Reset() // somebody has flushed the ruleset
-		l.table.watcher()
-		l.after(0)
-		if !l.table.has("10.96.0.1 . tcp . 80") || l.table.loads != 2 {
-			t.Errorf("%d loads, and the kernel has\n%s", l.table.loads, &l.table.taken)
-		}
-	})
-}
-
-// TestRunFight lets another program flush the table 100 times a second for a minute. The
-// first change is repaired at once; then there is one load a second, and meanwhile
-// changes of endpoints do not wait. After peace the next repair is immediate again.
-func TestRunFight(t *testing.T) {
-	inLoop(t, func(t *testing.T, l *loop) {
-		t.Helper()
-		l.put(1, 1)
-		l.after(0)
-		before := l.table.loads
-		l.table.watcher()
-		l.after(0)
-		if got := l.table.loads - before; got != 1 {
-			t.Fatalf("%d loads at the first change, want 1", got)
-		}
-		for i := range 6000 {
-			l.table.watcher()
-			l.after(10 * time.Millisecond)
-			if i%500 != 0 {
-				continue
-			}
-			l.put(2, byte(i/500+1))
-			l.after(0)
-			if text := fmt.Sprintf("10.244.2.%d . 8080", i/500+1); !l.table.has(text) {
-				t.Errorf("an endpoint that came %d ms after the start of the fight waits", 10*i)
-			}
-		}
-		if got := l.table.loads - before; got < 55 || got > 70 {
-			t.Errorf("%d loads within a minute, want about one a second", got)
-		}
-		before = l.table.loads
-		l.after(lastPause)
-		if got := l.table.loads - before; got > 1 {
-			t.Errorf("%d loads after the last change, want at most 1", got)
-		}
-		l.after(peace)
-		before = l.table.loads
-		l.table.watcher()
-		l.after(0)
-		if got := l.table.loads - before; got != 1 {
-			t.Errorf("%d loads at the first change after peace, want 1", got)
-		}
-	})
-}
-
-// TestFightLines counts the lines about a fight.
-func TestFightLines(t *testing.T) {
-	nft := nat.Writer{Name: "nft", PID: 7}
-	for _, tt := range []struct {
-		name string
-		by   func(i int) nat.Writer
-		want int // repairs before the line about the fight
-	}{
-		{"named", func(int) nat.Writer { return nft }, fightRepairs - 1},
-		{"named once", func(i int) nat.Writer {
-			if i == 1 {
-				return nft
-			}
-			return nat.Writer{}
-		}, fightRepairs - 1},
-		{"named late", func(i int) nat.Writer {
-			if i == 5 {
-				return nft
-			}
-			return nat.Writer{}
-		}, 5},
-		{"unnamed", func(int) nat.Writer { return nat.Writer{} }, fightUnnamed - 1},
-	} {
-		var f fight
-		repairs, fights := 0, 0
-		now := time.Unix(1e9, 0)
-		for i := range 3600 { // one hour
-			now = now.Add(time.Second)
-			f.wait(now)
-			f.loading(now)
-			repair, fought := f.repaired(now, tt.by(i))
-			if repair {
-				repairs++
-			}
-			if fought {
-				fights++
-			}
-			if fought && tt.name != "unnamed" && f.by != nft {
-				t.Errorf("%s: the line about the fight names %v", tt.name, f.by)
-			}
-		}
-		if repairs != tt.want || fights != 6 {
-			t.Errorf("%s: %d lines about repairs and %d about the fight, want %d and 6", tt.name, repairs, fights, tt.want)
-		}
-	}
-}
-
 // TestRunDoesNothing counts what an event costs that changes nothing.
 func TestRunDoesNothing(t *testing.T) {
 	inLoop(t, func(t *testing.T, l *loop) {
 		t.Helper()
 		l.put(1, 1)
 		l.after(0)
-		n, loads := l.table.say(nil), l.table.loads
+		n, loads := l.table.say(nil), l.table.loads.Load()
 		l.put(1, 1)
 		l.store.Update(func(tx *store.Tx) { tx.SetNode(&objects.Node{Name: "node-b"}) })
 		l.after(time.Hour)
-		if len(l.table.asked) != n || l.table.loads != loads {
-			t.Errorf("%d commits and %d loads, want none", len(l.table.asked)-n, l.table.loads-loads)
+		if len(l.table.commits()) != n || l.table.loads.Load() != loads {
+			t.Errorf("%d commits and %d loads, want none", len(l.table.commits())-n, l.table.loads.Load()-loads)
 		}
 	})
 }

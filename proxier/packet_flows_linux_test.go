@@ -16,6 +16,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/internal/lab/labtest"
 )
 
 // flow is a client that keeps its source port, as a resolver or a log shipper
@@ -46,7 +47,7 @@ func (b *bed) flows(t *testing.T, n int) []flow {
 
 func (b *bed) flow(t *testing.T, host *lab.Host, to inet.Addr) flow {
 	t.Helper()
-	c, err := host.Open(t.Context(), to)
+	c, err := host.Open(labtest.Patient(t), to)
 	check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return flow{c, to}
@@ -108,7 +109,7 @@ func (b *bed) sweep(t *testing.T) {
 	t.Helper()
 	for range 2 {
 		before := b.sweeps.Load()
-		b.cleaner.SweepAll()
+		b.cleaner.SweepAll(nil)
 		waitFor(t, "flows are looked at", func() bool { return b.sweeps.Load() > before })
 	}
 }
@@ -205,7 +206,7 @@ func TestPacketOtherFlows(t *testing.T) {
 	reach(t, flows, "")
 	b.sweep(t)
 	for _, f := range others {
-		if r, err := f.Ask(t.Context()); err != nil {
+		if r, err := f.Ask(labtest.Patient(t)); err != nil {
 			t.Errorf("%s: %v, %v", f.to, r, err)
 		}
 	}

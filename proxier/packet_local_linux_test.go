@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"fairlead/internal/lab"
+	"fairlead/internal/lab/labtest"
 	"fairlead/proxier/resolve"
 )
 
@@ -85,7 +86,7 @@ func TestPacketEstablished(t *testing.T) {
 	for _, client := range clients {
 		for family := range ipFamilies {
 			for _, kind := range []string{"ClusterIP", "NodePort", "LB VIP", "external IP"} {
-				c, err := client.host.Open(t.Context(), b.frontend(kind, 1, family))
+				c, err := client.host.Open(labtest.Patient(t), b.frontend(kind, 1, family))
 				check(t, err)
 				defer func() { _ = c.Close() }()
 				conns = append(conns, c)
@@ -115,7 +116,7 @@ func TestPacketEstablished(t *testing.T) {
 			step.change(t)
 			for _, c := range conns {
 				before := c.Reply
-				if r, err := c.Ask(t.Context()); err != nil || r != before {
+				if r, err := c.Ask(labtest.Patient(t)); err != nil || r != before {
 					t.Errorf("%s: %v, %v, want %v", c.Source(), r, err, before)
 				}
 			}

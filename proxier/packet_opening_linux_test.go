@@ -23,6 +23,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/internal/lab/labtest"
 )
 
 // tcpFrom connects to an address from a fixed source port, and returns the server's
@@ -200,7 +201,7 @@ func TestPacketEndEstablished(t *testing.T) {
 			if kind == "ClusterIP" {
 				host = b.client.Host
 			}
-			c, err := host.Open(t.Context(), b.frontend(kind, 1, family))
+			c, err := host.Open(labtest.Patient(t), b.frontend(kind, 1, family))
 			check(t, err)
 			t.Cleanup(func() { _ = c.Close() })
 			conns = append(conns, c)
@@ -210,7 +211,7 @@ func TestPacketEndEstablished(t *testing.T) {
 		t.Helper()
 		b.sweep(t)
 		for i, c := range conns {
-			r, err := c.Ask(t.Context())
+			r, err := c.Ask(labtest.Patient(t))
 			if want != (err == nil) || err != nil && lab.Outcome(r, err) != "reset" {
 				t.Errorf("connection %d: %v, %v", i, lab.Outcome(r, err), err)
 			}

@@ -47,14 +47,16 @@ func sctp(ip netip.Addr, port uint16) inet.Addr {
 	return inet.Addr{IP: ip, Port: port, Proto: inet.SCTP}
 }
 
-// dial makes one connection and says what became of it: the endpoint that
+// dial makes one connection, with time for the answer of a busy machine, and says what became of it: the endpoint that
 // answered with "m" for masqueraded or "-" for not, or the word of the error.
 func (b *bed) dial(ctx context.Context, client origin, to inet.Addr) string {
+	ctx, cancel := context.WithTimeout(ctx, answered)
+	defer cancel()
 	family := 0
 	if to.IP.Is6() {
 		family = 1
 	}
-	c, err := lab.Open(ctx, client.host.NS, client.addr[family], to)
+	c, err := client.host.OpenFrom(ctx, client.addr[family], to)
 	if err != nil {
 		return lab.Outcome(lab.Reply{}, err)
 	}
@@ -84,7 +86,7 @@ const (
 	fewest, most = 16, 64
 	// answered is how long an answer may take on a machine with other things to
 	// do, silence how long none has to come until we believe that none will.
-	answered, silence = 10 * time.Second, 300 * time.Millisecond
+	answered, silence = 20 * time.Second, 300 * time.Millisecond
 )
 
 // probe makes connections until each endpoint that want names has answered, and
@@ -93,20 +95,17 @@ const (
 func (b *bed) probe(ctx context.Context, client origin, to inet.Addr, want string) string {
 	words := strings.Fields(want)
 	if len(words) == 1 {
-		wait := answered
 		if want == lab.ErrTimeout.Error() {
-			wait = silence
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, silence)
+			defer cancel()
 		}
-		ctx, cancel := context.WithTimeout(ctx, wait)
-		defer cancel()
 		return b.dial(ctx, client, to)
 	}
 	names, mark := words[:len(words)-1], " "+words[len(words)-1]
 	missing := slices.Clone(names)
 	for n := 1; n <= most; n++ {
-		ctx, cancel := context.WithTimeout(ctx, answered)
 		got := b.dial(ctx, client, to)
-		cancel()
 		name, ok := strings.CutSuffix(got, mark)
 		if !ok || !slices.Contains(names, name) {
 			return got

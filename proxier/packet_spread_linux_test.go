@@ -12,6 +12,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/internal/nstest"
 )
 
 // TestPacketSpread counts connections per endpoint, where their number fills the
@@ -42,7 +43,7 @@ func TestPacketSpread(t *testing.T) {
 		}
 		for family, name := range ipFamilies {
 			counts := map[string]int{}
-			const each = 100
+			each := nstest.Size(100, 20)
 			for range n * each {
 				counts[b.dial(t.Context(), b.pod(), b.frontend("ClusterIP", 1, family))]++
 			}
@@ -50,7 +51,7 @@ func TestPacketSpread(t *testing.T) {
 			// freedom, and fewer for fewer.
 			chi := 0.0
 			for _, count := range counts {
-				chi += float64((count-each)*(count-each)) / each
+				chi += float64((count-each)*(count-each)) / float64(each)
 			}
 			if len(counts) != n || chi > 40 {
 				t.Errorf("%d endpoints, %s: %v", n, name, counts)

@@ -26,6 +26,7 @@ import (
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
+	"fairlead/internal/lab/labtest"
 	"fairlead/internal/nft"
 	"fairlead/internal/nl"
 	"fairlead/internal/nstest"
@@ -89,13 +90,16 @@ func served(got string) bool {
 	return ok && slices.Contains([]string{"here", "here2", "there"}, name)
 }
 
-// dialOnce is dial for TCP, to which a lost packet is a failure.
+// dialOnce is dial for TCP, to which a lost packet is a failure, and an answer that a busy
+// machine is late with is none.
 func (b *bed) dialOnce(ctx context.Context, client origin, to inet.Addr) string {
+	ctx, cancel := context.WithTimeout(ctx, waits)
+	defer cancel()
 	family := 0
 	if to.IP.Is6() {
 		family = 1
 	}
-	c, err := lab.Open(ctx, client.host.NS, client.addr[family], to)
+	c, err := client.host.OpenFrom(ctx, client.addr[family], to)
 	if err != nil {
 		return lab.Outcome(lab.Reply{}, err)
 	}
@@ -145,7 +149,7 @@ func (b *bed) open(t *testing.T, client origin, to []inet.Addr) func() {
 		if addr.IP.Is6() {
 			family = 1
 		}
-		c, err := lab.Open(t.Context(), client.host.NS, client.addr[family], addr)
+		c, err := client.host.OpenFrom(labtest.Patient(t), client.addr[family], addr)
 		check(t, err)
 		conns = append(conns, c)
 	}
@@ -153,7 +157,7 @@ func (b *bed) open(t *testing.T, client origin, to []inet.Addr) func() {
 		t.Helper()
 		for _, c := range conns {
 			was := c.Reply.Server
-			if got, err := c.Ask(t.Context()); err != nil || got.Server != was {
+			if got, err := c.Ask(labtest.Patient(t)); err != nil || got.Server != was {
 				t.Errorf("an open connection to %s got %q, %v", was, got.Server, err)
 			}
 			_ = c.Close()
@@ -201,7 +205,7 @@ func TestPacketUpgrade(t *testing.T) {
 	if len(files) < 3 && *oldAgent == "" {
 		t.Fatalf("%d saved tables, want those of three versions", len(files))
 	}
-	for _, file := range files {
+	for _, file := range files[:nstest.Size(len(files), 1)] {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".gz"), func(t *testing.T) {
 			b, here2, _ := newPairBed(t)
 			clients := b.clients(t)

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/inet"
+	"fairlead/proxier/store"
 )
 
 // progress follows changes until the kernel has them. While one tenant keeps changing, there
@@ -20,6 +21,8 @@ type progress struct {
 	// began and opened are when the closed epoch and the open one began, zero while there is
 	// none.
 	began, opened time.Time
+	// empty is set while the closed epoch is that from before the first change.
+	empty bool
 }
 
 func newProgress() progress {
@@ -29,21 +32,21 @@ func newProgress() progress {
 // start notes that there is something to do.
 func (p *progress) start(now time.Time) {
 	if p.began.IsZero() {
-		p.began, p.opened = now, now
+		p.began, p.opened, p.empty = now, now, true
 		p.next()
 	}
 }
 
 // passed reports whether the closed epoch is done, with the time when it began; then the
-// open one is closed.
+// open one is closed. It says nothing about the epoch from before the first change.
 func (p *progress) passed(now time.Time) (began time.Time, ok bool) {
 	if p.services.left > 0 || p.frontends.left > 0 {
 		return time.Time{}, false
 	}
-	began = p.began
-	p.began, p.opened = p.opened, now
+	began, ok = p.began, !p.empty
+	p.began, p.opened, p.empty = p.opened, now, false
 	p.next()
-	return began, true
+	return began, ok
 }
 
 func (p *progress) next() {
@@ -52,7 +55,11 @@ func (p *progress) next() {
 }
 
 // reset forgets everything, because nothing is left to do.
-func (p *progress) reset() { *p = newProgress() }
+func (p *progress) reset() {
+	p.services.reset()
+	p.frontends.reset()
+	p.began, p.opened = time.Time{}, time.Time{}
+}
 
 // epochs holds what is to be done, each with the epoch of its newest change. There are two
 // epochs at a time: the open one and the closed one before.
@@ -60,12 +67,23 @@ type epochs[K comparable] struct {
 	of     map[K]uint64
 	number uint64 // of the open epoch
 	left   int    // of the closed epoch
+	most   int    // changes since of was made
+}
+
+// reset forgets everything.
+func (e *epochs[K]) reset() {
+	e.number, e.left = 0, 0
+	if e.most > store.MostIdle {
+		e.of, e.most = map[K]uint64{}, 0
+	}
+	clear(e.of)
 }
 
 // add notes a change, which replaces an older one.
 func (e *epochs[K]) add(key K) {
 	e.done(key)
 	e.of[key] = e.number
+	e.most = max(e.most, len(e.of))
 }
 
 func (e *epochs[K]) done(key K) {

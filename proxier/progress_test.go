@@ -17,6 +17,7 @@ import (
 
 	"fairlead/internal/healthcheck"
 	"fairlead/internal/inet"
+	"fairlead/internal/nstest"
 	"fairlead/nat/ruleset"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/store"
@@ -77,6 +78,7 @@ func local(n int, contested bool) (*objects.Service, *objects.Slice) {
 // comes within a few batches all the same: its flows, its health check, its problems. The
 // agent is ready, and not behind.
 func TestPublishesMeanwhile(t *testing.T) {
+	nstest.Long(t, "one goroutine between batches; the packet tests run the loop with its goroutines")
 	var flows told
 	health := &askedHealth{ports: map[healthcheck.Name]uint16{}, local: map[healthcheck.Name]int{}}
 	p, table, st := attackedLoop(t, Deps{Flows: &flows, Health: health})

@@ -33,7 +33,8 @@ type Table interface {
 type Flows interface {
 	Set(frontend inet.Addr, serving, existing []netip.AddrPort)
 	Delete(frontend inet.Addr)
-	SweepAll()
+	SweepAll(leaves func(from, to netip.Addr) bool)
+	Loosen()
 }
 
 // Clients deletes affinity entries that lead to removed backends, after
@@ -77,9 +78,12 @@ type Proxier struct {
 	history *status.History
 
 	drifted worker.Wake // poked when another program changed the table
-	// writer is the program that changed it last, until a repair is reported.
-	writer atomic.Pointer[nat.Writer]
+	// writer is the program that changed it last, until the loop takes it: into by at a load,
+	// until the repair after it is reported.
+	writer lastWriter
+	by     nat.Writer
 	fight  fight
+	outage outage
 	// distrusted is set when the table may have changed since unblock read it.
 	distrusted bool
 	// changed is what another program may have changed since the last load, a nat.Scope.
@@ -89,6 +93,8 @@ type Proxier struct {
 	// mended is set from the first part of a repair until the sync after the last one has had
 	// flows searched for that began before.
 	mended bool
+	// untracked is set when there was no table, until flows have been told.
+	untracked bool
 	// loaded is set when affinity entries may have been missed or forged since clients were last
 	// checked.
 	loaded bool
@@ -124,6 +130,10 @@ func (p *Proxier) Ready() bool { return p.ready.Load() }
 // LastSync returns when a sync last left nothing to do; zero before the first.
 // Safe for concurrent use.
 func (p *Proxier) LastSync() time.Time { return p.synced.get() }
+
+// Outage returns for how long parts of the table were missing within the last OutageWindow,
+// because another program removed them. Safe for concurrent use.
+func (p *Proxier) Outage() time.Duration { return p.outage.within(time.Now()) }
 
 // Behind returns for how long a change has waited for the kernel, 0 when none
 // does. Safe for concurrent use.

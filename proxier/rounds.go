@@ -4,8 +4,10 @@
 package proxier
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -30,7 +32,7 @@ func (p *Proxier) commitAll(ctx context.Context) error {
 			p.desired.drain()
 			continue
 		}
-		if err != nil || !r.More && !p.desired.more() {
+		if err != nil || !r.More && !p.desired.more() && !p.store.IsDirty() {
 			return err
 		}
 		p.publishSome(ctx, &r)
@@ -46,6 +48,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	p.metrics.Loads.Add(float64(r.Loads))
 	p.desired.work.applied(r)
 	p.loaded = p.loaded || r.Loads > 0
+	p.untracked = p.untracked || r.Missing
 	if r.Replaced > 0 {
 		klog.FromContext(ctx).Info("Replaced the table of another version in one transaction", "operations", r.Replaced)
 	}
@@ -54,6 +57,9 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	}
 	if len(r.Repaired) > 0 {
 		p.mended = true
+		if slices.ContainsFunc(r.Commits, func(c apply.Commit) bool { return c.Adds > 0 }) {
+			p.outage.repairing(time.Now())
+		}
 		p.repaired(ctx, r.Repaired)
 	}
 	if p.clients != nil {
@@ -84,10 +90,8 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 
 // repaired reports what another program had changed.
 func (p *Proxier) repaired(ctx context.Context, found plan.Drift) {
-	var by nat.Writer
-	if w := p.writer.Swap(nil); w != nil {
-		by = *w
-	}
+	by := cmp.Or(p.writer.take(), p.by)
+	p.by = nat.Writer{}
 	for _, d := range found {
 		p.metrics.Repaired(d.Kind, d.Count)
 	}
@@ -98,8 +102,7 @@ func (p *Proxier) repaired(ctx context.Context, found plan.Drift) {
 	case repair:
 		log.Info("Repaired the table after another program changed it", "found", found.String(), "by", by.String())
 	case fought:
-		log.Info("Warning: another program keeps changing the table, repairing it at most once per second: stop that program",
-			"by", p.fight.by.String(), "found", found.String(), "repairs", p.fight.repairs)
+		p.fight.log(log, found.String())
 	default:
 		log.V(2).Info("Repaired the table again", "found", found.String(), "by", by.String())
 	}
@@ -111,7 +114,7 @@ func (p *Proxier) refuse(key inet.Addr, err error) {
 	problem := objects.Problem{Kind: objects.KindService, Name: key.String(), Text: fmt.Sprintf("the kernel refuses to remove this frontend: %v", err)}
 	if c := p.desired.claims.Owner(key); c != nil {
 		problem.Name, problem.UID = c.Value.Frontend.Owner, c.Subject.UID
-		problem.Field = c.Value.Field
+		problem.Field = c.Value.Field()
 		problem.Text = fmt.Sprintf("the kernel refuses %s: %v", resolve.DescribeAddr(key), err)
 	}
 	p.refused[key] = struct{}{}

@@ -64,6 +64,13 @@ func (t *turns) push(key types.NamespacedName) {
 	t.keys[key.Namespace] = append(t.keys[key.Namespace], key)
 }
 
+// expect makes room for n Services, unless some wait already.
+func (t *turns) expect(n int) {
+	if n > store.MostIdle && len(t.waits) == 0 {
+		t.waits = make(map[types.NamespacedName]struct{}, n)
+	}
+}
+
 // len returns how many Services wait or are being resolved.
 func (t *turns) len() int { return len(t.waits) + len(t.jobs) }
 

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"fairlead/proxier/resolve"
-
 	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead/proxier/resolve"
 )
 
 // TestTurns has one namespace with many Services and others with few.
@@ -39,6 +39,9 @@ func TestTurns(t *testing.T) {
 // TestTurnsByCost has one tenant with large Services and one with many small ones. Both get
 // about as much done, and the small ones do not wait for each of the large ones' turns.
 func TestTurnsByCost(t *testing.T) {
+	if costOfUpdate < 4*costOfTurn || costOfTurn < 4*costOfStep {
+		t.Errorf("an update of %d has no turns of %d of four namespaces, or a turn no steps of %d", costOfUpdate, costOfTurn, costOfStep)
+	}
 	q := newTurns(func(types.NamespacedName) bool { return false })
 	for i := range 10 {
 		q.push(types.NamespacedName{Namespace: "evil", Name: fmt.Sprint(i)})

@@ -6,6 +6,7 @@ package proxier
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -55,9 +56,10 @@ endpoints: [{addresses: [10.244.0.1]}]
 	if err == nil {
 		_, err = w.sync()
 	}
-	if err = errors.Join(err, w.reach()); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
+	proxiertest.Eventually(t, "the API server is reached at first", func() bool { return w.reach() == nil })
 	return w
 }
 
@@ -129,6 +131,9 @@ var damages = map[string]string{
 	"redirect":      "insert rule inet fairlead output meta l4proto tcp redirect to :1",
 	"foreign chain": "add chain inet fairlead in { type filter hook input priority 0; policy drop; }; add chain inet fairlead mine-too { type filter hook output priority 0; }; add rule inet fairlead mine-too ct state new drop",
 	"dormant":       "insert rule inet fairlead output drop; add table inet fairlead { flags dormant; }",
+	"flushed":       "flush table inet fairlead",
+	"chains":        "flush chain inet fairlead output; flush chain inet fairlead prerouting; delete chain inet fairlead services; delete chain inet fairlead output",
+	"pick":          "flush chain inet fairlead cluster4-1; flush chain inet fairlead pick4-1; flush chain inet fairlead draw4-1",
 	"hook":          "delete chain inet fairlead output; add chain inet fairlead output { type filter hook output priority 7; policy drop; }",
 }
 
@@ -154,6 +159,61 @@ func TestUnblock(t *testing.T) {
 				t.Errorf("%d lines about one repair, of these operations:\n%s\n%s", n, w.table.ops.String(), log)
 			}
 		})
+	}
+}
+
+// TestUnblockElements adds elements that cut the node off, while no agent runs and while one
+// waits for its API server. They are deleted, although nobody knows the objects. What was
+// there before is there again, but for ranges that the other program deleted: these wait.
+func TestUnblockElements(t *testing.T) {
+	for name, tt := range map[string]struct {
+		damage  string
+		without string // what the objects bring back
+		found   string
+	}{
+		"refused":   {"add element inet fairlead cluster-ips4 { 192.0.2.1 }", "", "1 element (cluster-ips4 192.0.2.1)"},
+		"dropped":   {"add element inet fairlead service-cidrs4 { 192.0.2.1 }", "", "1 element (service-cidrs4 192.0.2.1)"},
+		"verdict":   {"add element inet fairlead vips4 { 192.0.2.1 . tcp . 8080 : goto refuse }", "", "1 element (vips4 192.0.2.1 . tcp . 8080 : goto refuse)"},
+		"backend":   {"add element inet fairlead backends4 { 192.0.2.1 . tcp . 8080 . 0 : 192.0.2.9 . 1 }; add element inet fairlead vips4 { 192.0.2.1 . tcp . 8080 : goto cluster4-1 }", "", "2 elements (backends4 192.0.2.1 . tcp . 8080 . 0 : 192.0.2.9 . 1)"},
+		"any":       {"add element inet fairlead vips4 { * : drop }", "", "1 element (vips4 *)"},
+		"ranges":    {"flush set inet fairlead service-cidrs4; add element inet fairlead service-cidrs4 { 0.0.0.0/0 }", "10.96.0.0/16", "1 element (service-cidrs4 0.0.0.0/0)"},
+		"comment":   {`add element inet fairlead service-cidrs4 { 192.0.2.0/24 comment "mine" }`, "10.96.0.0/16", "1 element (ranges of service-cidrs4)"},
+		"with more": {"add element inet fairlead cluster-ips4 { 192.0.2.1 }; insert rule inet fairlead output drop; add table inet fairlead { flags dormant; }", "", "1 element (cluster-ips4 192.0.2.1)"},
+	} {
+		for _, running := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/running=%v", name, running), func(t *testing.T) {
+				w := newServedWorld(t)
+				want := w.blocks(t)
+				var log *nstest.Log
+				if running {
+					log = w.runUnsynced(t)
+					proxiertest.Eventually(t, "the watch", w.table.armed.Load)
+				}
+				w.nft(t, tt.damage)
+				if !running {
+					if w.reach() == nil && !strings.Contains(tt.damage, "dormant") {
+						t.Fatal("the node is not cut off")
+					}
+					log = w.runUnsynced(t)
+				}
+				line := fmt.Sprintf("found=%q", tt.found)
+				proxiertest.Eventually(t, line, func() bool {
+					return strings.Contains(log.String(), line) || strings.Contains(log.String(), ", "+tt.found)
+				})
+				proxiertest.Eventually(t, "the API server is reached", func() bool { return w.reach() == nil })
+				if diff := cmp.Diff(want, w.blocks(t)); tt.without == "" && diff != "" {
+					t.Errorf("the table differs (- before, + after):\n%s", diff)
+				}
+				w.store.Delivered(unread)
+				proxiertest.Eventually(t, "the first sync", w.p.Ready)
+				if diff := cmp.Diff(want, w.blocks(t)); diff != "" {
+					t.Errorf("the table differs after the first sync (- before, + after):\n%s", diff)
+				}
+				if n := strings.Count(log.String(), "Repaired the table"); n > 2 {
+					t.Errorf("%d lines about repairs:\n%s", n, log)
+				}
+			})
+		}
 	}
 }
 

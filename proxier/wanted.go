@@ -12,6 +12,7 @@ import (
 	"fairlead/nat"
 	"fairlead/nat/plan"
 	"fairlead/nat/ruleset"
+	"fairlead/proxier/metrics"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
@@ -71,4 +72,12 @@ func (w *Wanted) Frontend(a inet.Addr) (nat.Frontend, bool) {
 // used afterwards.
 func (w *Wanted) Mismatches(found *ruleset.Snapshot) []plan.Mismatch {
 	return w.d.state.Mismatches(found)
+}
+
+// wanted returns what Services ask for, in numbers.
+func (d *desired) wanted() *metrics.Wanted {
+	return &metrics.Wanted{
+		Frontends: d.claims.Size(), Backends: d.claims.Total,
+		Internal: d.notes.Internal, External: d.notes.External, Fallbacks: d.notes.Fallbacks,
+	}
 }

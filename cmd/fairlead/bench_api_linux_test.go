@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,13 +70,32 @@ func newBenchAPI(b *testing.B, services, endpoints int) *benchAPI {
 		svc.ObjectMeta = benchMeta("default", svc.Name)
 		svc.Spec.ClusterIPs = []string{svc.Spec.ClusterIP}
 		add("services", svc)
-		add("endpointslices", benchSlice(n, endpoints))
+		for _, s := range benchSlices(n, endpoints) {
+			add("endpointslices", s)
+		}
 	}
 	for kind, end := range listEnds() {
 		a.lists[kind] = append(a.lists[kind], a.frame(b, watch.Bookmark, end)...)
 	}
 	a.serve(b)
 	return a
+}
+
+// mostInSlice is how many endpoints controllers put into a slice, unless they are told otherwise.
+const mostInSlice = 100
+
+// benchSlices are the slices of a Service.
+func benchSlices(n, endpoints int) []*discoveryv1.EndpointSlice {
+	whole := benchSlice(n, endpoints)
+	var out []*discoveryv1.EndpointSlice
+	for part := range slices.Chunk(whole.Endpoints, mostInSlice) {
+		s := *whole
+		if s.Endpoints = part; len(out) > 0 {
+			s.Name = fmt.Sprint(whole.Name, "-", len(out))
+		}
+		out = append(out, &s)
+	}
+	return out
 }
 
 // benchSlice has the metadata that the controllers of Kubernetes write.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,6 +20,7 @@ type loadShares struct {
 	// cpu is the processor time that a process has used. wait is how long its threads
 	// were ready to run while others ran.
 	agentCPU, agentWait, testCPU, testWait time.Duration
+	switches                               int // context switches of the agent
 	collections, loads, commits            int
 }
 
@@ -27,10 +30,20 @@ func (l *loadRun) shares(b *testing.B) loadShares {
 	return loadShares{
 		at:       time.Now(),
 		agentCPU: processorTime(b, l.pid), agentWait: waitTime(b, l.pid), testCPU: processorTime(b, self), testWait: waitTime(b, self),
-		collections: heapMetric(b, "go_gc_cycles_total_gc_cycles_total"),
-		loads:       heapMetric(b, "fairlead_nat_loads_total"),
-		commits:     heapMetric(b, "fairlead_nat_commits_total"),
+		switches:    contextSwitches(b, l.pid),
+		collections: l.metric(b, "go_gc_cycles_total_gc_cycles_total"),
+		loads:       l.metric(b, "fairlead_nat_loads_total"),
+		commits:     l.metric(b, "fairlead_nat_commits_total"),
 	}
+}
+
+// metric returns a metric of the agent, and 0 for a floor.
+func (l *loadRun) metric(b *testing.B, name string) int {
+	b.Helper()
+	if l.floor {
+		return 0
+	}
+	return heapMetric(b, name)
 }
 
 // report reports what happened since an earlier time. Shares are in percent of one
@@ -66,6 +79,31 @@ func waitTime(b *testing.B, pid int) time.Duration {
 			b.Fatalf("%s: %v", path, err)
 		}
 		sum += wait
+	}
+	return sum
+}
+
+// contextSwitches returns how often the threads of a process have given up a processor, or lost it.
+func contextSwitches(b *testing.B, pid int) (sum int) {
+	b.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, path := range threads {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for line := range strings.Lines(string(text)) {
+			if name, value, _ := strings.Cut(line, ":"); strings.HasSuffix(name, "voluntary_ctxt_switches") {
+				n, err := strconv.Atoi(strings.TrimSpace(value))
+				if err != nil {
+					b.Fatalf("%s: %v", path, err)
+				}
+				sum += n
+			}
+		}
 	}
 	return sum
 }

@@ -44,9 +44,9 @@ const (
 // FAIRLEAD_AGENTS names binaries to compare, separated by commas: they take turns. It is
 // this test binary otherwise. FAIRLEAD_PROFILE names a directory for profiles of this
 // binary until it is ready, of the heap of all binaries at rest, and of all binaries during
-// the changes.
+// the changes. The end of a file "mem" says what the runtime of Go takes besides the heap.
 func BenchmarkStart(b *testing.B) {
-	for _, size := range []struct{ services, endpoints int }{{1_000, 10}, {10_000, 10}, {25_000, 10}, {5_006, 50}, {30_000, 1}, {44_000, 1}} {
+	for _, size := range []struct{ services, endpoints int }{{1_000, 10}, {10_000, 10}, {25_000, 10}, {5_006, 50}, {30_000, 1}, {44_000, 1}, {100, 1_000}, {1, 65_000}} {
 		for _, where := range []struct{ name, cidr string }{{"inside", "10.0.0.0/10"}, {"outside", "192.168.0.0/16"}} {
 			b.Run(fmt.Sprintf("services=%d/endpoints=%d/%s", size.services, size.services*size.endpoints, where.name), func(b *testing.B) {
 				api := newBenchAPI(b, size.services, size.endpoints)
@@ -57,7 +57,7 @@ func BenchmarkStart(b *testing.B) {
 				b.Cleanup(func() { _ = table.Close() })
 				for _, agent := range benchAgents() {
 					b.Run(filepath.Base(agent), func(b *testing.B) {
-						run := benchRun{api: api, agent: agent, cidr: where.cidr}
+						run := benchRun{api: api, services: size.services, agent: agent, cidr: where.cidr}
 						for b.Loop() {
 							if err := table.Delete(b.Context()); err != nil {
 								b.Fatal(err)
@@ -86,6 +86,7 @@ func benchAgents() []string {
 // benchRun is what one agent does in one cluster.
 type benchRun struct {
 	api            *benchAPI
+	services       int
 	agent, cidr    string
 	start, restart benchSum
 	changes        time.Duration // processor time
@@ -96,6 +97,8 @@ type benchRun struct {
 type benchCost struct {
 	ready, cpu time.Duration
 	peak, rest int // bytes
+	anonymous  int // bytes of rest that are no pages of the program
+	most       int // bytes that were no pages of the program, at their most until readiness
 	heap       int // bytes that were allocated until readiness
 }
 
@@ -111,6 +114,8 @@ func (s *benchSum) add(c benchCost) {
 	s.cpu += c.cpu
 	s.peak = max(s.peak, c.peak)
 	s.rest = max(s.rest, c.rest)
+	s.anonymous = max(s.anonymous, c.anonymous)
+	s.most = max(s.most, c.most)
 	s.heap += c.heap
 }
 
@@ -120,7 +125,9 @@ func (s *benchSum) report(b *testing.B, name string) {
 	b.ReportMetric(float64(s.ready.Milliseconds())/n, name+"-ms")
 	b.ReportMetric(float64(s.cpu.Milliseconds())/n, name+"-cpu-ms")
 	b.ReportMetric(float64(s.peak)/1e6, name+"-peak-MB")
+	b.ReportMetric(float64(s.most)/1e6, name+"-peak-anonymous-MB")
 	b.ReportMetric(float64(s.rest)/1e6, name+"-rest-MB")
+	b.ReportMetric(float64(s.anonymous)/1e6, name+"-rest-anonymous-MB")
 	b.ReportMetric(float64(s.heap)/n/1e6, name+"-alloc-MB")
 }
 
@@ -151,12 +158,16 @@ func (r *benchRun) once(b *testing.B, name string, also func(pid int)) benchCost
 	}()
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
 	defer cancel()
-	if !worker.Await(ctx, benchPause, func() bool { return isReady(ctx, "http://"+benchHealth+"/readyz") }) {
+	if !worker.Await(ctx, benchPause, func() bool {
+		c.most = max(c.most, memory(b, cmd.Process.Pid, "RssAnon"))
+		return isReady(ctx, "http://"+benchHealth+"/readyz")
+	}) {
 		b.Fatalf("the agent is not ready:\n%s", log.String())
 	}
 	c.ready, c.cpu, c.peak = time.Since(start), processorTime(b, cmd.Process.Pid), memory(b, cmd.Process.Pid, "VmHWM")
 	c.heap = heapMetric(b, "go_gc_heap_allocs_bytes_total")
-	if profilePath(b, name) != "" {
+	if path := profilePath(b, name); path != "" {
+		fetch(b, "http://"+benchMetrics+"/debug/pprof/heap?debug=1", path+".mem-ready")
 		_ = cmd.Process.Signal(syscall.SIGUSR2)
 	}
 	last, rounds := 0, 0
@@ -167,7 +178,9 @@ func (r *benchRun) once(b *testing.B, name string, also func(pid int)) benchCost
 		return same && rounds > 5 // memory is returned a second after readiness
 	})
 	c.peak = max(c.peak, memory(b, cmd.Process.Pid, "VmHWM"))
+	c.anonymous = memory(b, cmd.Process.Pid, "RssAnon")
 	if path := profilePath(b, name); path != "" {
+		fetch(b, "http://"+benchMetrics+"/debug/pprof/heap?debug=1", path+".mem-rest")
 		fetch(b, "http://"+benchMetrics+"/debug/pprof/heap?gc=1", path+".rest")
 	}
 	if also != nil {
@@ -179,8 +192,10 @@ func (r *benchRun) once(b *testing.B, name string, also func(pid int)) benchCost
 // change takes one endpoint of a slice away and puts it back, many times.
 func (r *benchRun) change(b *testing.B, pid, endpoints int) {
 	b.Helper()
-	full, less := benchSlice(7, endpoints), benchSlice(7, endpoints)
-	less.Endpoints = less.Endpoints[:endpoints-1]
+	full := benchSlices(min(7, r.services-1), endpoints)[0]
+	short := *full
+	less := &short
+	less.Endpoints = full.Endpoints[:len(full.Endpoints)-1]
 	frames := [][]byte{r.api.frame(b, watch.Modified, less), r.api.frame(b, watch.Modified, full)}
 	var all sync.WaitGroup
 	if path := profilePath(b, "changes"); path != "" {

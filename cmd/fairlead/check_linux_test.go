@@ -66,6 +66,7 @@ func inNFT(t *testing.T, h *lab.Host, args ...string) {
 // TestCheck breaks a node in one way after the other. The check names each fault, and
 // nothing else.
 func TestCheck(t *testing.T) {
+	t.Parallel() // it waits for answers that do not come
 	nstest.Need(t)
 	w, err := world.New(t.Context(), worldOf(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true, Subnets: true}), 2)
 	testWorld(t, w, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"fairlead/cmd/fairlead/node"
+	"fairlead/cmd/fairlead/output"
 	"fairlead/internal/firewall"
 	"fairlead/internal/leftovers"
 )
@@ -69,18 +70,18 @@ func (f *cleanupFlags) run(ctx context.Context, out io.Writer) error {
 	if f.dryRun {
 		for i := range plan.Removals {
 			r := &plan.Removals[i]
-			_, _ = fmt.Fprintf(out, "%s: would remove %s\n", r.Owner, r)
+			_, _ = fmt.Fprintf(out, "%s: would remove %s\n", r.Owner, output.Clean(r.String()))
 		}
 	} else {
 		errs = append(errs, leftovers.Apply(ctx, nil, plan, func(r *leftovers.Removal, err error) {
 			if err == nil {
-				_, _ = fmt.Fprintf(out, "%s: removed %s\n", r.Owner, r)
+				_, _ = fmt.Fprintf(out, "%s: removed %s\n", r.Owner, output.Clean(r.String()))
 			}
 		}))
 	}
 	for i := range plan.Left {
 		l := &plan.Left[i]
-		_, _ = fmt.Fprintf(out, "%s: %s\n", l.Owner, l)
+		_, _ = fmt.Fprintf(out, "%s: %s\n", l.Owner, output.Clean(l.String()))
 	}
 	opened := 0
 	if slices.Contains(owners, leftovers.Fairlead) {

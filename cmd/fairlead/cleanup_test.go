@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"testing"
 )
 
@@ -15,5 +16,14 @@ func TestCleanupFlags(t *testing.T) {
 		if _, err := execute(t, args...); err == nil || err.Error() != want {
 			t.Errorf("%v: %v, want %s", args, err, want)
 		}
+	}
+}
+
+// TestMessage prints errors that have what a terminal acts on.
+func TestMessage(t *testing.T) {
+	err := errors.Join(errors.New("read file a\x1b[2Jb: no"), errors.New("read device \u202ec\r: no"))
+	want := `fairlead: read file a\x1b[2Jb: no` + "\n" + `fairlead: read device \u202ec\r: no`
+	if got := message(err); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

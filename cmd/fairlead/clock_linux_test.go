@@ -34,11 +34,13 @@ const disposableEnv = "FAIRLEAD_DISPOSABLE"
 // clockWorld is a node whose agent follows an API server.
 type clockWorld struct {
 	*world.World
-	api  *apiserver.Server
-	cart world.Service // with session affinity
-	udp  *lab.Conn     // a client that keeps asking
-	dir  string        // of the agent's socket
-	made int           // Services so far
+	api *apiserver.Server
+	// listen makes the listener of an API server.
+	listen func() (net.Listener, error)
+	cart   world.Service // with session affinity
+	udp    *lab.Conn     // a client that keeps asking
+	dir    string        // of the agent's socket
+	made   int           // Services so far
 	// usual is the processor time that the agent uses while nothing happens.
 	usual time.Duration
 }
@@ -108,13 +110,14 @@ func newClockWorld(t *testing.T) *clockWorld {
 	made, err := world.NewEmpty(t.Context(), worldOf(t, lab.Config{Nodes: 1, NoPodRoutes: true, Subnets: true}, "--socket-dir", dir))
 	w := &clockWorld{World: testWorld(t, made, err), dir: dir}
 	at := netip.AddrPortFrom(w.Cluster.Outside.Addr4, 6443)
-	w.api = apiserver.New(func() (l net.Listener, err error) {
+	w.listen = func() (l net.Listener, err error) {
 		err = w.Cluster.Outside.NS.Do(func() error {
 			l, err = new(net.ListenConfig).Listen(t.Context(), "tcp", at.String())
 			return err
 		})
 		return l, err
-	})
+	}
+	w.api = apiserver.New(w.listen)
 	w.Kubeconfig = kubeconfig(t, at.String())
 	if err := errors.Join(w.api.Start(), w.api.Apply(world.NodesManifest(w.Cluster.Nodes)), w.StartAgents()); err != nil {
 		t.Fatal(err)

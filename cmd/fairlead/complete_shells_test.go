@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fairlead/internal/nstest"
 )
 
 // Each driver prints what a shell completes for the words in $WORDS, of which the last one
@@ -55,6 +57,7 @@ func shell(t *testing.T, dir, words, name string, args ...string) (string, error
 // TestCompletionInShells asks real shells for namespaces, Services, Nodes and Pods, as a
 // user with the Tab key does.
 func TestCompletionInShells(t *testing.T) {
+	nstest.Long(t, "TestCompletion completes with the same code, and without shells")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -17,18 +17,8 @@ import (
 	"fairlead/proxier/store"
 )
 
-// exitError ends the process with a code of its own and prints nothing.
-type exitError int
-
-func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
 // errDiffers says that diff found differences, which it has printed.
 const errDiffers = exitError(1)
-
-// failedError makes the process end with exit code 2.
-type failedError struct{ error }
-
-func (e failedError) Unwrap() error { return e.error }
 
 func newDiffCommand() *cobra.Command {
 	var from readFlags

@@ -37,6 +37,9 @@ given some.`,
 			if err := out.Validate(); err != nil {
 				return err
 			}
+			if _, err := explain.ParseSubject(args[0]); err != nil {
+				return err // before anything is read
+			}
 			node, err := from.node(cmd)
 			if err != nil {
 				return err

@@ -52,6 +52,7 @@ func explained(t *testing.T, node *lab.Node, args ...string) *report {
 // TestExplain compares what explain says with what real connections meet: which pods
 // answer, and the address that they see, in a cluster with an overlay and both families.
 func TestExplain(t *testing.T) {
+	t.Parallel() // it waits for answers that do not come
 	nstest.Need(t)
 	for name, link := range map[string]lab.PodLink{"ptp": lab.PTP, "bridge": lab.Bridge} {
 		t.Run(name, func(t *testing.T) { testExplain(t, lab.Config{Nodes: 2, IPv6: true, NoPodRoutes: true, PodLink: link}) })
@@ -129,7 +130,7 @@ func compare(t *testing.T, node *lab.Node, from string, host *lab.Host, to inet.
 	}
 	got := map[string]bool{}
 	for n := 0; n < 64 && (n < 8 || len(got) < len(want)); n++ {
-		wait := 5 * time.Second
+		wait := 20 * time.Second
 		if want[lab.ErrTimeout.Error()] {
 			wait, n = 300*time.Millisecond, 64
 		}
@@ -162,6 +163,10 @@ func TestExplainArguments(t *testing.T) {
 	}
 	if _, err := execute(t, "explain"); err == nil {
 		t.Error("without an argument: no error")
+	}
+	// Where there is no table, the argument is what is wrong first.
+	if _, err := execute(t, "explain", "default/web/x"); err == nil || !strings.Contains(err.Error(), "the name is incomplete") {
+		t.Errorf("without a table: %v", err)
 	}
 }
 

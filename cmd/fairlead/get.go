@@ -56,7 +56,7 @@ agent. It takes the flags of the agent that runs on the node, unless it is given
 					}
 					said = missing
 				}
-				return p.Get(args[0], name)
+				return p.Get(ctx, args[0], name)
 			})
 		},
 	}

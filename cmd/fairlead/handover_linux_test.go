@@ -119,7 +119,7 @@ func newClients(t *testing.T) *clients {
 				}
 				if open == nil {
 					var err error
-					if open, err = net.DialTimeout("tcp", "10.96.0.1:80", 10*time.Second); err != nil {
+					if open, err = net.DialTimeout("tcp", "10.96.0.1:80", 20*time.Second); err != nil {
 						c.fail(err)
 						continue
 					}
@@ -147,7 +147,7 @@ func (c *clients) fail(err error) {
 
 // pingPong sends a line and reads it back.
 func pingPong(c net.Conn) error {
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return err
 	}
 	if _, err := c.Write([]byte("ping\n")); err != nil {

@@ -82,7 +82,7 @@ func serveAPI(t *testing.T, addr string, h http.Handler) (at string, stop func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Second}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	go func() { _ = srv.Serve(l) }()
 	stop = func() { _ = srv.Close() }
 	t.Cleanup(stop)

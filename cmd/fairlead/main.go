@@ -12,10 +12,11 @@ import (
 	"runtime"
 	"strings"
 
-	"fairlead/cmd/fairlead/options"
-
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
+
+	"fairlead/cmd/fairlead/options"
+	"fairlead/cmd/fairlead/output"
 )
 
 func main() {
@@ -33,9 +34,10 @@ func main() {
 	os.Exit(1)
 }
 
-// message puts each of several joined errors on its own line.
+// message puts each of several joined errors on its own line. Errors name files, devices and
+// what a server answered, which a terminal must not act on.
 func message(err error) string {
-	return "fairlead: " + strings.ReplaceAll(err.Error(), "\n", "\nfairlead: ")
+	return output.Lines("fairlead: " + strings.ReplaceAll(err.Error(), "\n", "\nfairlead: "))
 }
 
 func newRootCommand() *cobra.Command {
@@ -57,15 +59,15 @@ nftables table, "inet fairlead". Print that table with
 		newRunCommand(),
 		newRenderCommand(),
 		newTableCommand(),
-		newStatusCommand(),
+		withCodes(newStatusCommand()),
 		newUICommand(),
-		newDiffCommand(),
+		withCodes(newDiffCommand()),
 		newGetCommand(),
-		newCheckCommand(),
+		withCodes(newCheckCommand()),
 		newBundleCommand(),
 		newTraceCommand(),
 		newExplainCommand(),
-		newConnectivityCommand(),
+		withCodes(newConnectivityCommand()),
 		newPerfCommand(),
 		newProbeCommand(),
 		newCleanupCommand(),

@@ -206,3 +206,15 @@ func TestRenderStrict(t *testing.T) {
 		}
 	}
 }
+
+// TestCodes gives wrong flags and arguments to the commands whose exit code 1 is an answer.
+func TestCodes(t *testing.T) {
+	for _, command := range []string{"diff", "check", "status", "connectivity-test"} {
+		for _, wrong := range []string{"--no-such-flag", "extra", "--timeout=x", "--output=xml", "--bundle=/no/such/file"} {
+			_, err := execute(t, command, wrong)
+			if err == nil || !errors.As(err, &failedError{}) {
+				t.Errorf("fairlead %s %s: %v does not lead to exit code 2", command, wrong, err)
+			}
+		}
+	}
+}

@@ -65,7 +65,7 @@ func TestPageSlowReaders(t *testing.T) {
 		follows(t, w, i)
 		most = max(most, rss(t, w.Agents[node.Name].Pid()))
 	}
-	if most-before > floodRSS {
+	if most-before > floodRSS && !nstest.Race {
 		t.Errorf("the agent grew by %d bytes, at most %d are allowed", most-before, floodRSS)
 	}
 	eventually(t, "a client that reads gets an answer", func() error { return probe(t, node.Host, node.Addr4, 10249) })

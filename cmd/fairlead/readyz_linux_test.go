@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"fairlead/internal/nstest"
@@ -28,7 +30,7 @@ status: {addresses: [{type: InternalIP, address: 192.0.2.2}]}
 `
 
 // TestReadyzFalls breaks the network of the pods, and then the table, in a way that the agent
-// cannot repair. /readyz falls with the reason, and rises when the other program gives way.
+// cannot repair, or as often as it repairs it. /readyz falls with the reason, and rises when the other program gives way.
 // /livez stays: a restart would not help.
 func TestReadyzFalls(t *testing.T) {
 	nstest.Need(t)
@@ -94,4 +96,21 @@ func TestReadyzFalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers("/readyz", "200", "true")
+
+	for _, damage := range []string{"nft flush chain inet fairlead services", "nft delete table inet fairlead"} {
+		fight := exec.Command("sh", "-c", "while :; do "+damage+"; done 2>/dev/null")
+		fight.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		if err := fight.Start(); err != nil {
+			t.Fatal(err)
+		}
+		end := sync.OnceFunc(func() {
+			_ = syscall.Kill(-fight.Process.Pid, syscall.SIGKILL)
+			_ = fight.Wait()
+		})
+		t.Cleanup(end)
+		answers("/readyz", "503", "another program keeps changing the table")
+		answers("/livez", "200", "true")
+		end()
+		answers("/readyz", "200", "true")
+	}
 }

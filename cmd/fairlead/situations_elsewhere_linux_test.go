@@ -50,6 +50,12 @@ func elsewhere() []situation {
 			filter("prerouting priority raw", "ip saddr 10.244.0.0/16 drop"), noFilter),
 		web("Pods reach no other node: another program drops what leaves by the tunnel", "check", "chain guard in table inet acme drops pod traffic",
 			filter("postrouting priority 300", "oifname fairlead.1 drop"), noFilter),
+		web("No Service answers: another program turns connection tracking off", "check", "rule 1 of chain guard in table inet acme turns connection tracking off for packets of pods to default/",
+			filter("prerouting priority raw", "ip daddr 10.96.0.0/16 notrack"), noFilter),
+		web("No Service answers: another program translates first", "check", "rule 1 of chain guard in table inet acme translates packets of pods to default/",
+			strings.ReplaceAll(filter("prerouting priority dstnat - 1", "tcp dport 80 dnat ip to 192.0.2.77"), "type filter", "type nat"), noFilter),
+		web("Some connections time out: a filter of tc takes the packets of the tunnel", "check", "tc filter u32 pref 7 at egress of eth0 takes the packets that it matches (sends them to device lo)",
+			"tc qdisc add dev eth0 clsact && tc filter add dev eth0 egress protocol ip pref 7 u32 match ip protocol 17 0xff match ip dport 8472 0xffff action mirred egress redirect dev lo", "tc qdisc del dev eth0 clsact"),
 	}
 }
 

@@ -130,7 +130,7 @@ func repairs() []situation {
 	web := func(symptom, want string, breakIt func(*testing.T, *world.World)) situation {
 		return situation{symptom: symptom, dead: true, objects: shop, args: "explain default/web", want: want, breakIt: breakIt, client: "pod", dial: "10.96.0.10:80", outcome: "timeout"}
 	}
-	stray := web("Another program took an address from the table", "vips4 { 10.96.0.10 . tcp . 80 : accept }", func(t *testing.T, w *world.World) {
+	stray := web("Another program took an address from the table", "vips4 { 10.96.0.10 . tcp . 80 }: have 10.96.0.10 . tcp . 80 : accept, want ", func(t *testing.T, w *world.World) {
 		t.Helper()
 		nftOn(t, w, "delete element inet fairlead vips4 { 10.96.0.10 . tcp . 80 }")
 		nftOn(t, w, "add element inet fairlead vips4 { 10.96.0.10 . tcp . 80 : accept }")

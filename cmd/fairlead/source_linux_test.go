@@ -60,7 +60,7 @@ func TestSourceThroughOverlay(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%v %s", inet.Families()[f], tt.name), func(t *testing.T) {
 				eventually(t, "the address that the pod sees", func() error {
-					c, err := lab.Open(t.Context(), here.NS, tt.from, inet.Addr{IP: tt.to.Addr(), Port: tt.to.Port(), Proto: inet.TCP})
+					c, err := here.OpenFrom(t.Context(), tt.from, inet.Addr{IP: tt.to.Addr(), Port: tt.to.Port(), Proto: inet.TCP})
 					if err != nil {
 						return err
 					}

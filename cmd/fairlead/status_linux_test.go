@@ -31,7 +31,7 @@ func command(t *testing.T, args ...string) (string, int) {
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return string(out), cmd.ProcessState.ExitCode()
+	return ownOutput(string(out)), cmd.ProcessState.ExitCode()
 }
 
 // TestStatusCommand asks an agent that is fine and one with a problem, and reads the

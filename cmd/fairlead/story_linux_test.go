@@ -142,7 +142,8 @@ func TestLogSyncs(t *testing.T) {
 			p := startAgent(t, nil, "--manifests", manifests, "--metrics-bind-address", "", "--healthz-bind-address", "", "--socket-dir", "",
 				"--nodeport-addresses", "all", "--logging-format", format, "-v=2")
 			is := func(key, value string) string { return fact(format, key, value) }
-			says(t, p.text, "Synced", is("services", "1"), is("endpoints", "1"), is("changed", "0"), is("deleted", "0"), is("loads", "1"))
+			// The agent may have read the table before the objects, which is no part of the sync.
+			says(t, p.text, "Synced", is("services", "1"), is("endpoints", "1"), is("changed", "0"), is("deleted", "0"))
 			name := manifests + "/service.yaml"
 			text, err := os.ReadFile(name)
 			if err != nil {
@@ -156,7 +157,7 @@ func TestLogSyncs(t *testing.T) {
 			if err := os.Remove(name); err != nil {
 				t.Fatal(err)
 			}
-			says(t, p.text, "Synced", is("services", "1"), is("endpoints", "0"), is("added", "0"), is("changed", "0"), is("batches", "1"))
+			says(t, p.text, "Synced", is("services", "1"), is("endpoints", "0"), is("added", "0"), is("changed", "0"), is("deleted", "3"))
 			for _, line := range linesOf(p.text(), "Synced") {
 				for _, key := range []string{"services", "endpoints", "added", "changed", "deleted", "batches", "loads", "took"} {
 					if !strings.Contains(line, fact(format, key, "")) {

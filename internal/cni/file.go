@@ -25,8 +25,8 @@ const (
 // Install writes the given text to file with mode 0644, atomically, unless it is there
 // already. It reports whether it wrote the file, and makes the directory if needed.
 func Install(file string, text []byte) (written bool, err error) {
-	if err := runtimeReads(file); err != nil {
-		return false, fmt.Errorf("install conflist: %w", err)
+	if !Considers(file) {
+		return false, fmt.Errorf("install conflist: %s does not end in .conflist: no runtime would read it", file)
 	}
 	if have, err := os.ReadFile(file); err == nil && bytes.Equal(have, text) && isPlain(file, 0o644) {
 		return false, nil
@@ -82,7 +82,7 @@ func Rivals(file string) ([]Rival, error) {
 	}
 	var out []Rival
 	for _, e := range entries {
-		if e.Name() >= filepath.Base(file) || runtimeReads(e.Name()) != nil || e.IsDir() {
+		if e.Name() >= filepath.Base(file) || !Considers(e.Name()) || e.IsDir() {
 			continue
 		}
 		r := Rival{File: filepath.Join(filepath.Dir(file), e.Name())}
@@ -106,14 +106,9 @@ func networkName(file string) (string, error) {
 	return c.Name, nil
 }
 
-// runtimeReads returns an error for a file that runtimes ignore.
-func runtimeReads(file string) error {
-	switch ext := filepath.Ext(file); ext {
-	case ".conflist", ".conf", ".json":
-		return nil
-	default:
-		return fmt.Errorf("%s does not end in .conflist: no runtime would read it", file)
-	}
+// Considers reports whether runtimes consider a file of that name, by its ending.
+func Considers(name string) bool {
+	return slices.Contains([]string{".conf", ".conflist", ".json"}, filepath.Ext(name))
 }
 
 // isPlain reports whether file is a regular file, no link, with that mode.

@@ -7,13 +7,13 @@ import (
 	"bytes"
 	"fmt"
 
-	"fairlead/internal/nft"
-	"fairlead/internal/nl"
-
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
+
+	"fairlead/internal/nft"
+	"fairlead/internal/nl"
 )
 
 // kernelRule is a rule as the kernel returns it.
@@ -55,6 +55,9 @@ func decodeExpr(family byte, b []byte) (any, error) {
 	if e == nil {
 		if isNeutral(name) {
 			return neutral{}, nil
+		}
+		if v, ok := newDiverter(name, data); ok {
+			return v, nil
 		}
 		return &opaque{name}, nil
 	}
@@ -116,7 +119,7 @@ func newExpr(name string) expr.Any {
 
 func isNeutral(name string) bool {
 	switch name {
-	case "counter", "last", "log", "notrack", "flow_offload", "dup", "secmark":
+	case "counter", "last", "log", "flow_offload", "dup", "secmark":
 		return true
 	}
 	return false

@@ -44,6 +44,8 @@ func (m *machine) step(e any, p packet, sets map[string]*set) (matched answer, v
 	switch e := e.(type) {
 	case *expr.Verdict:
 		return yes, verdictOf(e), true
+	case diverter:
+		return yes, verdict{kind: e.kind}, e.concerns(p)
 	case *expr.Reject:
 		return yes, verdict{kind: drop}, true
 	case *expr.Target:

@@ -34,10 +34,20 @@ const loadTries = 5
 // rules of other programs: call it at the start and when a table changed, not per
 // Service.
 func Load(ns int, own string) (*Ruleset, error) {
+	r, err := load(ns, own, baseOf)
+	if err != nil {
+		return nil, err
+	}
+	return r, inside(ns, func() error { r.loadLegacy(); return nil })
+}
+
+// load reads the tables of those base chains of nftables for which pick returns a table, and
+// the devices.
+func load(ns int, own string, pick func(*nftables.Chain) (*table, hook)) (*Ruleset, error) {
 	var r *Ruleset
 	var err error
 	for range loadTries {
-		if r, err = loadNFT(ns, own); !errors.Is(err, unix.EINTR) && !errors.Is(err, nl.ErrInterrupted) && !errors.Is(err, unix.ENOENT) {
+		if r, err = loadNFT(ns, own, pick); !errors.Is(err, unix.EINTR) && !errors.Is(err, nl.ErrInterrupted) && !errors.Is(err, unix.ENOENT) {
 			break // neither interrupted by a change nor about an object that was just removed
 		}
 	}
@@ -47,7 +57,7 @@ func Load(ns int, own string) (*Ruleset, error) {
 	if r.indexes, err = indexes(ns); err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
 	}
-	return r, inside(ns, func() error { r.loadLegacy(); return nil })
+	return r, nil
 }
 
 // indexes returns the devices by name: rules with "iif" have the number.
@@ -105,7 +115,8 @@ func dial(ns int) (*loader, error) {
 	return l, nil
 }
 
-func loadNFT(ns int, own string) (*Ruleset, error) {
+// loadNFT is one try of load, without the devices.
+func loadNFT(ns int, own string, pick func(*nftables.Chain) (*table, hook)) (*Ruleset, error) {
 	l, err := dial(ns)
 	if err != nil {
 		return nil, err
@@ -118,7 +129,7 @@ func loadNFT(ns int, own string) (*Ruleset, error) {
 	tables := map[string]*table{}
 	kernel := map[string]*nftables.Table{}
 	for _, c := range chains {
-		if t, at := baseOf(c); t != nil && t.String() != own {
+		if t, at := pick(c); t != nil && t.String() != own {
 			if tables[t.String()] == nil {
 				tables[t.String()], kernel[t.String()] = t, c.Table
 			}
@@ -154,13 +165,19 @@ func baseOf(c *nftables.Chain) (*table, hook) {
 	if !ok {
 		return nil, ""
 	}
+	return tableOf(c), at
+}
+
+// tableOf returns the empty table of a chain, or nil for one of a bridge, whose hooks see
+// switched packets.
+func tableOf(c *nftables.Chain) *table {
 	family := map[nftables.TableFamily]string{
 		nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
 	}[c.Table.Family]
 	if family == "" {
-		return nil, "" // a bridge's hooks see switched packets
+		return nil
 	}
-	return &table{family: family, name: c.Table.Name, chains: map[string]*chain{}}, at
+	return &table{family: family, name: c.Table.Name, chains: map[string]*chain{}}
 }
 
 // table reads the rules of a table, and those sets that they use.

@@ -32,6 +32,9 @@ const (
 	jump
 	leap // goto
 	back // return
+
+	untrack   // the rule turns connection tracking off, and the next one follows
+	translate // the rule gives the packet another destination
 )
 
 // rule decides about a packet.
@@ -98,11 +101,12 @@ func (t *table) sees(p packet) bool {
 
 // walk is one packet on its way through a base chain.
 type walk struct {
-	table  *table
-	packet packet
-	steps  int
-	unsure bool   // an earlier rule may have accepted the packet
-	where  string // the place of the drop
+	table    *table
+	packet   packet
+	steps    int
+	unsure   bool       // an earlier rule may have accepted the packet
+	where    string     // the place of the drop
+	diverted *diversion // by a rule that turned tracking off or translated the packet
 }
 
 const (
@@ -149,8 +153,9 @@ func (w *walk) chain(c *chain, depth int, sure answer) verdictKind {
 			}
 			continue // a rule that only may drop a packet is not reported
 		}
+		w.divert(c, r, kind)
 		switch kind {
-		case accept:
+		case accept, translate:
 			return accept
 		case drop:
 			if w.where == "" {
@@ -163,6 +168,13 @@ func (w *walk) chain(c *chain, depth int, sure answer) verdictKind {
 		}
 	}
 	return goOn
+}
+
+// divert notes the first rule that turns tracking off or translates the packet.
+func (w *walk) divert(c *chain, r rule, kind verdictKind) {
+	if w.diverted == nil && (kind == untrack || kind == translate) {
+		w.diverted = &diversion{kind: kind, chain: c.name, rule: r}
+	}
 }
 
 func place(c *chain, r rule) string {

@@ -17,9 +17,20 @@ func target(e *expr.Target) (answer, verdict, bool) {
 		return yes, verdict{kind: drop}, true
 	case "NFQUEUE", "SYNPROXY":
 		return yes, verdict{kind: accept}, true // another program decides
+	case "DNAT", "REDIRECT", "TPROXY":
+		return yes, verdict{kind: translate}, true
+	case "NOTRACK":
+		return yes, verdict{kind: untrack}, true
+	case "CT":
+		if info, ok := e.Info.(*xt.Unknown); ok && len(*info) > 0 && (*info)[0]&ctNoTrack != 0 {
+			return yes, verdict{kind: untrack}, true
+		}
 	}
 	return yes, verdict{}, false // LOG, MARK, TCPMSS ...
 }
+
+// ctNoTrack is XT_CT_NOTRACK in the flags of struct xt_ct_target_info.
+const ctNoTrack = 1
 
 // match is an xtables match.
 func match(e *expr.Match, p packet) answer {

@@ -25,6 +25,12 @@ func serve(t *testing.T, n int, h http.HandlerFunc) string {
 	t.Helper()
 	pool := NewPool()
 	pool.max = n
+	return serveIn(t, pool, h)
+}
+
+// serveIn is serve with a pool.
+func serveIn(t *testing.T, pool *Pool, h http.HandlerFunc) string {
+	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -50,15 +56,35 @@ func ok(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok")
 
 func dial(t *testing.T, addr string) net.Conn {
 	t.Helper()
-	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+	c, err := connect(t, addr)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return c
+}
+
+// refuses reports whether the server resets a new connection, which a client can learn while it
+// still connects.
+func refuses(t *testing.T, addr string) bool {
+	t.Helper()
+	c, err := connect(t, addr)
+	if err == nil {
+		err = readByte(t, c)
+	}
+	return errors.Is(err, syscall.ECONNRESET)
+}
+
+func connect(t *testing.T, addr string) (net.Conn, error) {
+	t.Helper()
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		return nil, err
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c, nil
 }
 
 // get returns the status line of an answer on a connection that is open.
@@ -112,8 +138,22 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 
 // TestAskingConnectionsStay replaces the idle connection before the one that asks.
 func TestAskingConnectionsStay(t *testing.T) {
-	addr := serve(t, 2, ok)
+	pool := NewPool()
+	pool.max = 2
+	addr := serveIn(t, pool, ok)
 	asking, idle := dial(t, addr), dial(t, addr)
+	admitted := func() int {
+		pool.mu.Lock()
+		defer pool.mu.Unlock()
+		return pool.conns.Len()
+	}
+	// The server accepts when it comes to it. A connection that it accepts after the questions of
+	// the other is the younger one.
+	for end := time.Now().Add(20 * time.Second); admitted() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the server does not accept two connections")
+		}
+	}
 	for range 3 {
 		if got := get(t, asking); got != "200 OK" {
 			t.Fatalf("the client that asks gets %q", got)
@@ -164,7 +204,7 @@ func TestAnswersAreNotCut(t *testing.T) {
 		go func() { answers <- get(t, c) }()
 		<-asked
 	}
-	if !ended(t, dial(t, addr)) {
+	if !refuses(t, addr) {
 		t.Error("a third connection is accepted")
 	}
 	release()

@@ -39,7 +39,7 @@ func TestCNI(t *testing.T) {
 					t.Errorf("address %s is not in %s", addr, node.PodCIDRs[i])
 				}
 				want := "server saw " + client.Addrs()[i].String()
-				if got := client.Try(t.Context(), inet.Addr{IP: addr, Port: 80, Proto: inet.TCP}); got != want {
+				if got := client.Try(labtest.Patient(t), inet.Addr{IP: addr, Port: 80, Proto: inet.TCP}); got != want {
 					t.Errorf("client to %s: got %q, want %q", addr, got, want)
 				}
 			}

@@ -21,17 +21,14 @@ import (
 
 // connect must run inside the namespace. An address literal keeps the dialer
 // from handing the work to goroutines, which would be outside of it.
-func connect(ctx context.Context, from netip.Addr, to inet.Addr) (net.Conn, error) {
-	d := net.Dialer{Control: reportICMP}
+func connect(ctx context.Context, h *Host, from netip.Addr, to inet.Addr) (net.Conn, error) {
 	switch to.Proto {
 	case inet.TCP:
 		return connectTCP(ctx, from, to.AddrPort())
 	case inet.UDP:
-		if from.IsValid() {
-			d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
-		}
-		return d.DialContext(ctx, "udp", to.AddrPort().String())
+		return h.connectUDP(ctx, from, to.AddrPort())
 	case inet.SCTP:
+		d := net.Dialer{Control: reportICMP}
 		if from.IsValid() {
 			d.LocalAddr = &net.IPAddr{IP: from.AsSlice()}
 		}
@@ -70,7 +67,7 @@ func connectTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Co
 	file := os.NewFile(uintptr(fd), to.String())
 	defer func() { _ = file.Close() }()
 	if from.IsValid() {
-		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(from, 0))); err != nil {
+		if err := bindAddr(fd, from); err != nil {
 			return nil, fmt.Errorf("bind to %s: %w", from, err)
 		}
 	}
@@ -85,6 +82,16 @@ func connectTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Co
 		return nil, err
 	}
 	return conn, probe(conn)
+}
+
+// bindAddr leaves the choice of the port to connect, which counts up for each destination (RFC
+// 6056, algorithm 4). bind would choose at random. Once in thousands of connections its choice is
+// the port of one before, whose entry in connection tracking can still lead elsewhere.
+func bindAddr(fd int, from netip.Addr) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return err
+	}
+	return unix.Bind(fd, sockaddr(netip.AddrPortFrom(from, 0)))
 }
 
 // ProbeEvery is how often an idle TCP connection asks whether its peer is still there.

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
-	"fairlead/internal/netns"
 )
 
 // Patience is how long Dial and Ask wait when their context has no deadline.
@@ -35,42 +34,50 @@ type Conn struct {
 	init sctpInit      // SCTP only
 }
 
-// Dial makes a new connection from inside ns with a new port, closes it again, and
-// returns the server's reply.
-func Dial(ctx context.Context, ns *netns.NS, to inet.Addr) (Reply, error) {
-	c, err := Open(ctx, ns, netip.Addr{}, to)
+// Dial makes a new connection with a new port, closes it again, and returns the server's
+// reply.
+func (h *Host) Dial(ctx context.Context, to inet.Addr) (Reply, error) {
+	c, err := h.Open(ctx, to)
 	if err != nil {
 		return Reply{}, err
 	}
 	return c.Reply, c.Close()
 }
 
-// Dial is the function Dial from inside the host.
-func (h *Host) Dial(ctx context.Context, to inet.Addr) (Reply, error) { return Dial(ctx, h.NS, to) }
-
 // Try is Dial and Outcome in one.
 func (h *Host) Try(ctx context.Context, to inet.Addr) string { return Outcome(h.Dial(ctx, to)) }
 
-// Open makes a connection that stays open, and waits for the first reply. The
-// kernel chooses the source address unless from is valid.
-func Open(ctx context.Context, ns *netns.NS, from netip.Addr, to inet.Addr) (*Conn, error) {
+// Open makes a connection that stays open, and waits for the first reply.
+func (h *Host) Open(ctx context.Context, to inet.Addr) (*Conn, error) {
+	return h.OpenFrom(ctx, netip.Addr{}, to)
+}
+
+// OpenFrom is Open from one address of the host. The kernel chooses the address if from is
+// invalid.
+func (h *Host) OpenFrom(ctx context.Context, from netip.Addr, to inet.Addr) (*Conn, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
-	c, err := open(ctx, ns, from, to)
+	c, err := h.socket(ctx, from, to)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.exchange(ctx, to.Proto == inet.TCP); err != nil {
+	if _, err := c.Greeting(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-// open is Open without the first reply.
-func open(ctx context.Context, ns *netns.NS, from netip.Addr, to inet.Addr) (*Conn, error) {
+// Socket returns a UDP socket with a port of its own that has sent nothing yet, or a TCP
+// connection whose server has not spoken yet, for which Greeting waits.
+func (h *Host) Socket(ctx context.Context, to inet.Addr) (*Conn, error) {
+	return h.socket(ctx, netip.Addr{}, to)
+}
+
+// socket is OpenFrom without the first reply.
+func (h *Host) socket(ctx context.Context, from netip.Addr, to inet.Addr) (*Conn, error) {
 	c := &Conn{to: to}
-	err := ns.Do(func() (err error) {
-		c.conn, err = connect(ctx, from, to)
+	err := h.NS.Do(func() (err error) {
+		c.conn, err = connect(ctx, h, from, to)
 		return err
 	})
 	if err != nil {
@@ -80,19 +87,9 @@ func open(ctx context.Context, ns *netns.NS, from netip.Addr, to inet.Addr) (*Co
 	case inet.TCP:
 		c.in = bufio.NewReader(c.conn)
 	case inet.SCTP:
-		c.init = newInit(to.Port)
+		c.init = newInit(h.nextPort(), to.Port)
 	}
 	return c, nil
-}
-
-// Socket returns a UDP socket with a port of its own that has sent nothing yet.
-func (h *Host) Socket(ctx context.Context, to inet.Addr) (*Conn, error) {
-	return open(ctx, h.NS, netip.Addr{}, to)
-}
-
-// Open is the function Open from inside the host.
-func (h *Host) Open(ctx context.Context, to inet.Addr) (*Conn, error) {
-	return Open(ctx, h.NS, netip.Addr{}, to)
 }
 
 // Ask sends a request over the connection and waits for the reply. Over TCP the same
@@ -101,6 +98,14 @@ func (c *Conn) Ask(ctx context.Context) (Reply, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	err := c.exchange(ctx, false)
+	return c.Reply, err
+}
+
+// Greeting waits for the first words of a TCP server, once, or asks over another protocol.
+func (c *Conn) Greeting(ctx context.Context) (Reply, error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	err := c.exchange(ctx, c.to.Proto == inet.TCP)
 	return c.Reply, err
 }
 
@@ -122,22 +127,41 @@ func (c *Conn) Source() netip.AddrPort {
 // included, because no answer came. So a test need not know how long a packet takes to
 // find out that one was dropped.
 func (c *Conn) Lost() (int, error) {
+	info, err := c.info()
+	if err != nil {
+		return 0, err
+	}
+	return int(info.Total_retrans), nil
+}
+
+// State says what a TCP connection waits for, for a report about one that fell silent.
+func (c *Conn) State() string {
+	info, err := c.info()
+	if err != nil {
+		return err.Error()
+	}
+	ago := func(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond }
+	return fmt.Sprintf("%d packets were sent again; %d wait for an acknowledgement, after %d timeouts of now %s; sent %s ago, data received %s ago, acknowledged %s ago",
+		info.Total_retrans, info.Unacked, info.Backoff, time.Duration(info.Rto)*time.Microsecond, ago(info.Last_data_sent), ago(info.Last_data_recv), ago(info.Last_ack_recv))
+}
+
+// info reads what the kernel knows about a TCP connection.
+func (c *Conn) info() (info *unix.TCPInfo, err error) {
 	tcp, ok := c.conn.(syscall.Conn)
 	if !ok {
-		return 0, fmt.Errorf("connection to %s has no socket", c.to)
+		return nil, fmt.Errorf("connection to %s has no socket", c.to)
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return 0, fmt.Errorf("connection to %s: %w", c.to, err)
+		return nil, fmt.Errorf("connection to %s: %w", c.to, err)
 	}
-	var info *unix.TCPInfo
 	if ctl := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); ctl != nil {
 		err = ctl
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read TCP_INFO of the connection to %s: %w", c.to, err)
+		return nil, fmt.Errorf("read TCP_INFO of the connection to %s: %w", c.to, err)
 	}
-	return int(info.Total_retrans), nil
+	return info, nil
 }
 
 // Close ends the connection.

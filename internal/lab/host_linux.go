@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	vnetns "github.com/vishvananda/netns"
@@ -30,6 +31,7 @@ type Host struct {
 	Addr6 netip.Addr // invalid in an IPv4 lab
 
 	links *netlink.Handle
+	ports atomic.Uint32 // how many the clients had
 
 	mu     sync.Mutex
 	closed bool
@@ -48,6 +50,8 @@ func hostSysctls() []sysctl {
 		// A test that counts on ICMP errors must not run into a limit: neither that
 		// per destination nor that of the host, a burst of 50, which no sysctl of a
 		// namespace lifted before 6.12. So no type is limited, in IPv6 but for 254.
+		// Errors about missing IPv4 routes keep a limit that only the first namespace can lift:
+		// five for each source, then one a second (net.ipv4.route.error_burst).
 		{"ipv4/icmp_ratelimit", "0"},
 		{"ipv4/icmp_ratemask", "0"},
 		{"ipv6/icmp/ratelimit", "0"},

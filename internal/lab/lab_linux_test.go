@@ -67,13 +67,13 @@ func TestSubnets(t *testing.T) {
 	far := labtest.Pod(t, b, "pod-node-2-1", 80, inet.TCP)
 	for i, at := range b.Addrs() {
 		want := fmt.Sprintf("node-2 saw %s", a.Addrs()[i])
-		if got := a.Try(t.Context(), inet.Addr{IP: at, Port: 80, Proto: inet.TCP}); got != want {
+		if got := a.Try(labtest.Patient(t), inet.Addr{IP: at, Port: 80, Proto: inet.TCP}); got != want {
 			t.Errorf("node-1 to node-2: got %q, want %q", got, want)
 		}
-		if got := c.Outside.Try(t.Context(), inet.Addr{IP: at, Port: 80, Proto: inet.TCP}); got != fmt.Sprintf("node-2 saw %s", c.Outside.Addrs()[i]) {
+		if got := c.Outside.Try(labtest.Patient(t), inet.Addr{IP: at, Port: 80, Proto: inet.TCP}); got != fmt.Sprintf("node-2 saw %s", c.Outside.Addrs()[i]) {
 			t.Errorf("outside to node-2: got %q", got)
 		}
-		if got := pod.Try(t.Context(), inet.Addr{IP: far.Addrs()[i], Port: 80, Proto: inet.TCP}); got != "unreachable" && got != "timeout" {
+		if got := pod.Try(labtest.Patient(t), inet.Addr{IP: far.Addrs()[i], Port: 80, Proto: inet.TCP}); got != "unreachable" && got != "timeout" {
 			t.Errorf("pod to pod behind the router: got %q, want no way", got)
 		}
 	}
@@ -88,7 +88,7 @@ func reach(t *testing.T, from, to *lab.Host) {
 	for _, proto := range protos {
 		for _, addr := range to.Addrs() {
 			at := inet.Addr{IP: addr, Port: 80, Proto: proto}
-			if got, want := from.Try(t.Context(), at), to.Name+" saw "+seenAs(from, to, addr).String(); got != want {
+			if got, want := from.Try(labtest.Patient(t), at), to.Name+" saw "+seenAs(from, to, addr).String(); got != want {
 				t.Errorf("%s to %s (%s): got %q, want %q", from.Name, to.Name, at, got, want)
 			}
 		}

@@ -29,7 +29,7 @@ func TestSameNodeNAT(t *testing.T) {
 			for i, vip := range vips {
 				for _, proto := range protos {
 					at := inet.Addr{IP: vip, Port: 80, Proto: proto}
-					if got, want := client.Try(t.Context(), at), "server saw "+client.Addrs()[i].String(); got != want {
+					if got, want := client.Try(labtest.Patient(t), at), "server saw "+client.Addrs()[i].String(); got != want {
 						t.Errorf("%s: got %q, want %q", at, got, want)
 					}
 				}
@@ -37,7 +37,7 @@ func TestSameNodeNAT(t *testing.T) {
 					t.Fatal(err)
 				}
 				at := inet.Addr{IP: vip, Port: 80, Proto: inet.TCP}
-				if got, want := c.Outside.Try(t.Context(), at), "server saw "+c.Outside.Addrs()[i].String(); got != want {
+				if got, want := c.Outside.Try(labtest.Patient(t), at), "server saw "+c.Outside.Addrs()[i].String(); got != want {
 					t.Errorf("outside to %s: got %q, want %q", at, got, want)
 				}
 			}

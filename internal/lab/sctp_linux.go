@@ -32,8 +32,8 @@ type sctpInit struct {
 	tag          uint32
 }
 
-func newInit(dest uint16) sctpInit {
-	return sctpInit{source: uint16(49152 + rand.IntN(16384)), dest: dest, tag: rand.Uint32() | 1}
+func newInit(source, dest uint16) sctpInit {
+	return sctpInit{source: source, dest: dest, tag: rand.Uint32() | 1}
 }
 
 func sctpNetwork(a netip.Addr) string {

@@ -59,9 +59,12 @@ func (p *planner) devices() {
 		if l.Kind != "bridge" || !p.ownsBridge(l.Name) {
 			continue
 		}
-		if l.Ports == 0 {
+		switch by := p.state.Claims[l.Name]; {
+		case by != "":
+			p.leave("device "+l.Name, by+" names it, too", "ip link delete "+l.Name+", unless that program needs it")
+		case l.Ports == 0:
 			p.remove(Removal{Kind: KindDevice, Name: l.Name, index: l.Index})
-		} else {
+		default:
 			p.leave("device "+l.Name, fmt.Sprintf("%d pods hang on it", l.Ports), "ip link delete "+l.Name+", once they are gone")
 		}
 	}
@@ -71,11 +74,13 @@ func (p *planner) devices() {
 }
 
 // ownsBridge: a node that went back to flannel has conflists of both, which name
-// one bridge. The bridge then belongs to flannel.
+// one bridge. The bridge then belongs to flannel. Other programs use flannel's name as well: a
+// bridge that they name is flannel's only if flannel's files show that it ran here.
 func (p *planner) ownsBridge(name string) bool {
 	switch p.owner {
 	case Flannel:
-		return name == podBridge && !p.KeepBridge
+		ran := slices.Contains(p.state.Files, p.conflist(Flannel)) || slices.Contains(p.state.Files, p.SubnetFile)
+		return name == podBridge && !p.KeepBridge && (ran || p.state.Claims[name] == "")
 	case Fairlead:
 		return name != "" && name == p.state.Bridge && !slices.Contains(p.state.Files, p.conflist(Flannel))
 	}

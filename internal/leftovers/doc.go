@@ -20,6 +20,8 @@
 //     it needs, and is reported.
 //   - Devices have to be of the kind that the owner makes. A VXLAN device with the
 //     alias of fairlead is fairlead's, whatever its name: see --flannel-compat.
+//   - A bridge that the CNI configuration of another program names is that program's. It is
+//     reported if flannel's files show that flannel ran here, and never removed.
 //   - A route that an administrator could have added as well is only reported.
 //
 // Some objects can be removed only by running a program: tables of legacy iptables,

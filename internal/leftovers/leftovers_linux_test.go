@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"fairlead/internal/leftovers"
 )
@@ -185,6 +186,57 @@ func TestBridge(t *testing.T) {
 	goes("with both conflists", false, leftovers.Fairlead)
 	n.file(t, ours, `{"plugins": [{"type": "ptp"}]}`)
 	goes("with ptp", false, leftovers.Fairlead)
+}
+
+// TestBridgeOfOthers has another program's CNI configuration name the bridge, as CRI-O's and
+// containerd's examples do.
+func TestBridgeOfOthers(t *testing.T) {
+	const ours, theirs, subnets = "10-fairlead.conflist", "10-flannel.conflist", "subnet.env"
+	for _, tt := range []struct {
+		name  string
+		file  string
+		text  string
+		with  []string // files of fairlead and flannel beside it
+		owner leftovers.Owner
+		want  string // of cni0
+	}{
+		{"list", "11-crio.conflist", `{"plugins": [{"type": "loopback"}, {"type": "bridge", "bridge": "cni0"}]}`, nil, leftovers.Flannel, ""},
+		{"one plugin", "99-net.conf", `{"type": "bridge", "bridge": "cni0"}`, nil, leftovers.Flannel, ""},
+		{"default name", "99-net.json", `{"type": "bridge"}`, nil, leftovers.Flannel, ""},
+		{"other bridge", "99-net.conf", `{"type": "bridge", "bridge": "cni1"}`, nil, leftovers.Flannel, "flannel: device cni0"},
+		{"no bridge", "99-net.conf", `{"type": "ptp"}`, nil, leftovers.Flannel, "flannel: device cni0"},
+		{"ignored by the runtime", "99-net.conf.bak", `{"type": "bridge"}`, nil, leftovers.Flannel, "flannel: device cni0"},
+		{"broken", "99-net.conf", `{"type": "bridge", `, nil, leftovers.Flannel, "flannel: device cni0"},
+		{"too deep", "99-net.conf", strings.Repeat(`{"plugins":[`, 100_000), nil, leftovers.Flannel, "flannel: device cni0"},
+		{"both", "99-net.conf", `{"type": "bridge"}`, []string{theirs}, leftovers.Flannel, "flannel: left in place: device cni0: 99-net.conf names it, too; to remove it: ip link delete cni0, unless that program needs it"},
+		{"both, by the subnets", "99-net.conf", `{"type": "bridge"}`, []string{subnets}, leftovers.Flannel, "flannel: left in place: device cni0: 99-net.conf names it, too; to remove it: ip link delete cni0, unless that program needs it"},
+		{"fairlead and another one", "99-net.conf", `{"type": "bridge"}`, []string{ours}, leftovers.Fairlead, "fairlead: left in place: device cni0: 99-net.conf names it, too; to remove it: ip link delete cni0, unless that program needs it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNode(t)
+			n.script(t, "ip link add cni0 type bridge")
+			n.file(t, filepath.Join(n.opts.CNIDir, tt.file), tt.text)
+			for _, name := range tt.with {
+				path := filepath.Join(n.opts.CNIDir, name)
+				if name == subnets {
+					path = n.opts.SubnetFile
+				}
+				n.file(t, path, `{"plugins": [{"type": "bridge", "bridge": "cni0"}]}`)
+			}
+			if err := unix.Mkfifo(filepath.Join(n.opts.CNIDir, "00-pipe.conf"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, text := range texts(n.plan(t, tt.owner)) {
+				if strings.Contains(text, "device cni0") {
+					got += text
+				}
+			}
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
 }
 
 // TestFailures checks that the error names objects that cannot be removed, and that the

@@ -35,7 +35,7 @@ func Look(ns *netns.NS, o Options) (*State, error) {
 		return s, errors.Join(append(errs, err)...)
 	}
 	defer h.Close()
-	errs = append(errs, s.lookLinks(h), s.lookRoutes(h), s.lookSets(h), inside(ns, s.lookProc), s.lookFiles(o))
+	errs = append(errs, s.lookLinks(h), s.lookRoutes(h), s.lookSets(h), inside(ns, s.lookProc), s.lookFiles(o), s.lookBridges(o))
 	return s, errors.Join(errs...)
 }
 

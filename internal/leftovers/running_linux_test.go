@@ -44,7 +44,7 @@ func TestRunning(t *testing.T) {
 	finds := func(o leftovers.Owner, pid int, want bool) {
 		t.Helper()
 		var pids []int
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			var err error
 			if pids, err = leftovers.Running(o); err != nil {
 				t.Fatal(err)

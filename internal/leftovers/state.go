@@ -55,6 +55,9 @@ type State struct {
 	Subnets, Networks []netip.Prefix
 	// Bridge is that of fairlead's conflist, if it has one.
 	Bridge string
+	// Claims names the CNI configuration of another program for each bridge that such a one
+	// names.
+	Claims map[string]string
 	// Virtual says that IPVS has services.
 	Virtual bool
 }

@@ -34,9 +34,9 @@ type Element struct {
 	// Timeout is the lifetime of the element, and Expires what is left of it, both
 	// in milliseconds and 0 for none.
 	Timeout, Expires uint64
-	// Odd is set by Elements for an element with anything that this type cannot
-	// say: a timeout, another expression, other user data.
-	Odd bool
+	// Odd is set by Elements for an element with anything that a batch of ours does not
+	// write.
+	Odd Odd
 }
 
 // maxList bounds the list of elements in one message. The list is an attribute,
@@ -160,18 +160,21 @@ func readComment(b []byte) (comment []byte, ok bool) {
 
 // Reader reads elements. It keeps one copy of each comment and name of a chain, which
 // many elements have in common. The zero value is ready for use.
-type Reader struct{ texts map[string]string }
+type Reader struct {
+	texts   map[string]string
+	element Element // of one message after the other, so that none of them allocates
+}
 
 // Elements calls each for the elements in one message of a dump or notification.
 // The element and its slices are valid until each returns; its strings remain valid.
 func (r *Reader) Elements(reply nl.Reply, each func(*Element)) {
-	var e Element
+	e := &r.element
 	for _, item := range nl.Attrs(nl.Attr(body(reply), unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-		e = Element{}
+		*e = Element{}
 		for kind, v := range nl.Attrs(item) {
-			r.read(&e, kind, v)
+			r.read(e, kind, v)
 		}
-		each(&e)
+		each(e)
 	}
 }
 
@@ -212,16 +215,22 @@ func (r *Reader) read(e *Element, kind uint16, v []byte) {
 	case unix.NFTA_SET_ELEM_USERDATA:
 		comment, ok := readComment(v)
 		e.Comment = r.text(comment)
-		e.Odd = e.Odd || !ok
+		if !ok {
+			e.Odd |= OddUserData
+		}
 	case unix.NFTA_SET_ELEM_EXPR:
 		e.readCounter(v)
 	case unix.NFTA_SET_ELEM_TIMEOUT:
-		e.Timeout, e.Odd = nl.BE64(v), true
+		e.Timeout = nl.BE64(v)
+		e.Odd |= OddTimeout
 	case unix.NFTA_SET_ELEM_EXPIRATION:
-		e.Expires, e.Odd = nl.BE64(v), true
+		e.Expires = nl.BE64(v)
+		e.Odd |= OddTimeout
 	case unix.NFTA_SET_ELEM_PAD:
-	default: // an object, several expressions
-		e.Odd = true
+	case unix.NFTA_SET_ELEM_OBJREF:
+		e.Odd |= OddObject
+	default: // several expressions
+		e.Odd |= OddExpression
 	}
 }
 
@@ -240,7 +249,7 @@ func (r *Reader) readData(e *Element, v []byte) {
 
 func (e *Element) readCounter(v []byte) {
 	if nl.String(nl.Attr(v, unix.NFTA_EXPR_NAME)) != "counter" {
-		e.Odd = true
+		e.Odd |= OddExpression
 		return
 	}
 	e.Counter = true

@@ -57,7 +57,7 @@ type Set struct {
 	KeyType, KeyLen uint32
 	DataType        uint32 // 0 for a set, NFT_DATA_VERDICT for a verdict map
 	DataLen         uint32 // 0 for a verdict map
-	Size            uint32 // 0 for no limit
+	Size            uint32 // 0 for no limit, and for DynamicSize if packets fill it
 	Fields          string // lengths of the parts of a concatenated range, one byte each
 	UserData        string // what nft keeps there for its listing
 	Timeout         uint64 // default for new elements, in milliseconds
@@ -72,7 +72,21 @@ type Set struct {
 // when it loads a listing.
 func (s Set) SameAs(other Set) bool {
 	s.UserData, other.UserData = "", ""
+	s.Size, other.Size = s.bound(), other.bound()
 	return s == other
+}
+
+// DynamicSize is how many elements the kernel lets packets add to a set that was declared
+// without a size (nft_dynset_init).
+const DynamicSize = 65535
+
+// bound is how many elements the set can have, 0 for no limit. The kernel writes DynamicSize into
+// a set when it gets the first rule that adds to it.
+func (s *Set) bound() uint32 {
+	if s.Size == 0 && s.Flags&unix.NFT_SET_EVAL != 0 {
+		return DynamicSize
+	}
+	return s.Size
 }
 
 // AddSet declares a set. id must be unique within the transaction.

@@ -54,7 +54,7 @@ func TestComment(t *testing.T) {
 			}
 			continue
 		}
-		if got := elements(t, m); m.Err() != nil || len(got) != 1 || got[0].Comment != text || got[0].Odd {
+		if got := elements(t, m); m.Err() != nil || len(got) != 1 || got[0].Comment != text || got[0].Odd != 0 {
 			t.Fatalf("%d bytes: %v, read %+v", n, m.Err(), got)
 		}
 	}

@@ -18,43 +18,69 @@ const mostReads = 256
 // calls read when no more of them wait, or after mostReads reads, so that a caller can
 // collect what belongs together, and lost when notifications may be missing: at first, for
 // all that happened before, and after the kernel had no room for some. read and lost may be
-// nil.
+// nil. A Socket that rests, see Config, serves nothing else afterwards, and Close does not end
+// Listen then.
 func (s *Socket) Listen(ctx context.Context, each func(Reply), read, lost func()) error {
-	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
+	if s.rest == 0 {
+		if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
+			return err
+		}
+		stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
+		defer stop()
+		return listen(ctx, s.read, each, read, func() {}, lost)
+	}
+	d, err := s.detach(ctx)
+	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	call(lost)
 	often := oftenness{rest: s.rest}
+	err = listen(ctx, d.next, each, read, func() { sleep(ctx, often.due()) }, lost)
+	return errors.Join(err, d.Close())
+}
+
+// listen is Listen for what next returns, which waits if it is told to. It calls rest after each
+// call of read behind which nothing waited.
+func listen(ctx context.Context, next func(wait bool) ([]byte, error), each func(Reply), read, rest, lost func()) error {
+	call(lost)
 	for reads := 0; ; {
-		b, err := s.read(reads == 0)
+		b, err := next(reads == 0)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
 			call(lost)
 			continue
-		case reads > 0 && errors.Is(err, unix.EAGAIN):
-			reads = 0
-			call(read)
-			often.wait(ctx)
+		case errors.Is(err, unix.EAGAIN):
+			if reads > 0 {
+				reads = 0
+				call(read)
+				rest()
+			}
 			continue
 		case err != nil:
 			return err
 		}
-		for len(b) > 0 {
-			var r Reply
-			if r, b, err = next(b); err != nil {
-				return err
-			}
-			each(r)
+		if err := eachOf(b, each); err != nil {
+			return err
 		}
 		if reads++; reads == mostReads {
 			reads = 0
 			call(read)
 		}
 	}
+}
+
+// eachOf passes the messages of one read.
+func eachOf(b []byte, each func(Reply)) error {
+	for len(b) > 0 {
+		r, left, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = left
+		each(r)
+	}
+	return nil
 }
 
 func call(f func()) {
@@ -70,26 +96,20 @@ const freeWakes = 20
 type oftenness struct {
 	rest  time.Duration
 	wakes int       // in a row, each less than two rests after the one before
-	last  time.Time // the last one
+	last  time.Time // the last one, with its rest
 }
 
-// wait rests if there were many wake-ups in a row.
-func (o *oftenness) wait(ctx context.Context) {
-	if o.rest == 0 {
-		return
-	}
+// due returns how long to rest now, after a wake-up: not at all unless there were many in a row.
+func (o *oftenness) due() time.Duration {
 	now := time.Now()
 	if now.Sub(o.last) > 2*o.rest {
 		o.wakes = 0
 	}
 	o.wakes++
-	if o.wakes > freeWakes {
-		timer := time.NewTimer(o.rest)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
+	o.last = now
+	if o.wakes <= freeWakes {
+		return 0
 	}
-	o.last = time.Now()
+	o.last = now.Add(o.rest)
+	return o.rest
 }

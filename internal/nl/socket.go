@@ -12,39 +12,12 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
-
-	"fairlead/internal/netns"
 )
-
-// Config says what a Socket is for. The zero value of each field but Protocol is
-// a sensible default.
-type Config struct {
-	// Protocol is NETLINK_ROUTE (0) or NETLINK_NETFILTER.
-	Protocol int
-	// Namespace is where the socket is opened; nil is that of the process.
-	Namespace *netns.NS
-	// Groups are the multicast groups to listen to, by number: RTNLGRP_LINK,
-	// NFNLGRP_NFTABLES, ...
-	Groups []uint32
-	// Timeout bounds the wait for each answer; 10 s by default. The kernel works on
-	// requests before the system call that sends them returns, so a longer wait
-	// means that an answer was lost.
-	Timeout time.Duration
-	// SendBuffer and ReceiveBuffer are the sizes to ask for, in bytes. Without
-	// CAP_NET_ADMIN in the initial user namespace the kernel grants at most
-	// net.core.wmem_max and rmem_max.
-	SendBuffer, ReceiveBuffer int
-	// Rest is how long Listen waits before it reads again when notifications come often, so
-	// that one wake-up of the program serves many. 0 never waits.
-	Rest time.Duration
-	// Calls replace the system calls in tests; nil otherwise.
-	Calls Calls
-}
 
 // Socket talks netlink. mdlayher/netlink opens it; requests and answers bypass
 // the library, because it reports one error per read and a batch may have many. A
-// Socket must not be used by two goroutines at a time; only Close may be called
-// from another one.
+// Socket must not be used by two goroutines at a time; only Close and Ignore may be
+// called from another one.
 type Socket struct {
 	conn    *netlink.Conn
 	raw     syscall.RawConn
@@ -60,6 +33,7 @@ type Socket struct {
 	// connected is set if the kernel lets no other program send to this socket.
 	connected bool
 	late      error // of a read that followed one with answers
+	copied    descriptor
 }
 
 const (
@@ -226,16 +200,27 @@ func (s *Socket) drain() error {
 	return err
 }
 
+// send sends b. Only if there is no room it waits, and sets a deadline, which costs a timer.
 func (s *Socket) send(b []byte) error {
+	err := s.write(b, false)
+	if !errors.Is(err, unix.EAGAIN) {
+		return err
+	}
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.timeout)); err != nil {
 		return err
 	}
+	err = s.write(b, true)
+	return errors.Join(err, s.conn.SetWriteDeadline(time.Time{}))
+}
+
+// write is send without a deadline. Without wait it returns EAGAIN where there is no room.
+func (s *Socket) write(b []byte, wait bool) error {
 	var failed error
 	err := s.raw.Write(func(fd uintptr) bool {
 		for {
 			failed = s.sendto(fd, b)
 			if !errors.Is(failed, unix.EINTR) {
-				return !errors.Is(failed, unix.EAGAIN)
+				return !wait || !errors.Is(failed, unix.EAGAIN)
 			}
 		}
 	})
@@ -246,12 +231,12 @@ func (s *Socket) send(b []byte) error {
 }
 
 // answer waits for what one read gives, no longer than the timeout.
-func (s *Socket) answer() ([]byte, error) { return s.await(s.receive) }
+func (s *Socket) answer() ([]byte, error) { return s.await(s.read) }
 
 // answers is answer for several reads, up to the answer to the last message of a request.
 func (s *Socket) answers(last uint32) ([]byte, error) {
-	return s.await(func() ([]byte, error) {
-		b, err := s.receive()
+	return s.await(func(wait bool) ([]byte, error) {
+		b, err := s.read(wait)
 		if err != nil || isLast(b, last) {
 			return b, err
 		}
@@ -259,15 +244,23 @@ func (s *Socket) answers(last uint32) ([]byte, error) {
 	})
 }
 
-func (s *Socket) await(receive func() ([]byte, error)) ([]byte, error) {
+// await calls receive, which hardly ever has to wait: the kernel answers before a request has been
+// sent. Then no deadline is set, which costs a timer.
+func (s *Socket) await(receive func(wait bool) ([]byte, error)) ([]byte, error) {
 	if err := s.late; err != nil {
 		s.late = nil
 		return nil, err
 	}
-	if err := s.conn.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
-		return nil, err
+	b, err := receive(false)
+	if errors.Is(err, unix.EAGAIN) {
+		if err := s.conn.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
+			return nil, err
+		}
+		b, err = receive(true)
+		if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
+			return nil, err
+		}
 	}
-	b, err := receive()
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, fmt.Errorf("no answer within %v: %w", s.timeout, ErrLost)
@@ -277,10 +270,8 @@ func (s *Socket) await(receive func() ([]byte, error)) ([]byte, error) {
 	return b, err
 }
 
-// receive returns what one read gives; it is valid until the next.
-func (s *Socket) receive() ([]byte, error) { return s.read(true) }
-
-// read is receive. Without wait it returns EAGAIN where there is nothing to read.
+// read returns what one read gives; it is valid until the next. Without wait it returns EAGAIN
+// where there is nothing to read.
 func (s *Socket) read(wait bool) ([]byte, error) {
 	for {
 		var n int

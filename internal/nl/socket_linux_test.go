@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -212,9 +213,16 @@ func TestLost(t *testing.T) {
 
 // TestListen hears of what another socket does, and hears when it missed some.
 func TestListen(t *testing.T) {
+	for _, rest := range []time.Duration{0, time.Millisecond} {
+		t.Run(rest.String(), func(t *testing.T) { testListen(t, rest) })
+	}
+}
+
+func testListen(t *testing.T, rest time.Duration) {
+	t.Helper()
 	ns := nstest.New(t)
 	writer := dial(t, Config{Namespace: ns})
-	s := dial(t, Config{Namespace: ns, Groups: []uint32{unix.RTNLGRP_IPV4_IFADDR}, ReceiveBuffer: 4096})
+	s := dial(t, Config{Namespace: ns, Groups: []uint32{unix.RTNLGRP_IPV4_IFADDR}, ReceiveBuffer: 4096, Rest: rest})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	heard, lost := 0, 0
@@ -243,6 +251,67 @@ func TestListen(t *testing.T) {
 	if err != nil || lost != 2 || heard == 0 || heard > 500 {
 		t.Errorf("heard %d, lost %d times: %v", heard, lost, err)
 	}
+}
+
+// TestListenRests has many notifications come one by one, so that a socket that rests reads those
+// of each rest together. It hears all of them, ends when the context is done, also while it rests,
+// and leaves no descriptor open.
+func TestListenRests(t *testing.T) {
+	const addresses = 2000
+	ns := nstest.New(t)
+	writer := dial(t, Config{Namespace: ns})
+	open := descriptors(t)
+	s := dial(t, Config{Namespace: ns, Groups: []uint32{unix.RTNLGRP_IPV4_IFADDR}, ReceiveBuffer: 4 << 20, Rest: 100 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	heard, reads := 0, 0
+	written := make(chan error)
+	err := s.Listen(ctx, func(Reply) { heard++ }, func() {
+		if reads++; heard == addresses {
+			cancel()
+		}
+	}, func() {
+		go func() {
+			var m Messages
+			var err error
+			for i := range addresses {
+				m.Reset()
+				address(&m, unix.RTM_NEWADDR, i+1)
+				err = errors.Join(err, writer.Do(&m))
+			}
+			written <- err
+		}()
+	})
+	if err := errors.Join(err, <-written); err != nil || heard != addresses || reads > addresses/2 {
+		t.Errorf("heard %d of %d in %d readings: %v", heard, addresses, reads, err)
+	}
+	if now := descriptors(t); now != open {
+		t.Errorf("%d descriptors are open, %d were before", now, open)
+	}
+	s = dial(t, Config{Namespace: ns, Groups: []uint32{unix.RTNLGRP_IPV4_IFADDR}, Rest: time.Hour})
+	often := oftenness{rest: time.Hour}
+	for range freeWakes {
+		if rest := often.due(); rest != 0 {
+			t.Errorf("a rest of %s after few wake-ups", rest)
+		}
+	}
+	if rest := often.due(); rest != time.Hour {
+		t.Errorf("a rest of %s after many wake-ups", rest)
+	}
+	sleep(ctx, time.Hour) // which is done
+	if err := s.Listen(ctx, func(Reply) {}, nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// descriptors returns how many descriptors this process has open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
 }
 
 // TestNetfilter talks to nf_tables on the same kind of socket.

@@ -201,7 +201,7 @@ func advertise(t *testing.T, router *netns.NS) {
 func await(t *testing.T, ns *netns.NS, want []string) []string {
 	t.Helper()
 	var got []string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		var err error
 		if got, err = RouterAdvertised(ns.Fd()); err != nil {
 			t.Fatal(err)

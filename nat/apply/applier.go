@@ -29,6 +29,7 @@ type Applier struct {
 	// distrusted is what the state may be wrong about.
 	distrusted nat.Scope
 	loaded     bool // at least once
+	gone       bool // the last load found no table, and an earlier one was there
 	// transitions counts down the tries to replace the table of another version in one
 	// transaction. It is set by the first load.
 	transitions int
@@ -41,6 +42,9 @@ type Applier struct {
 	// reloads counts the loads since the last commit, and rereads the readings of elements
 	// that it took for the kernel to refuse fewer batches.
 	reloads, rereads int
+	// unsettled counts the loads since nothing was left to do, and since the commits since the
+	// last load.
+	unsettled, since int
 	// narrow is the cost of a batch while what the kernel refuses without naming it is
 	// searched, 1 for a batch about one frontend or chain, and 0 otherwise. A refusal
 	// halves it and a commit doubles it, so that each search among n frontends takes a
@@ -93,6 +97,9 @@ type Result struct {
 	Objects []RefusedObject
 	Loads   int
 	Reads   int // of elements that had been named
+	// Missing says that a load found no table, so that the kernel may have tracked no
+	// connections.
+	Missing bool
 	// Replaced is the number of operations that replaced the table of another version.
 	Replaced int
 	// Stepwise is why that took several transactions, nil if it did not.

@@ -32,7 +32,8 @@ func (a *Applier) Load(ctx context.Context) (Result, error) {
 }
 
 // Round commits the next batch, so that the caller can look for newer changes before the
-// one that follows. Its result counts even if it returns an error.
+// one that follows. Its result counts even if it returns an error. That is nat.ErrDrift when
+// another program keeps changing what was repaired; wait before the next Round then.
 func (a *Applier) Round(ctx context.Context) (Result, error) {
 	var r Result
 	if a.distrusted != 0 {
@@ -43,10 +44,14 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 	if err := a.replace(ctx, &r); err != nil {
 		return r, err
 	}
+	if err := a.ask(ctx, &r); err != nil {
+		return r, err
+	}
 	for {
 		step := a.next()
 		if step == nil {
 			a.settled()
+			a.unsettled = 0
 			return r, nil
 		}
 		for _, b := range step.Blocked {
@@ -60,10 +65,17 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 		if err != nil {
 			return r, err
 		}
-		if r.More = busy; r.More {
+		if busy && a.more() {
+			r.More = true
 			return r, nil
 		}
 	}
+}
+
+// more reports whether there is another step, which it does not plan where a question may come
+// before it; see ask.
+func (a *Applier) more() bool {
+	return a.state.Begun() || a.state.Pending() > 0 || a.next() != nil
 }
 
 func (a *Applier) next() *plan.Step {
@@ -86,6 +98,7 @@ func (a *Applier) commit(ctx context.Context, step *plan.Step, r *Result) error 
 		r.Commits = append(r.Commits, a.counter.commit(step.Batch))
 		r.Repaired.Merge(a.drift)
 		a.settled()
+		a.since++
 		a.widen(step)
 	}
 	a.state.Acked(step)
@@ -121,6 +134,9 @@ func (a *Applier) blame(ctx context.Context, step *plan.Step, err error, r *Resu
 		return nil
 	case errors.Is(err, nat.ErrDrift) && a.reread(ctx, step, err, r):
 		return nil
+	case errors.Is(err, nat.ErrDrift) && a.unsettled > 1 && a.since > 0:
+		a.Distrust()
+		return err // another program is faster, so the caller waits
 	case errors.Is(err, nat.ErrDrift) && a.reloads < maxReloads:
 		a.reloads++
 		a.Distrust()

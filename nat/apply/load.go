@@ -28,20 +28,52 @@ func (a *Applier) load(ctx context.Context, r *Result) error {
 	if done, err := a.loadParts(ctx, r); done || err != nil {
 		return err
 	}
+	a.unsettled++
+	_, err := a.loadWhole(ctx, r)
+	return err
+}
+
+// loadWhole is load for the whole table. It returns what it found.
+func (a *Applier) loadWhole(ctx context.Context, r *Result) (*ruleset.Snapshot, error) {
 	found, err := a.table.Load(ctx)
 	if err != nil {
-		return fmt.Errorf("read what the kernel has: %w", err)
+		return nil, fmt.Errorf("read what the kernel has: %w", err)
 	}
 	if drift := a.state.Adopt(found); a.loaded && !a.guessed { // the first one is what happened before this process
 		a.drift.Merge(drift)
 	}
+	r.Missing = r.Missing || !found.Exists
 	a.guessed = false
 	if !a.loaded {
 		a.transitions = transitionTries
 	}
-	a.distrusted, a.loaded = 0, true
+	a.gone = a.loaded && !found.Exists
+	a.distrusted, a.loaded, a.since = 0, true, 0
 	r.Loads++
-	return nil
+	return found, nil
+}
+
+// askedTable is a Table of which one can ask whether it is there; see kernel.Table for the contract.
+type askedTable interface {
+	Exists(ctx context.Context) (bool, error)
+}
+
+// ask looks whether a table that was missing, and whose first part is made, is still there. To
+// put the rest in order takes a thousand times as long, and would be in vain where another program
+// deletes the table as soon as it is there. Without an answer the next batch tells.
+func (a *Applier) ask(ctx context.Context, r *Result) error {
+	table, can := a.table.(askedTable)
+	if !can || !a.gone || !a.state.Begun() {
+		return nil
+	}
+	if there, err := table.Exists(ctx); err != nil || there {
+		return nil
+	}
+	a.Distrust()
+	if a.unsettled > 1 {
+		return fmt.Errorf("the table is missing again: %w", nat.ErrDrift) // so the caller waits
+	}
+	return a.load(ctx, r)
 }
 
 // loadParts is load for chains and rules, and for elements that were named. It reports false

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"fairlead/nat"
 	"fairlead/nat/plan"
@@ -17,35 +18,74 @@ import (
 // changing the table.
 const maxUnblocks = 6
 
-// Unblock removes what may keep this node from the API server, see plan.Unblock. It serves
-// until the first Round, and writes nothing if nothing is wrong. Its result counts even if
-// it returns an error.
+// Unblock removes what may keep this node from the API server, see plan.Unblock and
+// plan.UnblockElements, and reads the table as Load does. It serves until the first Round,
+// and writes nothing if nothing is wrong. It reads elements at first, and whenever they may
+// have changed. Its result counts even if it returns an error.
 func (a *Applier) Unblock(ctx context.Context, set *nat.Settings) (Result, error) {
 	var r Result
+	whole := !a.loaded || a.distrusted&^nat.Rules != 0
+	if err := a.unblockRules(ctx, set, &r); err != nil || !whole {
+		return r, err
+	}
+	return r, a.unblockElements(ctx, &r)
+}
+
+func (a *Applier) unblockRules(ctx context.Context, set *nat.Settings, r *Result) error {
 	for range maxUnblocks {
 		found, err := a.readRules(ctx)
 		if err != nil {
-			return r, fmt.Errorf("read chains and rules: %w", err)
+			return fmt.Errorf("read chains and rules: %w", err)
 		}
 		r.Loads++
 		batch, drift := plan.Unblock(found, set)
 		if len(batch) == 0 {
-			return r, nil
+			return nil
 		}
-		err = a.table.Commit(ctx, batch)
-		if a.loaded { // the state does not know of this batch
-			a.Distrust()
-			a.guessed = true
-		}
-		switch {
-		case err == nil:
-			r.Commits = append(r.Commits, a.counter.commit(batch))
-			r.Repaired.Merge(drift)
-		case !errors.Is(err, nat.ErrDrift): // or the table has changed since it was read
-			return r, err
+		if err := a.unblock(ctx, batch, drift, r); err != nil {
+			return err
 		}
 	}
-	return r, errors.New("another program keeps changing the table")
+	return errContested
+}
+
+func (a *Applier) unblockElements(ctx context.Context, r *Result) error {
+	for range maxUnblocks {
+		found, err := a.loadWhole(ctx, r)
+		if err != nil {
+			return err
+		}
+		batch, drift := plan.UnblockElements(found)
+		if len(batch) == 0 {
+			return nil
+		}
+		for part := range slices.Chunk(batch, ruleset.DefaultLimit) {
+			if err := a.unblock(ctx, part, drift, r); err != nil {
+				return err
+			}
+			drift = nil // counts once
+		}
+	}
+	return errContested
+}
+
+var errContested = errors.New("another program keeps changing the table")
+
+// unblock commits a batch of which the state does not know.
+func (a *Applier) unblock(ctx context.Context, batch ruleset.Batch, drift plan.Drift, r *Result) error {
+	err := a.table.Commit(ctx, batch)
+	if a.loaded {
+		a.Distrust()
+		a.guessed, a.drift = true, nil // or it would be reported twice
+	}
+	switch {
+	case err == nil:
+		r.Commits = append(r.Commits, a.counter.commit(batch))
+		r.Repaired.Merge(drift)
+	case !errors.Is(err, nat.ErrDrift): // or the table has changed since it was read
+		return err
+	}
+	return nil
 }
 
 // readRules reads the table without its elements, if that can be done.

@@ -27,6 +27,8 @@ import (
 type AffinityCleaner struct {
 	ns    *netns.NS
 	inbox *worker.Inbox[cleaning]
+	// searchAt is when all maps may be searched again. Run alone uses it.
+	searchAt time.Time
 }
 
 // cleaning says which entries to delete. A pair without backend stands for all
@@ -52,7 +54,9 @@ func (c *AffinityCleaner) Remove(pairs []nat.Pair) {
 }
 
 // RemoveExcept deletes every affinity entry whose backend is not in keep. Call it
-// after each Load, because entries may have been missed or forged before.
+// after each Load, because entries may have been missed or forged before. The next search may
+// wait for up to a minute, so that searches take little of a core while another program keeps
+// writing entries.
 func (c *AffinityCleaner) RemoveExcept(keep nat.Remembered) {
 	c.inbox.Add(func(work *cleaning) bool {
 		work.keep = keep
@@ -67,6 +71,31 @@ func (c *cleaning) remove(pairs func(func(nat.Pair) bool)) {
 		}
 		c.gone[p] = struct{}{}
 	}
+}
+
+// The next search of all maps begins after searchRest times what the last one took, and after
+// lastSearchRest at most.
+const (
+	searchRest     = 30
+	lastSearchRest = time.Minute
+)
+
+// restAfter returns how long to wait after a search of all maps.
+func restAfter(took time.Duration) time.Duration { return min(searchRest*took, lastSearchRest) }
+
+// take removes from the inbox what is due. A search that is not stays there, and again wakes
+// the worker for it.
+func (c *AffinityCleaner) take(again *time.Timer) (todo cleaning) {
+	c.inbox.Add(func(work *cleaning) bool {
+		todo = *work
+		*work = cleaning{}
+		if wait := time.Until(c.searchAt); todo.keep != nil && wait > 0 {
+			todo.keep, work.keep = nil, todo.keep
+			again.Reset(wait)
+		}
+		return false
+	})
+	return todo
 }
 
 // backoff are the delays after a failed pass.
@@ -94,9 +123,15 @@ func (c *AffinityCleaner) Run(ctx context.Context, report func(clients int, err 
 		kept, err = Open(c.ns)
 		return kept, err
 	}
+	again := time.AfterFunc(time.Hour, c.inbox.Wake)
+	defer again.Stop()
 	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
-		todo := c.inbox.Take()
+		todo, began := c.take(again), time.Now()
 		n, err := todo.carryOut(ctx, open)
+		if todo.keep != nil {
+			end := time.Now()
+			c.searchAt = end.Add(restAfter(end.Sub(began)))
+		}
 		if err != nil {
 			closeKept()
 			c.putBack(todo)

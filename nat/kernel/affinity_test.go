@@ -54,7 +54,7 @@ func TestForgetter(t *testing.T) {
 	p := nattest.Pods(3)
 	const key = "10.96.0.1 . tcp . 80"
 	for i := range 3 {
-		visit(t, ns, "affinity4", key, fmt.Sprintf("192.0.2.%d", i), p[i].String())
+		visit(t, ns, "affinity4", key, fmt.Sprintf("192.0.2.%d", i), p[i].AddrPort().String())
 	}
 	visit(t, ns, "affinity4", key, "192.0.2.9", "10.9.9.9:80") // of an earlier life
 	visit(t, ns, "node-affinity6", "tcp . 30080", "2001:db8::1", "[fd00::1]:80")
@@ -84,7 +84,7 @@ func TestForgetter(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
 		}
 	}
-	client := func(i int) string { return fmt.Sprintf("%s 192.0.2.%d %s", vip, i, p[i].AddrPort) }
+	client := func(i int) string { return fmt.Sprintf("%s 192.0.2.%d %s", vip, i, p[i].AddrPort()) }
 
 	f.RemoveExcept(s.Remembered())
 	expect("restart", 1, ruleset.Set{Kind: ruleset.Affinity, Family: inet.IPv4}, client(0), client(1), client(2))
@@ -135,9 +135,9 @@ func TestForgetExpired(t *testing.T) {
 	var add strings.Builder
 	for i := range 1000 {
 		ip := netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})
-		es = append(es, ruleset.Op{Verb: ruleset.DeleteElement, Element: ruleset.Element{Set: ruleset.Set{Kind: ruleset.Affinity, Family: inet.IPv4}, Key: nattest.Addr("10.96.0.1:80", inet.TCP), Client: netip.PrefixFrom(ip, 32), Data: nattest.Pods(1)[0].AddrPort}})
+		es = append(es, ruleset.Op{Verb: ruleset.DeleteElement, Element: ruleset.Element{Set: ruleset.Set{Kind: ruleset.Affinity, Family: inet.IPv4}, Key: nattest.Addr("10.96.0.1:80", inet.TCP), Client: netip.PrefixFrom(ip, 32), Data: nattest.Pods(1)[0].AddrPort()}})
 		if i%100 != 7 {
-			fmt.Fprintf(&add, "10.96.0.1 . tcp . 80 . %s timeout 1h : %s . %d, ", ip, nattest.Pods(1)[0].Addr(), nattest.Pods(1)[0].Port())
+			fmt.Fprintf(&add, "10.96.0.1 . tcp . 80 . %s timeout 1h : %s . %d, ", ip, nattest.Pods(1)[0].Addr(), nattest.Pods(1)[0].AddrPort().Port())
 		}
 	}
 	nftCommand(t, ns, "add element inet fairlead affinity4 { "+add.String()+" }")

@@ -30,7 +30,7 @@ func clusterService(n, backends int) (inet.Addr, nat.Frontend) {
 	for i := range backends {
 		var ip [4]byte
 		binary.BigEndian.PutUint32(ip[:], 0x0a800000+uint32(n*backends+i)) // 10.128.0.0 and on
-		f.Backends = append(f.Backends, nat.Backend{AddrPort: netip.AddrPortFrom(netip.AddrFrom4(ip), 8080)})
+		f.Backends = append(f.Backends, nat.BackendAt(netip.AddrPortFrom(netip.AddrFrom4(ip), 8080), false))
 	}
 	return inet.Addr{IP: netip.AddrFrom4(vip), Port: 80, Proto: inet.TCP}, f
 }
@@ -55,7 +55,7 @@ func BenchmarkEndpointChange(b *testing.B) {
 			s := fillState(size.services, size.backends)
 			settle(b, s, table)
 			key, f := clusterService(size.services/2, size.backends)
-			extra := nat.Backend{AddrPort: netip.MustParseAddrPort("10.255.255.1:8080")}
+			extra := nat.BackendAt(netip.MustParseAddrPort("10.255.255.1:8080"), false)
 			more := f
 			more.Backends = append(append([]nat.Backend(nil), f.Backends...), extra)
 			s.Set(key, more) // out of a full class, once
@@ -95,6 +95,28 @@ func BenchmarkNewSize(b *testing.B) {
 		settle(b, s, table) // with its chains
 	}
 	b.ReportMetric(least.Seconds()*1e3, "least-ms")
+}
+
+// BenchmarkLastEndpoint takes the only endpoint of a Service away and puts it back, which changes
+// its verdict. The kernel then walks over all verdicts of the table (nft_table_validate), once for
+// each transaction.
+func BenchmarkLastEndpoint(b *testing.B) {
+	for _, services := range []int{1_000, 11_000, 44_000} {
+		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
+			table := open(b, nstest.New(b))
+			s := fillState(services, 1)
+			settle(b, s, table)
+			key, f := clusterService(services/2, 1)
+			none := f
+			none.Backends = nil
+			for b.Loop() {
+				s.Set(key, none)
+				settle(b, s, table)
+				s.Set(key, f)
+				settle(b, s, table)
+			}
+		})
+	}
 }
 
 // BenchmarkColdStart programs a whole cluster into an empty kernel, from

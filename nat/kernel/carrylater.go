@@ -75,7 +75,7 @@ func (t *Table) carryChunk(set ruleset.Set, chunk []entry) (refused bool) {
 	var m nl.Messages
 	m.BeginTransaction(unix.NFNL_SUBSYS_NFTABLES)
 	encodeEntries(&m, set, chunk)
-	_ = t.socket.Transact(&m, func(int, error) { refused = true })
+	_ = t.transact(&m, func(int, error) { refused = true })
 	return refused
 }
 

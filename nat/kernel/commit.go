@@ -29,9 +29,17 @@ func (t *Table) Commit(ctx context.Context, b ruleset.Batch) error {
 		return fmt.Errorf("commit %d operations: %w", len(b), classify(err))
 	}
 	refused := &ruleset.RefusedError{}
-	err := t.socket.Transact(&t.out, func(i int, err error) {
-		refused.Refusals = append(refused.Refusals, ruleset.Refusal{Index: t.operation(i), Err: err})
-	})
+	transact := func() error {
+		return t.transact(&t.out, func(i int, err error) {
+			refused.Refusals = append(refused.Refusals, ruleset.Refusal{Index: t.operation(i), Err: err})
+		})
+	}
+	var err error
+	if len(b) < unheardFrom {
+		err = transact()
+	} else {
+		err = t.watchers.unheard(transact)
+	}
 	if t.out.Size() > bufferSize {
 		t.out = nl.Messages{} // hardly ever needed again
 	}
@@ -88,10 +96,15 @@ func (t *Table) encode(b ruleset.Batch, carried map[int][]entry) error {
 	t.owner = t.owner[:0]
 	for i := 0; i < len(b); {
 		n := runLength(b[i:])
-		if b[i].Verb == ruleset.CarryClients {
+		switch b[i].Verb {
+		case ruleset.AddSet:
+			encodeSet(&t.out, b[i].Set, uint32(i), len(carried) > 0)
+		case ruleset.CarryClients:
 			encodeEntries(&t.out, b[i].Set, carried[i])
-		} else if err := encodeRun(&t.out, b[i:i+n], uint32(i)); err != nil {
-			return err
+		default:
+			if err := encodeRun(&t.out, b[i:i+n], &t.room); err != nil {
+				return err
+			}
 		}
 		for len(t.owner) < t.out.Operations() {
 			t.owner = append(t.owner, int32(i))

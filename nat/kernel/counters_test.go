@@ -114,7 +114,7 @@ func TestCountersBatches(t *testing.T) {
 	key := nattest.Addr("10.96.0.1:80", inet.TCP)
 	f := nat.Frontend{Policy: nat.Local, Owner: "default/large", Backends: nattest.Pods(100)}
 	for _, b := range f.Backends[:20] {
-		f.LocalBackends = append(f.LocalBackends, b.AddrPort)
+		f.LocalBackends = append(f.LocalBackends, b.AddrPort())
 	}
 	s.Set(key, f)
 	settle(t, s, table)

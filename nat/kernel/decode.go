@@ -30,7 +30,7 @@ func decode(set ruleset.Set, el *nft.Element) (ruleset.Element, bool) {
 	if set.Kind == ruleset.Sources {
 		e.Client = netip.PrefixFrom(e.Client.Addr(), int(set.Number))
 	}
-	ok := !el.Odd && (set.Kind != ruleset.Sources || e.Client == e.Client.Masked()) && el.Flags == 0 && (!el.Counter || set.IsSlots())
+	ok := el.Odd == 0 && (set.Kind != ruleset.Sources || e.Client == e.Client.Masked()) && el.Flags == 0 && (!el.Counter || set.IsSlots())
 	switch {
 	case row.Verdict && el.HasVerdict && el.Verdict == nft.VerdictDrop:
 		e.Verdict = ruleset.VerdictDrop
@@ -138,6 +138,21 @@ func readRanges(bounds []bound) ([]netip.Prefix, bool) {
 func readBound(el *nft.Element) (b bound, skip, ok bool) {
 	at, valid := netip.AddrFromSlice(el.Key)
 	b = bound{at: at, end: el.Flags == unix.NFT_SET_ELEM_INTERVAL_END}
-	ok = valid && !el.Odd && el.Comment == "" && !el.Counter && (el.Flags == 0 || b.end)
+	ok = valid && el.Odd == 0 && el.Comment == "" && !el.Counter && (el.Flags == 0 || b.end)
 	return b, ok && b.end && at.IsUnspecified(), ok
+}
+
+// oddOfBound names what readBound does not expect of an element.
+func oddOfBound(el *nft.Element) nft.Odd {
+	odd := el.Odd
+	if el.Comment != "" {
+		odd |= nft.OddComment
+	}
+	if el.Counter {
+		odd |= nft.OddCounter
+	}
+	if el.Flags&^unix.NFT_SET_ELEM_INTERVAL_END != 0 {
+		odd |= nft.OddFlags
+	}
+	return odd
 }

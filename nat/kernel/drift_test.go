@@ -4,15 +4,12 @@
 package kernel_test
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -73,6 +70,14 @@ func damages() []damage {
 			"add counter inet fairlead mine", "add quota inet fairlead mine { over 1 mbytes; }",
 			"add map inet fairlead theirs { type ipv4_addr : counter; }", `add element inet fairlead theirs { 192.0.2.1 : "mine" }`}, 0,
 			"1 set (theirs), 2 objects (object mine)"},
+		{"limit of nobody", []string{"add limit inet fairlead mine { rate 1/second; }"}, 0, "1 object (object mine)"},
+		{"helper of nobody", []string{`add ct helper inet fairlead mine { type "ftp" protocol tcp; }`}, 0, "1 object (object mine)"},
+		{"map of nobody", []string{"add map inet fairlead mine { type ipv4_addr : verdict; }"}, 0, "1 set (mine)"},
+		{"base chain of nobody", []string{"add chain inet fairlead mine { type filter hook input priority 0; policy drop; }"}, 0, "1 chain (mine)"},
+		{"size of a set", []string{
+			"flush chain inet fairlead invalid-source", "delete set inet fairlead outside-backends4",
+			"add set inet fairlead outside-backends4 { type ipv4_addr; size 7; }"}, 0,
+			"1 set (outside-backends4), 1 chain (invalid-source), 1 element (outside-backends4 198.51.100.9)"},
 		{"dormant table", []string{"add table inet fairlead { flags dormant; }"}, 1, "1 table (flags 0x1)"},
 		{"policy", []string{"add chain inet fairlead postrouting { policy drop; }"}, 1, "1 chain (postrouting)"},
 		{"priority", []string{
@@ -224,152 +229,6 @@ func TestCommitDrift(t *testing.T) {
 	settle(t, s, table)
 	if diff := cmp.Diff(nattest.Blocks(s.Text()), nattest.Blocks(list(t, ns))); diff != "" {
 		t.Errorf("after the repair (-text +nft):\n%s", diff)
-	}
-}
-
-// TestWatch is poked by others and not by ourselves.
-func TestWatch(t *testing.T) {
-	ns, table, s := ofVariety(t)
-
-	ctx, cancel := context.WithCancel(t.Context())
-	pokes, done := make(chan nat.Writer, 100), make(chan error)
-	go func() {
-		done <- table.Watch(ctx, func(w nat.Writer) { pokes <- w })
-	}()
-	// Watch is up when it notices.
-	deadline := time.After(10 * time.Second)
-	for poked := false; !poked; {
-		nftCommand(t, ns, "add chain inet fairlead mine")
-		nftCommand(t, ns, "delete chain inet fairlead mine")
-		select {
-		case <-pokes:
-			poked = true
-		case <-time.After(50 * time.Millisecond):
-		case <-deadline:
-			t.Fatal("Watch noticed nothing")
-		}
-	}
-	drain := func() int {
-		n := 0
-		for {
-			select {
-			case <-pokes:
-				n++
-			case <-time.After(200 * time.Millisecond):
-				return n
-			}
-		}
-	}
-	drain()
-	s.Set(nattest.Addr("10.96.0.99:80", inet.TCP), nat.Frontend{Policy: nat.Internal, Owner: "d/new", Backends: nattest.Pods(3)})
-	settle(t, s, table)
-	nftCommand(t, ns, "add table inet other")
-	nftCommand(t, ns, "add chain inet other c")
-	nftCommand(t, ns, "add table ip fairlead")
-	if n := drain(); n != 0 {
-		t.Errorf("%d pokes for our own commits and for other tables, want none", n)
-	}
-	nft := nstest.Command(t, ns, "nft", "flush ruleset")
-	if out, err := nft.CombinedOutput(); err != nil {
-		t.Fatalf("nft flush ruleset: %v\n%s", err, out)
-	}
-	select {
-	case w := <-pokes:
-		unpacked := strings.HasPrefix(w.Name, "ld-linux") // the nft of another release, see nftversions.sh
-		if w.Name != "nft" && !unpacked || w.PID != uint32(nft.Process.Pid) {
-			t.Errorf("the table was changed by %v, want nft (pid %d)", w, nft.Process.Pid)
-		}
-	case <-time.After(5 * time.Second):
-		t.Error("no poke for a flushed ruleset")
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("Watch: %v", err)
-	}
-}
-
-// TestWatchScope tells changes of chains and rules, of elements and of anything else apart.
-func TestWatchScope(t *testing.T) {
-	ns := nstest.New(t)
-	table := open(t, ns)
-	settle(t, fillState(10, 2), table)
-	ctx, cancel := context.WithCancel(t.Context())
-	pokes, done := make(chan nat.Writer, 100), make(chan error)
-	go func() { done <- table.Watch(ctx, func(w nat.Writer) { pokes <- w }) }()
-	if w := <-pokes; w.Changed != 0 {
-		t.Error("what was before the watch is taken for a change of rules")
-	}
-	for _, tt := range []struct {
-		command string
-		changed nat.Scope
-	}{
-		{"insert rule inet fairlead services accept", nat.Rules},
-		{"add chain inet fairlead postrouting { policy drop; }", nat.Rules},
-		{"add element inet fairlead nodes4 { 192.0.2.66 }", nat.Elements},
-		{"add element inet fairlead service-cidrs4 { 192.0.2.66 }", nat.Elements},
-		{"flush set inet fairlead nodes4; insert rule inet fairlead services accept", nat.Rules | nat.Elements},
-		{"add set inet fairlead mine { type ipv4_addr; }", nat.Everything},
-		{"flush chain inet fairlead services", nat.Rules},
-		{"add table inet fairlead { flags dormant; }", nat.Everything},
-		{"delete table inet fairlead", nat.Everything},
-	} {
-		nftCommand(t, ns, tt.command)
-		select {
-		case w := <-pokes:
-			if w.Changed&nat.Everything != tt.changed&nat.Everything || tt.changed != nat.Everything && w.Changed != tt.changed {
-				t.Errorf("%s: scope %b, want %b", tt.command, w.Changed, tt.changed)
-			}
-		case <-time.After(5 * time.Second):
-			t.Errorf("%s: no poke", tt.command)
-		}
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-// TestWatchLost changes the table while no notification arrives: the number of the last
-// transaction gives the change away, once. Where notifications arrive, our own commits
-// are no reason to poke, however often the number is checked.
-func TestWatchLost(t *testing.T) {
-	const every = 100 * time.Millisecond
-	for _, deaf := range []bool{true, false} {
-		t.Run(fmt.Sprintf("deaf=%v", deaf), func(t *testing.T) {
-			ns := nstest.New(t)
-			table := open(t, ns)
-			s := fillState(10, 2)
-			settle(t, s, table)
-			ctx, cancel := context.WithCancel(t.Context())
-			pokes, done := make(chan nat.Writer, 100), make(chan error)
-			go func() {
-				done <- table.WatchWith(ctx, every, deaf, func(w nat.Writer) { pokes <- w })
-			}()
-			<-pokes // for all that was before
-			if deaf {
-				nftCommand(t, ns, "flush ruleset")
-				select {
-				case <-pokes:
-				case <-time.After(5 * time.Second):
-					t.Error("no poke for a change without a notification")
-				}
-			} else {
-				for i := range 20 {
-					s.Set(clusterService(i, 3))
-					settle(t, s, table)
-					time.Sleep(every / 2)
-				}
-			}
-			select {
-			case w := <-pokes:
-				t.Errorf("a poke about %v, for nothing", w)
-			case <-time.After(5 * every):
-			}
-			cancel()
-			if err := <-done; err != nil {
-				t.Errorf("Watch: %v", err)
-			}
-		})
 	}
 }
 

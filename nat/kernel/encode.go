@@ -16,9 +16,9 @@ import (
 	"fairlead/nat/ruleset"
 )
 
-// encodeRun adds the messages of operations that belong together. id numbers the
-// sets that are declared in one transaction.
-func encodeRun(m *nl.Messages, run ruleset.Batch, id uint32) error {
+// encodeRun adds the messages of operations that belong together, but for AddSet and CarryClients.
+// It uses room meanwhile.
+func encodeRun(m *nl.Messages, run ruleset.Batch, room *elementRoom) error {
 	o := &run[0]
 	switch o.Verb {
 	case ruleset.AddTable:
@@ -27,9 +27,6 @@ func encodeRun(m *nl.Messages, run ruleset.Batch, id uint32) error {
 		self.Add(m, o.Flags)
 	case ruleset.DeleteTable:
 		self.Delete(m)
-	case ruleset.AddSet:
-		d := o.Set.Declaration()
-		self.AddSet(m, &d, id+1)
 	case ruleset.DeleteSet:
 		self.DeleteSet(m, o.Name)
 	case ruleset.FlushSet:
@@ -49,15 +46,27 @@ func encodeRun(m *nl.Messages, run ruleset.Batch, id uint32) error {
 	case ruleset.DeleteObject:
 		self.DeleteObject(m, o.Name, o.Flags)
 	case ruleset.AddElement:
-		encodeElements(m, unix.NFT_MSG_NEWSETELEM, run)
+		encodeElements(m, unix.NFT_MSG_NEWSETELEM, run, room)
 	case ruleset.DeleteElement:
 		if o.Stray != nil {
 			encodeStray(m, o.Stray)
 			return nil
 		}
-		encodeElements(m, unix.NFT_MSG_DELSETELEM, run)
+		encodeElements(m, unix.NFT_MSG_DELSETELEM, run, room)
 	}
 	return nil
+}
+
+// encodeSet declares the set that is number id of its transaction. A hash table of a declared size has
+// as many buckets from the beginning (nft_rhash_init), which the kernel allocates and clears: 1 MiB for
+// nft.DynamicSize. Without one, it begins small and grows. But kernels before 6.5 count only
+// elements of a set that has a size, so one that gets elements before the rule that fills it is sized.
+func encodeSet(m *nl.Messages, s ruleset.Set, id uint32, sized bool) {
+	d := s.Declaration()
+	if d.Size == nft.DynamicSize && !sized {
+		d.Size = 0
+	}
+	self.AddSet(m, &d, id+1)
 }
 
 func encodeChain(m *nl.Messages, c *ruleset.Chain) error {
@@ -85,26 +94,22 @@ func encodeStray(m *nl.Messages, s *ruleset.Stray) {
 	})
 }
 
-// maxKey is the length of the longest key or data: two IPv6 addresses and some.
-const maxKey = 64
-
 // encodeElements adds elements of one set. A range whose key is a single address
 // takes two elements: one where it begins and one behind its end.
-func encodeElements(m *nl.Messages, kind uint16, run ruleset.Batch) {
+func encodeElements(m *nl.Messages, kind uint16, run ruleset.Batch, room *elementRoom) {
 	set := run[0].Element.Set
 	row := set.Spec()
-	var key, end, data [maxKey]byte
 	if row.IsInterval() {
 		self.PutElements(m, kind, set.String(), 2*len(run), func(i int, out *nft.Element) bool {
-			return encodeBound(out, run[i/2].Element.Client, i%2 == 1, key[:0])
+			return encodeBound(out, run[i/2].Element.Client, i%2 == 1, room.key[:0])
 		})
 		return
 	}
 	self.PutElements(m, kind, set.String(), len(run), func(i int, out *nft.Element) bool {
 		e := &run[i].Element
-		out.Key = appendKey(key[:0], e, false)
+		out.Key = appendKey(room.key[:0], e, false)
 		if row.Ranges {
-			out.KeyEnd = appendKey(end[:0], e, true)
+			out.KeyEnd = appendKey(room.end[:0], e, true)
 		}
 		if kind == unix.NFT_MSG_DELSETELEM {
 			return true // the key is enough
@@ -116,7 +121,7 @@ func encodeElements(m *nl.Messages, kind uint16, run ruleset.Batch) {
 		case row.Verdict:
 			out.HasVerdict, out.Verdict, out.Chain = true, nft.VerdictGoto, e.Verdict
 		case row.Data != nil:
-			out.Data = appendData(data[:0], e.Data)
+			out.Data = appendData(room.data[:0], e.Data)
 		}
 		return true
 	})

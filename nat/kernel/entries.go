@@ -24,7 +24,7 @@ func (t *Table) LoadEntries(ctx context.Context, set ruleset.Set) ([]ruleset.Ent
 		return nil, err
 	}
 	var out []ruleset.Entry
-	err := gather(t.socket, set, func() { out = nil }, func(el *nft.Element) {
+	err := gather(t.socket, set, 0, func() { out = nil }, func(el *nft.Element) {
 		if e, ok := decode(set, el); ok || set.Spec().Learnt && e != (ruleset.Element{}) {
 			out = append(out, ruleset.Entry{
 				Element: e, Packets: el.Packets, Bytes: el.Bytes,
@@ -62,7 +62,7 @@ func (t *Table) PutEntries(ctx context.Context, set ruleset.Set, list []ruleset.
 		t.out.BeginTransaction(unix.NFNL_SUBSYS_NFTABLES)
 		encodeEntries(&t.out, set, part)
 		var refused error
-		err := errors.Join(t.out.Err(), t.socket.Transact(&t.out, func(_ int, err error) { refused = err }))
+		err := errors.Join(t.out.Err(), t.transact(&t.out, func(_ int, err error) { refused = err }))
 		if err := errors.Join(err, refused); err != nil {
 			return fmt.Errorf("add %d elements to %s: %w", len(part), set, classify(err))
 		}

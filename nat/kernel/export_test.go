@@ -79,6 +79,9 @@ func (t *Table) DeleteElements(ctx context.Context, ops ruleset.Batch) (int, err
 	return t.deleteElements(ctx, ops)
 }
 
+// UnheardFrom is the size of a batch that no Watch hears of.
+const UnheardFrom = unheardFrom
+
 // WatchWith is Watch with another interval between checks. A deaf one gets no
 // notifications.
 func (t *Table) WatchWith(ctx context.Context, every time.Duration, deaf bool, poke func(nat.Writer)) error {
@@ -108,7 +111,7 @@ func (t *Table) AddEntries(ctx context.Context, s ruleset.Set, n uint32, at func
 		return err
 	}
 	var refused error
-	err := t.socket.Transact(&t.out, func(_ int, err error) { refused = err })
+	err := t.transact(&t.out, func(_ int, err error) { refused = err })
 	return errors.Join(err, refused)
 }
 
@@ -134,3 +137,6 @@ func (t *Table) Asked(tb testing.TB, s ruleset.Set) bool {
 	}
 	return whole
 }
+
+// Port returns the netlink port that the table commits with.
+func (t *Table) Port() uint32 { return t.watchers.port.Load() }

@@ -46,6 +46,9 @@ func eachElement(socket *nl.Socket, s ruleset.Set, each func(*nft.Element)) erro
 	return err
 }
 
+// mostCounted bounds the memory that is taken before an element was read.
+const mostCounted = 1 << 16
+
 // freshTries is how many readings begin anew before unionTries are put together.
 const freshTries, unionTries = 4, 3
 
@@ -54,12 +57,15 @@ const freshTries, unionTries = 4, 3
 // on, or if the one before was the same. After freshTries the result is what one of
 // unionTries readings lists: each may miss some elements, and hardly ever do all miss the
 // same one. It can have an element that was deleted during the last readings.
-func gather(socket *nl.Socket, s ruleset.Set, reset func(), each func(*nft.Element)) error {
+//
+// The set has about count elements, 0 if that is not known.
+func gather(socket *nl.Socket, s ruleset.Set, count uint32, reset func(), each func(*nft.Element)) error {
 	seed := maphash.MakeSeed()
 	var before uint64
+	hashes := make([]uint64, 0, min(count, mostCounted))
 	for try := range freshTries {
 		reset()
-		k := keys{seed: seed, contents: try > 0}
+		k := keys{seed: seed, contents: try > 0, hashes: hashes[:0]}
 		err := eachElement(socket, s, func(el *nft.Element) {
 			k.add(el)
 			each(el)
@@ -68,6 +74,7 @@ func gather(socket *nl.Socket, s ruleset.Set, reset func(), each func(*nft.Eleme
 			return err
 		}
 		doubled := k.doubled()
+		hashes = k.hashes
 		if !doubled && (err == nil || errors.Is(err, nl.ErrInterrupted) && try > 1 && k.sum == before) {
 			return nil
 		}
@@ -156,7 +163,7 @@ func (k *keys) content(el *nft.Element) uint64 {
 	binary.NativeEndian.PutUint32(numbers[:], el.Flags)
 	binary.NativeEndian.PutUint32(numbers[4:], uint32(el.Verdict))
 	binary.NativeEndian.PutUint64(numbers[8:], el.Timeout)
-	for i, set := range []bool{el.Counter, el.Odd} {
+	for i, set := range []bool{el.Counter, el.Odd != 0} {
 		if set {
 			numbers[16+i] = 1
 		}

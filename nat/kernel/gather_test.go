@@ -50,7 +50,7 @@ func TestKeysSum(t *testing.T) {
 	for name, change := range map[string]func(*nft.Element){
 		"key": func(e *nft.Element) { e.Key = []byte("c") }, "end": func(e *nft.Element) { e.KeyEnd = []byte("c") },
 		"data": func(e *nft.Element) { e.Data = []byte("y") }, "timeout": func(e *nft.Element) { e.Timeout = 8 },
-		"flags": func(e *nft.Element) { e.Flags = 1 }, "odd": func(e *nft.Element) { e.Odd = true },
+		"flags": func(e *nft.Element) { e.Flags = 1 }, "odd": func(e *nft.Element) { e.Odd = nft.OddUserData },
 		"counter": func(e *nft.Element) { e.Counter = true }, "chain": func(e *nft.Element) { e.Chain = "other" },
 		"verdict": func(e *nft.Element) { e.Verdict = -3 }, "comment": func(e *nft.Element) { e.Comment = "c" },
 	} {

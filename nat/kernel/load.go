@@ -27,6 +27,21 @@ func (t *Table) Load(ctx context.Context) (*ruleset.Snapshot, error) { return t.
 // LoadRules is Load without elements, which costs little however many there are.
 func (t *Table) LoadRules(ctx context.Context) (*ruleset.Snapshot, error) { return t.load(ctx, false) }
 
+// Exists reports whether the table is there. It costs one question.
+func (t *Table) Exists(ctx context.Context) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if err := t.renew(); err != nil {
+		return false, err
+	}
+	l := loader{socket: t.socket, found: &ruleset.Snapshot{}}
+	if err := l.loadTable(); err != nil {
+		return false, classify(err)
+	}
+	return l.found.Exists, nil
+}
+
 func (t *Table) load(ctx context.Context, elements bool) (*ruleset.Snapshot, error) {
 	if elements {
 		t.names.take() // those that are named from now on may be read too early
@@ -216,7 +231,7 @@ func (l *loader) loadSet(s ruleset.Set) error {
 		return err
 	}
 	elements, strays := l.found.Elements.Mark(), len(l.found.Strays)
-	return gather(l.socket, s, func() {
+	return gather(l.socket, s, l.counts[s], func() {
 		l.found.Elements.Cut(elements)
 		l.found.Strays = l.found.Strays[:strays]
 	}, func(el *nft.Element) { l.addElement(s, el) })
@@ -226,10 +241,14 @@ func (l *loader) loadSet(s ruleset.Set) error {
 func (l *loader) loadRanges(s ruleset.Set) error {
 	var bounds []bound
 	whole := true
+	stray := ruleset.Stray{Set: s}
 	err := settle(func() error {
 		bounds, whole = nil, true
 		return eachElement(l.socket, s, func(el *nft.Element) {
 			b, skip, ok := readBound(el)
+			if whole && !ok {
+				stray.Key, stray.Flags, stray.Odd = string(el.Key), el.Flags, oddOfBound(el)
+			}
 			whole = whole && ok
 			if ok && !skip {
 				bounds = append(bounds, b)
@@ -241,7 +260,7 @@ func (l *loader) loadRanges(s ruleset.Set) error {
 	}
 	ranges, ok := readRanges(bounds)
 	if !whole || !ok {
-		l.found.Strays = append(l.found.Strays, ruleset.Stray{Set: s})
+		l.found.Strays = append(l.found.Strays, stray)
 		ranges = nil
 	}
 	l.found.Ranges[s] = ranges

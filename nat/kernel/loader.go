@@ -25,7 +25,7 @@ func (l *loader) addElement(s ruleset.Set, el *nft.Element) {
 		l.found.Elements.Add(&e)
 		return
 	}
-	stray := ruleset.Stray{Set: s, Key: string(el.Key), KeyEnd: string(el.KeyEnd), Flags: el.Flags, Element: e}
+	stray := ruleset.Stray{Set: s, Key: string(el.Key), KeyEnd: string(el.KeyEnd), Flags: el.Flags, Element: e, Odd: el.Odd}
 	if el.HasVerdict && el.Verdict != nft.VerdictDrop && el.Verdict != nft.VerdictGoto {
 		stray.Verdict = &expr.Verdict{Kind: expr.VerdictKind(el.Verdict), Chain: el.Chain}
 	}

@@ -41,7 +41,7 @@ func watch(t testing.TB, table *kernel.Table) (changed func() nat.Scope) {
 	<-pokes // for all that was before
 	return func() (all nat.Scope) {
 		t.Helper()
-		wait := time.After(5 * time.Second)
+		wait := time.After(30 * time.Second)
 		for {
 			select {
 			case w := <-pokes:
@@ -88,7 +88,7 @@ func known(t testing.TB, s *plan.State, table *kernel.Table, when string) {
 // difference is written.
 func TestRepairNamed(t *testing.T) {
 	all := append(damages(), []damage{
-		{"any other address", []string{"add element inet fairlead vips4 { * : drop }"}, 1, "1 element (vips4 0x)"},
+		{"any other address", []string{"add element inet fairlead vips4 { * : drop }"}, 1, "1 element (vips4 *)"},
 		{"node with a comment", []string{
 			"delete element inet fairlead nodes4 { 192.168.0.2 }",
 			`add element inet fairlead nodes4 { 192.168.0.2 comment "mine" }`}, 2, `2 elements (nodes4 192.168.0.2)`},
@@ -111,7 +111,7 @@ func TestRepairNamed(t *testing.T) {
 			"add element inet fairlead vips4 { 192.0.2.7 . tcp . 1 : goto refuse }",
 			"delete element inet fairlead vips4 { 192.0.2.7 . tcp . 1 }"}, 0, ""},
 		{"client that goes nowhere", []string{"add element inet fairlead affinity4 { 203.0.113.5 . tcp . 443 . 192.0.2.9 : 192.0.2.1 . 1 }"}, 1, "1 element (affinity4 203.0.113.5 . tcp . 443 . 192.0.2.9 : 192.0.2.1 . 1)"},
-		{"client with a timeout", []string{"add element inet fairlead affinity4 { 203.0.113.5 . tcp . 443 . 192.0.2.9 timeout 1h : 192.0.2.1 . 1 }"}, 1, "1 element (affinity4 203.0.113.5 . tcp . 443 . 192.0.2.9 : 192.0.2.1 . 1)"},
+		{"client with a timeout", []string{"add element inet fairlead affinity4 { 203.0.113.5 . tcp . 443 . 192.0.2.9 timeout 1h : 192.0.2.1 . 1 }"}, 1, "1 element (affinity4 203.0.113.5 . tcp . 443 . 192.0.2.9 : 192.0.2.1 . 1 with a timeout)"},
 		{"client of nobody", []string{"add element inet fairlead node-affinity6 { udp . 9 . 2001:db8::1 : 2001:db8::2 . 1 }"}, 1, "1 element (node-affinity6 udp . 9 . 2001:db8::1 : 2001:db8::2 . 1)"},
 		{"clients that come and go", []string{
 			"add element inet fairlead affinity4 { 203.0.113.5 . tcp . 443 . 192.0.2.9 timeout 1h : 192.0.2.1 . 1 }",
@@ -197,7 +197,7 @@ func TestNamedAtRandom(t *testing.T) {
 	before := nattest.Blocks(list(t, ns))
 	changed := watch(t, table)
 	random := rand.New(rand.NewPCG(1, 22))
-	for round := range 40 {
+	for round := range nstest.Size(40, 10) {
 		found, err := table.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -298,7 +298,7 @@ func TestNamedFaults(t *testing.T) {
 	}
 	failed := 0
 	for _, fault := range nltest.All() {
-		for n := 1; n < 100; n++ {
+		for n := 1; n < 100; n += nstest.Size(1, 5) {
 			if err := other.Commit(t.Context(), damage); err != nil {
 				t.Fatal(err)
 			}

@@ -173,7 +173,7 @@ func TestSlotsFaults(t *testing.T) {
 	want := elementsOf(t, table)
 	failed, good := 0, 0
 	for _, fault := range nltest.Some() {
-		for n := 1; ; n += 5 {
+		for n := 1; ; n += nstest.Size(5, 25) {
 			faults.Arm(fault, n, 1)
 			found, err := table.Load(t.Context())
 			struck := faults.Disarm()

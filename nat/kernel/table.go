@@ -9,7 +9,6 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,19 +20,19 @@ import (
 )
 
 // Table is the table in the kernel. Watch and BackendCounters may run beside the
-// other methods; these are not safe for concurrent use.
+// other methods; these are not safe for concurrent use. Close the table when Watch has returned.
 type Table struct {
-	ns     *netns.NS
-	calls  nl.Calls // nil outside of tests
-	socket *nl.Socket
-	// port is the netlink port of the socket. A change that comes from another port
-	// was made by another program.
-	port  atomic.Uint32
-	out   nl.Messages             // reused by each batch
-	owner []int32                 // the operation that each message of the batch belongs to
-	names names                   // elements that may have changed
-	later map[ruleset.Set][]entry // entries of affinity maps that follow the batch
-	few   uint32                  // fewSlots outside of tests
+	ns       *netns.NS
+	calls    nl.Calls // nil outside of tests
+	socket   *nl.Socket
+	watchers watchers
+	commits  commits
+	out      nl.Messages             // reused by each batch
+	room     elementRoom             // reused by each element
+	owner    []int32                 // the operation that each message of the batch belongs to
+	names    names                   // elements that may have changed
+	later    map[ruleset.Set][]entry // entries of affinity maps that follow the batch
+	few      uint32                  // fewSlots outside of tests
 }
 
 // entry is what the kernel has of one client in an affinity map.
@@ -70,7 +69,7 @@ func OpenWith(ns *netns.NS, calls nl.Calls) (*Table, error) {
 		return nil, fmt.Errorf("read nftables: %w", classify(err))
 	}
 	t.socket = socket
-	t.port.Store(socket.Port())
+	t.watchers.use(socket.Port())
 	return t, nil
 }
 
@@ -105,14 +104,24 @@ func (t *Table) renew() error {
 	if err != nil {
 		return fmt.Errorf("open nftables socket again: %w", err)
 	}
+	t.watchers.use(socket.Port())
 	_ = t.socket.Close() // The kernel has no more to say about it.
 	t.socket = socket
-	t.port.Store(socket.Port())
 	return nil
 }
 
 // Close closes the socket and leaves the table in place.
 func (t *Table) Close() error { return t.socket.Close() }
+
+// transact is nl.Socket.Transact on the socket of the table.
+func (t *Table) transact(m *nl.Messages, refused func(i int, err error)) error {
+	return t.commits.transact(t.socket, m, refused)
+}
+
+// madeByOthers is commits.others.
+func (t *Table) madeByOthers(requests *nl.Socket) (uint32, error) {
+	return t.commits.others(func() (uint32, error) { return generation(requests) })
+}
 
 // generation returns the number of the last commit to any table.
 func generation(socket *nl.Socket) (uint32, error) {

@@ -4,8 +4,10 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,14 +26,15 @@ const checkInterval = 10 * time.Second
 // Watch calls poke when another program has changed the table, or may have: once
 // as soon as it listens, for everything before; when the kernel dropped notifications
 // that were not read in time; and when a notification is missing, which Watch finds by
-// the number of the last transaction within 20 s. The writer is zero where it is not
-// known. One call stands for all transactions that were read together. Watch returns nil when ctx is done. poke must not block, and may be called by
-// two goroutines.
+// the number of the last transaction within 20 s, and at once after a large batch. The writer is
+// zero where it is not known. One call stands for all transactions that were read together.
+// Watch returns nil when ctx is done. poke must not block, and may be called by several goroutines, that of Commit
+// among them.
 func (t *Table) Watch(ctx context.Context, poke func(nat.Writer)) error {
 	return t.watch(ctx, poke, checkInterval, unix.NFNLGRP_NFTABLES)
 }
 
-func (t *Table) watch(ctx context.Context, poke func(nat.Writer), every time.Duration, groups ...uint32) error {
+func (t *Table) watch(parent context.Context, poke func(nat.Writer), every time.Duration, groups ...uint32) error {
 	socket, err := t.listener(groups...)
 	if err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
@@ -42,18 +45,28 @@ func (t *Table) watch(ctx context.Context, poke func(nat.Writer), every time.Dur
 		return fmt.Errorf("watch nftables: %w", err)
 	}
 	defer func() { _ = requests.Close() }()
-	w := watcher{table: t, poke: poke}
-	// The socket listens already, so each later generation is announced to it.
-	now, err := generation(requests)
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	w := &watcher{table: t, poke: poke, requests: requests}
+	w.listener = listener{
+		socket: socket, group: slices.Contains(groups, unix.NFNLGRP_NFTABLES),
+		silent: w.silent, missed: w.missed, end: cancel,
+	}
+	t.watchers.add(&w.listener)
+	defer t.watchers.remove(&w.listener)
+	// The socket listens already, so each later generation of others is announced to it.
+	began, err := t.madeByOthers(requests)
 	if err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
 	}
-	w.seen.Store(now)
-	ctx, cancel := context.WithCancel(ctx)
+	w.began.Store(began)
 	var checks sync.WaitGroup
-	checks.Go(func() { w.check(ctx, requests, every) })
+	checks.Go(func() { w.check(ctx, every) })
 	err = socket.Listen(ctx, w.notified, w.read, w.lost)
-	cancel()
+	if parent.Err() == nil {
+		err = cmp.Or(err, context.Cause(ctx)) // of listener.end
+	}
+	cancel(nil)
 	checks.Wait()
 	if err != nil {
 		return fmt.Errorf("watch nftables: %w", err)
@@ -63,16 +76,25 @@ func (t *Table) watch(ctx context.Context, poke func(nat.Writer), every time.Dur
 
 // watcher follows the notifications of one Watch.
 type watcher struct {
-	table *Table
-	poke  func(nat.Writer)
+	table    *Table
+	poke     func(nat.Writer)
+	requests *nl.Socket // for madeByOthers alone
+	listener listener
 	// changed is what another program changed in our table since the last notification about
 	// a generation, which ends a transaction and names its author.
 	changed nat.Scope
 	// by is the author of the transactions that were read since the last poke, the last one
 	// of them, with what all of them changed.
 	by nat.Writer
-	// seen is the newest generation that was announced.
-	seen atomic.Uint32
+	// announced is how many generations of others were announced, and began is what
+	// Table.madeByOthers was when none was. The table does not count the sockets of this process
+	// that others use, such as that of the AffinityCleaner.
+	announced atomic.Uint32
+	began     atomic.Uint32
+	// overrun is set if notifications may be missing since the last check.
+	overrun atomic.Bool
+	// listens is set when Listen has begun.
+	listens bool
 }
 
 func (w *watcher) notified(r nl.Reply) {
@@ -82,7 +104,9 @@ func (w *watcher) notified(r nl.Reply) {
 		}
 		return
 	}
-	w.see(nft.ReadGeneration(r))
+	if r.Port != w.table.watchers.port.Load() {
+		w.announced.Add(1)
+	}
 	if w.changed != 0 {
 		w.by.Name, w.by.PID = nft.ReadWriter(r)
 		w.by.Changed |= w.changed
@@ -101,40 +125,54 @@ func (w *watcher) read() {
 // lost handles notifications that are missing.
 func (w *watcher) lost() {
 	w.changed, w.by = 0, nat.Writer{}
+	w.overrun.Store(w.listens)
+	w.listens = true
 	w.poke(nat.Writer{})
 }
 
-// see notes a generation and reports whether it is newer than those seen before. The
-// numbers wrap around.
-func (w *watcher) see(id uint32) bool {
-	for {
-		seen := w.seen.Load()
-		if int32(id-seen) <= 0 {
-			return false
-		}
-		if w.seen.CompareAndSwap(seen, id) {
-			return true
-		}
-	}
+// silent is listener.silent.
+func (w *watcher) silent() (uint32, error) {
+	made, err := w.table.madeByOthers(w.requests)
+	return made - w.began.Load() - w.announced.Load(), err
 }
 
-// check pokes for generations that were not announced, until ctx is done. A
-// notification may take as long as the time between two checks.
-func (w *watcher) check(ctx context.Context, requests *nl.Socket, every time.Duration) {
+// missed pokes for transactions of others that were not heard.
+func (w *watcher) missed() {
+	w.overrun.Store(true)
+	w.poke(nat.Writer{})
+}
+
+// check pokes for generations of others that were not announced, until ctx is done. A
+// notification may take as long as the time between two checks. While others change tables all
+// the time, those that are announced meanwhile stand in for a missing one until they pause.
+func (w *watcher) check(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	last := w.seen.Load() // the generation at the last check
+	var made uint32 // by others, up to the last check
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if w.see(last) {
-			w.poke(nat.Writer{})
+		known := w.overrun.Swap(false) // and poked for
+		announced := w.announced.Load()
+		missing := int32(made - announced)
+		n, err := w.table.madeByOthers(w.requests)
+		began := w.began.Load()
+		if err == nil { // an error says nothing about the table
+			if made == n-began {
+				w.listener.disturbed.Store(false)
+			}
+			made = n - began
 		}
-		if id, err := generation(requests); err == nil { // an error says nothing about the table
-			last = id
+		// A transaction of ours that had nothing to do makes no generation.
+		if missing > 0 || known || int32(announced-made) > 0 {
+			w.began.Store(began + made - announced)
+			made = announced
+		}
+		if missing > 0 && !known {
+			w.poke(nat.Writer{})
 		}
 	}
 }
@@ -142,7 +180,7 @@ func (w *watcher) check(ctx context.Context, requests *nl.Socket, every time.Dur
 // concerns reports whether a notification is about a change of our table by
 // another program.
 func (t *Table) concerns(r nl.Reply) bool {
-	return r.Port != t.port.Load() && nft.TableOf(r) == self && !isRoutine(r)
+	return r.Port != t.watchers.port.Load() && nft.TableOf(r) == self && !isRoutine(r)
 }
 
 // scope returns what a notification about our table says that has changed. It names the

@@ -80,6 +80,8 @@ type strayRecord struct {
 	// Verdict is one that only other programs write, and Chain where it leads.
 	Verdict int32  `json:"verdict,omitempty"`
 	Chain   string `json:"chain,omitempty"`
+	// Odd is what else the element has (nft.Odd).
+	Odd uint8 `json:"odd,omitempty"`
 }
 
 // MarshalJSON writes everything that was read of the table.
@@ -112,7 +114,7 @@ func (t *Table) MarshalJSON() ([]byte, error) {
 	}
 	for i := range f.Strays {
 		s := &f.Strays[i]
-		out := strayRecord{Set: s.Set.String(), Key: []byte(s.Key), KeyEnd: []byte(s.KeyEnd), Flags: s.Flags}
+		out := strayRecord{Set: s.Set.String(), Key: []byte(s.Key), KeyEnd: []byte(s.KeyEnd), Flags: s.Flags, Odd: uint8(s.Odd)}
 		if s.Element != (ruleset.Element{}) {
 			e := newElementRecord(&ruleset.Entry{Element: s.Element})
 			out.Element = &e
@@ -208,7 +210,7 @@ func (t *Table) UnmarshalJSON(b []byte) error {
 		}
 	}
 	for _, s := range r.Strays {
-		out := ruleset.Stray{Set: setOf(s.Set), Key: string(s.Key), KeyEnd: string(s.KeyEnd), Flags: s.Flags}
+		out := ruleset.Stray{Set: setOf(s.Set), Key: string(s.Key), KeyEnd: string(s.KeyEnd), Flags: s.Flags, Odd: nft.Odd(s.Odd)}
 		if s.Element != nil {
 			e, err := s.Element.entry(out.Set)
 			errs = append(errs, err)

@@ -11,9 +11,11 @@ import (
 
 // Blocks returns the blocks of a listing of the table, sorted. It puts the elements
 // of each set on lines of their own, sorted, because nft lists hash tables in the
-// order of their hashes.
+// order of their hashes. It leaves the default size out: the kernel gives it to a map with the
+// first rule that fills it, and nft lists it from then on.
 func Blocks(text string) []string {
 	var blocks []string
+	text = strings.ReplaceAll(text, "\t\tsize 65535\n", "")
 	for block := range strings.SplitSeq(strings.TrimSuffix(text, "}\n"), "\n\n") {
 		_, rest, ok := strings.Cut(block, "table inet fairlead {\n") // before the first set
 		if ok {

@@ -30,7 +30,7 @@ func Addr(s string, p inet.Proto) inet.Addr {
 func Backends(addrs ...string) []nat.Backend {
 	var out []nat.Backend
 	for _, a := range addrs {
-		out = append(out, nat.Backend{AddrPort: netip.MustParseAddrPort(a)})
+		out = append(out, nat.BackendAt(netip.MustParseAddrPort(a), false))
 	}
 	return out
 }
@@ -85,7 +85,7 @@ func Variety(s interface {
 	})
 	s.Set(Addr("192.0.2.44:80", inet.TCP), nat.Frontend{Policy: nat.External, Owner: "default/outside", Backends: Backends("198.51.100.9:80")})
 	s.Set(Addr("10.96.0.10:53", inet.UDP), nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: "kube-system/kube-dns:dns",
-		Backends: []nat.Backend{{AddrPort: netip.MustParseAddrPort("10.244.0.3:53"), OnNode: true}, {AddrPort: netip.MustParseAddrPort("10.244.1.7:53")}}})
+		Backends: []nat.Backend{nat.BackendAt(netip.MustParseAddrPort("10.244.0.3:53"), true), nat.BackendAt(netip.MustParseAddrPort("10.244.1.7:53"), false)}})
 	s.Set(Addr("10.96.0.11:80", inet.TCP), nat.Frontend{Policy: nat.Reject, Exclusive: true, Owner: "default/empty"})
 	s.Set(Addr("10.96.0.12:80", inet.SCTP), nat.Frontend{Policy: nat.Drop, Exclusive: true, Owner: "default/elsewhere"})
 	s.Set(Addr("203.0.113.5:443", inet.TCP), nat.Frontend{Policy: nat.Local, Owner: "default/web:https", Restricted: true,
@@ -94,7 +94,7 @@ func Variety(s interface {
 	s.Set(Addr("203.0.113.6:443", inet.TCP), nat.Frontend{Policy: nat.Reject, Owner: "default/web:https", Restricted: true, Sources: Prefixes("192.0.2.0/24")})
 	s.Set(Addr("[fd00:10:96::a]:53", inet.UDP), nat.Frontend{Policy: nat.Internal, Exclusive: true, Owner: "kube-system/kube-dns:dns",
 		Affinity: 90 * time.Second,
-		Backends: []nat.Backend{{AddrPort: netip.MustParseAddrPort("[fd00:10:244::3]:53"), OnNode: true}}})
+		Backends: []nat.Backend{nat.BackendAt(netip.MustParseAddrPort("[fd00:10:244::3]:53"), true)}})
 	s.Set(Addr("[2001:db8::5]:443", inet.TCP), nat.Frontend{Policy: nat.External, Restricted: true, Sources: Prefixes("2001:db8:1::/64"), Owner: "default/web:https",
 		Backends: Backends("[fd00:10:244::3]:8443", "[fd00:10:244::4]:8443")})
 	s.Set(Addr("0.0.0.0:30080", inet.TCP), nat.Frontend{Policy: nat.External, Owner: "default/web:http", Affinity: time.Minute,
@@ -109,7 +109,7 @@ func Pods(n int) []nat.Backend {
 	ip := netip.MustParseAddr("10.244.0.0")
 	for i := range out {
 		ip = ip.Next()
-		out[i] = nat.Backend{AddrPort: netip.AddrPortFrom(ip, 80)}
+		out[i] = nat.BackendAt(netip.AddrPortFrom(ip, 80), false)
 	}
 	return out
 }

@@ -37,9 +37,6 @@ func (s *State) Acked(step *Step) {
 		s.dirty.bulk.rotate()
 	}
 	s.dirty.compact()
-	if s.late && s.have.exists {
-		s.touchAll()
-	}
 }
 
 // carryOut records an operation that the kernel applied to the table.
@@ -100,6 +97,7 @@ func (s *State) ackFrontend(c *change) {
 	switch {
 	case c.done:
 		s.dirty.remove(c.key)
+		s.arranged.remove(c.key)
 	case !s.want[c.key].First:
 		s.dirty.pushBulk(c.key, s.ownerOf(c.key))
 	}

@@ -27,6 +27,7 @@ import (
 func (s *State) Adopt(found *ruleset.Snapshot) Drift {
 	was := s.have
 	s.have = adopted(found)
+	clear(s.arranged)
 	s.adoptShares()
 	s.dirty = newLanes()
 	shared := s.adoptMembers(found)
@@ -72,9 +73,15 @@ func (s *State) touchVital() {
 	s.dirty.sort(nil)
 }
 
+// Begun reports whether a table that was missing is made again, and the next step is the first
+// one about what others do not depend on. To plan that step everything is put in order, which
+// takes long where there is much.
+func (s *State) Begun() bool { return s.late && s.have.exists }
+
 // touchAll marks everything that may differ from the kernel.
 func (s *State) touchAll() {
 	s.late = false
+	s.dirty.expect(max(len(s.want), len(s.have.frontends)))
 	for key := range s.want {
 		s.touchLast(key)
 	}
@@ -196,7 +203,14 @@ func (s *State) adoptMembers(found *ruleset.Snapshot) Drift {
 		s.members.find(e)
 	}
 	var d Drift
-	s.members.adopt(func(e ruleset.Element) { d.note(KindElement, e.Set.String()+" "+e.String()) })
+	if !found.Exists { // then that is the difference
+		s.members.adopt(nil)
+		return d
+	}
+	s.members.adopt(func(m member) {
+		e := s.members.element(&m)
+		d.note(KindElement, e.Set.String()+" "+e.String())
+	})
 	return d
 }
 
@@ -209,6 +223,10 @@ func (f *installed) adoptVerdict(e *ruleset.Element) {
 	}
 }
 
+// mostReserved bounds the memory that a verdict alone reserves, because another program may have
+// written it.
+const mostReserved = 1 << 6
+
 // adoptSlot takes the backend of a slot. The number of slots is bounded, or an
 // element of another program could make us allocate without bound.
 func (f *installed) adoptSlot(slots *[]slot, e *ruleset.Element) {
@@ -218,6 +236,9 @@ func (f *installed) adoptSlot(slots *[]slot, e *ruleset.Element) {
 	}
 	if len(f.slots) == 0 && len(f.locals) == 0 {
 		f.counted = e.Counter
+	}
+	if cap(*slots) == 0 {
+		*slots = make([]slot, 0, min(f.shape.SlotsIn(e.Set.Kind), mostReserved))
 	}
 	for uint32(len(*slots)) <= e.Slot {
 		*slots = append(*slots, slot{})

@@ -204,7 +204,6 @@ func (s *State) patchRest(p *patch, found *ruleset.Named, drift *Drift) {
 		drift.note(KindElement, p.junk[i].Stray.Set.String()+" "+p.junk[i].Stray.String())
 	}
 	h.junk = append(h.junk, p.junk...)
-	s.program = s.program || len(p.junk) > 0
 	for set, ranges := range found.Found.Ranges {
 		if !p.spoilt[set] && !h.spoilt[set] && slices.Equal(ranges, h.ranges[set]) {
 			continue

@@ -80,11 +80,7 @@ func (p *planner) unstuck(have *installed, want *nat.Frontend) []nat.Pair {
 	if p.now.remember == "" {
 		out = append(out, nat.Pair{Frontend: p.key})
 	} else {
-		backends := make([]netip.AddrPort, len(want.Backends))
-		for i, b := range want.Backends {
-			backends[i] = b.AddrPort
-		}
-		out = p.lost(out, have.slots, backends, false)
+		out = p.lost(out, have.slots, p.now.slots, &addrs{backends: want.Backends}, false)
 	}
 	if is, _ := ruleset.ParseAffinityChain(p.now.remember); !is.Local {
 		if was.Local {
@@ -92,19 +88,20 @@ func (p *planner) unstuck(have *installed, want *nat.Frontend) []nat.Pair {
 		}
 		return out
 	}
-	return p.lost(out, have.locals, want.LocalBackends, true)
+	return p.lost(out, have.locals, p.now.locals, &addrs{locals: want.LocalBackends}, true)
 }
 
-// lost appends a pair for each backend of have that want lacks.
-func (p *planner) lost(out []nat.Pair, have []slot, want []netip.AddrPort, local bool) []nat.Pair {
-	kept := make(map[netip.AddrPort]struct{}, len(want))
-	for _, b := range want {
-		kept[b] = struct{}{}
-	}
-	for _, s := range have {
+// lost appends a pair for each backend that the step takes out of its slot and that want lacks. Only
+// the slots that differ are looked up: a frontend may have 65,535, in each of many steps.
+func (p *planner) lost(out []nat.Pair, have, now []slot, want *addrs, local bool) []nat.Pair {
+	gone := map[netip.AddrPort]struct{}{}
+	for i, s := range have {
+		if s.isEmpty() || i < len(now) && now[i] == s {
+			continue
+		}
 		b := s.backend()
-		if _, ok := kept[b]; !ok && !s.isEmpty() {
-			kept[b] = struct{}{}
+		if _, known := gone[b]; !known && !want.has(b) {
+			gone[b] = struct{}{}
 			out = append(out, nat.Pair{Frontend: p.key, Backend: b, Local: local})
 		}
 	}

@@ -7,8 +7,11 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
+	"slices"
 
+	"fairlead/internal/inet"
 	"fairlead/nat"
+	"fairlead/nat/ruleset"
 )
 
 // addrs are the addresses of backends: one of two lists.
@@ -21,9 +24,18 @@ func (a *addrs) len() int { return len(a.backends) + len(a.locals) }
 
 func (a *addrs) at(i int) netip.AddrPort {
 	if len(a.backends) > 0 {
-		return a.backends[i].AddrPort
+		return a.backends[i].AddrPort()
 	}
 	return a.locals[i]
+}
+
+// has reports whether b is in the list, which is sorted.
+func (a *addrs) has(b netip.AddrPort) bool {
+	_, found := slices.BinarySearchFunc(a.backends, b, func(have nat.Backend, b netip.AddrPort) int { return have.AddrPort().Compare(b) })
+	if !found {
+		_, found = slices.BinarySearchFunc(a.locals, b, netip.AddrPort.Compare)
+	}
+	return found
 }
 
 // arrangement says what belongs into each slot.
@@ -54,6 +66,50 @@ func arrange(have []slot, want *addrs) arrangement {
 		list[i] = want.at(i)
 	}
 	return arrangement{slots: rearrange(have, list)}
+}
+
+// arrangements keeps those of large frontends that take several steps. The slots that a step
+// fills are those of its arrangement, so the arrangement stays the same until the frontend is
+// wanted with other backends.
+type arrangements map[listed]kept
+
+// listed is one of the lists of a frontend.
+type listed struct {
+	frontend inet.Addr
+	set      ruleset.Set
+}
+
+type kept struct {
+	want  addrs // that it was made for
+	slots []slot
+}
+
+// mostArranged bounds how many are kept: a list of 65,535 slots takes 1.3 MB.
+const mostArranged = 8
+
+// arrange is arrange for a list of a frontend, with the arrangement of an earlier step if
+// there is one.
+func (a arrangements) arrange(of listed, have []slot, want *addrs) arrangement {
+	if k, ok := a[of]; ok && isSame(k.want.backends, want.backends) && isSame(k.want.locals, want.locals) {
+		return arrangement{slots: k.slots}
+	}
+	to := arrange(have, want)
+	if to.inOrder != nil || want.len() <= mostAtOnce {
+		return to
+	}
+	if len(a) >= mostArranged {
+		clear(a)
+	}
+	a[of] = kept{*want, to.slots}
+	return to
+}
+
+// remove forgets what is kept of a frontend.
+func (a arrangements) remove(key inet.Addr) {
+	if len(a) > 0 {
+		delete(a, listed{key, ruleset.BackendsOf(key)})
+		delete(a, listed{key, ruleset.LocalsOf(key)})
+	}
 }
 
 func rearrange(have []slot, want []netip.AddrPort) []slot {

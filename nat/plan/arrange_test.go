@@ -17,7 +17,7 @@ func TestArrange(t *testing.T) {
 		all := r.Perm(1 + r.IntN(60))
 		pick := func() (out []netip.AddrPort) {
 			for _, n := range r.Perm(len(all))[:r.IntN(len(all)+1)] {
-				out = append(out, outsidePods(len(all))[n].AddrPort)
+				out = append(out, outsidePods(len(all))[n].AddrPort())
 			}
 			return out
 		}
@@ -60,8 +60,8 @@ func BenchmarkArrange(b *testing.B) {
 	var have []slot
 	want := make([]netip.AddrPort, 0, len(all))
 	for i := range all {
-		if have = append(have, slotOf(all[i].AddrPort)); i != 777 {
-			want = append(want, all[i].AddrPort)
+		if have = append(have, slotOf(all[i].AddrPort())); i != 777 {
+			want = append(want, all[i].AddrPort())
 		}
 	}
 	for b.Loop() {

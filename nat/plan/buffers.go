@@ -13,6 +13,7 @@ type buffers struct {
 	batch      ruleset.Batch
 	members    map[member]struct{}
 	dels, adds []ruleset.Op // of one frontend, or of members
+	large      bool         // members had more than mostSmall entries
 }
 
 // mostKept bounds, in operations, what stays when a step is over: some hundred KiB.
@@ -24,8 +25,23 @@ func (b *buffers) keep(step *Step) {
 	if len(step.members) > mostKept {
 		b.members = nil // a map never shrinks
 	}
+	b.large = b.large || len(b.members) > mostSmall
 	clear(b.members)
 	step.Batch, step.members = nil, nil
+}
+
+// rest keeps what a small change needs, because nothing is pending. What a large one needed is
+// a MB.
+func (b *buffers) rest() {
+	if cap(b.batch) > mostSmall {
+		b.batch = nil
+	}
+	if cap(b.dels) > mostSmall || cap(b.adds) > mostSmall {
+		b.dels, b.adds = nil, nil
+	}
+	if b.large {
+		b.members, b.large = nil, false
+	}
 }
 
 // fill gives a step the memory of an earlier one.

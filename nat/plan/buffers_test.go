@@ -28,7 +28,7 @@ func TestRecycle(t *testing.T) {
 		f := nat.Frontend{Policy: nat.Internal, Owner: fmt.Sprint("d/web-", i%3), Exclusive: true}
 		for range r.IntN(60) {
 			ip := netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(200))})
-			f.Backends = append(f.Backends, nat.Backend{AddrPort: netip.AddrPortFrom(ip, 80), OnNode: ip.As4()[3]%7 == 0})
+			f.Backends = append(f.Backends, nat.BackendAt(netip.AddrPortFrom(ip, 80), ip.As4()[3]%7 == 0))
 		}
 		for _, s := range []*State{kept, reused} {
 			if len(f.Backends) == 0 {
@@ -77,7 +77,7 @@ func TestRecycleCosts(t *testing.T) {
 			for i := range 400 {
 				f := nat.Frontend{Policy: nat.Internal, Owner: "d/web"}
 				for b := range 50 {
-					f.Backends = append(f.Backends, nat.Backend{AddrPort: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, byte(i), byte(b)}), 80)})
+					f.Backends = append(f.Backends, nat.BackendAt(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, byte(i), byte(b)}), 80), false))
 				}
 				s.Set(inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), Port: 80, Proto: inet.TCP}, f)
 			}
@@ -91,5 +91,28 @@ func TestRecycleCosts(t *testing.T) {
 	}
 	if with, without := fill(true), fill(false); with > without*2/3 {
 		t.Errorf("40,000 elements allocate %d bytes, and %d without memory of earlier steps", with, without)
+	}
+}
+
+// TestRest: when nothing is pending, only the memory of a small step stays.
+func TestRest(t *testing.T) {
+	s := NewState()
+	s.Configure(nattest.Settings())
+	write := func(backends int) {
+		f := nat.Frontend{Policy: nat.Internal, Owner: "d/web", Backends: outsidePods(backends)}
+		s.Set(inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, 1}), Port: 80, Proto: inet.TCP}, f)
+		for step := s.Next(0); step != nil; step = s.Next(0) {
+			s.Acked(step)
+			s.Recycle(step)
+		}
+	}
+	write(2) // with all chains, which is a large step
+	write(3)
+	if b := &s.buffers; cap(b.batch) == 0 || b.members == nil {
+		t.Errorf("a small step left %d operations and members: %v", cap(b.batch), b.members != nil)
+	}
+	write(4 * mostSmall)
+	if b := &s.buffers; cap(b.batch) > mostSmall || cap(b.dels) > mostSmall || cap(b.adds) > mostSmall || b.members != nil {
+		t.Errorf("a large step left %d operations and members: %v", cap(b.batch), b.members != nil)
 	}
 }

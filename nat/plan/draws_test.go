@@ -17,8 +17,9 @@ import (
 // walker counts the elements that the kernel goes through in a batch: all of a map for each
 // new rule that reads it (nf_tables_bind_set).
 type walker struct {
-	elements map[string]int // by map
-	most     int            // in one batch
+	elements map[string]int        // by map
+	counts   func(set string) bool // nil for all maps
+	most     int                   // in one batch
 }
 
 func (w *walker) carryOut(b ruleset.Batch) {
@@ -32,7 +33,7 @@ func (w *walker) carryOut(b ruleset.Batch) {
 		case ruleset.AddChain:
 			for _, r := range o.Chain.Rules {
 				for _, e := range r.Exprs {
-					if l, ok := e.(*expr.Lookup); ok && l.IsDestRegSet {
+					if l, ok := e.(*expr.Lookup); ok && l.IsDestRegSet && (w.counts == nil || w.counts(l.SetName)) {
 						walked += w.elements[l.SetName]
 					}
 				}

@@ -43,7 +43,7 @@ func compare(a, b []nat.Backend, came, gone func(*nat.Backend), pause func(eleme
 		case len(b) == 0:
 			order = -1
 		case a[0] != b[0]:
-			order = cmp.Or(a[0].Compare(b[0].AddrPort), +1) // or the same on another node
+			order = cmp.Or(a[0].AddrPort().Compare(b[0].AddrPort()), +1) // or the same on another node
 		}
 		if order > 0 {
 			came(&b[0])

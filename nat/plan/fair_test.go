@@ -36,7 +36,7 @@ func withRanges(owner string, n int) nat.Frontend {
 func outsidePods(n int) []nat.Backend {
 	out := make([]nat.Backend, n)
 	for i := range out {
-		out[i].AddrPort = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 80)
+		out[i] = nat.BackendAt(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 80), false)
 	}
 	return out
 }

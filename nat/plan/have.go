@@ -44,13 +44,13 @@ type installed struct {
 
 	// These carry another comment and have to be replaced.
 	oldVerdict, oldRemember bool
-	oldSources              []netip.Prefix
-	junk                    []ruleset.Op // deletions of elements that no batch of ours writes
-
 	// counted says that the slots have counters. The first switched ones, locals
 	// after slots, are already in the opposite state.
 	counted  bool
 	switched int
+
+	oldSources []netip.Prefix // with another comment, as oldVerdict
+	junk       []ruleset.Op   // deletions of elements that no batch of ours writes
 }
 
 // slot is a backend in its place. The zero value is an empty slot. A stale one has
@@ -59,30 +59,16 @@ type installed struct {
 // The kernel has as many slots as the cluster has endpoints, or more. So a slot takes 20
 // bytes, where a netip.AddrPort takes 32, and has no pointer to follow.
 type slot struct {
-	ip    [16]byte // of which an IPv4 address takes the first four
-	size  uint8    // of the address, 0 for none
+	ip    inet.Bytes
 	stale bool
 	port  uint16
 }
 
-func slotOf(b netip.AddrPort) slot {
-	s := slot{port: b.Port()}
-	switch ip := b.Addr(); {
-	case ip.Is4():
-		s.size = 4
-		*(*[4]byte)(s.ip[:]) = ip.As4()
-	case ip.IsValid():
-		s.size, s.ip = 16, ip.As16()
-	}
-	return s
-}
+func slotOf(b netip.AddrPort) slot { return slot{ip: inet.BytesOf(b.Addr()), port: b.Port()} }
 
-func (s slot) isEmpty() bool { return s.size == 0 }
+func (s slot) isEmpty() bool { return !s.ip.IsValid() }
 
-func (s slot) addr() netip.Addr {
-	ip, _ := netip.AddrFromSlice(s.ip[:s.size])
-	return ip
-}
+func (s slot) addr() netip.Addr { return s.ip.Addr() }
 
 func (s slot) backend() netip.AddrPort { return netip.AddrPortFrom(s.addr(), s.port) }
 

@@ -55,6 +55,16 @@ const (
 	mostFreshOne = mostFresh / 64
 )
 
+// expect makes room for n frontends that wait since the table was loaded, unless some wait already:
+// a map that grows to the size of a cluster takes as much memory again on the way.
+func (l *lanes) expect(n int) {
+	if n <= mostIdle || len(l.lane) > 0 {
+		return
+	}
+	*l = newLanes()
+	l.lane, l.at, l.rest = make(map[inet.Addr]place, n), make(map[netip.Addr]int, n), sizedQueue[inet.Addr](n)
+}
+
 func (l *lanes) len() int { return len(l.lane) }
 
 func (l *lanes) has(key inet.Addr) bool {

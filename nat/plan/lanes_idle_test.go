@@ -35,3 +35,38 @@ func TestLanesIdle(t *testing.T) {
 		}
 	}
 }
+
+// TestLanesExpect: lanes with room for a cluster take the room once, keep the order, and forget nothing
+// that waits already.
+func TestLanesExpect(t *testing.T) {
+	const n = 4 * mostIdle
+	keys := make([]inet.Addr, n)
+	for i := range keys {
+		keys[i] = nattest.Addr(fmt.Sprintf("10.%d.%d.1:80", i>>8, i&255), inet.TCP)
+	}
+	fill := func(expect int) (l lanes) {
+		l = newLanes()
+		l.expect(expect)
+		for _, key := range keys {
+			l.pushLast(key, false)
+		}
+		return l
+	}
+	grown := testing.AllocsPerRun(1, func() { fill(0) })
+	if got := testing.AllocsPerRun(1, func() { fill(n) }); got > grown/2 {
+		t.Errorf("lanes with room allocate %v times, and %v times without", got, grown)
+	}
+	l := fill(n)
+	l.expect(2 * n)
+	i := 0
+	l.rest.each(func(key inet.Addr) bool {
+		if key != keys[i] {
+			t.Fatalf("frontend %d is %s, want %s", i, key, keys[i])
+		}
+		i++
+		return true
+	})
+	if i != n || l.len() != n || l.at[keys[0].IP] != 1 {
+		t.Errorf("%d of %d frontends wait, want %d", i, l.len(), n)
+	}
+}

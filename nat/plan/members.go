@@ -177,7 +177,7 @@ func (ms *members) acked(e *ruleset.Element, have bool) {
 
 // lose records that the kernel lost all members.
 func (ms *members) lose() {
-	ms.adopt(func(ruleset.Element) {})
+	ms.adopt(nil)
 	ms.touchAll()
 }
 
@@ -190,16 +190,18 @@ func (ms *members) find(e *ruleset.Element) {
 }
 
 // adopt makes the members that find recorded those that the kernel has. It calls note for
-// each that appeared or disappeared. The queues are empty until touchAll.
-func (ms *members) adopt(note func(ruleset.Element)) {
+// each that appeared or disappeared, unless that is nil. The queues are empty until touchAll.
+func (ms *members) adopt(note func(member)) {
 	ms.before, ms.after, ms.pushed, ms.refused = memberQueue{}, memberQueue{}, 0, nil
 	clear(ms.aside)
 	for m, st := range ms.all.each() {
-		if st.found != st.have {
-			note(ms.element(&m))
+		was := st
+		if st.found != st.have && note != nil {
+			note(m)
 		}
-		st.have, st.found, st.queued = st.found, false, 0
-		ms.put(&m, st)
+		if st.have, st.found, st.queued = st.found, false, 0; st != was {
+			ms.put(&m, st)
+		}
 	}
 }
 

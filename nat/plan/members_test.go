@@ -87,7 +87,7 @@ func TestMembersAdopt(t *testing.T) {
 		ms.find(&e)
 	}
 	var noted []ruleset.Element
-	ms.adopt(func(e ruleset.Element) { noted = append(noted, e) })
+	ms.adopt(func(m member) { noted = append(noted, ms.element(&m)) })
 	ms.touchAll()
 	slices.SortFunc(noted, compareElements)
 	if want := []ruleset.Element{odd, lost, extra}; !slices.Equal(noted, want) {
@@ -128,7 +128,7 @@ func TestMemberTwin(t *testing.T) {
 		if odd.Set.Family == inet.IPv6 {
 			vip.IP = netip.MustParseAddr("fd00::1")
 		}
-		s.Set(vip, nat.Frontend{Policy: nat.Internal, Backends: []nat.Backend{{AddrPort: netip.AddrPortFrom(netip.MustParseAddr(ip), 80)}}})
+		s.Set(vip, nat.Frontend{Policy: nat.Internal, Backends: []nat.Backend{nat.BackendAt(netip.AddrPortFrom(netip.MustParseAddr(ip), 80), false)}})
 		var got []ruleset.Op
 		for {
 			step := s.Next(0)

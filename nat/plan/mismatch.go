@@ -5,6 +5,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"fairlead/nat/ruleset"
@@ -41,7 +42,7 @@ const (
 // to the end as if the kernel carried it out, so the State must not be used afterwards.
 // It ignores slots and size classes that the kernel could keep.
 func (s *State) Mismatches(found *ruleset.Snapshot) []Mismatch {
-	d := &mismatches{found: found, at: map[string]int{}}
+	d := &mismatches{found: found, at: map[string]int{}, flushed: map[ruleset.Set]bool{}, differ: map[ruleset.Set]bool{}}
 	if !found.Exists {
 		return []Mismatch{{What: missing, Object: "table inet " + ruleset.TableName}}
 	}
@@ -55,6 +56,7 @@ func (s *State) Mismatches(found *ruleset.Snapshot) []Mismatch {
 		}
 		s.Acked(step)
 	}
+	d.compareElements()
 	return d.list
 }
 
@@ -70,9 +72,12 @@ type mismatches struct {
 	found *ruleset.Snapshot
 	list  []Mismatch
 	at    map[string]int // object -> index in list
+	// flushed are the sets whose elements are written anew. They are one difference.
+	flushed map[ruleset.Set]bool
+	differ  map[ruleset.Set]bool // sets with elements that differ
 }
 
-// add notes a difference. A deletion and an addition of one object is a change.
+// add notes a difference. An object that is deleted and added has changed.
 func (d *mismatches) add(what, object, detail string) {
 	i, ok := d.at[object]
 	if !ok {
@@ -81,8 +86,11 @@ func (d *mismatches) add(what, object, detail string) {
 		return
 	}
 	was := &d.list[i]
-	if was.What == extra && what == missing {
-		*was = Mismatch{What: changed, Object: object, Detail: fmt.Sprintf("have %s, want %s", was.Detail, detail)}
+	switch {
+	case was.What == extra && what == missing:
+		was.What, was.Detail = changed, detail
+	case was.What == missing && what == extra:
+		was.What = changed
 	}
 }
 
@@ -97,7 +105,8 @@ func (d *mismatches) read(o *ruleset.Op) {
 			d.add(extra, "set "+o.Name, "")
 		}
 	case ruleset.FlushSet:
-		d.add(changed, "set "+o.Set.String(), "it has elements that are no ranges of addresses")
+		d.flushed[o.Set] = true
+		d.add(changed, "set "+o.Set.String(), "it has elements that are no ranges of addresses"+d.example(o.Set))
 	case ruleset.AddChain:
 		d.readChain(o.Chain)
 	case ruleset.DeleteChain:
@@ -107,13 +116,59 @@ func (d *mismatches) read(o *ruleset.Op) {
 	case ruleset.DeleteObject:
 		d.add(extra, ruleset.Object{Name: o.Name, Type: o.Flags}.String(), "")
 	case ruleset.AddElement:
-		d.add(missing, elementName(&o.Element), o.Element.String())
+		if !d.flushed[o.Element.Set] {
+			d.differ[o.Element.Set] = true
+			d.add(missing, elementName(&o.Element), o.Element.String())
+		}
 	case ruleset.DeleteElement:
 		if o.Stray != nil {
-			d.add(extra, "element of "+o.Stray.Set.String()+" { "+o.Stray.String()+" }", "")
+			d.add(extra, strayName(o.Stray), "")
 			return
 		}
+		d.differ[o.Element.Set] = true
 		d.add(extra, elementName(&o.Element), o.Element.String())
+	}
+}
+
+// example names an element that a set of ranges should not have.
+func (d *mismatches) example(set ruleset.Set) string {
+	for i := range d.found.Strays {
+		if s := &d.found.Strays[i]; s.Set == set && (s.Key != "" || s.Odd != 0) {
+			return ", for example " + s.String()
+		}
+	}
+	return ""
+}
+
+// compareElements says of each element that differs what the kernel has, which an operation
+// need not say: it deletes an element by its key. A repair also writes elements anew that
+// are as they should be, when another element of their frontend differs; these are left out.
+func (d *mismatches) compareElements() {
+	for e := range d.found.Elements.All() {
+		if d.differ[e.Set] { // names take time
+			d.compare(elementName(e), e, false)
+		}
+	}
+	for i := range d.found.Strays {
+		s := &d.found.Strays[i]
+		d.compare(strayName(s), s, true)
+	}
+	d.list = slices.DeleteFunc(d.list, func(m Mismatch) bool { return m.What == "" })
+}
+
+func (d *mismatches) compare(object string, found fmt.Stringer, stray bool) {
+	i, differs := d.at[object]
+	if !differs {
+		return
+	}
+	have := found.String()
+	switch m := &d.list[i]; {
+	case m.What == changed && m.Detail == have && !stray:
+		*m = Mismatch{}
+	case m.What == changed:
+		m.Detail = fmt.Sprintf("have %s, want %s", have, m.Detail)
+	case m.What == extra:
+		m.Detail = have
 	}
 }
 
@@ -123,6 +178,16 @@ func elementName(e *ruleset.Element) string {
 	key.Comment, key.Counter = "", false
 	text, _, _ := strings.Cut(key.String(), " : ")
 	return fmt.Sprintf("element of %s { %s }", e.Set, text)
+}
+
+// strayName does the same for an element of another program.
+func strayName(s *ruleset.Stray) string {
+	if s.Element != (ruleset.Element{}) {
+		return elementName(&s.Element)
+	}
+	key := *s
+	key.Odd = 0
+	return fmt.Sprintf("element of %s { %s }", s.Set, key.String())
 }
 
 // readChain describes how a chain differs.

@@ -42,14 +42,20 @@ func (s *State) NextSingle() *Step {
 }
 
 func (s *State) next(step *Step) *Step {
+	if s.Begun() {
+		s.touchAll()
+	}
 	if s.idle && s.batches >= mostBatches {
 		if s.nextIdle(step); len(step.Batch) > 0 {
 			step.idle = true
 			return step
 		}
 	}
-	if s.program {
+	switch {
+	case s.program:
 		step.programmed = s.nextProgram(step)
+	case s.hasJunk():
+		s.nextJunk(step)
 	}
 	if !s.program || step.programmed {
 		s.nextWhole(step, &s.dirty.vital)
@@ -66,6 +72,7 @@ func (s *State) next(step *Step) *Step {
 	}
 	if step.isEmpty() {
 		s.buffers.keep(step)
+		s.buffers.rest()
 		return nil
 	}
 	return step

@@ -80,7 +80,7 @@ func markStale(slots []slot) []slot {
 // The slots are those of the frontend before the step, which may be planned again. So they
 // are copied before one is changed; what is appended does not matter to the shorter list.
 func (p *planner) putSlots(set ruleset.Set, slots *[]slot, want *addrs) bool {
-	to := arrange(*slots, want)
+	to := p.state.arranged.arrange(listed{p.key, set}, *slots, want)
 	own := false
 	for i := range want.len() {
 		b := to.at(i)

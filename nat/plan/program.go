@@ -38,10 +38,15 @@ func (s *State) nextProgram(step *Step) bool {
 			return false
 		}
 	}
+	return s.nextJunk(step)
+}
+
+// nextJunk deletes these. It returns false while there are more than fit into the batch.
+func (s *State) nextJunk(step *Step) bool {
+	if !s.hasJunk() {
+		return true
+	}
 	for _, op := range s.have.junk {
-		if s.refusedJunk {
-			break
-		}
 		if step.isFull() {
 			return false
 		}
@@ -67,6 +72,9 @@ func (s *State) nextTable(step *Step) {
 func (s *State) wantedChains() []ruleset.Chain {
 	chains := ruleset.Program(&s.settings, s.hasSticky(), s.setsOnDemand())
 	seen := map[string]struct{}{}
+	for i := range chains {
+		seen[chains[i].Name] = struct{}{}
+	}
 	for _, verdict := range slices.Sorted(maps.Keys(s.have.verdicts)) {
 		for _, c := range ruleset.ChainsOf(verdict, &s.settings) {
 			if _, ok := seen[c.Name]; !ok {

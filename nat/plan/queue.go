@@ -22,6 +22,11 @@ type entry[K comparable] struct {
 
 func newQueue[K comparable]() queue[K] { return queue[K]{waits: map[K]uint64{}} }
 
+// sizedQueue returns a queue with room for n keys.
+func sizedQueue[K comparable](n int) queue[K] {
+	return queue[K]{order: make([]entry[K], 0, n), waits: make(map[K]uint64, n)}
+}
+
 func (q *queue[K]) push(key K) {
 	if _, ok := q.waits[key]; !ok {
 		q.last++

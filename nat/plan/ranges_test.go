@@ -59,7 +59,7 @@ func TestConfigureCluster(t *testing.T) {
 					if v6 {
 						ip = netip.AddrFrom16([16]byte{0xfd, 15: byte(r.IntN(6))})
 					}
-					f.Backends = append(f.Backends, nat.Backend{AddrPort: netip.AddrPortFrom(ip, 80)})
+					f.Backends = append(f.Backends, nat.BackendAt(netip.AddrPortFrom(ip, 80), false))
 				}
 				f.Policy = nat.Internal
 				s.Set(key, f)
@@ -127,7 +127,7 @@ func BenchmarkConfigureCluster(b *testing.B) {
 		f := nat.Frontend{Policy: nat.Internal}
 		for j := range 50 {
 			n := (i*50 + j) % (2000 * 250)
-			f.Backends = append(f.Backends, nat.Backend{AddrPort: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte((1 + n/250) >> 8), byte(1 + n/250), byte(n % 250)}), 80)})
+			f.Backends = append(f.Backends, nat.BackendAt(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte((1 + n/250) >> 8), byte(1 + n/250), byte(n % 250)}), 80), false))
 		}
 		s.Set(inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), Port: 80, Proto: inet.TCP}, f)
 	}

@@ -38,7 +38,8 @@ type State struct {
 	sticky int // wanted frontends with Affinity
 	shares shares
 
-	buffers buffers
+	buffers  buffers
+	arranged arrangements
 	// onDemand counts the wanted uses of each set that exists on demand.
 	onDemand map[ruleset.Set]int
 
@@ -80,6 +81,7 @@ func NewState() *State {
 		refusedChains: map[string]string{},
 		refusedSets:   map[ruleset.Set]struct{}{},
 		slots:         slotCounts{},
+		arranged:      arrangements{},
 		program:       true,
 	}
 }
@@ -131,6 +133,10 @@ func (s *State) RefuseSet(set ruleset.Set) bool {
 	return true
 }
 
+// hasJunk reports whether elements are to be deleted that no batch of ours writes and that no
+// frontend has.
+func (s *State) hasJunk() bool { return len(s.have.junk) > 0 && !s.refusedJunk }
+
 // RefuseJunk sets the elements aside that no batch of ours writes, until Retry or Adopt.
 func (s *State) RefuseJunk() { s.refusedJunk, s.program = true, true }
 
@@ -175,7 +181,7 @@ func (s *State) Waits(key inet.Addr) bool { return s.dirty.has(key) }
 
 // Loading reports whether what a load of the table found, or what does not belong to one
 // frontend, still has to be written.
-func (s *State) Loading() bool { return s.program || s.late || s.dirty.rest.len() > 0 }
+func (s *State) Loading() bool { return s.program || s.late || s.hasJunk() || s.dirty.rest.len() > 0 }
 
 // Hold keeps an address from becoming exclusive, or from ceasing to be, until Release is
 // called as often: its frontends are set or deleted one after the other.

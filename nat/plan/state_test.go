@@ -226,7 +226,7 @@ func TestForget(t *testing.T) {
 	changed := sticky
 	changed.Backends = []nat.Backend{p[0], p[2], p[4]}
 	local := sticky
-	local.Policy, local.LocalBackends = nat.Local, []netip.AddrPort{p[0].AddrPort, p[1].AddrPort}
+	local.Policy, local.LocalBackends = nat.Local, []netip.AddrPort{p[0].AddrPort(), p[1].AddrPort()}
 	fewer := local
 	fewer.LocalBackends = local.LocalBackends[:1]
 	none := local
@@ -238,20 +238,20 @@ func TestForget(t *testing.T) {
 		from, to nat.Frontend
 		want     []nat.Pair
 	}{
-		{"backends", sticky, changed, []nat.Pair{{Frontend: key, Backend: p[1].AddrPort}, {Frontend: key, Backend: p[3].AddrPort}}},
+		{"backends", sticky, changed, []nat.Pair{{Frontend: key, Backend: p[1].AddrPort()}, {Frontend: key, Backend: p[3].AddrPort()}}},
 		{"no longer sticky", sticky, plain, []nat.Pair{{Frontend: key}}},
 		{"no backend", sticky, nat.Frontend{Policy: nat.Reject, Owner: "d/dns"}, []nat.Pair{{Frontend: key}}},
 		{"never sticky", plain, changed, nil},
 		{"cluster to local", sticky, local, nil},
-		{"leaves the local ones only", local, fewer, []nat.Pair{{Frontend: key, Backend: p[1].AddrPort, Local: true}}},
-		{"no local one", local, none, []nat.Pair{{Frontend: key, Backend: p[0].AddrPort, Local: true}, {Frontend: key, Backend: p[1].AddrPort, Local: true}}},
+		{"leaves the local ones only", local, fewer, []nat.Pair{{Frontend: key, Backend: p[1].AddrPort(), Local: true}}},
+		{"no local one", local, none, []nat.Pair{{Frontend: key, Backend: p[0].AddrPort(), Local: true}, {Frontend: key, Backend: p[1].AddrPort(), Local: true}}},
 		{"leaves both", local, gone, []nat.Pair{
-			{Frontend: key, Backend: p[1].AddrPort}, {Frontend: key, Backend: p[2].AddrPort}, {Frontend: key, Backend: p[3].AddrPort},
-			{Frontend: key, Backend: p[1].AddrPort, Local: true},
+			{Frontend: key, Backend: p[1].AddrPort()}, {Frontend: key, Backend: p[2].AddrPort()}, {Frontend: key, Backend: p[3].AddrPort()},
+			{Frontend: key, Backend: p[1].AddrPort(), Local: true},
 		}},
 		{"local to cluster", local, sticky, []nat.Pair{{Frontend: key, Local: true}}},
 		{"local, no longer sticky", local, plain, []nat.Pair{{Frontend: key}, {Frontend: key, Local: true}}},
-		{"more", changed, sticky, []nat.Pair{{Frontend: key, Backend: p[4].AddrPort}}},
+		{"more", changed, sticky, []nat.Pair{{Frontend: key, Backend: p[4].AddrPort()}}},
 	} {
 		s := settled(key, tt.from)
 		s.Set(key, tt.to)

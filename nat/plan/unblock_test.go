@@ -4,12 +4,15 @@
 package plan
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 
+	"fairlead/internal/inet"
 	"fairlead/nat"
 	"fairlead/nat/nattest"
 	"fairlead/nat/ruleset"
@@ -63,10 +66,15 @@ func TestUnblockKeeps(t *testing.T) {
 func TestUnblockLeaves(t *testing.T) {
 	set := unknown()
 	for name, change := range map[string]func(*ruleset.Snapshot){
-		"missing":         func(s *ruleset.Snapshot) { *s = ruleset.Snapshot{} },
-		"of an owner":     func(s *ruleset.Snapshot) { s.Flags = ruleset.TableOwned },
-		"empty, no set":   func(s *ruleset.Snapshot) { s.Chains["services"].Rules = nil; clear(s.Sets) },
-		"empty, no chain": func(s *ruleset.Snapshot) { s.Chains["output"].Rules = nil; delete(s.Chains, "services") },
+		"missing":       func(s *ruleset.Snapshot) { *s = ruleset.Snapshot{} },
+		"of an owner":   func(s *ruleset.Snapshot) { s.Flags = ruleset.TableOwned },
+		"empty, no set": func(s *ruleset.Snapshot) { s.Chains["services"].Rules = nil; clear(s.Sets) },
+		"missing, no set": func(s *ruleset.Snapshot) {
+			s.Chains["output"].Rules = nil
+			delete(s.Chains, "services")
+			delete(s.Sets, ruleset.Set{Kind: ruleset.VIPs, Family: inet.IPv6})
+		},
+		"another version's": func(s *ruleset.Snapshot) { delete(s.Chains, "invalid"); delete(s.Chains, "remember") },
 		"Services' chain": func(s *ruleset.Snapshot) {
 			c := &ruleset.Chain{Name: "pick4-4"}
 			c.AddFound(1, []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})
@@ -103,6 +111,104 @@ func TestUnblockOpens(t *testing.T) {
 		}
 		if strings.Contains(want, "rule") && batch[1].Chain.Rules[0].Handle != 7 {
 			t.Errorf("the handle is %d", batch[1].Chain.Rules[0].Handle)
+		}
+	}
+}
+
+// TestUnblockRestores makes chains that have no rule, or that are missing, what the settings
+// and their names say, each after those that it goes to.
+func TestUnblockRestores(t *testing.T) {
+	set := unknown()
+	for name, tt := range map[string]struct {
+		change func(*ruleset.Snapshot)
+		want   []string
+	}{
+		"output":  {func(s *ruleset.Snapshot) { delete(s.Chains, "output") }, []string{"output"}},
+		"jumps":   {func(s *ruleset.Snapshot) { s.Chains["output"].Rules = nil; delete(s.Chains, "services") }, []string{"services", "output"}},
+		"allowed": {func(s *ruleset.Snapshot) { s.Chains["allowed4"].Rules = nil }, []string{"allowed4"}},
+		"Service": {func(s *ruleset.Snapshot) {
+			s.Chains["cluster4-1"] = &ruleset.Chain{Name: "cluster4-1"}
+		}, []string{"draw4-1", "pick4-1", "cluster4-1"}},
+		"clients": {func(s *ruleset.Snapshot) {
+			s.Chains["remember4-60s"] = &ruleset.Chain{Name: "remember4-60s"}
+		}, []string{"remember4-60s"}},
+		"no map": {func(s *ruleset.Snapshot) {
+			s.Chains["cluster4-1"] = &ruleset.Chain{Name: "cluster4-1"}
+			delete(s.Sets, ruleset.Set{Kind: ruleset.Backends, Family: inet.IPv4})
+		}, nil},
+	} {
+		found := program(&set)
+		tt.change(found)
+		batch, _ := Unblock(found, &set)
+		var got []string
+		for i := range batch {
+			if op := &batch[i]; op.Verb != ruleset.AddChain || len(op.Chain.Rules) == 0 {
+				t.Errorf("%s: %s", name, op)
+			} else {
+				got = append(got, op.Chain.Name)
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: made %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// TestUnblockElements deletes what no objects can ask for, and nothing of a table in order.
+func TestUnblockElements(t *testing.T) {
+	served := func() *ruleset.Snapshot {
+		set := known()
+		found := program(&set)
+		for _, e := range []ruleset.Element{
+			{Set: ruleset.Set{Kind: ruleset.VIPs}, Key: nattest.Addr("10.96.0.1:443", inet.TCP), Verdict: "cluster4-1", Comment: "default/kubernetes:https"},
+			{Set: ruleset.Set{Kind: ruleset.Backends}, Key: nattest.Addr("10.96.0.1:443", inet.TCP), Data: netip.MustParseAddrPort("192.0.2.1:6443"), Comment: "default/kubernetes:https"},
+			{Set: ruleset.Set{Kind: ruleset.ClusterIPs}, Key: inet.Addr{IP: netip.MustParseAddr("10.96.0.1")}},
+			{Set: ruleset.Set{Kind: ruleset.Hairpin}, Client: netip.MustParsePrefix("10.244.0.3/32")},
+		} {
+			found.Elements.Add(&e)
+		}
+		found.Ranges = map[ruleset.Set][]netip.Prefix{
+			{Kind: ruleset.ServiceCIDRs}:                    nattest.Prefixes("10.96.0.0/16", "10.97.0.0/16"),
+			{Kind: ruleset.ServiceCIDRs, Family: inet.IPv6}: nattest.Prefixes("fd00::/112"),
+			{Kind: ruleset.Pods}:                            nattest.Prefixes("192.0.2.1/32"),
+		}
+		return found
+	}
+	none := func(*ruleset.Snapshot) {}
+	element := func(e ruleset.Element) func(*ruleset.Snapshot) {
+		return func(s *ruleset.Snapshot) { s.Elements.Add(&e) }
+	}
+	ranges := func(p ...string) func(*ruleset.Snapshot) {
+		return func(s *ruleset.Snapshot) {
+			s.Ranges[ruleset.Set{Kind: ruleset.ServiceCIDRs}] = nattest.Prefixes(p...)
+		}
+	}
+	other := nattest.Addr("192.0.2.1:6443", inet.TCP)
+	for name, tt := range map[string]struct {
+		change func(*ruleset.Snapshot)
+		want   string
+	}{
+		"in order": {none, ""},
+		"verdict":  {element(ruleset.Element{Set: ruleset.Set{Kind: ruleset.VIPs}, Key: other, Verdict: "refuse"}), "1 element (vips4 192.0.2.1 . tcp . 6443 : goto refuse)"},
+		"backend":  {element(ruleset.Element{Set: ruleset.Set{Kind: ruleset.Backends}, Key: other, Data: netip.MustParseAddrPort("192.0.2.9:1")}), "1 element (backends4 192.0.2.1 . tcp . 6443 . 0 : 192.0.2.9 . 1)"},
+		"named":    {element(ruleset.Element{Set: ruleset.Set{Kind: ruleset.VIPs}, Key: other, Verdict: "refuse", Comment: "default/mine:a"}), ""},
+		"refused":  {element(ruleset.Element{Set: ruleset.Set{Kind: ruleset.ClusterIPs}, Key: inet.Addr{IP: other.IP}}), "1 element (cluster-ips4 192.0.2.1)"},
+		"address":  {ranges("10.96.0.0/16", "192.0.2.7/32"), "1 element (service-cidrs4 192.0.2.7)"},
+		"served":   {ranges("10.96.0.1/32"), ""},
+		"servers":  {ranges("10.96.0.0/16", "192.0.2.0/24"), "1 element (service-cidrs4 192.0.2.0/24)"},
+		"all":      {ranges("0.0.0.0/0"), "1 element (service-cidrs4 0.0.0.0/0)"},
+		"stray": {func(s *ruleset.Snapshot) {
+			s.Strays = []ruleset.Stray{{Set: ruleset.Set{Kind: ruleset.VIPs}, Flags: 2}, {Set: ruleset.Set{Kind: ruleset.Affinity}, Key: "x"}, {Set: ruleset.Set{Kind: ruleset.Pods}}}
+		}, "1 element (vips4 *)"},
+		"spoilt":     {func(s *ruleset.Snapshot) { s.Strays = []ruleset.Stray{{Set: ruleset.Set{Kind: ruleset.ServiceCIDRs}}} }, "1 element (ranges of service-cidrs4)"},
+		"missing":    {func(s *ruleset.Snapshot) { s.Exists = false }, ""},
+		"of another": {func(s *ruleset.Snapshot) { s.Flags = ruleset.TableOwned; ranges("0.0.0.0/0")(s) }, ""},
+	} {
+		found := served()
+		tt.change(found)
+		batch, drift := UnblockElements(found)
+		if drift.String() != tt.want || (len(batch) > 0) != (tt.want != "") || len(batch) > 1 {
+			t.Errorf("%s: found %q, want %q:\n%s", name, drift, tt.want, batch)
 		}
 	}
 }

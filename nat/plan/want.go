@@ -57,6 +57,15 @@ func (s *State) moveBackend(ip netip.Addr, before []netip.Prefix) {
 	}
 }
 
+// Expect makes room for that many wanted frontends, before the first of them is set: a map that grows
+// to the size of a cluster takes as much memory again on the way.
+func (s *State) Expect(frontends int) {
+	if len(s.want) == 0 && frontends > mostIdle {
+		s.want = make(map[inet.Addr]nat.Frontend, frontends)
+		s.dirty.expect(frontends)
+	}
+}
+
 // Set makes f the wanted frontend at key. Setting an equal frontend costs nothing.
 func (s *State) Set(key inet.Addr, f nat.Frontend) {
 	f = f.Canonical(key)

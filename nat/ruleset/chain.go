@@ -7,31 +7,9 @@
 package ruleset
 
 import (
-	"crypto/sha256"
-	"fmt"
-
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-
-	"fairlead/internal/nft"
 )
-
-// Fingerprint identifies a chain's hook, policy and rules, whether they are ours or
-// were read from the kernel. It compares what the kernel executes and not the
-// text, so it finds a rule that another program replaced.
-func (c *Chain) Fingerprint() string {
-	h := sha256.New()
-	if c.Hook != nil {
-		fmt.Fprintf(h, "hook %s %d %d drops %v\n", c.Hook.Type, c.Hook.Number, c.Hook.Priority, c.Hook.Drops)
-	}
-	for _, r := range c.Rules {
-		fmt.Fprintln(h, "rule")
-		for _, e := range r.Exprs {
-			fmt.Fprintln(h, describe(e))
-		}
-	}
-	return string(h.Sum(nil)[:16])
-}
 
 // AddRule appends a rule without text. Rules that were read from the kernel have
 // none.
@@ -63,31 +41,6 @@ func (r *rule) uses(set, chain func(name string)) {
 			}
 		}
 	}
-}
-
-// describe writes an expression in a way that does not depend on whether it was
-// built here or read from the kernel.
-func describe(e expr.Any) string {
-	switch e := e.(type) {
-	case *expr.Lookup:
-		c := *e
-		c.SetID = 0 // the kernel does not report it
-		return fmt.Sprintf("lookup %+v", c)
-	case *expr.Dynset:
-		return fmt.Sprintf("dynset %s %d %d %d %s %v %d", e.SetName, e.Operation, e.SrcRegKey, e.SrcRegData, e.Timeout, e.Invert, len(e.Exprs))
-	case *expr.NAT:
-		c := *e // The kernel reports a single address as a range of one
-		c.RegAddrMax, c.RegProtoMax = max(c.RegAddrMax, c.RegAddrMin), max(c.RegProtoMax, c.RegProtoMin)
-		c.Specified = c.RegProtoMin != 0 // and sets this flag, too.
-		return fmt.Sprintf("nat %+v", c)
-	case *expr.Counter:
-		return "counter" // whatever it has counted
-	case *nft.MasqueradePorts:
-		return fmt.Sprintf("masquerade ports %v %d %d", e.FullyRandom, e.RegProtoMin, e.RegProtoMax)
-	case *nft.CtOriginal:
-		return fmt.Sprintf("ct original %d %d", e.Key, e.Register)
-	}
-	return fmt.Sprintf("%T %+v", e, e)
 }
 
 // SourceCheck is the chain whose rules count packets with a forged source.
@@ -131,6 +84,13 @@ type Hook struct {
 	// Drops is set for policy drop, which drops packets that no rule decides about.
 	Drops bool
 	Text  string // as nft prints it
+}
+
+// Translates reports whether a base chain of this name translates addresses. Each version of
+// the table has these chains, whatever its settings.
+func Translates(name string) bool {
+	hook := Hooks[name]
+	return hook != nil && hook.Type == nftables.ChainTypeNAT
 }
 
 // SameAs reports whether two hooks are equal apart from their policies. A nil hook

@@ -26,7 +26,7 @@ const (
 // Packets write these maps and must not be able to fill the memory: an entry takes 100
 // to 200 bytes, and all maps together hold at most 1.6 million.
 const (
-	affinitySize = 65535
+	affinitySize = nft.DynamicSize
 	shareSize    = 2048
 )
 

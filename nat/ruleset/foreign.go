@@ -6,7 +6,6 @@ package ruleset
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/nftables/expr"
 
@@ -45,9 +44,6 @@ func NewOwn(s *nat.Settings) *Own {
 	maps.DeleteFunc(own.chains, func(_ string, c *Chain) bool { return len(c.Rules) == 0 })
 	return own
 }
-
-// Chain returns a chain of the program as the settings give it, nil for other chains.
-func (o *Own) Chain(name string) *Chain { return o.chains[name] }
 
 // Split divides the rules that were found in a chain into those of other programs and
 // all others, which may be ours. It takes no rule out of a chain that is neither a base
@@ -107,12 +103,11 @@ func (r *rule) blocks() bool {
 	return false
 }
 
-// describe writes the expressions of a rule, one a line.
+// describe identifies the expressions of a rule.
 func (r *rule) describe() string {
-	var b strings.Builder
+	var b description
 	for _, e := range r.Exprs {
-		b.WriteString(describe(e))
-		b.WriteByte('\n')
+		b = b.expression(e)
 	}
-	return b.String()
+	return string(b)
 }

@@ -90,21 +90,26 @@ func (p Pick) chains() []Chain {
 	}
 	plain := p
 	plain.sticky, plain.share = false, 0
+	chains := plain.chains()
+	var rules []rule
+	for _, affinity := range p.remembered() {
+		chain := recallChain(affinity)
+		chains = append(chains, chain)
+		rules = append(rules, newRule("jump "+chain.Name, jumpTo(chain.Name)))
+	}
+	rules = append(rules, newRule("goto "+plain.String(), gotoChain(plain.String())))
+	return append(chains, Chain{Name: p.String(), Rules: rules})
+}
+
+// remembered returns the maps in which a client of the frontend may be: first that of its Service.
+func (p Pick) remembered() []Set {
 	node := p.set == NodeBackends || p.set == NodeLocals
 	local := p.set == Locals || p.set == NodeLocals
-	load, client := dialled(p.fam, node)
-	had := func(share uint8) rule {
-		affinity := affinitySet(p.fam, node, local, share)
-		return newRule(
-			fmt.Sprintf("dnat %s to %s . %s saddr map @%s", ipWord(p.fam), dialledText(p.fam, node), ipWord(p.fam), affinity),
-			onlyFamily(p.fam), load, saddr(p.fam, client), dnatTo(affinity))
+	common := affinitySet(p.fam, node, local, 0)
+	if p.share == 0 {
+		return []Set{common}
 	}
-	var rules []rule
-	if p.share > 0 {
-		rules = append(rules, had(p.share))
-	}
-	rules = append(rules, had(0), newRule("goto "+plain.String(), gotoChain(plain.String())))
-	return append(plain.chains(), Chain{Name: p.String(), Rules: rules})
+	return []Set{affinitySet(p.fam, node, local, p.share), common}
 }
 
 // pickRules draw a slot of the class, again and again while the slot is empty,

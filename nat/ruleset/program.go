@@ -37,7 +37,7 @@ func IsChainName(name string) bool {
 	if _, ok := ParseAffinityChain(name); ok {
 		return true
 	}
-	return Hooks[name] != nil || isPick(name)
+	return Hooks[name] != nil || isPick(name) || isRecall(name)
 }
 
 // RangesOf returns the contents of the sets that the settings fill.
@@ -56,8 +56,8 @@ func RangesOf(s *nat.Settings) map[Set][]netip.Prefix {
 }
 
 // CompareDrops puts base chains before the chains that they refer to, shapes before
-// sticky picks, these before picks and those before draws, and the affinity chains of policy Local before
-// the others.
+// sticky picks, these before picks, those before the chains that read one map, and the affinity
+// chains of policy Local before the others.
 func CompareDrops(a, b string) int {
 	rank := func(name string) int {
 		switch {
@@ -69,7 +69,7 @@ func CompareDrops(a, b string) int {
 			return 1
 		case strings.Contains(name, "pick"):
 			return 2
-		case strings.Contains(name, "draw"):
+		case strings.Contains(name, "draw"), strings.Contains(name, "recall"):
 			return 3
 		}
 		return 0
@@ -80,8 +80,8 @@ func CompareDrops(a, b string) int {
 // Program returns the chains that exist whatever Services there are, each one after
 // those that it refers to.
 //
-// The chains that remember clients see every packet, so Program includes them only
-// if sticky is set. Sources are the sets of source ranges that exist.
+// The chains that remember clients see every packet, so Program includes them, and those that
+// recall a client, only if sticky is set. Sources are the sets of source ranges that exist.
 func Program(s *nat.Settings, sticky bool, sources []Set) []Chain {
 	chains := append(allowedChains(sources), []Chain{
 		{Name: chainReject, Rules: []rule{newRule("reject", reject())}},
@@ -92,6 +92,7 @@ func Program(s *nat.Settings, sticky bool, sources []Set) []Chain {
 		{Name: chainOutput, Hook: Hooks[chainOutput], Rules: []rule{jumpServices()}},
 	}...)
 	if sticky {
+		chains = append(chains, recallChains()...)
 		chains = append(chains,
 			Chain{Name: chainRememberNew, Rules: stickyRules()},
 			Chain{Name: chainRemember, Hook: Hooks[chainRemember], Rules: []rule{gotoSticky()}},

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 
 	"github.com/google/nftables/expr"
+
+	"fairlead/internal/nft"
 )
 
 // Snapshot lists the objects that the kernel holds in the table, including those
@@ -62,6 +64,7 @@ type Stray struct {
 	// Verdict is that of an element of a verdict map which neither drops nor goes to a
 	// chain, as those of fairlead do; else nil.
 	Verdict *expr.Verdict
+	Odd     nft.Odd // what else it has
 }
 
 // VerdictText returns a verdict as nft prints it, or "" for one that nftables does not have.
@@ -89,16 +92,30 @@ func VerdictText(v *expr.Verdict) string {
 	return ""
 }
 
-// String returns the key as nft prints it, or in hexadecimal.
+// String returns the element as nft prints it, or its key in hexadecimal, and what it has
+// that an element of fairlead does not have.
 func (s *Stray) String() string {
-	if s.Element != (Element{}) {
-		if s.Verdict != nil {
-			return s.Element.text(VerdictText(s.Verdict))
-		}
-		return s.Element.String()
+	text := s.text()
+	if s.Odd != 0 {
+		text += " with " + s.Odd.String()
 	}
-	if s.KeyEnd != "" {
+	return text
+}
+
+func (s *Stray) text() string {
+	switch {
+	case s.Element != (Element{}) && s.Verdict != nil:
+		return s.Element.text(VerdictText(s.Verdict))
+	case s.Element != (Element{}):
+		return s.Element.String()
+	case s.KeyEnd != "":
 		return fmt.Sprintf("0x%x-0x%x", s.Key, s.KeyEnd)
+	case s.Set.Spec().IsInterval():
+		if a, ok := netip.AddrFromSlice([]byte(s.Key)); ok {
+			return "range from " + a.String()
+		}
+	case s.Key == "":
+		return "*" // matches all keys that no other element has
 	}
 	return fmt.Sprintf("0x%x", s.Key)
 }

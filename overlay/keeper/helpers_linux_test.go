@@ -214,6 +214,17 @@ func (k *keeper) settle(t testing.TB, passes int) {
 	})
 }
 
+// passes waits until there were a number of passes, whatever their errors.
+func (k *keeper) passes(t testing.TB, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d passes", n), func() error {
+		if _, _, _, got := k.last(); got < n {
+			return fmt.Errorf("there were %d", got)
+		}
+		return nil
+	})
+}
+
 // sync calls Set and waits until the kernel is as planned. A pass that began before does not
 // count, since it may end after the call.
 func (k *keeper) sync(t testing.TB, self overlay.Node, peers ...overlay.Node) overlay.Report {

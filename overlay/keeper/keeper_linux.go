@@ -37,6 +37,8 @@ type Keeper struct {
 	dial   func(*netns.NS) (*kernel.Conn, error)                                                         // kernel.Dial outside of tests
 	events func(context.Context, *netns.NS, func() *kernel.Interest, func([]kernel.Event), func()) error // kernel.Watch outside of tests
 
+	backoff worker.Backoff // after passes that failed
+
 	mu    sync.Mutex
 	nodes roster
 	net   *overlay.Underlay
@@ -79,6 +81,7 @@ func New(ns *netns.NS, o Options) (*Keeper, error) {
 	}
 	k := &Keeper{ns: ns, cfg: o.WithDefaults(), resync: o.Resync, inbox: worker.NewInbox[news](), dial: kernel.Dial, events: kernel.Watch}
 	k.batch = batchSize
+	k.backoff = worker.Backoff{First: 100 * time.Millisecond, Last: 30 * time.Second}
 	k.interest.Store(&kernel.Interest{Protocol: k.cfg.Protocol, Names: []string{k.cfg.Device4, k.cfg.Device6}})
 	return k, nil
 }
@@ -158,12 +161,11 @@ func (k *Keeper) Run(ctx context.Context, report func(overlay.Report)) error {
 	k.sock = s
 	defer func() { _ = k.sock.Close() }()
 	k.mustLoad = true // An earlier instance may have left something behind.
-	backoff := worker.Backoff{First: 100 * time.Millisecond, Last: 30 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return k.watch(ctx) })
 	g.Go(func() error { return k.tick(ctx) })
 	g.Go(func() error {
-		return worker.Run(ctx, k.inbox.Woken(), backoff, func(ctx context.Context) error { return k.round(ctx, report) })
+		return worker.Run(ctx, k.inbox.Woken(), k.backoff, func(ctx context.Context) error { return k.round(ctx, report) })
 	})
 	return g.Wait()
 }

@@ -68,10 +68,10 @@ func (r *checker) slicePorts(in []discoveryv1.EndpointPort) []objects.SlicePort 
 		name  string
 		proto inet.Proto
 	}
-	seen := map[id]struct{}{}
+	var seen map[id]struct{} // of the ports before the last one
 	var out []objects.SlicePort
 	for i := range in {
-		p, ok := r.slicePort(at("ports", i), &in[i])
+		p, ok := r.slicePort(i, &in[i])
 		if !ok {
 			continue
 		}
@@ -79,14 +79,20 @@ func (r *checker) slicePorts(in []discoveryv1.EndpointPort) []objects.SlicePort 
 			r.Add(at("ports", i)+".name", "%q for %s is there already", p.Name, p.Proto)
 			continue
 		}
-		seen[id{p.Name, p.Proto}] = struct{}{}
+		if i < len(in)-1 { // most slices have one port, and nothing to compare it with
+			if seen == nil {
+				seen = map[id]struct{}{}
+			}
+			seen[id{p.Name, p.Proto}] = struct{}{}
+		}
 		out = append(out, p)
 	}
 	return out
 }
 
-func (r *checker) slicePort(field string, in *discoveryv1.EndpointPort) (objects.SlicePort, bool) {
+func (r *checker) slicePort(i int, in *discoveryv1.EndpointPort) (objects.SlicePort, bool) {
 	var out objects.SlicePort
+	field := at("ports", i)
 	if in.Name != nil {
 		out.Name = *in.Name
 	}

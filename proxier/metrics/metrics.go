@@ -19,6 +19,11 @@ type Metrics struct {
 	lastSync *metrics.Gauge
 	failures *metrics.Counter
 	ops      *metrics.CounterVec
+	// added and deleted are those of ops, and internal and external those of noLocal: to look
+	// one up costs more than to count.
+	added, deleted     metrics.CounterMetric
+	internal, external metrics.GaugeMetric
+
 	commits  *metrics.Counter
 	Loads    *metrics.Counter
 	Refusals *metrics.Counter
@@ -98,6 +103,7 @@ func NewMetrics(register func(...metrics.Registerable)) *Metrics {
 		}, []string{"kind"}),
 	}
 	register(m.sync, m.lastSync, m.failures, m.ops, m.commits, m.Loads, m.Refusals, m.problems, m.affinity, m.Repairs, m.drift)
+	m.added, m.deleted = m.ops.WithLabelValues("add"), m.ops.WithLabelValues("delete")
 	m.registerServices(register)
 	m.registerFlows(register)
 	m.registerForged(register)
@@ -130,6 +136,7 @@ func (m *Metrics) registerServices(register func(...metrics.Registerable)) {
 	m.fallbacks = newTally("fairlead_topology_fallbacks",
 		"Services whose topology hints are not followed, by the level of the hints and the reason.", "level", "reason")
 	register(m.programming, m.noLocal, m.frontends, m.backends, m.fallbacks)
+	m.internal, m.external = m.noLocal.WithLabelValues("internal"), m.noLocal.WithLabelValues("external")
 }
 
 // Synced records a sync that began at start.
@@ -145,8 +152,8 @@ func (m *Metrics) Synced(start time.Time, err error) {
 // Committed counts a batch that the kernel accepted.
 func (m *Metrics) Committed(adds, deletes int) {
 	m.commits.Inc()
-	m.ops.WithLabelValues("add").Add(float64(adds))
-	m.ops.WithLabelValues("delete").Add(float64(deletes))
+	m.added.Add(float64(adds))
+	m.deleted.Add(float64(deletes))
 }
 
 // Repaired counts objects of a kind that were repaired.
@@ -167,8 +174,8 @@ type Wanted struct {
 func (m *Metrics) SetWanted(w *Wanted) {
 	m.frontends.Set(float64(w.Frontends))
 	m.backends.Set(float64(w.Backends))
-	m.noLocal.WithLabelValues("internal").Set(float64(w.Internal))
-	m.noLocal.WithLabelValues("external").Set(float64(w.External))
+	m.internal.Set(float64(w.Internal))
+	m.external.Set(float64(w.External))
 	fallbacks := make([]sample, 0, len(w.Fallbacks))
 	for why, n := range w.Fallbacks {
 		fallbacks = append(fallbacks, sample{n, []string{why.Level, why.Reason}})

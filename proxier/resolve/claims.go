@@ -35,7 +35,7 @@ func (c Claims) Set(key types.NamespacedName, svc *objects.Service, list []Claim
 	for i := range list {
 		pause.after(1)
 		who.UID = svc.UID
-		r := rank{class: list[i].use.class(), seen: seen, created: svc.Created}
+		r := rank{class: list[i].use.class(), seen: seen, created: svc.Created.UnixMilli()}
 		if holder != nil && isOwner(holder(list[i].key), &list[i], key) {
 			r.seen = Incumbent
 		}
@@ -73,7 +73,7 @@ func (c Claims) Problems(svc types.NamespacedName) []objects.Problem {
 			reason = "whose load balancer has it"
 		}
 		out = append(out, objects.Problem{
-			Kind: objects.KindService, Name: svc.String(), UID: mine.Subject.UID, Field: mine.Value.Field,
+			Kind: objects.KindService, Name: svc.String(), UID: mine.Subject.UID, Field: mine.Value.Field(),
 			Text: fmt.Sprintf("%s belongs to Service %s, %s", DescribeAddr(mine.Key), owner.Subject, reason),
 		})
 	})

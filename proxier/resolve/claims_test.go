@@ -31,11 +31,10 @@ type rival struct {
 }
 
 func (r rival) claim(c Claims) {
-	fields := map[use]string{useClusterIP: "spec.clusterIPs", useNodePort: "spec.ports.nodePort", useLoadBalancer: "status.loadBalancer.ingress", useExternalIP: "spec.externalIPs"}
 	f := nat.Frontend{Owner: "default/" + r.name, Backends: make([]nat.Backend, 2)}
 	key := types.NamespacedName{Namespace: "default", Name: r.name}
 	c.Set(key, &objects.Service{Key: key, Created: time.Unix(int64(1000-r.age), 0)},
-		[]Claim{{key: contestedKey, Frontend: f, Field: fields[r.use], use: r.use}}, max(1, uint64(r.seen)), nil, nil)
+		[]Claim{{key: contestedKey, Frontend: f, use: r.use}}, max(1, uint64(r.seen)), nil, nil)
 }
 
 func (r rival) drop(c Claims) []inet.Addr {
@@ -218,7 +217,7 @@ func BenchmarkContest(b *testing.B) {
 // TestContestAgain has an object ask for a key again: as it did, it keeps the key; created
 // again, with another creation time or UID, it stands behind the rival; with a higher class, too.
 func TestContestAgain(t *testing.T) {
-	born := time.Unix(1, 0)
+	const born = 1000
 	first := rank{class: 1, seen: 1, created: born}
 	for name, tt := range map[string]struct {
 		again rank
@@ -226,7 +225,7 @@ func TestContestAgain(t *testing.T) {
 		keeps bool
 	}{
 		"the same":              {rank{class: 1, seen: 3, created: born}, "1", true},
-		"another creation time": {rank{class: 1, seen: 3, created: born.Add(time.Second)}, "1", false},
+		"another creation time": {rank{class: 1, seen: 3, created: born + 1000}, "1", false},
 		"another UID":           {rank{class: 1, seen: 3, created: born}, "2", false},
 		"another class":         {rank{class: 2, seen: 3, created: born}, "1", false},
 	} {
@@ -238,5 +237,16 @@ func TestContestAgain(t *testing.T) {
 		if owner := c.Owner("key"); owner == nil || (owner.Subject.NamespacedName == mine) != tt.keeps {
 			t.Errorf("%s: the owner is %+v", name, owner)
 		}
+	}
+}
+
+// TestExpect: room for many objects is made before the first one only, so no claim is lost.
+func TestExpect(t *testing.T) {
+	c := NewClaims()
+	c.Expect(5000)
+	rival{name: "web", seen: 1}.claim(c)
+	c.Expect(5000)
+	if owner := c.Owner(contestedKey); owner == nil || owner.Subject.Name != "web" || c.Total != 2 || c.Stale() != 1 {
+		t.Errorf("the owner is %+v of %d backends", owner, c.Total)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -42,8 +41,9 @@ const Incumbent = 0
 // nothing about when the object began to claim the key.
 type rank struct {
 	class   uint8
+	kept    bool // of a contender during set: the subject still asks for the key
 	seen    uint64
-	created time.Time
+	created int64 // milliseconds, of which Kubernetes writes seconds
 }
 
 // Wish is what an object asks for.
@@ -57,7 +57,6 @@ type Wish[K comparable, V any] struct {
 type contender[K comparable, V any] struct {
 	Wish[K, V]
 	Subject Subject
-	kept    bool // during set: the subject still asks for the key
 }
 
 // NewContest returns an empty contest. weigh may be nil; its sum over all owners is Total.
@@ -68,8 +67,16 @@ func NewContest[K comparable, V any](weigh func(V) int) *Contest[K, V] {
 	}
 }
 
+// Expect makes room for that many objects with a key each, before the first of them is set.
+func (c *Contest[K, V]) Expect(objects int) {
+	if len(c.byKey)+len(c.bySubject)+len(c.stale) == 0 {
+		c.byKey, c.bySubject = make(map[K][]*contender[K, V], objects), make(map[types.NamespacedName][]*contender[K, V], objects)
+		c.stale = make(map[types.NamespacedName]struct{}, objects)
+	}
+}
+
 func (c *contender[K, V]) compare(o *contender[K, V]) int {
-	return cmp.Or(cmp.Compare(c.class, o.class), cmp.Compare(c.seen, o.seen), c.created.Compare(o.created), objects.CompareNames(c.Subject.NamespacedName, o.Subject.NamespacedName))
+	return cmp.Or(cmp.Compare(c.class, o.class), cmp.Compare(c.seen, o.seen), cmp.Compare(c.created, o.created), objects.CompareNames(c.Subject.NamespacedName, o.Subject.NamespacedName))
 }
 
 // Set replaces the claims of an object, each key at most once, and returns the keys
@@ -94,7 +101,7 @@ func (c *Contest[K, V]) set(who Subject, list []Wish[K, V], pause Pause) []K {
 		if have != nil {
 			have.kept = true
 		}
-		if have == nil || have.class != w.class || !have.created.Equal(w.created) || have.Subject.UID != who.UID {
+		if have == nil || have.class != w.class || have.created != w.created || have.Subject.UID != who.UID {
 			now = append(now, &contender[K, V]{Wish: *w, Subject: who})
 			changed = c.replace(changed, w.Key, have, now[len(now)-1])
 			continue
@@ -255,7 +262,7 @@ func why(owner, rival rank) string {
 	switch {
 	case owner.seen < rival.seen:
 		return "which claimed it first"
-	case owner.created.Before(rival.created):
+	case owner.created < rival.created:
 		return "which is older"
 	}
 	return "which is as old and comes first by name"

@@ -147,7 +147,7 @@ func newStages(b *builder, safe []*objects.Slice) *stages {
 	}
 	all := nat.Frontend{Policy: nat.External, Backends: b.cluster}
 	for _, c := range all.Canonical(inet.Addr{IP: b.clusterIP, Port: b.port.Port, Proto: b.port.Proto}).Backends {
-		s.kept[c.AddrPort] = true
+		s.kept[c.AddrPort()] = true
 	}
 	return s
 }

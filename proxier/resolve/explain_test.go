@@ -93,6 +93,40 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestExplainBound: clients get as many endpoints as a frontend may have, and each one beyond
+// says so, as does a problem of the Service.
+func TestExplainBound(t *testing.T) {
+	const most, n = 1 << nat.MaxClass, 1<<nat.MaxClass + 3
+	slice := proxiertest.SlicesOf(t, "b1")[0]
+	endpoint := slice.Endpoints[0]
+	slice.Endpoints = make([]objects.Endpoint, n)
+	addr := netip.MustParseAddr("10.128.0.0")
+	for i := range slice.Endpoints {
+		addr = addr.Next()
+		endpoint.Addr = addr
+		slice.Endpoints[i] = endpoint
+	}
+	svc := proxiertest.WebService()
+	svc.ClusterIPs, svc.Ports = []netip.Addr{netip.MustParseAddr("10.96.0.10")}, svc.Ports[:1]
+	e := Explain(svc, []*objects.Slice{slice}, facts("z1"))
+	beyond := 0
+	for _, u := range e.Ports[0].Endpoints {
+		switch {
+		case u.Unused == (Reason{}):
+		case u.Unused.Code != CodeBound || u.Unused.Text != "it is beyond the first 65536 endpoints":
+			t.Fatalf("%s: %+v", u.Addr, u.Unused)
+		default:
+			beyond++
+		}
+	}
+	if beyond != n-most {
+		t.Errorf("%d of %d endpoints are beyond the bound, want %d", beyond, n, n-most)
+	}
+	if len(e.Problems) != 1 || !strings.Contains(e.Problems[0].String(), "65539") {
+		t.Errorf("problems %v", e.Problems)
+	}
+}
+
 func code(r Reason) string {
 	if r == (Reason{}) {
 		return "-"
@@ -160,7 +194,7 @@ func checkAgrees(t *testing.T, seed uint64, p *PortExplanation, claims []Claim) 
 		}
 		var got []netip.AddrPort
 		for _, b := range c.Frontend.Backends {
-			got = append(got, b.AddrPort)
+			got = append(got, b.AddrPort())
 		}
 		want := used
 		if c.Frontend.Policy == nat.Drop || c.Frontend.Policy == nat.Internal && c.Frontend.Exclusive && !slices.Equal(got, used) {

@@ -19,7 +19,7 @@ func HealthWish(svc *objects.Service, from []*objects.Slice, self *Self, seen ui
 	if svc == nil || svc.HealthCheckNodePort == 0 {
 		return nil
 	}
-	return []Wish[uint16, int]{{rank{seen: seen, created: svc.Created}, svc.HealthCheckNodePort, localReady(from, self)}}
+	return []Wish[uint16, int]{{rank{seen: seen, created: svc.Created.UnixMilli()}, svc.HealthCheckNodePort, localReady(from, self)}}
 }
 
 // LostHealthPorts reports that a Service does not have its port.

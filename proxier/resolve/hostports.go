@@ -36,7 +36,7 @@ func HostPortWishes(p *objects.Pod, self *Self, loopback bool, seen uint64) ([]W
 				continue
 			}
 			asked[hp.Addr] = struct{}{}
-			out = append(out, Wish[inet.Addr, PodPort]{rank{seen: seen, created: p.Created}, hp.Addr, PodPort{hp, port.Field}})
+			out = append(out, Wish[inet.Addr, PodPort]{rank{seen: seen, created: p.Created.UnixMilli()}, hp.Addr, PodPort{hp, port.Field}})
 		}
 		if len(served) == 0 {
 			problems = append(problems, podProblem(p, port.Field, "the Pod has no address of the family of %s", port.HostIP))

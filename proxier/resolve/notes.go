@@ -107,8 +107,8 @@ func noteOn(svc *objects.Service, list []Claim) note {
 		c := &list[i]
 		m.internal = m.internal || c.Frontend.Policy == nat.Drop
 		m.external = m.external || c.Frontend.Policy == nat.Local && len(c.Frontend.LocalBackends) == 0
-		if m.fallback == (Fallback{}) {
-			m.fallback = c.fallback
+		if m.fallback == (Fallback{}) && c.fallback != nil {
+			m.fallback = *c.fallback
 		}
 	}
 	if svc != nil {

@@ -19,9 +19,8 @@ import (
 type Claim struct {
 	key      inet.Addr
 	Frontend nat.Frontend
-	Field    string // where the Service says so
 	use      use
-	fallback Fallback // why topology hints were not followed, where there are any
+	fallback *Fallback // why topology hints were not followed; nil where they were, or are none
 	// Serving are the endpoints that may answer flows, existing all endpoints,
 	// whatever their conditions. Both are sorted.
 	Serving, Existing inet.AddrPorts
@@ -41,8 +40,9 @@ const (
 // Resolve returns the frontends of a Service on this node: a pure function of the
 // Service, its slices and the node. No frontend is claimed twice. A Service that asks for
 // more than objects.MaxFrontends or objects.MaxElements gets ClusterIPs first, then
-// NodePorts, load balancer addresses and external IPs, and a problem.
-func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self, pause Pause) ([]Claim, []objects.Problem) {
+// NodePorts, load balancer addresses and external IPs, and a problem. So does a port with
+// more endpoints than a frontend may have, of which the first are used.
+func Resolve(svc *objects.Service, list []*objects.Slice, self *Self, pause Pause) ([]Claim, []objects.Problem) {
 	if svc == nil {
 		return nil, nil
 	}
@@ -50,7 +50,7 @@ func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self, pause Pa
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
 		for _, v6 := range []bool{false, true} {
-			if b := newBuilder(svc, port, v6, slices, self, pause); b != nil {
+			if b := newBuilder(svc, port, v6, list, self, pause); b != nil {
 				builders = append(builders, b)
 			}
 		}
@@ -62,10 +62,29 @@ func Resolve(svc *objects.Service, slices []*objects.Slice, self *Self, pause Pa
 		}
 	}
 	var out []Claim
-	for _, b := range builders {
-		out = append(out, b.out...)
+	if len(builders) == 1 {
+		out = builders[0].out
+	} else {
+		for _, b := range builders {
+			out = append(out, b.out...)
+		}
 	}
-	return dedup(out, pause), limit.problems(svc)
+	return dedup(out, pause), slices.Concat(limit.problems(svc), tooMany(builders))
+}
+
+// tooMany returns a problem for each port that has more endpoints than a frontend may have.
+func tooMany(builders []*builder) []objects.Problem {
+	const most = 1 << nat.MaxClass
+	var out []objects.Problem
+	for _, b := range builders {
+		if n := len(b.cluster); n > most {
+			out = append(out, objects.Problem{
+				Kind: objects.KindService, Name: b.svc.Key.String(), UID: b.svc.UID, Field: "spec.ports",
+				Text: fmt.Sprintf("port %d has %d endpoints, of which the first %d are used", b.port.Port, n, most),
+			})
+		}
+	}
+	return out
 }
 
 // budget is what a Service may still ask for.
@@ -99,6 +118,9 @@ func (l *budget) problems(svc *objects.Service) []objects.Problem {
 	return out
 }
 
+// Field names where the Service asks for the frontend.
+func (c *Claim) Field() string { return c.use.field() }
+
 // field names where a Service asks for a use of an address.
 func (u use) field() string {
 	return [...]string{"spec.clusterIPs", "spec.ports.nodePort", "status.loadBalancer.ingress", "spec.externalIPs"}[u]
@@ -106,6 +128,9 @@ func (u use) field() string {
 
 // dedup keeps the first of several claims of one Service to one address.
 func dedup(in []Claim, pause Pause) []Claim {
+	if len(in) < 2 {
+		return in
+	}
 	seen := make(map[inet.Addr]struct{}, len(in))
 	return slices.DeleteFunc(in, func(c Claim) bool {
 		pause.after(1)
@@ -129,19 +154,22 @@ type builder struct {
 	localAddrs        []netip.AddrPort
 	serving, existing inet.AddrPorts
 	sources           []netip.Prefix
+	fallback          *Fallback // of choice
 
 	out []Claim
 }
 
 // newBuilder returns nil where the Service does not have the family.
 func newBuilder(svc *objects.Service, port *objects.ServicePort, v6 bool, list []*objects.Slice, self *Self, pause Pause) *builder {
-	b := &builder{svc: svc, port: port, v6: v6, self: self, pause: pause}
-	i := slices.IndexFunc(svc.ClusterIPs, b.ours)
+	i := slices.IndexFunc(svc.ClusterIPs, func(ip netip.Addr) bool { return ip.Is6() == v6 })
 	if i < 0 {
 		return nil
 	}
-	b.clusterIP = svc.ClusterIPs[i]
+	b := &builder{svc: svc, port: port, v6: v6, clusterIP: svc.ClusterIPs[i], self: self, pause: pause}
 	b.choice = choose(endpointsOf(list, port, v6, self, pause), self, pause)
+	if b.choice.fallback != (Fallback{}) {
+		b.fallback = new(b.choice.fallback)
+	}
 	b.cluster = b.backends(b.choice.cluster)
 	if svc.InternalLocal {
 		b.local = b.backends(b.choice.local)
@@ -164,7 +192,7 @@ func (b *builder) backends(eps []target) []nat.Backend {
 	out := make([]nat.Backend, len(eps))
 	for i, ep := range eps {
 		b.pause.after(1)
-		out[i] = nat.Backend{AddrPort: ep.backend(), OnNode: ep.on(b.self)}
+		out[i] = nat.BackendAt(ep.backend(), ep.on(b.self))
 	}
 	return out
 }
@@ -180,9 +208,9 @@ func (b *builder) claim(u use, limit *budget) {
 			return
 		}
 		b.pause.after(costOfClaim)
-		c := Claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, Frontend: *f, Field: u.field(), use: u, Serving: b.serving, Existing: b.existing}
+		c := Claim{key: inet.Addr{IP: ip, Port: port, Proto: b.port.Proto}, Frontend: *f, use: u, Serving: b.serving, Existing: b.existing}
 		if u != useClusterIP || !b.svc.InternalLocal {
-			c.fallback = b.choice.fallback
+			c.fallback = b.fallback
 		}
 		b.out = append(b.out, c)
 	}

@@ -85,11 +85,16 @@ func (s selector) in(o metav1.ListOptions) metav1.ListOptions {
 }
 
 func listWatch[List runtime.Object](client any, of api[List], only selector) cache.ListerWatcher {
+	list := func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return of.List(ctx, only.in(o))
+	}
+	var again rewatch
 	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return of.List(ctx, only.in(o))
-		},
+		ListWithContextFunc: list,
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			if err := again.check(ctx, &o, list); err != nil {
+				return nil, err
+			}
 			return of.Watch(ctx, only.in(o))
 		},
 	}, client)

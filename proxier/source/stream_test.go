@@ -231,9 +231,6 @@ func TestRunAPIStream(t *testing.T) {
 // TestRunAPIMemory: the store holds the only copy of each object. 100,000
 // endpoints may not take more than half of the 100 MB that the agent is allowed.
 func TestRunAPIMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("reads 10,000 Services")
-	}
 	const services = 10_000 / slowdown
 	lists := map[string][]any{}
 	for n := range services {

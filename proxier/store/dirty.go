@@ -23,6 +23,14 @@ func (d *dirtyNames) add(name types.NamespacedName) {
 	d.order = append(d.order, name)
 }
 
+// expect makes room for n names, unless there are some already: a map that grows to the size of a
+// cluster takes as much memory again on the way.
+func (d *dirtyNames) expect(n int) {
+	if n > MostIdle && len(d.has) == 0 {
+		d.has, d.order = make(map[types.NamespacedName]struct{}, n), make([]types.NamespacedName, 0, n)
+	}
+}
+
 // take returns all names and forgets them.
 func (d *dirtyNames) take() []types.NamespacedName {
 	out := d.order

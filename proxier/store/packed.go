@@ -30,8 +30,8 @@ const (
 )
 
 // pack returns the packed form of a slice. Addresses with a zone are no endpoints; they
-// lose it.
-func pack(s *objects.Slice) *packed {
+// lose it. old is the slice before, or nil: most of its endpoints are there still.
+func pack(s *objects.Slice, old *packed) *packed {
 	p := &packed{head: *s, places: make([]unique.Handle[objects.Endpoint], len(s.Endpoints))}
 	p.head.Endpoints = nil
 	size := short
@@ -49,30 +49,66 @@ func pack(s *objects.Slice) *packed {
 			at[0] = byte(copy(at[1:], e.Addr.AsSlice()))
 		}
 		e.Addr = netip.Addr{}
-		p.places[i] = unique.Make(e)
+		if old != nil && i < len(old.places) && old.places[i].Value() == e {
+			p.places[i] = old.places[i] // costs less than to search among all
+		} else {
+			p.places[i] = unique.Make(e)
+		}
 	}
 	return p
 }
 
-// unpack returns the slice, which belongs to the caller but for its ports.
-func (p *packed) unpack() *objects.Slice {
-	out := new(p.head)
+// endpoints fills out with the endpoints, of which there are as many as places.
+func (p *packed) endpoints(out []objects.Endpoint) {
 	if len(p.places) == 0 {
-		return out
+		return
 	}
-	out.Endpoints = make([]objects.Endpoint, len(p.places))
 	size := len(p.addrs) / len(p.places)
 	for i, place := range p.places {
 		at := p.addrs[size*i:]
-		out.Endpoints[i] = place.Value()
+		out[i] = place.Value()
 		switch {
 		case size == short:
-			out.Endpoints[i].Addr = netip.AddrFrom4([short]byte(at))
+			out[i].Addr = netip.AddrFrom4([short]byte(at))
 		case at[0] > 0:
-			out.Endpoints[i].Addr, _ = netip.AddrFromSlice(at[1 : 1+at[0]])
+			out[i].Addr, _ = netip.AddrFromSlice(at[1 : 1+at[0]])
 		}
 	}
-	return out
+}
+
+// Unpacked is memory for the slices of one Service after another. The zero value is ready for
+// use by one goroutine.
+type Unpacked struct {
+	list      []*objects.Slice
+	heads     []objects.Slice
+	endpoints []objects.Endpoint
+}
+
+// mostUnpacked is how many endpoints memory is kept for. A Service with more is rare, and takes
+// memory of its own.
+const mostUnpacked = 1 << 10
+
+// Slices returns what v.Slices does. The slices and their endpoints are valid until the next
+// call.
+func (u *Unpacked) Slices(v *View, pause func(endpoints int)) []*objects.Slice {
+	n := v.CountEndpoints()
+	if n > mostUnpacked || len(v.slices) > mostUnpacked {
+		u = &Unpacked{}
+	}
+	u.list, u.heads = u.list[:0], slices.Grow(u.heads[:0], len(v.slices))
+	u.endpoints = slices.Grow(u.endpoints[:0], n)[:n]
+	free := u.endpoints
+	for _, p := range v.slices {
+		u.heads = append(u.heads, p.head)
+		head := &u.heads[len(u.heads)-1]
+		if of := len(p.places); of > 0 {
+			head.Endpoints, free = free[:of:of], free[of:]
+			p.endpoints(head.Endpoints)
+		}
+		u.list = append(u.list, head)
+		pause(len(p.places))
+	}
+	return u.list
 }
 
 // same reports whether two slices say the same, whenever they were changed.

@@ -45,14 +45,17 @@ func TestPacked(t *testing.T) {
 	equal, last := 0, randomSlice(r)
 	for range 20_000 {
 		s := randomSlice(r)
-		p := pack(s)
-		if got := p.unpack(); !reflect.DeepEqual(got, s) {
+		p := pack(s, pack(last, nil))
+		if !p.same(pack(s, nil)) {
+			t.Fatalf("the slice before changes what %+v becomes", s)
+		}
+		if got := (&View{slices: []*packed{p}}).Slices(func(int) {})[0]; !reflect.DeepEqual(got, s) {
 			t.Fatalf("%+v became %+v", s, got)
 		}
 		was := *last
 		was.Changed = s.Changed
 		want := reflect.DeepEqual(&was, s)
-		if pack(last).same(p) != want {
+		if pack(last, nil).same(p) != want {
 			t.Fatalf("the same: %v, want %v:\n%+v\n%+v", !want, want, last, s)
 		}
 		if want {
@@ -62,6 +65,46 @@ func TestPacked(t *testing.T) {
 	}
 	if equal < 10 {
 		t.Errorf("only %d pairs were equal", equal)
+	}
+}
+
+// TestUnpacked: memory that is used for one Service after another holds those of the last one, whatever
+// the sizes of those before, and keeps no memory for a large one.
+func TestUnpacked(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	large := randomSlice(r)
+	for len(large.Endpoints) <= mostUnpacked {
+		large.Endpoints = append(large.Endpoints, objects.Endpoint{Addr: netip.AddrFrom4([4]byte{10, 1, byte(len(large.Endpoints) >> 8), byte(len(large.Endpoints))}), Ready: true})
+	}
+	var u Unpacked
+	for n := range 2_000 {
+		var want []*objects.Slice
+		for range r.IntN(4) {
+			want = append(want, randomSlice(r))
+		}
+		if n%100 == 50 {
+			want = append(want, large)
+		}
+		v := View{}
+		for _, s := range want {
+			v.slices = append(v.slices, pack(s, nil))
+		}
+		paused := 0
+		got := u.Slices(&v, func(n int) { paused += n })
+		if len(got) != len(want) || paused != v.CountEndpoints() {
+			t.Fatalf("%d slices and pauses for %d endpoints, want %d and %d", len(got), paused, len(want), v.CountEndpoints())
+		}
+		for i := range want {
+			if !reflect.DeepEqual(got[i], want[i]) {
+				t.Fatalf("Service %d: %+v became %+v", n, want[i], got[i])
+			}
+			if e := got[i].Endpoints; cap(e) > len(e) {
+				t.Fatalf("an append to slice %d changes the next one", i)
+			}
+		}
+	}
+	if n := cap(u.endpoints); n > 2*mostUnpacked {
+		t.Errorf("memory for %d endpoints is kept, want at most %d", n, mostUnpacked)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 // PutAPI stores the version of an object from an API server.
 func (tx *Tx) PutAPI(source string, it *objects.Object) {
-	tx.s.inAPI[it.Key] = source
+	tx.s.inAPI.set(it.Key, source)
 	tx.Put(it)
 	if tx.s.inFiles[it.Key] != nil {
 		tx.settleSources(it.Key)
@@ -26,16 +26,17 @@ func (tx *Tx) PutAPI(source string, it *objects.Object) {
 // ReplaceAPI makes a list the complete set of objects from a source of an API server.
 func (tx *Tx) ReplaceAPI(source string, items []*objects.Object) {
 	gone := map[objects.Key]struct{}{}
-	for key, from := range tx.s.inAPI {
-		if from == source {
-			gone[key] = struct{}{}
-		}
+	for key := range tx.s.inAPI.of(source) {
+		gone[key] = struct{}{}
 	}
 	for _, it := range items {
 		delete(gone, it.Key)
 	}
 	for key := range gone {
 		tx.DropAPI(key)
+	}
+	if len(items) > 0 && (items[0].Key.Kind == objects.KindService || items[0].Key.Kind == objects.KindSlice) {
+		tx.s.dirty.expect(len(items))
 	}
 	for _, it := range items {
 		tx.PutAPI(source, it)
@@ -44,7 +45,7 @@ func (tx *Tx) ReplaceAPI(source string, items []*objects.Object) {
 
 // DropAPI removes the version of an API server.
 func (tx *Tx) DropAPI(key objects.Key) {
-	delete(tx.s.inAPI, key)
+	tx.s.inAPI.remove(key)
 	if it := tx.s.inFiles[key]; it != nil {
 		tx.Put(it)
 		tx.settleSources(key)
@@ -57,7 +58,7 @@ func (tx *Tx) DropAPI(key objects.Key) {
 // store.
 func (tx *Tx) PutFile(it *objects.Object) {
 	tx.s.inFiles[it.Key] = it
-	if _, ok := tx.s.inAPI[it.Key]; !ok {
+	if !tx.s.inAPI.has(it.Key) {
 		tx.Put(it)
 	}
 	tx.settleSources(it.Key)
@@ -66,7 +67,7 @@ func (tx *Tx) PutFile(it *objects.Object) {
 // DropFile removes the version of files.
 func (tx *Tx) DropFile(key objects.Key) {
 	delete(tx.s.inFiles, key)
-	if _, ok := tx.s.inAPI[key]; !ok {
+	if !tx.s.inAPI.has(key) {
 		tx.Drop(key)
 	}
 	tx.settleSources(key)
@@ -76,7 +77,7 @@ func (tx *Tx) DropFile(key objects.Key) {
 // in the files, which has no effect, are not reported.
 func (tx *Tx) settleSources(key objects.Key) {
 	var problems []objects.Problem
-	if _, ok := tx.s.inAPI[key]; ok && tx.s.inFiles[key] != nil {
+	if tx.s.inAPI.has(key) && tx.s.inFiles[key] != nil {
 		problems = []objects.Problem{key.Problem("is in a manifest, too, which is ignored in favour of the API server")}
 	}
 	tx.s.book.Set(status.ByPrecedence, key, problems)

@@ -42,10 +42,10 @@ type Store struct {
 	dirtyPods    dirtyNames
 	triggers     []Trigger // see Dirty.Triggers
 	since        time.Time
-	changes      Changes                // all
-	taken, done  Changes                // those that the loop has taken, and that the kernel has
-	heard        map[string]Heard       // by source
-	inAPI        map[objects.Key]string // which source has it; see Tx.putAPI
+	changes      Changes          // all
+	taken, done  Changes          // those that the loop has taken, and that the kernel has
+	heard        map[string]Heard // by source
+	inAPI        apiKeys
 	inFiles      map[objects.Key]*objects.Object
 }
 
@@ -86,7 +86,7 @@ func New() *Store {
 		dirtyNodes:   map[string]struct{}{},
 		since:        time.Now(),
 		heard:        map[string]Heard{},
-		inAPI:        map[objects.Key]string{},
+		inAPI:        newAPIKeys(),
 		inFiles:      map[objects.Key]*objects.Object{},
 	}
 }
@@ -162,6 +162,13 @@ func (s *Store) TakeDirty() Dirty {
 	return d
 }
 
+// IsDirty reports whether TakeDirty would return something.
+func (s *Store) IsDirty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.expected) == 0 && s.changes != s.taken
+}
+
 // Service returns a Service or nil.
 func (s *Store) Service(key types.NamespacedName) *objects.Service {
 	s.mu.Lock()
@@ -198,15 +205,7 @@ func (s *Store) Views(keys []types.NamespacedName) []View {
 // endpoints; CountEndpoints costs less. It calls pause after each slice with the number of its
 // endpoints.
 func (v *View) Slices(pause func(endpoints int)) []*objects.Slice {
-	if len(v.slices) == 0 {
-		return nil
-	}
-	out := make([]*objects.Slice, len(v.slices))
-	for i, p := range v.slices {
-		out[i] = p.unpack()
-		pause(len(p.places))
-	}
-	return out
+	return new(Unpacked).Slices(v, pause)
 }
 
 // CountEndpoints returns how many endpoints the slices have.

@@ -221,3 +221,31 @@ func TestViews(t *testing.T) {
 		t.Errorf("views: %s", text)
 	}
 }
+
+// TestIsDirty follows TakeDirty, and objects count only when all sources have delivered.
+func TestIsDirty(t *testing.T) {
+	st := New()
+	put := func(n int) {
+		st.Update(func(tx *Tx) {
+			tx.SetNode(&objects.Node{Name: fmt.Sprint("node-", n)})
+		})
+	}
+	want := func(when string, dirty bool) {
+		t.Helper()
+		if st.IsDirty() != dirty {
+			t.Errorf("%s: IsDirty is %v", when, !dirty)
+		}
+	}
+	want("empty", false)
+	st.Expect("x")
+	put(1)
+	want("a source is late", false)
+	st.Delivered("x")
+	want("all are there", true)
+	st.TakeDirty()
+	want("taken", false)
+	put(1)
+	want("the same again", false)
+	put(2)
+	want("another one", true)
+}

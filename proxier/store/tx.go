@@ -85,7 +85,8 @@ func (tx *Tx) DeleteService(key types.NamespacedName) {
 
 // SetSlice puts a slice in. One that moves to another Service concerns both.
 func (tx *Tx) SetSlice(slice *objects.Slice) {
-	old, now := tx.s.slices[slice.Key], pack(slice)
+	old := tx.s.slices[slice.Key]
+	now := pack(slice, old)
 	if old != nil {
 		if old.same(now) {
 			return

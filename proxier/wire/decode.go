@@ -22,8 +22,10 @@ type Object interface {
 // Decoder decodes objects of the kinds that come in large numbers. It uses the memory of
 // one object for all of a kind. Only one goroutine may use it at a time.
 type Decoder struct {
-	kinds map[typeMeta]*scratch
-	buf   []byte
+	kinds     map[typeMeta]*scratch
+	buf       []byte
+	bare      Message // an EndpointSlice without endpoints
+	endpoints *endpoints
 }
 
 type typeMeta struct{ version, kind string }
@@ -40,7 +42,9 @@ const mostEndpoints = 1000
 
 // NewDecoder returns a Decoder of Services, EndpointSlices and Nodes.
 func NewDecoder() *Decoder {
-	return &Decoder{kinds: map[typeMeta]*scratch{
+	bare := slice()
+	delete(bare, endpointsOfSlice)
+	return &Decoder{bare: bare, endpoints: newEndpoints(), kinds: map[typeMeta]*scratch{
 		{"v1", "Service"}: {message: service(), object: &corev1.Service{}}, {"v1", "ServiceList"}: {message: listOf(service())},
 		{"v1", "Node"}: {message: node(), object: &corev1.Node{}}, {"v1", "NodeList"}: {message: listOf(node())},
 		{discovery, "EndpointSlice"}: {message: slice(), object: &discoveryv1.EndpointSlice{}}, {discovery, "EndpointSliceList"}: {message: listOf(slice())},
@@ -61,14 +65,28 @@ func (d *Decoder) Decode(data []byte) (Object, bool) {
 	if s == nil || s.object == nil {
 		return nil, false
 	}
-	if d.buf, ok = s.message.Shorten(d.buf[:0], raw); !ok {
-		return nil, false
+	if o, ok := s.object.(*discoveryv1.EndpointSlice); ok && d.slice(o, raw) {
+		return o, true
 	}
-	reset(s.object)
-	if err := s.object.Unmarshal(d.buf); err != nil {
-		return nil, false
+	return s.object, d.read(s.object, s.message, raw)
+}
+
+// read decodes the fields of an object that are kept.
+func (d *Decoder) read(o Object, kept Message, raw []byte) (ok bool) {
+	if d.buf, ok = kept.Shorten(d.buf[:0], raw); !ok {
+		return false
 	}
-	return s.object, true
+	reset(o)
+	return o.Unmarshal(d.buf) == nil
+}
+
+// slice decodes an EndpointSlice with little memory.
+func (d *Decoder) slice(o *discoveryv1.EndpointSlice, raw []byte) (ok bool) {
+	if !d.read(o, d.bare, raw) {
+		return false
+	}
+	o.Endpoints, ok = d.endpoints.decode(o.Endpoints, raw)
+	return ok
 }
 
 // reset empties an object. A slice keeps its memory for endpoints, because to grow it one

@@ -54,7 +54,7 @@ func start(t *testing.T) (*Server, string) {
 
 func request(t *testing.T, method, url string) (*http.Response, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
@@ -116,7 +116,7 @@ func apply(t *testing.T, s *Server, name string) {
 }
 
 // TestWatch follows Services from nothing, over an absence of the server, to a version
-// that the server has forgotten.
+// that the server has forgotten, and from one of its future, which is silent until then.
 func TestWatch(t *testing.T) {
 	s, url := start(t)
 	apply(t, s, "a")
@@ -151,10 +151,15 @@ func TestWatch(t *testing.T) {
 	for range 2 * keptChanges {
 		apply(t, s, "d")
 	}
-	for _, old := range []string{"1", "99999999"} {
-		if got := follow(t, services+"?watch=true&resourceVersion="+old)(1); got[0] != "ERROR 410" {
-			t.Errorf("a watch from version %s gets %s", old, got)
-		}
+	if got := follow(t, services+"?watch=true&resourceVersion=1")(1); got[0] != "ERROR 410" {
+		t.Errorf("a watch from a version that is forgotten gets %s", got)
+	}
+	_, version = s.objects.list("services")
+	next = follow(t, fmt.Sprintf("%s?watch=true&resourceVersion=%d", services, version+1))
+	apply(t, s, "e") // is the version to watch from
+	apply(t, s, "f")
+	if got := next(1); got[0] != "ADDED f0" {
+		t.Errorf("a watch from a version of the future gets %s", got)
 	}
 }
 

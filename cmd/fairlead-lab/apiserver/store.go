@@ -140,11 +140,14 @@ func (o *objects) get(resource, key string) json.RawMessage {
 
 // since returns the changes of a resource after a version, the version that they lead to,
 // and a channel that is closed when there is more. It reports false if changes are
-// missing.
+// missing. A version of the future is silent until the server gets there, as with a real server.
 func (o *objects) since(resource string, version uint64) (out []change, now uint64, more <-chan struct{}, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if version > o.version || len(o.log) > 0 && version+1 < o.log[0].version {
+	if version > o.version {
+		return nil, version, o.more, true
+	}
+	if len(o.log) > 0 && version+1 < o.log[0].version {
 		return nil, 0, nil, false
 	}
 	for _, c := range o.log {

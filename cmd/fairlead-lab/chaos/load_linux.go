@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairlead/cmd/fairlead-lab/world"
+	"fairlead/internal/chaos"
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 )
@@ -46,6 +47,7 @@ type client struct {
 	seen time.Duration
 	// asked counts the answers at the client's present port.
 	asked int
+	flow  chaos.Flow // the present TCP connection, if it is one of many
 }
 
 // startLoad starts all clients, in each family.
@@ -103,7 +105,7 @@ func (l *load) short(ctx context.Context, c *client) {
 	l.ask(c, try, func() (lab.Reply, error) {
 		ctx, cancel := context.WithTimeout(ctx, try)
 		defer cancel()
-		return c.from.Dial(ctx, c.to)
+		return l.r.dial(ctx, c)
 	})
 }
 
@@ -239,6 +241,12 @@ func (r *runner) judgeServer(c *client, server string, start time.Duration) {
 	last, seen := c.last, c.seen
 	lost := r.history.Covered(start, start) || r.history.Covered(seen, seen)
 	r.mu.Unlock()
+	if (stale || c.svc.Sticky && last != server) && r.resumed(c, server) {
+		r.mu.Lock()
+		r.tally.old++
+		r.mu.Unlock()
+		return
+	}
 	if stale {
 		r.fail("%s: answered by %s, which left at %.3fs, at %.3fs", c.name, server, left.Seconds(), start.Seconds())
 	}

@@ -115,7 +115,7 @@ func Run(ctx context.Context, w *world.World, out io.Writer, o Options) (err err
 func (r *runner) round(ctx context.Context, cfg chaos.Config) error {
 	steps := chaos.Schedule(cfg)
 	r.history, r.log, r.failures, r.tally, r.disks = chaos.History{}, nil, nil, newTally(), map[int]int{}
-	if err := r.addFirewalls(ctx); err != nil {
+	if err := errors.Join(r.addFirewalls(ctx), r.datesFlows()); err != nil { // the rules load what has the setting
 		return err
 	}
 	r.start = time.Now()

@@ -6,6 +6,9 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
 	"time"
 
 	"fairlead/cmd/fairlead-lab/world"
@@ -41,14 +44,38 @@ func (r *runner) stream(ctx context.Context, c *client, conn *lab.Conn) bool {
 	took := r.now() - start
 	if err != nil {
 		if !r.resetPermitted(err, start, took) {
-			again, _ := conn.Lost()
-			r.fail("%s, established, from %s: %v after %s, permitted is %s; %d packets were sent again", c.name, conn.Source(), err,
-				took.Round(time.Millisecond), r.silence(start, true).Round(time.Millisecond), again)
+			r.fail("%s, established, from %s: %v after %s, permitted is %s; %s%s", c.name, conn.Source(), err,
+				took.Round(time.Millisecond), r.silence(start, true).Round(time.Millisecond), conn.State(), r.flowsAt(ctx, conn.Source()))
 		}
 		return false
 	}
 	r.answered(c, took, outageOf{from: start, to: start + took, stalled: took > patience, stream: true})
 	return true
+}
+
+// flowsAt lists what the kernel of each node knows about flows of a client's port, if the
+// program conntrack is installed. Two of them with the same addresses of the reply keep each
+// other out.
+func (r *runner) flowsAt(ctx context.Context, source netip.AddrPort) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUp)
+	defer cancel()
+	family, port := "ipv4", fmt.Sprintf("port=%d ", source.Port())
+	if source.Addr().Is6() {
+		family = "ipv6"
+	}
+	var out strings.Builder
+	for _, node := range r.Cluster.Nodes {
+		text, _, err := world.Output(ctx, node.Host, "conntrack", "-L", "-f", family, "-p", "tcp")
+		if err != nil {
+			fmt.Fprintf(&out, "\n%s: %v", node.Name, err)
+		}
+		for line := range strings.Lines(text) {
+			if strings.Contains(line, port) {
+				fmt.Fprintf(&out, "\n%s: %s", node.Name, strings.TrimSpace(line))
+			}
+		}
+	}
+	return out.String()
 }
 
 // silence returns for how long a stream that waits since a time may hear nothing.

@@ -23,6 +23,7 @@ type tally struct {
 	conflist time.Duration         // the longest wait for the file
 	busy     time.Duration         // the machine had other things to do
 	starved  int                   // agents that the kernel ended for want of memory
+	old      int                   // connections that the kernel took for earlier ones, and that were answered by a wrong server therefore
 }
 
 // outage is what events of one kind cost.
@@ -44,6 +45,7 @@ func (t *tally) add(o *tally) {
 	t.done += o.done
 	t.slow += o.slow
 	t.starved += o.starved
+	t.old += o.old
 	t.busy += o.busy
 	t.slowest = max(t.slowest, o.slowest)
 	t.conflist = max(t.conflist, o.conflist)
@@ -84,6 +86,9 @@ func (t *tally) print(out io.Writer) {
 	}
 	if t.busy > 0 {
 		fmt.Fprintf(out, "  the machine was busy for %s: a connection over its loopback device waited\n", t.busy.Round(100*time.Millisecond))
+	}
+	if t.old > 0 {
+		fmt.Fprintf(out, "  %d connections were taken for earlier ones from the same port, of which a node kept an entry\n", t.old)
 	}
 	if t.slow > 0 {
 		fmt.Fprintf(out, "  %d connections waited up to %d ms for a reason that no event explains, such as a busy machine\n", t.slow, t.slowest.Milliseconds())

@@ -70,6 +70,7 @@ func Run(ctx context.Context, cfg *options.Config) error {
 	log.Info("Starting", startFacts(cfg)...)
 	start := time.Now()
 	limitMemory("/sys/fs/cgroup")
+	forgetProgram(ctx)
 	if p := &cfg.Proxier; p.LocalMode == resolve.LocalClusterCIDR && len(p.ClusterCIDRs) == 0 {
 		log.Info("Masquerading no connections to ClusterIPs, because pods cannot be told from other clients without --cluster-cidr")
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"fairlead/cmd/fairlead/options"
 	"fairlead/proxier/source"
@@ -51,9 +52,15 @@ func newClients(ctx context.Context, c *options.Config) (clients, error) {
 // API server is no source.
 func ClientOf(c *options.Config) func(context.Context) (kubernetes.Interface, error) {
 	return func(ctx context.Context) (kubernetes.Interface, error) {
-		of, err := newClients(ctx, c)
+		of, err := newClients(quietly(ctx), c)
 		return of.kubernetes, err
 	}
+}
+
+// quietly returns a context whose logger omits news such as that the API server was reached,
+// unless the verbosity is 1 or more. Commands print their output instead.
+func quietly(ctx context.Context) context.Context {
+	return klog.NewContext(ctx, klog.FromContext(ctx).V(1))
 }
 
 // clientConfig returns nil if the API server is no source.

@@ -22,7 +22,7 @@ func TestConfigWatch(t *testing.T) {
 	other := path + ".new"
 	for _, write := range []func() error{
 		func() error { return os.WriteFile(path+".x", []byte("b"), 0o600) },
-		func() error { return os.WriteFile(path, []byte("a"), 0o600) },
+		func() error { return overwrite(path, "a") },
 	} {
 		if err := write(); err != nil {
 			t.Fatal(err)
@@ -43,4 +43,14 @@ func TestConfigWatch(t *testing.T) {
 	if err := watchConfig(t.Context(), map[string][]byte{path: []byte("a")}); !errors.Is(err, errConfigChanged) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// overwrite writes to a file without a moment in which it is empty, as os.WriteFile has.
+func overwrite(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"fairlead/proxier"
 	"fairlead/proxier/store"
 )
 
@@ -32,6 +33,7 @@ type health struct {
 	proxier interface {
 		LastSync() time.Time
 		Behind() time.Duration
+		Outage() time.Duration
 	}
 }
 
@@ -85,6 +87,10 @@ func (h *health) unready() string {
 	}
 	if lag := h.proxier.Behind(); lag >= readyLag {
 		return fmt.Sprintf("changes of the table have failed for %s: see the log", lag.Round(time.Second))
+	}
+	if out := h.proxier.Outage(); out >= proxier.OutageWindow/2 {
+		return fmt.Sprintf("another program keeps changing the table, so parts of it were missing for %s of the last %s: see the log",
+			out.Round(time.Second), proxier.OutageWindow)
 	}
 	if h.broken != nil {
 		if lack := h.broken(); lack >= readyLag {

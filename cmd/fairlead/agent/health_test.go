@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fairlead/internal/httpd"
+	"fairlead/proxier"
 	"fairlead/proxier/objects"
 	"fairlead/proxier/resolve"
 	"fairlead/proxier/store"
@@ -24,6 +25,15 @@ type progress time.Duration
 
 func (p progress) Behind() time.Duration { return time.Duration(p) }
 func (p progress) LastSync() time.Time   { return time.Unix(100, 0) }
+func (p progress) Outage() time.Duration { return 0 }
+
+// outages is progress with parts of the table missing.
+type outages struct {
+	progress
+	out time.Duration
+}
+
+func (o outages) Outage() time.Duration { return o.out }
 
 // counted counts answers.
 type counted map[string]int
@@ -135,18 +145,21 @@ func TestReadyz(t *testing.T) {
 		ready  bool
 		behind time.Duration
 		broken time.Duration
+		out    time.Duration
 		code   int
 		reason string
 	}{
-		{false, 0, 0, http.StatusServiceUnavailable, "not in place yet"},
-		{true, 0, 0, http.StatusOK, ""},
-		{true, readyLag - time.Second, 0, http.StatusOK, ""},
-		{true, readyLag + time.Second, 0, http.StatusServiceUnavailable, "have failed for 11s"},
-		{true, 0, readyLag - time.Second, http.StatusOK, ""},
-		{true, 0, readyLag + time.Second, http.StatusServiceUnavailable, "lacked a device for 11s"},
-		{true, 0, 0, http.StatusOK, ""},
+		{false, 0, 0, 0, http.StatusServiceUnavailable, "not in place yet"},
+		{true, 0, 0, 0, http.StatusOK, ""},
+		{true, readyLag - time.Second, 0, 0, http.StatusOK, ""},
+		{true, readyLag + time.Second, 0, 0, http.StatusServiceUnavailable, "have failed for 11s"},
+		{true, 0, readyLag - time.Second, 0, http.StatusOK, ""},
+		{true, 0, readyLag + time.Second, 0, http.StatusServiceUnavailable, "lacked a device for 11s"},
+		{true, 0, 0, proxier.OutageWindow/2 - 1, http.StatusOK, ""},
+		{true, 0, 0, proxier.OutageWindow / 2, http.StatusServiceUnavailable, "were missing for 5s of the last 10s"},
+		{true, 0, 0, 0, http.StatusOK, ""},
 	} {
-		handler := (&health{store: store.New(), answers: counted{}, proxier: progress(tt.behind), ready: func() bool { return tt.ready }, broken: func() time.Duration { return tt.broken }}).handler()
+		handler := (&health{store: store.New(), answers: counted{}, proxier: outages{progress(tt.behind), tt.out}, ready: func() bool { return tt.ready }, broken: func() time.Duration { return tt.broken }}).handler()
 		r := httptest.NewRecorder()
 		handler.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 		if body := r.Body.String(); r.Code != tt.code || !strings.Contains(body, tt.reason) || tt.reason == "" && strings.Contains(body, "reason") {

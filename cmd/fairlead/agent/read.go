@@ -23,7 +23,7 @@ const readTimeout = 30 * time.Second
 // ReadObjects reads all objects once, as the agent with this configuration does. The
 // error says what could not be read; the store has the rest.
 func ReadObjects(ctx context.Context, cfg *options.Config) (*store.Store, error) {
-	of, err := newClients(ctx, cfg)
+	of, err := newClients(quietly(ctx), cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func answers(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
 	path := place(t)
 	l := listen(t, path)
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Second}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	return NewClient(path)

@@ -58,7 +58,7 @@ func Run(ctx context.Context, in Input) *finding.Report {
 		d.checkAPI, d.checkClock, d.checkRights, d.checkObjects,
 		d.checkKernel, d.checkTable, d.checkConntrack,
 		d.checkOverlay, d.checkRoutes, d.checkSysctls, d.checkOffloads, d.checkPeers,
-		d.checkPrograms, d.checkLeftovers, d.checkFirewall, d.checkCNI,
+		d.checkPrograms, d.checkLeftovers, d.checkFirewall, d.checkDiverted, d.checkTraffic, d.checkCNI,
 	} {
 		if ctx.Err() != nil {
 			d.unknown("time", "the checks took too long, and the rest was left out: %v", context.Cause(ctx))

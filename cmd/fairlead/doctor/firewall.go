@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"fairlead/cmd/fairlead/doctor/finding"
@@ -14,19 +15,11 @@ import (
 func (d *doctor) checkFirewall(context.Context) {
 	const check = "firewall"
 	found, known, err := d.network.CheckFirewall()
-	switch {
-	case err != nil:
-		d.unknown(check, "rules of other programs: %v", err)
-		return
-	case !known:
-		d.unknown(check, "the Node object of this node is not known, or has no pod CIDR, so what its pods send is not")
+	if !d.hasRules(check, known, err) {
 		return
 	}
 	for _, f := range found {
-		severity := finding.Warning
-		if f.Certain {
-			severity = finding.Error
-		}
+		severity := severityOf(f.Certain)
 		if f.Err != nil {
 			severity = finding.Unknown
 		}
@@ -39,4 +32,45 @@ func (d *doctor) checkFirewall(context.Context) {
 	if len(found) == 0 {
 		d.ok(check, "no rule of another program drops pod traffic, tunnel packets, health checks or NodePorts")
 	}
+}
+
+// checkDiverted looks for rules of other programs that keep packets to Services from the
+// translation.
+func (d *doctor) checkDiverted(context.Context) {
+	const check = "services"
+	found, known, err := d.network.CheckDiverted()
+	if !d.hasRules(check, known, err) {
+		return
+	}
+	for i := range found.Rules {
+		r := &found.Rules[i]
+		d.report.Add(check, severityOf(r.Certain), r.Remedy(), "%s", r.Problem())
+	}
+	if len(found.Rules) == 0 {
+		text := "no rule of another program translates packets to Services, or turns connection tracking off for them"
+		if found.Tried < found.Of {
+			text += fmt.Sprintf(" (%d of %d addresses were tried)", found.Tried, found.Of)
+		}
+		d.ok(check, "%s", text)
+	}
+}
+
+// hasRules reports whether the rules of other programs were read and the traffic of this node is
+// known, and notes what is unknown.
+func (d *doctor) hasRules(check string, known bool, err error) bool {
+	switch {
+	case err != nil:
+		d.unknown(check, "rules of other programs: %v", err)
+	case !known:
+		d.unknown(check, "the Node object of this node is not known, or has no pod CIDR, so what its pods send is not")
+	}
+	return known && err == nil
+}
+
+// severityOf returns the severity of a rule that concerns packets certainly, or perhaps.
+func severityOf(certain bool) finding.Severity {
+	if certain {
+		return finding.Error
+	}
+	return finding.Warning
 }

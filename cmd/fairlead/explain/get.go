@@ -4,6 +4,7 @@
 package explain
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,9 +16,7 @@ import (
 
 	"fairlead/cmd/fairlead/output"
 	"fairlead/cmd/fairlead/view"
-	"fairlead/internal/inet"
 	"fairlead/nat/listing"
-	"fairlead/nat/ruleset"
 )
 
 // ErrNoTable means that a list is of the kernel's table alone, which could not be read.
@@ -32,7 +31,7 @@ func Kinds() []string {
 func HasNames(kind string) bool { return kind != "egress" }
 
 // Get lists objects of a kind, those of one name or all for "".
-func (p *Picture) Get(kind, name string) (*output.Result, error) {
+func (p *Picture) Get(ctx context.Context, kind, name string) (*output.Result, error) {
 	switch kind {
 	case "services":
 		return p.getServices(name)
@@ -41,7 +40,7 @@ func (p *Picture) Get(kind, name string) (*output.Result, error) {
 	case "nodes":
 		return p.getNodes(name)
 	case "hostports":
-		return p.getHostPorts(name)
+		return p.getHostPorts(ctx, name)
 	case "affinity":
 		return p.getAffinity(name)
 	case "egress":
@@ -213,78 +212,6 @@ func (p *Picture) nodeRow(n *corev1.Node) NodeRow {
 		}
 	}
 	return row
-}
-
-func (p *Picture) getHostPorts(name string) (*output.Result, error) {
-	if p.Table == nil {
-		return nil, ErrNoTable
-	}
-	t := &output.Table{Titles: []string{"POD", "PROTOCOL", "ADDRESS", "ENDPOINT"}, Empty: "No port of this node belongs to a pod."}
-	list := slices.DeleteFunc(p.Table.HostPorts(), func(h listing.HostPort) bool { return name != "" && h.Pod != name })
-	for _, h := range list {
-		t.Add(h.Pod, h.Proto, h.Address, h.Endpoint)
-	}
-	return &output.Result{Text: t, Value: list}, nil
-}
-
-// ClientRow is a client that session affinity keeps with an endpoint.
-type ClientRow struct {
-	Service string `json:"service"`
-	listing.Client
-}
-
-func (p *Picture) getAffinity(name string) (*output.Result, error) {
-	if p.Table == nil {
-		return nil, ErrNoTable
-	}
-	owners := map[string]string{}
-	for _, f := range p.Table.Frontends("") {
-		owners[f.Address+" "+f.Proto] = f.Service
-	}
-	t := &output.Table{Titles: []string{"SERVICE", "ADDRESS", "PROTOCOL", "CLIENT", "ENDPOINT", "EXPIRES"}, Empty: "Session affinity keeps no client."}
-	list := []ClientRow{}
-	for _, c := range p.Table.Clients() {
-		owner := owners[c.Address+" "+c.Proto]
-		if name != "" && !listing.IsOwner(owner, name) {
-			continue
-		}
-		list = append(list, ClientRow{owner, c})
-		t.Add(owner, c.Address, c.Proto, c.Client, c.Endpoint, c.Expires)
-	}
-	return &output.Result{Text: t, Value: list}, nil
-}
-
-// EgressRow is a range that masquerade of connections out of the cluster depends on.
-type EgressRow struct {
-	Role  string `json:"role"` // "source", "kept destination" or "node"
-	Range string `json:"range"`
-}
-
-func (p *Picture) getEgress() (*output.Result, error) {
-	if p.Table == nil {
-		return nil, ErrNoTable
-	}
-	list := []EgressRow{}
-	for _, f := range inet.Families() {
-		for _, part := range []struct {
-			kind ruleset.Kind
-			role string
-		}{{ruleset.Egress, "source"}, {ruleset.NoMasquerade, "kept destination"}} {
-			for _, r := range p.Table.Found.Ranges[ruleset.Set{Kind: part.kind, Family: f}] {
-				list = append(list, EgressRow{part.role, r.String()})
-			}
-		}
-	}
-	for e := range p.Table.Found.Elements.All() {
-		if e.Set.Kind == ruleset.Nodes {
-			list = append(list, EgressRow{"node", e.Client.Addr().String()})
-		}
-	}
-	t := &output.Table{Titles: []string{"ROLE", "RANGE"}, Empty: "This node masquerades nothing that pods send out of the cluster."}
-	for _, r := range list {
-		t.Add(r.Role, r.Range)
-	}
-	return &output.Result{Text: t, Value: list}, nil
 }
 
 // knows reports whether the table or the objects have a Service.

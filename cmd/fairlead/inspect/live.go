@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"fairlead/cmd/fairlead/state"
 	"fairlead/cmd/fairlead/view"
 	"fairlead/conntrack"
+	"fairlead/internal/cni"
 	"fairlead/nat/listing"
 )
 
@@ -113,7 +113,7 @@ func (l *live) CNI(context.Context) ([]view.CNIFile, error) {
 	}
 	var out []view.CNIFile
 	for _, e := range entries {
-		if !slices.Contains([]string{".conf", ".conflist", ".json"}, filepath.Ext(e.Name())) || len(out) == maxCNIFiles {
+		if !cni.Considers(e.Name()) || len(out) == maxCNIFiles {
 			continue
 		}
 		text, err := readBounded(filepath.Join(dir, e.Name()), maxCNIFile)

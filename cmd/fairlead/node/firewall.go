@@ -94,6 +94,10 @@ func (n *Network) CheckFirewall() ([]firewall.Finding, bool, error) {
 	return findings, true, err
 }
 
+func sortedKeys(keys []types.NamespacedName) []types.NamespacedName {
+	return slices.SortedFunc(slices.Values(keys), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
+}
+
 func readFindings(ns int, cfg firewall.Config) ([]firewall.Finding, error) {
 	rules, err := firewall.Load(ns, ownTable)
 	if err != nil {
@@ -135,9 +139,7 @@ func (n *Network) addInput(cfg *firewall.Config, self *objects.Node) {
 	if uplinks, err := sysctl.Uplinks(cfg.Self); err == nil && len(uplinks) > 0 {
 		cfg.Uplink = uplinks[0]
 	}
-	keys := n.store.Services()
-	slices.SortFunc(keys, func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
-	for _, key := range keys {
+	for _, key := range sortedKeys(n.store.Services()) {
 		svc := n.store.Service(key)
 		if svc == nil {
 			continue

@@ -54,6 +54,29 @@ func TestReplaceComesBack(t *testing.T) {
 	}
 }
 
+// TestReplaceAnyMoment lets an object come back at each moment after the first check that found
+// nothing. It goes after at most as long, or after replaceWait. With checks after 2, 62 and 122
+// seconds, an object that came back after 2.1 seconds stayed for a minute.
+func TestReplaceAnyMoment(t *testing.T) {
+	var checks []time.Duration
+	var watched, at time.Duration
+	for goesOn := true; goesOn; {
+		checks = append(checks, at)
+		var wait time.Duration
+		wait, goesOn = afterCheck(false, &watched)
+		at += wait
+	}
+	for back := time.Duration(0); back < replaceWatch; back += 100 * time.Millisecond {
+		i, _ := slices.BinarySearch(checks, back+1) // the first check after it
+		if i == len(checks) {
+			t.Fatalf("what comes back after %v stays", back)
+		}
+		if stays, most := checks[i]-back, max(back, replaceWait); stays > most {
+			t.Errorf("what comes back after %v stays for %v, want at most %v", back, stays, most)
+		}
+	}
+}
+
 // TestReplaceChecks checks the times of all checks. Those after everything was removed end, and
 // the last one is at least replaceWatch later.
 func TestReplaceChecks(t *testing.T) {

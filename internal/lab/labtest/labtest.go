@@ -6,7 +6,9 @@
 package labtest
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
@@ -49,6 +51,15 @@ func Serve(t testing.TB, h *lab.Host, port uint16, protos ...inet.Proto) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Patient returns a context for an answer that must come. It may take 20 s on a machine with
+// other things to do; lab.Patience is for clients that try again.
+func Patient(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // Plugins returns a directory of CNI plugins, or skips the test without them.

@@ -1,0 +1,118 @@
+// SPDX-FileCopyrightText: The fairlead authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel_test
+
+import (
+	"context"
+	"encoding/binary"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead/internal/inet"
+	"fairlead/internal/nl/nltest"
+	"fairlead/internal/nstest"
+	"fairlead/internal/worker"
+	"fairlead/nat"
+	"fairlead/nat/kernel"
+	"fairlead/nat/ruleset"
+)
+
+// duringCommit are nl.Calls that do something once, right before a transaction is sent.
+type duringCommit struct {
+	nltest.Counter
+	do atomic.Pointer[func()]
+}
+
+func (d *duringCommit) Send(fd int, b []byte) error {
+	if binary.NativeEndian.Uint16(b[4:]) == unix.NFNL_MSG_BATCH_BEGIN {
+		if do := d.do.Swap(nil); do != nil {
+			(*do)()
+		}
+	}
+	return d.Counter.Send(fd, b)
+}
+
+// TestUnheard: while a large batch is committed no Watch listens, so the kernel makes no
+// notifications. A change by another program meanwhile is found nevertheless, without its name, and
+// then large batches are heard again until the others have paused. Small batches are always heard.
+func TestUnheard(t *testing.T) {
+	ns := nstest.New(t)
+	calls := &duringCommit{}
+	table, err := kernel.OpenWith(ns, calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	other, err := kernel.Open(ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	set, strange := ruleset.Set{Kind: ruleset.Backends}, ruleset.Set{Kind: ruleset.Backends, Family: inet.IPv6}
+	commit(t, table, ruleset.Batch{{Verb: ruleset.AddTable}, {Verb: ruleset.AddSet, Set: set}, {Verb: ruleset.AddSet, Set: strange}})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	pokes, done := make(chan nat.Writer, 100), make(chan error, 1)
+	const every = 200 * time.Millisecond
+	go func() { done <- table.WatchWith(ctx, every, false, func(w nat.Writer) { pokes <- w }) }()
+	<-pokes // for all that was before
+
+	next := uint32(0)
+	batch := func(s ruleset.Set, n int) (b ruleset.Batch) {
+		for range n {
+			b = append(b, ruleset.Op{Verb: ruleset.AddElement, Element: element(s, next, "")})
+			next++
+		}
+		return b
+	}
+	const patience = 20 * time.Second
+	poke := func() nat.Writer {
+		t.Helper()
+		select {
+		case w := <-pokes:
+			return w
+		case <-time.After(patience):
+			t.Fatal("no poke")
+			return nat.Writer{}
+		}
+	}
+	// try commits n elements, while another program changes the table, and expects a poke.
+	try := func(what string, n int, do func(), named bool) {
+		t.Helper()
+		calls.do.Store(&do)
+		commit(t, table, batch(set, n))
+		if w := poke(); (w.PID != 0) != named {
+			t.Errorf("%s: a poke about %+v, named: want %v", what, w, named)
+		}
+	}
+	change := func() { commit(t, other, batch(strange, 1)) }
+	try("small", 10, change, true)
+	try("large", kernel.UnheardFrom, change, false)
+	try("large, disturbed", kernel.UnheardFrom, change, true)
+	if !worker.Await(ctx, time.Millisecond, func() bool {
+		<-time.After(3 * every)
+		calls.do.Store(&change)
+		commit(t, table, batch(set, kernel.UnheardFrom))
+		return poke().PID == 0
+	}) {
+		t.Error("after a pause: large batches are heard")
+	}
+	change()
+	if w := poke(); w.PID == 0 {
+		t.Errorf("after a large batch: a poke about %+v", w)
+	}
+	commit(t, table, batch(set, kernel.UnheardFrom))
+	select {
+	case w := <-pokes:
+		t.Errorf("our own large batch: a poke about %+v", w)
+	case <-time.After(4 * every):
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
