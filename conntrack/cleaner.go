@@ -24,6 +24,14 @@ type Sweep struct {
 	Err     error // why the search will be repeated, or nil
 }
 
+// add adds a later search. It says whether that found or met anything to report.
+func (s *Sweep) add(later Sweep) bool {
+	s.Scanned += later.Scanned
+	s.Deleted += later.Deleted
+	s.Err = errors.Join(s.Err, later.Err)
+	return later.Deleted > 0 || later.Err != nil
+}
+
 // Config says what a Cleaner does.
 type Config struct {
 	// Namespace holds the flows; nil is that of the process.
@@ -134,6 +142,26 @@ func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
 // pass does all work that is due. done is false if there was nothing to report. next is
 // when other work becomes due, or zero.
 func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
+	s, done, next = c.passDue(now)
+	for _, again := range []struct {
+		at    func() (time.Time, bool)
+		check func(time.Time) Sweep
+	}{{c.late.next, c.checkLate}, {c.bypassed.due, c.checkBypassed}} {
+		at, ok := again.at()
+		if ok && !at.After(now) {
+			done = s.add(again.check(now)) || done
+			at, ok = again.at()
+		}
+		if ok && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return s, done, next
+}
+
+// passDue does the work that is due. It says whether there was any, and when more is due, which is zero for
+// never.
+func (c *Cleaner) passDue(now time.Time) (s Sweep, done bool, next time.Time) {
 	var w work
 	c.inbox.Add(func(all *work) bool {
 		w, next = all.due(now, c.allAt)
@@ -142,39 +170,15 @@ func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
 	if !w.none() {
 		s, done = c.sweep(w), true
 	}
+	end := time.Now()
 	if w.opens {
-		end := time.Now()
 		c.inbox.Add(func(all *work) bool {
 			all.rest(end, end.Sub(now))
 			return false
 		})
 	}
 	if w.all {
-		end := time.Now()
 		c.allAt = end.Add(min(restAll*end.Sub(now), lastRestAll))
-	}
-	at, ok := c.late.next()
-	if ok && !at.After(now) {
-		late := c.checkLate(now)
-		done = done || late.Deleted > 0 || late.Err != nil
-		s.Scanned += late.Scanned
-		s.Deleted += late.Deleted
-		s.Err = errors.Join(s.Err, late.Err)
-		at, ok = c.late.next()
-	}
-	if ok && (next.IsZero() || at.Before(next)) {
-		next = at
-	}
-	if at, ok = c.bypassed.due(); ok && !at.After(now) {
-		again := c.checkBypassed(now)
-		done = done || again.Deleted > 0 || again.Err != nil
-		s.Scanned += again.Scanned
-		s.Deleted += again.Deleted
-		s.Err = errors.Join(s.Err, again.Err)
-		at, ok = c.bypassed.due()
-	}
-	if ok && (next.IsZero() || at.Before(next)) {
-		next = at
 	}
 	return s, done, next
 }
