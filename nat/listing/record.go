@@ -174,57 +174,84 @@ func (t *Table) UnmarshalJSON(b []byte) error {
 		Sets: map[ruleset.Set]bool{}, Chains: map[string]*ruleset.Chain{}, Ranges: map[ruleset.Set][]netip.Prefix{},
 	}
 	*t = Table{Found: f, Entries: map[ruleset.Set][]ruleset.Entry{}}
-	var errs []error
-	setOf := func(name string) ruleset.Set {
-		set, ok := ruleset.SetNamed(name)
-		if !ok {
-			errs = append(errs, fmt.Errorf("read table: set %q is not known", name))
-		}
-		return set
-	}
-	for name, same := range r.Sets {
-		f.Sets[setOf(name)] = same
-	}
-	for _, name := range r.Live {
-		t.Entries[setOf(name)] = nil
-	}
-	for name, list := range r.Ranges {
-		f.Ranges[setOf(name)] = list
-	}
+	u := unmarshal{table: t}
+	u.sets(&r)
 	for i := range r.Chains {
-		c, err := r.Chains[i].chain()
-		errs = append(errs, err)
-		if _, twice := f.Chains[c.Name]; twice {
-			errs = append(errs, fmt.Errorf("read table: chain %.64q is there twice", c.Name))
-		}
-		f.Chains[c.Name] = c
+		u.chain(&r.Chains[i])
 	}
 	for i := range r.Elements {
-		e, err := r.Elements[i].entry(setOf(r.Elements[i].Set))
-		errs = append(errs, err)
-		if _, live := t.Entries[e.Set]; live {
-			t.Entries[e.Set] = append(t.Entries[e.Set], e)
-		}
-		if !e.Set.Spec().Learnt {
-			f.Elements.Add(&e.Element)
-		}
+		u.element(&r.Elements[i])
 	}
-	for _, s := range r.Strays {
-		out := ruleset.Stray{Set: setOf(s.Set), Key: string(s.Key), KeyEnd: string(s.KeyEnd), Flags: s.Flags, Odd: nft.Odd(s.Odd)}
-		if s.Element != nil {
-			e, err := s.Element.entry(out.Set)
-			errs = append(errs, err)
-			out.Element = e.Element
-		}
-		if len(s.Chain) > maxText {
-			errs = append(errs, fmt.Errorf("read table: element of %s: a text has more than %d bytes", out.Set, maxText))
-		}
-		if s.Verdict != 0 {
-			out.Verdict = &expr.Verdict{Kind: expr.VerdictKind(s.Verdict), Chain: s.Chain}
-		}
-		f.Strays = append(f.Strays, out)
+	for i := range r.Strays {
+		u.stray(&r.Strays[i])
 	}
-	return errors.Join(errs...)
+	return errors.Join(u.errs...)
+}
+
+// unmarshal fills a table with what a record says, and gathers what is wrong with it.
+type unmarshal struct {
+	table *Table
+	errs  []error
+}
+
+func (u *unmarshal) failed(err error) { u.errs = append(u.errs, err) }
+
+func (u *unmarshal) set(name string) ruleset.Set {
+	set, ok := ruleset.SetNamed(name)
+	if !ok {
+		u.failed(fmt.Errorf("read table: set %q is not known", name))
+	}
+	return set
+}
+
+func (u *unmarshal) sets(r *record) {
+	for name, same := range r.Sets {
+		u.table.Found.Sets[u.set(name)] = same
+	}
+	for _, name := range r.Live {
+		u.table.Entries[u.set(name)] = nil
+	}
+	for name, list := range r.Ranges {
+		u.table.Found.Ranges[u.set(name)] = list
+	}
+}
+
+func (u *unmarshal) chain(r *chainRecord) {
+	c, err := r.chain()
+	u.failed(err)
+	chains := u.table.Found.Chains
+	if _, twice := chains[c.Name]; twice {
+		u.failed(fmt.Errorf("read table: chain %.64q is there twice", c.Name))
+	}
+	chains[c.Name] = c
+}
+
+// element puts an element where its set is kept: with the clients, with what is wanted, or both.
+func (u *unmarshal) element(r *elementRecord) {
+	e, err := r.entry(u.set(r.Set))
+	u.failed(err)
+	if _, live := u.table.Entries[e.Set]; live {
+		u.table.Entries[e.Set] = append(u.table.Entries[e.Set], e)
+	}
+	if !e.Set.Spec().Learnt {
+		u.table.Found.Elements.Add(&e.Element)
+	}
+}
+
+func (u *unmarshal) stray(s *strayRecord) {
+	out := ruleset.Stray{Set: u.set(s.Set), Key: string(s.Key), KeyEnd: string(s.KeyEnd), Flags: s.Flags, Odd: nft.Odd(s.Odd)}
+	if s.Element != nil {
+		e, err := s.Element.entry(out.Set)
+		u.failed(err)
+		out.Element = e.Element
+	}
+	if len(s.Chain) > maxText {
+		u.failed(fmt.Errorf("read table: element of %s: a text has more than %d bytes", out.Set, maxText))
+	}
+	if s.Verdict != 0 {
+		out.Verdict = &expr.Verdict{Kind: expr.VerdictKind(s.Verdict), Chain: s.Chain}
+	}
+	u.table.Found.Strays = append(u.table.Found.Strays, out)
 }
 
 // chain refuses a rule that says other lengths than it has.
