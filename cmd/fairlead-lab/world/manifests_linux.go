@@ -108,27 +108,15 @@ spec:
   clusterIP: "%s"
   clusterIPs:
 `, s.Name, s.typ(), s.ClusterIPs[0])
-	for _, ip := range s.ClusterIPs {
-		fmt.Fprintf(&b, "  - \"%s\"\n", ip)
-	}
+	writeList(&b, "", "  - \"%s\"\n", s.ClusterIPs)
 	if s.Local {
 		b.WriteString("  externalTrafficPolicy: Local\n")
 	}
 	if s.Internal {
 		b.WriteString("  internalTrafficPolicy: Local\n")
 	}
-	for i, ip := range s.External {
-		if i == 0 {
-			b.WriteString("  externalIPs:\n")
-		}
-		fmt.Fprintf(&b, "  - \"%s\"\n", ip)
-	}
-	for i, p := range s.SourceRanges {
-		if i == 0 {
-			b.WriteString("  loadBalancerSourceRanges:\n")
-		}
-		fmt.Fprintf(&b, "  - \"%s\"\n", p)
-	}
+	writeList(&b, "  externalIPs:\n", "  - \"%s\"\n", s.External)
+	writeList(&b, "  loadBalancerSourceRanges:\n", "  - \"%s\"\n", s.SourceRanges)
 	b.WriteString("  ipFamilyPolicy: PreferDualStack\n  ipFamilies:\n")
 	for _, one := range list {
 		fmt.Fprintf(&b, "  - %s\n", one.Type)
@@ -145,16 +133,21 @@ spec:
 	if s.NodePort != 0 {
 		fmt.Fprintf(&b, "    nodePort: %d\n", s.NodePort)
 	}
-	for i, ip := range s.Balancer {
-		if i == 0 {
-			b.WriteString("status:\n  loadBalancer:\n    ingress:\n")
-		}
-		fmt.Fprintf(&b, "    - {ip: \"%s\"}\n", ip)
-	}
+	writeList(&b, "status:\n  loadBalancer:\n    ingress:\n", "    - {ip: \"%s\"}\n", s.Balancer)
 	for _, one := range list {
 		one.write(&b)
 	}
 	return b.String()
+}
+
+// writeList writes a line for each of a list, behind a title if there are any.
+func writeList[T any](b *strings.Builder, title, line string, list []T) {
+	if len(list) > 0 {
+		b.WriteString(title)
+	}
+	for _, one := range list {
+		fmt.Fprintf(b, line, one)
+	}
 }
 
 func (s slice) write(b *strings.Builder) {
