@@ -24,6 +24,21 @@ type BufferCalls interface {
 	SetBuffer(fd, option, size int) error
 }
 
+// OptionalCalls are Calls that also refuse what a Socket can do without.
+type OptionalCalls interface {
+	// Optional runs before a system call, or before setsockopt(2) with an option, of that name.
+	// Its error takes the place of the call.
+	Optional(name string) error
+}
+
+// optional calls c.Optional if c has it.
+func optional(c Calls, name string) error {
+	if o, ok := c.(OptionalCalls); ok {
+		return o.Optional(name)
+	}
+	return nil
+}
+
 // Enter calls c.Enter unless c is nil.
 func Enter(c Calls) error {
 	if c == nil {

@@ -30,6 +30,9 @@ type Config struct {
 	// Rest is how long Listen waits before it reads again when notifications come often, so
 	// that one wake-up of the program serves many. Such a socket serves Listen alone. 0 never waits.
 	Rest time.Duration
+	// Refused, if not nil, is told what a socket that rests does without, because the kernel, or a
+	// filter of system calls, refuses it.
+	Refused func(error)
 	// Calls replace the system calls in tests; nil otherwise.
 	Calls Calls
 }

@@ -27,18 +27,29 @@ type detached struct {
 }
 
 // detach detaches the socket, which serves Listen alone from then on. Close must follow on what it
-// returns.
+// returns. After an error the socket is as before: a filter of system calls, such as a seccomp
+// profile, may refuse what only a detached socket uses.
 func (s *Socket) detach(ctx context.Context) (*detached, error) {
 	s.copied.mu.Lock()
 	defer s.copied.mu.Unlock()
 	d := &detached{Socket: s, written: make(chan struct{})}
-	var failed error
-	err := s.raw.Control(func(fd uintptr) { d.fd, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	failed := optional(s.calls, "fcntl")
+	err := s.raw.Control(func(fd uintptr) {
+		if failed == nil {
+			d.fd, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+		}
+	})
 	if err := errors.Join(err, failed); err != nil {
 		return nil, fmt.Errorf("copy the descriptor of a netlink socket: %w", err)
 	}
-	if d.stopped, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	if err = optional(s.calls, "eventfd2"); err == nil {
+		d.stopped, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open an eventfd: %w", err), unix.Close(d.fd))
+	}
+	if err := d.poll(0); err != nil {
+		return nil, errors.Join(fmt.Errorf("poll a netlink socket: %w", err), unix.Close(d.stopped), unix.Close(d.fd))
 	}
 	_ = s.conn.Close() // which tells the poller; the copy stays open
 	stop := context.AfterFunc(ctx, func() {
@@ -72,7 +83,7 @@ func (d *detached) next(wait bool) ([]byte, error) {
 		case errors.Is(err, unix.EINTR), err == nil && n == 0:
 			continue
 		case errors.Is(err, unix.EAGAIN) && wait:
-			if err := d.poll(); err != nil {
+			if err := d.poll(forever); err != nil {
 				return nil, err
 			}
 			wait = false // or it would wait again once the context is done
@@ -101,11 +112,16 @@ func sleep(ctx context.Context, rest time.Duration) {
 	}
 }
 
-// poll waits until the socket is readable or the context is done.
-func (d *detached) poll() error {
+const forever = -1
+
+// poll waits for some milliseconds until the socket is readable or the context is done.
+func (d *detached) poll(wait int) error {
+	if err := optional(d.calls, "poll"); err != nil {
+		return err
+	}
 	list := []unix.PollFd{{Fd: int32(d.stopped), Events: unix.POLLIN}, {Fd: int32(d.fd), Events: unix.POLLIN}}
 	for {
-		if _, err := unix.Poll(list, -1); !errors.Is(err, unix.EINTR) {
+		if _, err := unix.Poll(list, wait); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -20,6 +20,11 @@ func (s *Socket) Leave(group uint32) error { return s.member(unix.NETLINK_DROP_M
 func (s *Socket) member(option int, group uint32) error {
 	var failed error
 	err := s.copied.control(s.raw, func(fd uintptr) {
+		if option == unix.NETLINK_DROP_MEMBERSHIP {
+			if failed = optional(s.calls, "NETLINK_DROP_MEMBERSHIP"); failed != nil {
+				return
+			}
+		}
 		failed = unix.SetsockoptInt(int(fd), unix.SOL_NETLINK, option, int(group))
 	})
 	return errors.Join(err, failed)

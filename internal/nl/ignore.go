@@ -29,7 +29,9 @@ func (s *Socket) Ignore(port uint32) error {
 	}
 	var failed error
 	err := s.copied.control(s.raw, func(fd uintptr) {
-		failed = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+		if failed = optional(s.calls, "SO_ATTACH_FILTER"); failed == nil {
+			failed = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+		}
 		if failed != nil {
 			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) // of an earlier call
 		}

@@ -18,24 +18,28 @@ const mostReads = 256
 // calls read when no more of them wait, or after mostReads reads, so that a caller can
 // collect what belongs together, and lost when notifications may be missing: at first, for
 // all that happened before, and after the kernel had no room for some. read and lost may be
-// nil. A Socket that rests, see Config, serves nothing else afterwards, and Close does not end
+// nil. A Socket that rests, see Config, serves nothing else afterwards, and Close may not end
 // Listen then.
 func (s *Socket) Listen(ctx context.Context, each func(Reply), read, lost func()) error {
-	if s.rest == 0 {
-		if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
-			return err
+	rest := func() {}
+	if s.rest > 0 {
+		often := oftenness{rest: s.rest}
+		rest = func() { sleep(ctx, often.due()) }
+		d, err := s.detach(ctx)
+		if err == nil {
+			err = listen(ctx, d.next, each, read, rest, lost)
+			return errors.Join(err, d.Close())
 		}
-		stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
-		defer stop()
-		return listen(ctx, s.read, each, read, func() {}, lost)
+		if s.refused != nil {
+			s.refused(err)
+		}
 	}
-	d, err := s.detach(ctx)
-	if err != nil {
+	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
-	often := oftenness{rest: s.rest}
-	err = listen(ctx, d.next, each, read, func() { sleep(ctx, often.due()) }, lost)
-	return errors.Join(err, d.Close())
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	return listen(ctx, s.read, each, read, rest, lost)
 }
 
 // listen is Listen for what next returns, which waits if it is told to. It calls rest after each

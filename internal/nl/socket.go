@@ -26,6 +26,7 @@ type Socket struct {
 	buf     []byte
 	timeout time.Duration
 	rest    time.Duration // see Config
+	refused func(error)   // see Config; may be nil
 	maxSend int
 	// pending is set while answers to a request that was given up may come.
 	pending bool
@@ -60,7 +61,7 @@ func Dial(cfg Config) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket of protocol %d: %w", cfg.Protocol, err)
 	}
-	s := &Socket{conn: conn, calls: cfg.Calls, buf: make([]byte, receiveSize), timeout: cfg.Timeout, rest: cfg.Rest}
+	s := &Socket{conn: conn, calls: cfg.Calls, buf: make([]byte, receiveSize), timeout: cfg.Timeout, rest: cfg.Rest, refused: cfg.Refused}
 	switch {
 	case s.timeout > 0:
 	case s.calls != nil:

@@ -33,6 +33,7 @@ type Table struct {
 	names    names                   // elements that may have changed
 	later    map[ruleset.Set][]entry // entries of affinity maps that follow the batch
 	few      uint32                  // fewSlots outside of tests
+	refusals refusals
 }
 
 // entry is what the kernel has of one client in an affinity map.
@@ -91,9 +92,13 @@ const listenRest = 50 * time.Millisecond
 func (t *Table) listener(groups ...uint32) (*nl.Socket, error) {
 	return nl.Dial(nl.Config{
 		Protocol: unix.NETLINK_NETFILTER, Namespace: t.ns, Groups: groups,
-		ReceiveBuffer: bufferSize, Rest: listenRest, Calls: t.calls,
+		ReceiveBuffer: bufferSize, Rest: listenRest, Refused: t.refusals.add, Calls: t.calls,
 	})
 }
+
+// OnRefusal makes the table tell, once each, what the kernel refuses and Watch does without, at more
+// cost. tell must not block, and may be called by several goroutines. Call OnRefusal before Watch.
+func (t *Table) OnRefusal(tell func(error)) { t.refusals.tell = tell }
 
 // renew replaces a socket of which a system call failed.
 func (t *Table) renew() error {

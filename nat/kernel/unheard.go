@@ -4,6 +4,7 @@
 package kernel
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,8 @@ type listener struct {
 	silent func() (uint32, error)
 	missed func()      // takes note of transactions that were not heard
 	end    func(error) // ends the Watch
+	// refused is told what the kernel, or a filter of system calls, refuses.
+	refused func(error)
 
 	paused bool
 	// disturbed is set after a transaction of others during a pause, until a check finds that
@@ -38,7 +41,17 @@ func (l *listener) pause() {
 		return
 	}
 	if n, err := l.silent(); err == nil && n == 0 {
-		l.paused = l.socket.Leave(unix.NFNLGRP_NFTABLES) == nil
+		err := l.socket.Leave(unix.NFNLGRP_NFTABLES)
+		if l.paused = err == nil; err != nil {
+			l.refused(fmt.Errorf("leave the group of nftables: %w", err))
+		}
+	}
+}
+
+// ignore makes the kernel keep back notifications about what a port commits.
+func (l *listener) ignore(port uint32) {
+	if err := l.socket.Ignore(port); err != nil {
+		l.refused(fmt.Errorf("filter notifications: %w", err))
 	}
 }
 

@@ -50,7 +50,7 @@ func (t *Table) watch(parent context.Context, poke func(nat.Writer), every time.
 	w := &watcher{table: t, poke: poke, requests: requests}
 	w.listener = listener{
 		socket: socket, group: slices.Contains(groups, unix.NFNLGRP_NFTABLES),
-		silent: w.silent, missed: w.missed, end: cancel,
+		silent: w.silent, missed: w.missed, end: cancel, refused: t.refusals.add,
 	}
 	t.watchers.add(&w.listener)
 	defer t.watchers.remove(&w.listener)

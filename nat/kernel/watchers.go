@@ -23,7 +23,7 @@ type watchers struct {
 func (w *watchers) add(one *listener) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_ = one.socket.Ignore(w.port.Load())
+	one.ignore(w.port.Load())
 	if w.of == nil {
 		w.of = map[*listener]struct{}{}
 	}
@@ -42,7 +42,7 @@ func (w *watchers) use(port uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for one := range w.of {
-		_ = one.socket.Ignore(port)
+		one.ignore(port)
 	}
 	w.port.Store(port)
 }

@@ -138,6 +138,9 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
+	a.table.OnRefusal(func(err error) {
+		klog.FromContext(ctx).Info("Warning: the kernel or the seccomp profile refuses a system call, watching the table at more cost without it", "err", err)
+	})
 	var pods node.Overlay // nil without an overlay, and so is peers
 	var peers proxier.Overlay
 	if cfg.Proxier.Overlay != nil {
