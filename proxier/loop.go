@@ -4,7 +4,6 @@
 package proxier
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -109,29 +108,6 @@ func (p *Proxier) distrust(ctx context.Context) {
 		p.fight.log(klog.FromContext(ctx), "what it took back itself")
 	}
 	p.apply.DistrustPart(nat.Scope(p.changed.Swap(0)))
-}
-
-// watch pokes the loop when another program changes the table. If watching fails, it
-// starts again and pokes for what it missed.
-func (p *Proxier) watch(ctx context.Context) {
-	poke := func(w nat.Writer) {
-		if w.PID != 0 {
-			p.writer.Store(&w)
-		}
-		p.outage.change(time.Now())
-		p.changed.Or(uint32(cmp.Or(w.Changed, nat.Everything)))
-		p.drifted.Set()
-	}
-	for ctx.Err() == nil {
-		if err := p.table.Watch(ctx, poke); err != nil {
-			klog.FromContext(ctx).Error(err, "Watch ended", "retryIn", firstRetry)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(firstRetry):
-			poke(nat.Writer{})
-		}
-	}
 }
 
 // sync makes one pass. Dirty keys can be taken before anything is written: they
