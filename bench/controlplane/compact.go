@@ -28,3 +28,18 @@ func (p *Plane) Compact(ctx context.Context) (revision int64, err error) {
 	}
 	return revision, nil
 }
+
+// Age makes etcd's revision grow by n, as many changes of objects do that no agent watches.
+func (p *Plane) Age(ctx context.Context, n int) error {
+	client, err := p.etcdClient(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	for range n {
+		if _, err := client.Put(ctx, "/aged", ""); err != nil {
+			return fmt.Errorf("write to etcd: %w", err)
+		}
+	}
+	return nil
+}

@@ -60,6 +60,14 @@ func (g *program) stop() error {
 	return err
 }
 
+// kill ends the program as a crash does.
+func (g *program) kill() error {
+	if g.process == nil {
+		return fmt.Errorf("kill %s: it does not run", g.name)
+	}
+	return errors.Join(g.process.Signal(syscall.SIGKILL), g.stop())
+}
+
 // await polls until ready, for as long as the program lives.
 func (g *program) await(ctx context.Context, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, ReadyTimeout)
@@ -96,13 +104,7 @@ func (p *Plane) StartAPIServer(ctx context.Context, more ...string) error {
 // watchers nor takes its address out of the Service "kubernetes". etcd keeps
 // what it knows.
 func (p *Plane) KillAPIServer() error {
-	if p.apiserver.process == nil {
-		return fmt.Errorf("kill %s: it does not run", p.apiserver.name)
-	}
-	if err := p.apiserver.process.Signal(syscall.SIGKILL); err != nil {
-		return err
-	}
-	return p.apiserver.stop()
+	return p.apiserver.kill()
 }
 
 // StartControllers starts kube-controller-manager and returns when it is

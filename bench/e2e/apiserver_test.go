@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead/internal/lab"
 )
 
 // older kills the API server and starts one that, as before Kubernetes 1.34,
@@ -82,6 +84,43 @@ func compacted(t *testing.T, r *run) {
 		a.logged(t, logs[i], "too old resource version")
 	}
 	r.arrived(t, n)
+}
+
+// restored puts back an older state of etcd, whose versions are below those that the agents have
+// seen. They forget what was made since, and serve again what was deleted since.
+func restored(t *testing.T, r *run) {
+	t.Helper()
+	doomed := r.doomed(t, "restored")
+	if err := r.plane.Save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const more = 10_000 // than the restored API server makes by itself while the scene lasts
+	if err := r.plane.Age(t.Context(), more); err != nil {
+		t.Fatal(err)
+	}
+	n := r.change(t, "restored", doomed)
+	born := r.paths(t, n.born)
+	meets(t, born, n.pod.Name)
+	answers(t, r.inside(doomed), lab.ErrTimeout)
+	r.load.goesOn(t)
+
+	if err := r.plane.StopControllers(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.plane.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.plane.StartControllers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	meets(t, doomed, r.pods[0].Name)
+	answers(t, r.inside(born), lab.ErrTimeout)
+	quiet(t, n.pod)
+	if err := n.pod.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.pods = r.pods[:len(r.pods)-1]
+	r.arrived(t, r.change(t, "restored", doomed)) // the same once more, by watches of today
 }
 
 // tokens has running agents come back with tokens that are no longer good, and

@@ -59,6 +59,7 @@ func TestAgents(t *testing.T) {
 		{"API server is killed and comes back older", older},
 		{"agents start while the API server is away", startAlone},
 		{"etcd is compacted", compacted},
+		{"etcd is restored", restored},
 		{"tokens expire", tokens},
 		{"manifests of deploy", manifests},
 	} {
