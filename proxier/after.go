@@ -40,6 +40,7 @@ func (p *Proxier) publishSome(ctx context.Context, r *apply.Result) {
 	if p.desired.state.Loading() {
 		return
 	}
+	p.desired.settled = p.desired.progress.drop(p.desired.state.Waits, p.desired.settled)
 	if began, ok := p.desired.progress.passed(time.Now()); ok {
 		p.pendingSince.set(p.desired.progress.began)
 		p.publishWanted()

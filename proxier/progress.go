@@ -23,6 +23,8 @@ type progress struct {
 	began, opened time.Time
 	// empty is set while the closed epoch is that from before the first change.
 	empty bool
+	// read is set after the table was read, until drop.
+	read bool
 }
 
 func newProgress() progress {
@@ -54,11 +56,28 @@ func (p *progress) next() {
 	p.frontends.next()
 }
 
+// drop forgets the frontends of which nothing is left to do since the table was read, because
+// another program did it. It appends them to list. While the table is loading it is too early: then
+// some frontends wait that the state does not know yet.
+func (p *progress) drop(waits func(inet.Addr) bool, list []inet.Addr) []inet.Addr {
+	if !p.read {
+		return list
+	}
+	p.read = false
+	for key := range p.frontends.of {
+		if !waits(key) {
+			p.frontends.done(key)
+			list = append(list, key)
+		}
+	}
+	return list
+}
+
 // reset forgets everything, because nothing is left to do.
 func (p *progress) reset() {
 	p.services.reset()
 	p.frontends.reset()
-	p.began, p.opened = time.Time{}, time.Time{}
+	p.began, p.opened, p.read = time.Time{}, time.Time{}, false
 }
 
 // epochs holds what is to be done, each with the epoch of its newest change. There are two

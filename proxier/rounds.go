@@ -48,6 +48,7 @@ func (p *Proxier) applied(ctx context.Context, r *apply.Result) {
 	p.metrics.Loads.Add(float64(r.Loads))
 	p.desired.work.applied(r)
 	p.loaded = p.loaded || r.Loads > 0
+	p.desired.progress.read = p.desired.progress.read || r.Loads > 0 || r.Reads > 0
 	p.untracked = p.untracked || r.Missing
 	if r.Replaced > 0 {
 		klog.FromContext(ctx).Info("Replaced the table of another version in one transaction", "operations", r.Replaced)
