@@ -24,7 +24,7 @@ type BufferCalls interface {
 	SetBuffer(fd, option, size int) error
 }
 
-// OptionalCalls are Calls that also refuse what a Socket can do without.
+// OptionalCalls are Calls that also stand before what a Socket can do without, and before Join.
 type OptionalCalls interface {
 	// Optional runs before a system call, or before setsockopt(2) with an option, of that name.
 	// Its error takes the place of the call.

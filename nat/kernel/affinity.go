@@ -26,6 +26,7 @@ import (
 // concurrent use and never wait for the kernel; Run is the worker.
 type AffinityCleaner struct {
 	ns    *netns.NS
+	table *Table // whose Watch knows the cleaner; may be nil
 	inbox *worker.Inbox[cleaning]
 	// searchAt is when all maps may be searched again. Run alone uses it.
 	searchAt time.Time
@@ -43,6 +44,10 @@ type cleaning struct {
 func NewAffinityCleaner(ns *netns.NS) *AffinityCleaner {
 	return &AffinityCleaner{ns: ns, inbox: worker.NewInbox[cleaning]()}
 }
+
+// Beside makes the Watch of a table take what the cleaner deletes for the table's own changes, so
+// that it is no reason to read the table. Call it before Run, with a table of the same namespace.
+func (c *AffinityCleaner) Beside(t *Table) { c.table = t }
 
 // Remove deletes the entries of pairs. Call it once the batch is committed that
 // removes the backends: before that, a returning client would get a new entry.
@@ -120,7 +125,7 @@ func (c *AffinityCleaner) Run(ctx context.Context, report func(clients int, err 
 			return kept, nil
 		}
 		var err error
-		kept, err = Open(c.ns)
+		kept, err = openBeside(c.ns, nil, c.table)
 		return kept, err
 	}
 	again := time.AfterFunc(time.Hour, c.inbox.Wake)

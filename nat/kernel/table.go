@@ -26,7 +26,7 @@ type Table struct {
 	calls    nl.Calls // nil outside of tests
 	socket   *nl.Socket
 	watchers watchers
-	commits  commits
+	commits  *commits
 	out      nl.Messages             // reused by each batch
 	room     elementRoom             // reused by each element
 	owner    []int32                 // the operation that each message of the batch belongs to
@@ -60,7 +60,16 @@ func Open(ns *netns.NS) (*Table, error) { return OpenWith(ns, nil) }
 
 // OpenWith is Open for tests that make system calls fail.
 func OpenWith(ns *netns.NS, calls nl.Calls) (*Table, error) {
-	t := &Table{ns: ns, calls: calls, few: fewSlots}
+	return openBeside(ns, calls, nil)
+}
+
+// openBeside opens the table once more for a goroutine of its own, beside one whose Watch takes what
+// both commit for its own, unless that is nil.
+func openBeside(ns *netns.NS, calls nl.Calls, first *Table) (*Table, error) {
+	t := &Table{ns: ns, calls: calls, few: fewSlots, commits: &commits{}}
+	if first != nil {
+		t.commits, t.watchers.beside = first.commits, &first.watchers
+	}
 	socket, err := t.dial()
 	if err != nil {
 		return nil, fmt.Errorf("open nftables socket: %w", err)
@@ -116,7 +125,10 @@ func (t *Table) renew() error {
 }
 
 // Close closes the socket and leaves the table in place.
-func (t *Table) Close() error { return t.socket.Close() }
+func (t *Table) Close() error {
+	t.watchers.leave()
+	return t.socket.Close()
+}
 
 // transact is nl.Socket.Transact on the socket of the table.
 func (t *Table) transact(m *nl.Messages, refused func(i int, err error)) error {

@@ -87,8 +87,8 @@ type watcher struct {
 	// of them, with what all of them changed.
 	by nat.Writer
 	// announced is how many generations of others were announced, and began is what
-	// Table.madeByOthers was when none was. The table does not count the sockets of this process
-	// that others use, such as that of the AffinityCleaner.
+	// Table.madeByOthers was when none was. The table counts the transactions of the AffinityCleaner
+	// as its own, and those of other sockets of this process as others'.
 	announced atomic.Uint32
 	began     atomic.Uint32
 	// overrun is set if notifications may be missing since the last check.
@@ -104,7 +104,7 @@ func (w *watcher) notified(r nl.Reply) {
 		}
 		return
 	}
-	if r.Port != w.table.watchers.port.Load() {
+	if !w.table.watchers.isOurs(r.Port) {
 		w.announced.Add(1)
 	}
 	if w.changed != 0 {

@@ -14,8 +14,12 @@ type watchers struct {
 	// port is the netlink port of the socket that commits. A change that comes from another
 	// port was made by another program.
 	port atomic.Uint32
-	mu   sync.Mutex
-	of   map[*listener]struct{}
+	// second is the port of the one that openBeside opened, 0 for none. Its transactions are counted
+	// with those of the table. beside is where to say which port this one has; nil otherwise.
+	second atomic.Uint32
+	beside *watchers
+	mu     sync.Mutex
+	of     map[*listener]struct{}
 }
 
 // add makes a listener ignore commits of the table. Where the kernel does not filter, Watch reads
@@ -45,6 +49,21 @@ func (w *watchers) use(port uint32) {
 		one.ignore(port)
 	}
 	w.port.Store(port)
+	if w.beside != nil {
+		w.beside.second.Store(port)
+	}
+}
+
+// leave says that another program may get the port of the table that was opened beside another.
+func (w *watchers) leave() {
+	if w.beside != nil {
+		w.beside.second.Store(0)
+	}
+}
+
+// isOurs reports whether the transactions of a port are counted with ours.
+func (w *watchers) isOurs(port uint32) bool {
+	return port != 0 && (port == w.port.Load() || port == w.second.Load())
 }
 
 // unheard makes a transaction while nobody listens. For a listener the kernel makes a notification

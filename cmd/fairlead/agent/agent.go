@@ -138,6 +138,7 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
+	a.affinity.Beside(a.table)
 	a.table.OnRefusal(func(err error) {
 		klog.FromContext(ctx).Info("Warning: the kernel or the seccomp profile refuses a system call, watching the table at more cost without it", "err", err)
 	})
