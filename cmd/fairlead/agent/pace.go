@@ -22,12 +22,17 @@ const (
 	// mostPercent bounds the target of a small heap, because the percentage also counts the stacks,
 	// of which there are more a moment later.
 	mostPercent = 400
+	// A start may last, because the API server is away. After usualStart the pages of the program are
+	// given back at most once per forgetEvery.
+	usualStart  = 10 * time.Second
+	forgetEvery = time.Second
 )
 
 // awaitStart chooses the target of the garbage collector after each collection until ready, which it
 // asks every second, returns true. It returns false if ctx is done before.
 func awaitStart(ctx context.Context, ready func() bool) bool {
 	collected := worker.NewWake()
+	f := forgetter{began: time.Now()}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	collected.Set()
@@ -38,7 +43,7 @@ func awaitStart(ctx context.Context, ready func() bool) bool {
 			case <-ctx.Done():
 				return false
 			case <-collected:
-				paceStart(ctx)
+				paceStart(ctx, &f)
 				notifyCollected(collected)
 			case <-tick.C:
 				waits = false
@@ -51,12 +56,24 @@ func awaitStart(ctx context.Context, ready func() bool) bool {
 // paceStart sets the target of the next collection. Once there is much in use it also gives the pages
 // of the program back, because most of those that one phase of a start uses are not used in the
 // next one, and the last phases have the peak.
-func paceStart(ctx context.Context) {
+func paceStart(ctx context.Context, f *forgetter) {
 	h := readHeap()
 	debug.SetGCPercent(startTarget(h))
-	if h.live > startGrowth {
+	if h.live > startGrowth && f.due(time.Now()) {
 		forgetProgram(ctx)
 	}
+}
+
+// forgetter bounds how often the pages of the program are given back.
+type forgetter struct{ began, last time.Time }
+
+// due reports whether it is time, and notes it.
+func (f *forgetter) due(now time.Time) bool {
+	if now.Sub(f.began) > usualStart && now.Sub(f.last) < forgetEvery {
+		return false
+	}
+	f.last = now
+	return true
 }
 
 // notifyCollected sets wake once, after the next collection.

@@ -29,6 +29,25 @@ func TestStartTarget(t *testing.T) {
 	}
 }
 
+// TestForgetter: pages are given back after each collection of a usual start, and once a second later.
+func TestForgetter(t *testing.T) {
+	f := forgetter{began: time.Unix(100, 0)}
+	count := func(from time.Duration) (times int) {
+		for i := range 100 { // 5 s
+			if f.due(f.began.Add(from + time.Duration(i)*50*time.Millisecond)) {
+				times++
+			}
+		}
+		return times
+	}
+	if n := count(0); n != 100 {
+		t.Errorf("%d times in the first 5 s, want 100", n)
+	}
+	if n := count(time.Hour); n != 5 {
+		t.Errorf("%d times in 5 s after an hour, want 5", n)
+	}
+}
+
 var kept []byte // a heap for TestAwaitStart
 
 // TestAwaitStart: each collection chooses the next target until the start is over.
