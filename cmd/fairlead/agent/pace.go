@@ -14,11 +14,12 @@ import (
 )
 
 // Until the first sync is over, the heap may grow by startGrowth bytes from one collection to the
-// next, or by startPercent of what is in use if that is more. With the default of Go a small
-// heap is collected often, for little, and a large one doubles.
+// next, but not beyond startHeap, or by startPercent of what is in use if that is more. With the default
+// of Go a small heap is collected often, for little, and a large one doubles.
 const (
 	startGrowth  = 14 << 20
-	startPercent = 33
+	startHeap    = 46 << 20
+	startPercent = 20
 	// mostPercent bounds the target of a small heap, because the percentage also counts the stacks,
 	// of which there are more a moment later.
 	mostPercent = 400
@@ -97,5 +98,6 @@ func readHeap() heap {
 // startTarget returns the target, in percent of what is in use and of the roots. See
 // https://go.dev/doc/gc-guide#GOGC.
 func startTarget(h heap) int {
-	return int(min(max(startPercent, startGrowth*100/(h.live+h.roots+1)), mostPercent))
+	growth := min(startGrowth, startHeap-min(h.live, startHeap))
+	return int(min(max(startPercent, growth*100/(h.live+h.roots+1)), mostPercent))
 }

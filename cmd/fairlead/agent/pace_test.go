@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TestStartTarget: a heap grows by the same number of bytes until that is less than the percentage.
+// TestStartTarget: a heap grows by the same number of bytes, then to the same size, until that is less
+// than the percentage.
 func TestStartTarget(t *testing.T) {
 	const mb = 1 << 20
 	for _, tt := range []struct {
@@ -21,7 +22,7 @@ func TestStartTarget(t *testing.T) {
 	}{
 		{heap{}, mostPercent}, {heap{live: 1}, mostPercent}, {heap{live: 2 * mb, roots: mb}, mostPercent},
 		{heap{live: 8 * mb}, 174}, {heap{live: 15 * mb, roots: mb}, 87}, {heap{live: 32 * mb}, 43},
-		{heap{live: 43 * mb}, startPercent}, {heap{live: 1 << 40}, startPercent},
+		{heap{live: 36 * mb}, 27}, {heap{live: 39 * mb}, startPercent}, {heap{live: 46 * mb}, startPercent}, {heap{live: 1 << 40}, startPercent},
 	} {
 		if got := startTarget(tt.heap); got != tt.want {
 			t.Errorf("%+v: %d %%, want %d %%", tt.heap, got, tt.want)
