@@ -126,10 +126,15 @@ func TestCounts(t *testing.T) {
 	set := func(s *objects.Slice) func() {
 		return c.put(func(tx *store.Tx) { copied := *s; tx.SetSlice(&copied) })
 	}
+	_, one := benchObjects(8, 1)
+	none := *one
+	none.Endpoints = nil
 	for _, s := range []scene{
 		{"endpoint added", set(less), set(full)},
 		{"endpoint removed", set(full), set(less)},
 		{"endpoint replaced", set(full), set(&other)},
+		{"only endpoint removed", set(one), set(&none)},
+		{"only endpoint added", set(&none), set(one)},
 		{"slice written again without a change", set(full), set(full)},
 		{
 			"Service added with 10 endpoints",

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead/internal/inet"
 	"fairlead/internal/nstest"
 	"fairlead/nat/ruleset"
 )
@@ -68,19 +69,45 @@ var (
 	slotNumber = regexp.MustCompile(`^(\S*(?:backends|locals)[46] .*) \. (\d+)((?: counter packets \d+ bytes \d+)? comment .*)$`)
 	sizes      = regexp.MustCompile(`-\d+(-\d+)?$`)
 	share      = regexp.MustCompile(`((?:sticky|remember|affinity)[46]?)-\d+-`)
+	verdict    = regexp.MustCompile(`^((?:vips|nodeports)([46]) (.*?)(?: comment .*)? : goto )(\S+)$`)
 	goesTo     = regexp.MustCompile(`(?:goto|jump) (\S+)`)
 )
 
 // normalised leaves out what depends on history: which slot an endpoint is in, which share
-// of the affinity maps a Service has, and a size class that is larger than it must be.
+// of the affinity maps a Service has, a size class that is larger than it must be, and which shape
+// a frontend without endpoints has kept.
 func (l listing) normalised() []string {
+	used := map[string]bool{} // frontends with slots, by map and key
+	for _, el := range l.elements {
+		if m := slotNumber.FindStringSubmatch(el); m != nil {
+			used[m[1]] = true
+		}
+	}
 	var out []string
 	for _, el := range l.elements {
+		if m := verdict.FindStringSubmatch(el); m != nil {
+			el = m[1] + withoutEndpoints(m[2], m[3], m[4], used)
+		}
 		el = share.ReplaceAllString(el, "$1-")
 		out = append(out, sizes.ReplaceAllString(slotNumber.ReplaceAllString(el, "$1$3"), ""))
 	}
 	slices.Sort(out)
 	return out
+}
+
+// withoutEndpoints returns the chain that a frontend of some key goes to, or the chain that a new
+// one goes to if it has no slots and the chain refuses then.
+func withoutEndpoints(family, key, chain string, used map[string]bool) string {
+	f := inet.FamilyOfDigit(family[0])
+	shape, ok := ruleset.ShapeOfVerdict(chain, f, strings.HasPrefix(chain, "node-"))
+	at := map[bool]string{false: "backends", true: "node-backends"}[shape.NodePort]
+	if !ok || !shape.KeepsEmpty() || used[at+family+" "+key] {
+		return chain
+	}
+	if shape.IsGuarded() {
+		return "guarded-reject" + family
+	}
+	return "refuse"
 }
 
 // holes returns frontends whose slots are not 0 to N-1, each once.
@@ -186,6 +213,9 @@ func (l listing) chainsOf(other listing) map[string][]string {
 
 // TestListing makes sure that what the fuzz test looks for is found.
 func TestListing(t *testing.T) {
+	const backends = `		elements = { 10.96.0.1 . tcp . 80 . 1 comment "default/a" : 10.244.0.2 . 80,
+			     10.96.0.1 . tcp . 80 . 0 comment "default/a" : 10.244.0.1 . 80 }
+`
 	const good = `table inet fairlead {
 	map vips4 {
 		type ipv4_addr . inet_proto . inet_service : verdict
@@ -193,9 +223,7 @@ func TestListing(t *testing.T) {
 	}
 	map backends4 {
 		typeof ip daddr . meta l4proto . tcp dport . numgen random mod 2 : ip daddr . tcp dport
-		elements = { 10.96.0.1 . tcp . 80 . 1 comment "default/a" : 10.244.0.2 . 80,
-			     10.96.0.1 . tcp . 80 . 0 comment "default/a" : 10.244.0.1 . 80 }
-	}
+` + backends + `	}
 	chain prerouting {
 		type nat hook prerouting priority dstnat; policy accept;
 		ip daddr . meta l4proto . th dport vmap @vips4
@@ -216,12 +244,16 @@ func TestListing(t *testing.T) {
 		{name: "a hole", old: "80 . 1", now: "80 . 2", want: "backends4 10.96.0.1 . tcp . 80 has slots [0 2]"},
 		{name: "a slot twice", old: "80 . 1", now: "80 . 0", want: "backends4 10.96.0.1 . tcp . 80 has slots [0 0]"},
 		{name: "an idle chain", old: "goto pick4-4", now: "accept", want: "no packet comes to chain pick4-4"},
+		{name: "no endpoint", old: backends, now: ""},
 	} {
 		l := parseListing(strings.Replace(good, tt.old, tt.now, 1))
 		if got := strings.Join(append(l.holes(), l.idle()...), ", "); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
-		if len(l.elements) != 3 || len(l.chains) != 3 {
+		if got := strings.Contains(strings.Join(l.normalised(), "\n"), "goto refuse"); got != (tt.name == "no endpoint") {
+			t.Errorf("%s: the address refuses: %v", tt.name, got)
+		}
+		if tt.name != "no endpoint" && len(l.elements) != 3 || len(l.chains) != 3 {
 			t.Errorf("%s: %d elements and %d chains, want 3 of each", tt.name, len(l.elements), len(l.chains))
 		}
 	}

@@ -82,11 +82,14 @@ func testExplain(t *testing.T, cfg lab.Config) {
 		}
 	}
 	node := w.Cluster.Nodes[0]
+	gone := none
+	gone.Name, gone.ClusterIPs, gone.NodePort = "gone", world.VIPs(cfg, 13), 30083
+	loseEndpoint(t, w, node, none, gone)
 	for from, host := range map[string]*lab.Host{
 		"default/web-1": w.Web.Endpoints[0].Pod.Host, "node": node.Host, "outside": w.Cluster.Outside,
 		fmt.Sprint(w.Client.Addr4): w.Client.Host, fmt.Sprint(w.Client.Addr6): w.Client.Host,
 	} {
-		for _, s := range []world.Service{w.Web, local, none} {
+		for _, s := range []world.Service{w.Web, local, none, gone} {
 			for i, ip := range s.ClusterIPs {
 				client, err := netip.ParseAddr(from)
 				if err == nil && client.Is4() != ip.Is4() {

@@ -97,10 +97,21 @@ func BenchmarkNewSize(b *testing.B) {
 	b.ReportMetric(least.Seconds()*1e3, "least-ms")
 }
 
-// BenchmarkLastEndpoint takes the only endpoint of a Service away and puts it back, which changes
-// its verdict. The kernel then walks over all verdicts of the table (nft_table_validate), once for
-// each transaction.
+// BenchmarkLastEndpoint takes the only endpoint of a Service away and puts it back, each in a
+// transaction. Its verdict stays, so this does not depend on the size of the table.
 func BenchmarkLastEndpoint(b *testing.B) {
+	benchBetween(b, nat.Reject)
+}
+
+// BenchmarkVerdict does so where only other nodes have an endpoint and internalTrafficPolicy is Local.
+// The verdict changes, and the kernel walks over all verdicts of the table (nft_table_validate), once
+// for each transaction.
+func BenchmarkVerdict(b *testing.B) {
+	benchBetween(b, nat.Drop)
+}
+
+// benchBetween changes a Service from one endpoint to a policy without endpoints and back.
+func benchBetween(b *testing.B, policy nat.TrafficPolicy) {
 	for _, services := range []int{1_000, 11_000, 44_000} {
 		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
 			table := open(b, nstest.New(b))
@@ -108,7 +119,7 @@ func BenchmarkLastEndpoint(b *testing.B) {
 			settle(b, s, table)
 			key, f := clusterService(services/2, 1)
 			none := f
-			none.Backends = nil
+			none.Policy, none.Backends = policy, nil
 			for b.Loop() {
 				s.Set(key, none)
 				settle(b, s, table)

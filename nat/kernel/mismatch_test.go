@@ -53,9 +53,15 @@ func TestMismatches(t *testing.T) {
 			key := nattest.Addr("10.96.0.50:80", inet.TCP)
 			f := nat.Frontend{Policy: nat.Internal, Owner: "default/shrunk", Backends: nattest.Pods(20)}
 			s.Set(key, f)
+			// One that lost its only backend keeps its shape, which is none either.
+			emptyKey := nattest.Addr("10.96.0.51:80", inet.TCP)
+			empty := nat.Frontend{Policy: nat.Internal, Owner: "default/emptied", Backends: nattest.Pods(1)}
+			s.Set(emptyKey, empty)
 			settle(t, s, table)
 			f.Backends = nattest.Pods(12)
 			s.Set(key, f)
+			empty.Backends = nil
+			s.Set(emptyKey, empty)
 			settle(t, s, table)
 			for _, command := range tt.damage {
 				nftCommand(t, ns, command)
@@ -68,6 +74,7 @@ func TestMismatches(t *testing.T) {
 			want.Configure(nattest.Settings())
 			nattest.Variety(want)
 			want.Set(key, f)
+			want.Set(emptyKey, empty)
 			var got []string
 			for _, d := range want.Mismatches(found) {
 				got = append(got, d.String())

@@ -60,6 +60,7 @@ type Client struct {
 // are sorted by Service and address.
 func (t *Table) Frontends(service string) []Frontend {
 	found := map[inet.Addr]*Frontend{}
+	keeps := map[inet.Addr]bool{} // those whose chain refuses clients while they have no endpoint
 	all := t.elements()
 	each := func(want func(ruleset.Set) bool, f func(*ruleset.Entry)) {
 		for _, set := range slices.SortedFunc(maps.Keys(all), ruleset.CompareSets) {
@@ -75,7 +76,7 @@ func (t *Table) Frontends(service string) []Frontend {
 	isVerdict := func(s ruleset.Set) bool { return s.Kind == ruleset.VIPs || s.Kind == ruleset.NodePorts }
 	each(isVerdict, func(e *ruleset.Entry) {
 		if service == "" || IsOwner(e.Comment, service) {
-			found[e.Key] = newFrontend(&e.Element)
+			found[e.Key], keeps[e.Key] = newFrontend(&e.Element)
 		}
 	})
 	each(ruleset.Set.IsSlots, func(e *ruleset.Entry) {
@@ -94,19 +95,25 @@ func (t *Table) Frontends(service string) []Frontend {
 	out := make([]Frontend, len(keys))
 	for i, key := range keys {
 		out[i] = *found[key]
+		if keeps[key] && len(out[i].Endpoints) == 0 {
+			out[i].Policy = "reject"
+		}
 	}
 	return out
 }
 
-func newFrontend(e *ruleset.Element) *Frontend {
-	f := &Frontend{Service: e.Comment, Address: dialled(e.Key), Proto: e.Key.Proto.String(), Chain: e.Verdict, Policy: "unknown"}
-	if shape, ok := ruleset.ShapeOfVerdict(e.Verdict, e.Set.Family, e.Key.IsNodePort()); ok {
+// newFrontend returns the frontend of a verdict, and whether its chain refuses clients while it has
+// no endpoint.
+func newFrontend(e *ruleset.Element) (f *Frontend, keepsEmpty bool) {
+	f = &Frontend{Service: e.Comment, Address: dialled(e.Key), Proto: e.Key.Proto.String(), Chain: e.Verdict, Policy: "unknown"}
+	shape, ok := ruleset.ShapeOfVerdict(e.Verdict, e.Set.Family, e.Key.IsNodePort())
+	if ok {
 		f.Policy, f.Sticky = shape.PolicyWord(), shape.IsSticky()
 		if shape.IsGuarded() {
 			f.Sources = []string{}
 		}
 	}
-	return f
+	return f, ok && shape.KeepsEmpty()
 }
 
 // addEndpoint adds what a slot holds. An endpoint that is local has two.

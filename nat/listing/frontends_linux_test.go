@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead/internal/inet"
+	"fairlead/nat"
 	"fairlead/nat/nattest"
 )
 
@@ -16,6 +18,12 @@ import (
 func TestFrontends(t *testing.T) {
 	w := newWorld(t, nattest.CountingSettings())
 	nattest.Variety(w.state)
+	lost := nattest.Addr("[2001:db8::6]:443", inet.TCP)
+	f := nat.Frontend{Policy: nat.External, Owner: "default/web:https", Backends: nattest.Backends("[fd00:10:244::3]:8443")}
+	w.state.Set(lost, f)
+	w.settle()
+	f.Backends = nil
+	w.state.Set(lost, f) // which keeps its chain
 	w.settle()
 	w.nft("add element inet fairlead affinity4 { 203.0.113.5 . tcp . 443 . 192.0.2.1 timeout 3h : 10.244.0.3 . 8443 }")
 	table := w.read()
@@ -34,12 +42,13 @@ func TestFrontends(t *testing.T) {
 		"default/web:https tcp 203.0.113.5:443 local true [192.0.2.0/24 198.51.100.7/32] 10.244.0.3:8443 true 0 10.244.1.3:8443 false 0 10.244.2.3:8443 false 0",
 		"default/web:https tcp 203.0.113.6:443 reject false [192.0.2.0/24]",
 		"default/web:https tcp [2001:db8::5]:443 external false [2001:db8:1::/64] [fd00:10:244::3]:8443 false 0 [fd00:10:244::4]:8443 false 0",
+		"default/web:https tcp [2001:db8::6]:443 reject false []",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("frontends (-want +got):\n%s", diff)
 	}
-	if all := table.Frontends(""); len(all) != 10 {
-		t.Errorf("%d frontends, want 10", len(all))
+	if all := table.Frontends(""); len(all) != 11 {
+		t.Errorf("%d frontends, want 11", len(all))
 	}
 	if got, want := fmt.Sprint(table.HostPorts()), "[{default/dns 192.168.0.1:53 udp 10.244.0.4:53} {default/web-0 *:8080 tcp 10.244.0.3:80} {default/web-0 [*]:8080 tcp [fd00:10:244::3]:80}]"; got != want {
 		t.Errorf("host ports %s, want %s", got, want)

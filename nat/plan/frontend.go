@@ -139,6 +139,9 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 		return false
 	}
 	to := ruleset.ShapeOf(want, p.key, p.now.shape)
+	if s.putRefusal(p, want, to) {
+		return false
+	}
 	ok := p.putSlots(ruleset.BackendsOf(p.key), &p.now.slots, &addrs{backends: want.Backends}) &&
 		p.putSlots(ruleset.LocalsOf(p.key), &p.now.locals, &addrs{locals: want.LocalBackends}) &&
 		p.putSources(want.Sources)
@@ -151,6 +154,21 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, len(want.Backends)) &&
 		p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, len(want.LocalBackends)) &&
 		p.cutSources(want.Sources)
+}
+
+// putRefusal replaces the verdict of a frontend that kept its shape without a backend by one that
+// refuses, if it gets another shape and may take several batches: its new backends would be
+// reached by the rules of the old shape before all of them are there. It reports whether it did.
+func (s *State) putRefusal(p *planner, want *nat.Frontend, to ruleset.Shape) bool {
+	empty := p.now.shape.KeepsEmpty() && len(p.now.slots)+len(p.now.locals) == 0
+	const each = 3 // operations for a backend: its slot, and the elements that it shares
+	most := each*(len(want.Backends)+len(want.LocalBackends)) + len(want.Sources) + len(p.now.sources) + len(p.now.oldSources) + 2
+	if !empty || to.Verdict() == p.now.verdict || most <= p.room {
+		return false
+	}
+	refused := nat.Frontend{Policy: nat.Reject, Restricted: p.now.shape.IsGuarded()}
+	s.putVerdict(p, ruleset.ShapeOf(&refused, p.key, ruleset.Shape{}))
+	return true
 }
 
 // remove takes the frontend out of the kernel: its verdict first.

@@ -97,12 +97,17 @@ add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-4 }`,
 			`add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }`}, "\n"),
 			"delete chain cluster4-8\ndelete chain pick4-8\ndelete chain draw4-4\ndelete chain draw4-8"},
 	}, {
-		name: "the last backend gone is a reject",
+		name: "the last backend gone is one element, and its slot refuses",
 		from: web(p[:1]...), to: new(web()),
-		want: []string{`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-1 }
-` + deleteSlot(0) + `
-add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto refuse }`,
-			"delete chain cluster4-1\ndelete chain pick4-1\ndelete chain draw4-1"},
+		want: []string{deleteSlot(0)},
+	}, {
+		name: "all backends gone of a class that one would not keep is a reject",
+		from: web(p[:5]...), to: new(web()),
+		want: []string{strings.Join([]string{
+			`delete element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto cluster4-8 }`,
+			deleteSlot(4), deleteSlot(3), deleteSlot(2), deleteSlot(1), deleteSlot(0),
+			`add element vips4 { 10.96.0.1 . tcp . 80 comment "d/web" : goto refuse }`}, "\n"),
+			"delete chain cluster4-8\ndelete chain pick4-8\ndelete chain draw4-1\ndelete chain draw4-4\ndelete chain draw4-8"},
 	}, {
 		name: "deleted",
 		from: web(p[:1]...),

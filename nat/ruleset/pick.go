@@ -114,7 +114,7 @@ func (p Pick) remembered() []Set {
 
 // pickRules draw a slot of the class, again and again while the slot is empty,
 // then of the half-sized class, in which all backends of a frontend lie whose
-// class is less than half full; slot 0 is never empty.
+// class is less than half full. Slot 0 is empty only if the frontend has no backend.
 //
 // Each draw is a jump to a chain of one rule. For each new rule that reads a map the kernel
 // goes through all elements of the map, in the transaction (nf_tables_bind_set), so the draws
@@ -153,9 +153,19 @@ func (p Pick) drawn() []Pick {
 func (p Pick) drawChains() []Chain {
 	var chains []Chain
 	for _, q := range p.drawn() {
-		chains = append(chains, Chain{Name: q.drawName(), Rules: []rule{q.draw()}})
+		chains = append(chains, q.drawChain())
 	}
 	return chains
+}
+
+// drawChain returns the chain that draws once. The one for slot 0 comes last, so it refuses the
+// clients of a frontend without a backend.
+func (p Pick) drawChain() Chain {
+	c := Chain{Name: p.drawName(), Rules: []rule{p.draw()}}
+	if p.class == 0 {
+		c.Rules = append(c.Rules, newRule("reject", reject()))
+	}
+	return c
 }
 
 // PickSets returns the maps that pick chains draw from.
@@ -174,7 +184,7 @@ func DrawChains(set Set) []Chain {
 	chains := make([]Chain, 0, nat.MaxClass+1)
 	for class := range int8(nat.MaxClass + 1) {
 		p := Pick{set: set.Kind, fam: set.Family, class: class}
-		chains = append(chains, Chain{Name: p.drawName(), Rules: []rule{p.draw()}})
+		chains = append(chains, p.drawChain())
 	}
 	return chains
 }

@@ -20,6 +20,9 @@ func ShapeOf(f *nat.Frontend, key inet.Addr, have Shape) Shape {
 		guarded: f.Restricted, sticky: f.Affinity > 0, share: f.Share,
 	}
 	if !f.Policy.Picks() {
+		if f.Policy == nat.Reject && have.guarded == s.guarded && have.KeepsEmpty() {
+			return have
+		}
 		return s
 	}
 	class, locals := int8(noLocals), int8(noLocals)
@@ -66,6 +69,19 @@ func keepClass(have int8, n int) int8 {
 		return have
 	}
 	return classOf(n)
+}
+
+// KeepsEmpty reports whether a frontend of the shape keeps it while it has no backend, because its
+// chain then refuses each client that it would have served: slot 0 is empty, and the chain that
+// draws it rejects. So the only backend of a frontend goes and comes without a change of its
+// verdict, after which the kernel would walk over all verdicts.
+//
+// The classes are those that a single backend keeps. Policy Local without a backend on the node
+// drops clients from outside, and the chain of a sticky frontend sends clients that it knows to
+// the backend that is gone.
+func (s Shape) KeepsEmpty() bool {
+	keeps := func(class int8) bool { return class != noLocals && keepClass(class, 1) == class }
+	return s.policy.Picks() && !s.sticky && keeps(s.class) && (s.policy != nat.Local || keeps(s.locals))
 }
 
 // Shape holds every property that the chain of a frontend depends on. Frontends of
@@ -179,6 +195,13 @@ func ShapeOfVerdict(verdict string, fam inet.Family, node bool) (Shape, bool) {
 	}
 	s, ok := parseShape(verdict)
 	return s, ok && s.Family == fam && s.NodePort == node
+}
+
+// Serves reports whether a chain of this name belongs to the frontends of a shape that have
+// backends.
+func Serves(chain string) bool {
+	s, ok := parseShape(chain)
+	return ok && s.policy.Picks()
 }
 
 // SlotsIn returns how many slots a frontend of the shape may have in a map of backends.

@@ -5,6 +5,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"fairlead/nat/evaluate"
@@ -14,12 +15,18 @@ import (
 // stepsOf puts steps into words. It leaves out rules that only lead to another chain.
 func (p *Picture) stepsOf(list []evaluate.Step) []Step {
 	var out []Step
+	empty := slices.ContainsFunc(list, isEmptyDraw)
 	for _, s := range list {
-		if text := words(&s); text != "" {
+		if text := words(&s, empty); text != "" {
 			out = append(out, Step{text, s})
 		}
 	}
 	return out
+}
+
+// isEmptyDraw reports whether a step refuses a packet because the Service has no endpoint in slot 0.
+func isEmptyDraw(s evaluate.Step) bool {
+	return strings.HasPrefix(strings.TrimPrefix(s.Chain, "node-"), "draw") && s.Rule == "reject"
 }
 
 // phrase says what a rule does, by a part of its text.
@@ -33,6 +40,7 @@ func phrases() []phrase {
 		{"services", "@service-cidrs", "The address is in a range of ClusterIPs, and no Service has it."},
 		{"", "@hostports", "The port of this node belongs to a pod."},
 		{"", "@hostip-ports", "The port at this address of the node belongs to a pod."},
+		{"draw", "reject", "The packet is answered with ICMP port unreachable."},
 		{"refuse", "reject", "The packet is answered with ICMP port unreachable."},
 		{"allowed", "@sources", "The client is in a range of loadBalancerSourceRanges."},
 		{"allowed", "drop", "The client is in no range of loadBalancerSourceRanges."},
@@ -69,9 +77,13 @@ func phrases() []phrase {
 	}
 }
 
-func words(s *evaluate.Step) string {
+// words describes a step of a packet. Empty says that the Service has no endpoint.
+func words(s *evaluate.Step, empty bool) string {
 	if set, ok := ruleset.SetNamed(s.Set); ok && (set.Kind == ruleset.VIPs || set.Kind == ruleset.NodePorts) {
-		return frontendWords(s, set)
+		return frontendWords(s, set, empty)
+	}
+	if empty && ruleset.Serves(s.Chain) {
+		return "" // how an endpoint would have been chosen
 	}
 	for _, ph := range phrases() {
 		chain := strings.TrimPrefix(strings.TrimPrefix(s.Chain, "node-"), "guarded-")
@@ -93,7 +105,7 @@ func words(s *evaluate.Step) string {
 }
 
 // frontendWords describes what the address leads to.
-func frontendWords(s *evaluate.Step, set ruleset.Set) string {
+func frontendWords(s *evaluate.Step, set ruleset.Set, empty bool) string {
 	owner := s.Owner
 	if owner == "" {
 		owner = "no known Service"
@@ -110,7 +122,7 @@ func frontendWords(s *evaluate.Step, set ruleset.Set) string {
 		return fmt.Sprintf("The %s belongs to %s, and leads to chain %s.", what, owner, verdict)
 	case shape.PolicyWord() == "drop":
 		return fmt.Sprintf("The %s belongs to %s, which has no endpoint on this node and policy Local.", what, owner)
-	case shape.PolicyWord() == "reject":
+	case empty, shape.PolicyWord() == "reject":
 		return fmt.Sprintf("The %s belongs to %s, which has no endpoint.", what, owner)
 	}
 	text := fmt.Sprintf("The %s belongs to %s, and chain %s serves it", what, owner, verdict)
