@@ -25,6 +25,7 @@ import (
 	"fairlead/cmd/fairlead-lab/world"
 	"fairlead/cmd/fairlead/inspect"
 	"fairlead/cmd/fairlead/view"
+	"fairlead/internal/cni"
 	"fairlead/internal/inet"
 	"fairlead/internal/lab"
 	"fairlead/internal/nstest"
@@ -120,6 +121,9 @@ func TestRebuildRoundTrip(t *testing.T) {
 			t.Errorf("the bundle has too little to compare: %+v", was)
 		}
 		for _, s := range node.LeftOut {
+			if _, err := os.Stat(cni.DefaultDir); err != nil && strings.Contains(s, "cni.json") {
+				continue // this machine has no container runtime
+			}
 			t.Errorf("left out: %s", s)
 		}
 	}
