@@ -3,7 +3,12 @@
 
 package inet
 
-import "net/netip"
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"net/netip"
+)
 
 // Bytes is an address in 17 bytes without a pointer, where a netip.Addr takes 24: for what there
 // is of each endpoint. A zone is left out. Bytes of equal addresses are equal, and the zero
@@ -35,6 +40,28 @@ func (b Bytes) Addr() netip.Addr {
 	}
 	return netip.Addr{}
 }
+
+// Compare orders as netip.Addr.Compare does.
+func (b *Bytes) Compare(c *Bytes) int {
+	if b.size != c.size {
+		return cmp.Compare(b.size, c.size)
+	}
+	return bytes.Compare(b.ip[:], c.ip[:])
+}
+
+// Number4 returns an IPv4 address as a number, false for all others.
+func (b *Bytes) Number4() (uint32, bool) { return binary.BigEndian.Uint32(b.ip[:4]), b.size == 4 }
+
+// Low returns the last two bytes of the address, in which addresses of one cluster differ most.
+func (b *Bytes) Low() uint16 {
+	if b.size == 4 {
+		return binary.BigEndian.Uint16(b.ip[2:])
+	}
+	return binary.BigEndian.Uint16(b.ip[14:])
+}
+
+// Is reports whether there is an address of a family.
+func (b *Bytes) Is(f Family) bool { return int(b.size) == f.AddrLen() }
 
 // IsValid reports whether there is an address.
 func (b Bytes) IsValid() bool { return b.size > 0 }

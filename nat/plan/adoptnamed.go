@@ -86,6 +86,7 @@ func (p *patch) copyOf(have *holding, key inet.Addr) *installed {
 		return nil
 	}
 	f := *was
+	f.exact = nil
 	f.slots, f.locals = slices.Clone(was.slots), slices.Clone(was.locals)
 	f.sources, f.oldSources = slices.Clone(was.sources), slices.Clone(was.oldSources)
 	f.junk = slices.Clone(was.junk)

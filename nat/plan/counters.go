@@ -16,15 +16,15 @@ func (p *planner) switchCounters(on bool) bool {
 				return false
 			}
 			p.now.switched--
-			p.switchOne(p.now.switched, on)
+			p.switchOne(int(p.now.switched), on)
 		}
 		return true
 	}
-	for p.now.switched < len(p.now.slots)+len(p.now.locals) {
+	for int(p.now.switched) < len(p.now.slots)+len(p.now.locals) {
 		if p.room <= 0 {
 			return false
 		}
-		p.switchOne(p.now.switched, on)
+		p.switchOne(int(p.now.switched), on)
 		p.now.switched++
 	}
 	p.now.counted, p.now.switched = on, 0
@@ -52,6 +52,6 @@ func (p *planner) switchOne(i int, on bool) {
 func (p *planner) abandonSwitch() {
 	if p.now.switched > 0 {
 		p.now.slots, p.now.locals = markStale(p.now.slots), markStale(p.now.locals)
-		p.now.switched = 0
+		p.now.switched, p.now.exact = 0, nil
 	}
 }

@@ -23,6 +23,10 @@ type exchange struct {
 // mostAtOnce is how many backends are counted at once. It takes some hundred µs.
 const mostAtOnce = 1 << 10
 
+// costOfCommon is how many backends that two lists have in common are compared in the time of one
+// that is counted.
+const costOfCommon = 1 << 4
+
 // isSame reports whether two lists are one, or empty.
 func isSame[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
@@ -36,25 +40,26 @@ func compare(a, b []nat.Backend, came, gone func(*nat.Backend), pause func(eleme
 		if n%mostAtOnce == 0 {
 			pause(mostAtOnce)
 		}
+		if same := nat.CommonBackends(a[:min(len(a), mostAtOnce)], b); same > 0 {
+			a, b = a[same:], b[same:]
+			pause(same / costOfCommon)
+			continue
+		}
 		order := 0
 		switch {
 		case len(a) == 0:
 			order = +1
 		case len(b) == 0:
 			order = -1
-		case a[0] != b[0]:
-			order = cmp.Or(a[0].AddrPort().Compare(b[0].AddrPort()), +1) // or the same on another node
+		default:
+			order = cmp.Or(a[0].CompareAddr(b[0]), +1) // or the same on another node
 		}
 		if order > 0 {
 			came(&b[0])
 			b = b[1:]
 			continue
 		}
-		if order < 0 {
-			gone(&a[0])
-		} else {
-			b = b[1:]
-		}
+		gone(&a[0])
 		a = a[1:]
 	}
 }

@@ -142,7 +142,9 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 	if s.putRefusal(p, want, to) {
 		return false
 	}
-	ok := p.putSlots(ruleset.BackendsOf(p.key), &p.now.slots, &addrs{backends: want.Backends}) &&
+	exact := p.now.exact
+	p.now.exact = nil // until the slots are as wanted again
+	ok := (p.exchangeSlots(exact, want.Backends) || p.putSlots(ruleset.BackendsOf(p.key), &p.now.slots, &addrs{backends: want.Backends})) &&
 		p.putSlots(ruleset.LocalsOf(p.key), &p.now.locals, &addrs{locals: want.LocalBackends}) &&
 		p.putSources(want.Sources)
 	if !ok {
@@ -151,8 +153,14 @@ func (s *State) planWanted(p *planner, want *nat.Frontend) bool {
 	was := p.now.shape
 	s.putVerdict(p, to)
 	s.putAffinity(p, want, was)
-	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, len(want.Backends)) &&
-		p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, len(want.LocalBackends)) &&
+	if !p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, len(want.Backends)) {
+		return false
+	}
+	if len(want.Backends) >= leastExchanged {
+		holds := want.Backends // or all of want would stay
+		p.now.exact = &holds
+	}
+	return p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, len(want.LocalBackends)) &&
 		p.cutSources(want.Sources)
 }
 
@@ -183,6 +191,7 @@ func (p *planner) remove() bool {
 		p.now.remember, p.now.oldRemember = "", false
 	}
 	p.abandonSwitch()
+	p.now.exact = nil
 	return p.cutSlots(ruleset.BackendsOf(p.key), &p.now.slots, 0) &&
 		p.cutSlots(ruleset.LocalsOf(p.key), &p.now.locals, 0) &&
 		p.cutSources(nil)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"fairlead/internal/inet"
+	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
@@ -41,13 +42,17 @@ type installed struct {
 	sources  []netip.Prefix
 	remember string // verdict in the sticky map
 	owner    string // comment on its elements
+	// exact are the backends that slots hold, in any order, each once and with the right comment,
+	// if a step of ours made them so; nil if that is not known, or they are few. It is the wanted list of
+	// that time, which is in memory anyway. It serves to find what changed, see planner.exchangeSlots.
+	exact *[]nat.Backend
 
 	// These carry another comment and have to be replaced.
 	oldVerdict, oldRemember bool
 	// counted says that the slots have counters. The first switched ones, locals
 	// after slots, are already in the opposite state.
 	counted  bool
-	switched int
+	switched int32
 
 	oldSources []netip.Prefix // with another comment, as oldVerdict
 	junk       []ruleset.Op   // deletions of elements that no batch of ours writes

@@ -59,7 +59,7 @@ func (p *planner) add(e ruleset.Element) {
 
 // rename marks everything that carries the old owner's name to be replaced.
 func (p *planner) rename(owner string) {
-	p.now.owner = owner
+	p.now.owner, p.now.exact = owner, nil
 	p.now.slots, p.now.locals = markStale(p.now.slots), markStale(p.now.locals)
 	p.now.oldVerdict, p.now.oldRemember = p.now.verdict != "", p.now.remember != ""
 	p.now.oldSources = slices.Concat(p.now.oldSources, p.now.sources)
