@@ -15,7 +15,7 @@ import (
 // 192.0.2.0/24 is outside of the cluster.
 func TestMissed(t *testing.T) {
 	v := NewView(isNode, false)
-	v.Set(udp("10.96.0.10:53"), Backends{Serving: []netip.AddrPort{ap("10.244.0.1:53"), ap("10.244.0.2:53")}})
+	v.Set(udp("10.96.0.10:53"), Backends{Serving: inet.AddrPortsOf(ap("10.244.0.1:53"), ap("10.244.0.2:53"))})
 	leaves := func(from, to netip.Addr) bool {
 		return netip.MustParsePrefix("10.244.0.0/16").Contains(from) && netip.MustParsePrefix("192.0.2.0/24").Contains(to)
 	}
@@ -63,7 +63,7 @@ func TestBypassed(t *testing.T) {
 	c := NewCleaner(Config{Namespace: f.ns})
 	tcp := inet.Addr{IP: netip.MustParseAddr("10.96.0.10"), Port: 53, Proto: inet.TCP}
 	for _, a := range []inet.Addr{udp("10.96.0.10:53"), tcp} {
-		c.Set(a, []netip.AddrPort{ap("10.244.0.1:53")}, nil)
+		c.Set(a, inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPorts{})
 	}
 	f.addState(t, inet.UDP, 0, 0, "10.0.0.1:1", "10.96.0.10:53", "10.244.0.1:53")
 	f.addState(t, inet.TCP, 1, 0, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.1:53")

@@ -75,7 +75,7 @@ func NewCleaner(cfg Config) *Cleaner {
 // Set replaces the endpoints of a frontend, see Backends, and schedules a search
 // for flows that became stale. Call it after the kernel's rules changed, or the
 // next packet would bring a deleted flow back.
-func (c *Cleaner) Set(frontend inet.Addr, serving, existing []netip.AddrPort) {
+func (c *Cleaner) Set(frontend inet.Addr, serving, existing inet.AddrPorts) {
 	c.change(frontend, func() bool { return c.view.Set(frontend, Backends{serving, existing}) })
 }
 

@@ -162,20 +162,20 @@ func TestClean(t *testing.T) {
 	f.add(t, inet.UDP, "[fd01::1]:6", "[fd00:51::1]:30053", "[fd00:244::2]:53") // elsewhere
 	f.add(t, inet.UDP, "10.0.0.1:8", "10.96.0.20:53", "10.244.0.3:53")          // Service to be removed
 	f.add(t, inet.UDP, "10.0.0.1:9", "10.96.0.20:54", "198.51.100.1:54")        // the same address, not ours
-	both := func(a, b string) []netip.AddrPort { return []netip.AddrPort{ap(a), ap(b)} }
+	both := func(a, b string) inet.AddrPorts { return inet.AddrPortsOf(ap(a), ap(b)) }
 	c := NewCleaner(Config{Namespace: f.ns})
-	set := func(four, six []netip.AddrPort) {
-		c.Set(udp("10.96.0.10:53"), four, nil)
-		c.Set(udp("0.0.0.0:30053"), four, nil)
-		c.Set(udp("[fd00:96::a]:53"), six, nil)
-		c.Set(udp("[::]:30053"), six, nil)
+	set := func(four, six inet.AddrPorts) {
+		c.Set(udp("10.96.0.10:53"), four, inet.AddrPorts{})
+		c.Set(udp("0.0.0.0:30053"), four, inet.AddrPorts{})
+		c.Set(udp("[fd00:96::a]:53"), six, inet.AddrPorts{})
+		c.Set(udp("[::]:30053"), six, inet.AddrPorts{})
 	}
 	set(both("10.244.0.1:53", "10.244.0.2:53"), both("[fd00:244::1]:53", "[fd00:244::2]:53"))
-	c.Set(udp("10.96.0.20:53"), []netip.AddrPort{ap("10.244.0.3:53")}, nil)
+	c.Set(udp("10.96.0.20:53"), inet.AddrPortsOf(ap("10.244.0.3:53")), inet.AddrPorts{})
 	deleted := start(t, c)
 	eventually(t, "the flow that was never translated is gone", func() bool { return len(f.list(t)) == 12 })
 
-	set([]netip.AddrPort{ap("10.244.0.1:53")}, []netip.AddrPort{ap("[fd00:244::1]:53")})
+	set(inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPortsOf(ap("[fd00:244::1]:53")))
 	c.Delete(udp("10.96.0.20:53"))
 	want := []string{"10.0.0.1:1", "10.0.0.1:4", "10.0.0.1:6", "10.0.0.1:7", "10.0.0.1:9", "[fd01::1]:1", "[fd01::1]:6"}
 	eventually(t, "stale flows are gone", func() bool { return len(f.list(t)) <= len(want) })
@@ -191,7 +191,7 @@ func TestRestart(t *testing.T) {
 	f.add(t, inet.UDP, "10.0.0.1:1", "10.96.0.10:53", "10.244.0.1:53")
 	f.add(t, inet.UDP, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.2:53")
 	c := NewCleaner(Config{Namespace: f.ns})
-	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.1:53")}, nil)
+	c.Set(udp("10.96.0.10:53"), inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPorts{})
 	c.SweepAll(nil)
 	start(t, c)
 	eventually(t, "stale flow is gone", func() bool { return slices.Equal(f.list(t), []string{"10.0.0.1:1"}) })
@@ -207,7 +207,7 @@ func TestRetry(t *testing.T) {
 	}
 	defer func() { _ = none.Close() }()
 	c := NewCleaner(Config{Namespace: none})
-	c.Set(udp("10.96.0.10:53"), nil, nil)
+	c.Set(udp("10.96.0.10:53"), inet.AddrPorts{}, inet.AddrPorts{})
 	if c.sweep(takeAll(c)).Err == nil {
 		t.Fatal("a sweep in no namespace succeeded")
 	}
@@ -242,8 +242,8 @@ func BenchmarkSweep(b *testing.B) {
 			for b.Loop() {
 				for i := range frontends {
 					key := inet.Addr{IP: netip.AddrFrom4([4]byte{10, 96, 0, byte(i)}), Port: 53, Proto: inet.UDP}
-					c.Set(key, []netip.AddrPort{ap("10.244.0.1:53")}, nil)
-					c.Set(key, nil, nil)
+					c.Set(key, inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPorts{})
+					c.Set(key, inet.AddrPorts{}, inet.AddrPorts{})
 				}
 				if err := c.sweep(takeAll(c)).Err; err != nil {
 					b.Fatal(err)
@@ -260,7 +260,7 @@ func TestLateReplies(t *testing.T) {
 	f.add(t, inet.UDP, "10.0.0.1:1", nodeAddr+":30053", nodeAddr+":30053")
 	f.add(t, inet.UDP, nodeAddr+":30053", "10.0.0.2:1", "10.0.0.2:1") // another client of it, whose flow was not deleted
 	c := NewCleaner(Config{Namespace: f.ns})
-	c.Set(udp("0.0.0.0:30053"), []netip.AddrPort{ap("10.244.0.1:53")}, nil)
+	c.Set(udp("0.0.0.0:30053"), inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPorts{})
 	deleted := start(t, c)
 	eventually(t, "the flow is gone", func() bool { return deleted.Load() == 1 })
 	for range 10 {
@@ -284,20 +284,20 @@ func TestLateReplies(t *testing.T) {
 func TestChangeDuringSweep(t *testing.T) {
 	c := NewCleaner(Config{})
 	a, b := udp("10.96.0.1:53"), udp("10.96.0.2:53")
-	one := []netip.AddrPort{ap("10.244.0.1:53")}
-	c.Set(a, one, nil)
+	one := inet.AddrPortsOf(ap("10.244.0.1:53"))
+	c.Set(a, one, inet.AddrPorts{})
 	w := c.inbox.Take()
-	c.Set(a, nil, nil)
+	c.Set(a, inet.AddrPorts{}, inet.AddrPorts{})
 	c.finish(w, nil)
 	w = c.inbox.Take()
 	if _, due := w.frontends[a]; !due {
 		t.Error("a change during a sweep is lost")
 	}
 	c.finish(w, nil)
-	c.Set(b, one, nil)
+	c.Set(b, one, inet.AddrPorts{})
 	c.Delete(b)
 	w = c.inbox.Take()
-	c.Set(a, one, nil)
+	c.Set(a, one, inet.AddrPorts{})
 	c.finish(w, errors.New("failed"))
 	if w = c.inbox.Take(); len(w.frontends) != 2 {
 		t.Errorf("due after a sweep that failed: %v", w)
@@ -309,17 +309,17 @@ func TestChangeDuringSweep(t *testing.T) {
 	// Something always changes while a sweep runs.
 	for i := range 10000 {
 		gone := inet.Addr{IP: netip.AddrFrom4([4]byte{10, 97, byte(i >> 8), byte(i)}), Port: 53, Proto: inet.UDP}
-		c.Set(gone, one, nil)
+		c.Set(gone, one, inet.AddrPorts{})
 		c.Delete(gone)
 		w := c.inbox.Take()
-		c.Set(a, []netip.AddrPort{ap(fmt.Sprintf("10.244.0.%d:53", i%250))}, nil)
+		c.Set(a, inet.AddrPortsOf(ap(fmt.Sprintf("10.244.0.%d:53", i%250))), inet.AddrPorts{})
 		c.finish(w, nil)
 	}
 	if due := c.inbox.Take().frontends; len(c.view.removed) > 0 || len(due) > 1 {
 		t.Errorf("%d removed frontends and %d due ones remain", len(c.view.removed), len(due))
 	}
 	for range 1000 { // one that fails all the time
-		c.Set(b, one, nil)
+		c.Set(b, one, inet.AddrPorts{})
 		c.Delete(b)
 		c.finish(c.inbox.Take(), errors.New("failed"))
 	}

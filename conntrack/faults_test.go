@@ -5,7 +5,6 @@ package conntrack
 
 import (
 	"flag"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -56,11 +55,11 @@ func (f *flows) fails(t *testing.T, fault nltest.Fault, n int) bool {
 	var faults nltest.Faults
 	c := NewCleaner(Config{Namespace: f.ns})
 	c.calls = &faults
-	serving := []netip.AddrPort{ap("10.244.0.1:53")}
+	serving := inet.AddrPortsOf(ap("10.244.0.1:53"))
 	tcp := udp("203.0.113.1:80")
 	tcp.Proto = inet.TCP
 	for _, frontend := range []inet.Addr{udp("203.0.113.1:53"), udp("0.0.0.0:30053"), udp("[fd00:113::1]:53"), tcp} {
-		c.Set(frontend, serving, nil)
+		c.Set(frontend, serving, inet.AddrPorts{})
 	}
 	faults.Arm(fault, n, 1)
 	deleted, passes := 0, 0

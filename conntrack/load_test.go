@@ -5,7 +5,6 @@ package conntrack
 
 import (
 	"fmt"
-	"net/netip"
 	"runtime"
 	"testing"
 	"time"
@@ -29,7 +28,7 @@ func TestSweepMemory(t *testing.T) {
 	f := newFlows(t)
 	f.many(t, n, "10.96.0.10:53", "10.244.0.1:53")
 	c := NewCleaner(Config{Namespace: f.ns})
-	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.1:53")}, nil)
+	c.Set(udp("10.96.0.10:53"), inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPorts{})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	s := c.sweep(takeAll(c))
@@ -71,7 +70,7 @@ func TestSetDuringSweep(t *testing.T) {
 		return err == nil && got.Entries < n
 	}}
 	c.calls = kernel
-	c.Set(udp("10.96.0.10:53"), []netip.AddrPort{ap("10.244.0.2:53")}, nil)
+	c.Set(udp("10.96.0.10:53"), inet.AddrPortsOf(ap("10.244.0.2:53")), inet.AddrPorts{})
 	done := make(chan Sweep, 1)
 	go func() { done <- c.sweep(takeAll(c)) }()
 	<-kernel.began
@@ -79,7 +78,7 @@ func TestSetDuringSweep(t *testing.T) {
 	go func() {
 		defer close(told)
 		for i := range 1000 {
-			c.Set(udp(fmt.Sprintf("10.97.0.%d:%d", i%250, 1+i)), []netip.AddrPort{ap("10.244.0.2:53")}, nil)
+			c.Set(udp(fmt.Sprintf("10.97.0.%d:%d", i%250, 1+i)), inet.AddrPortsOf(ap("10.244.0.2:53")), inet.AddrPorts{})
 		}
 		c.Delete(udp("10.97.0.1:2"))
 		c.SweepAll(nil)

@@ -5,7 +5,6 @@ package conntrack
 
 import (
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -95,7 +94,7 @@ func TestZones(t *testing.T) {
 	f.addZone(t, 7, inet.UDP, 0, kept, "10.0.0.1:2", "203.0.113.1:53", "10.244.0.9:53") // stale
 	f.addZone(t, 7, inet.UDP, 0, kept, "10.0.0.1:3", "203.0.113.1:53", "10.244.0.9:53") // alone
 	c := NewCleaner(Config{Namespace: f.ns})
-	c.Set(udp("203.0.113.1:53"), []netip.AddrPort{ap("10.244.0.1:53")}, nil)
+	c.Set(udp("203.0.113.1:53"), inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPorts{})
 	c.SweepAll(nil)
 	c.Loosen()
 	if s, _, _ := c.pass(time.Now()); s.Err != nil || s.Deleted != 0 {

@@ -46,8 +46,8 @@ func TestOpening(t *testing.T) {
 			c := NewCleaner(Config{Namespace: f.ns})
 			four, six := udp("203.0.113.1:80"), udp("[fd00:113::1]:80")
 			four.Proto, six.Proto = tt.proto, tt.proto
-			c.Set(four, []netip.AddrPort{ap("10.244.0.1:80")}, nil)
-			c.Set(six, []netip.AddrPort{ap("[fd00:244::1]:80")}, nil)
+			c.Set(four, inet.AddrPortsOf(ap("10.244.0.1:80")), inet.AddrPorts{})
+			c.Set(six, inet.AddrPortsOf(ap("[fd00:244::1]:80")), inet.AddrPorts{})
 			if all {
 				c.SweepAll(nil)
 			}
@@ -77,11 +77,8 @@ func TestEndEstablished(t *testing.T) {
 		c := NewCleaner(Config{Namespace: f.ns, EndEstablished: end})
 		one, two, sctp := udp("10.96.0.1:80"), udp("10.96.0.2:80"), udp("10.96.0.1:80")
 		one.Proto, two.Proto, sctp.Proto = inet.TCP, inet.TCP, inet.SCTP
-		list := func(s ...string) (out []netip.AddrPort) {
-			for _, s := range s {
-				out = append(out, ap(s))
-			}
-			return out
+		list := func(s ...string) inet.AddrPorts {
+			return inet.PackAddrPorts(len(s), func(i int) netip.AddrPort { return ap(s[i]) })
 		}
 		c.Set(one, list("10.244.0.1:80"), list("10.244.0.1:80", "10.244.0.2:80", "10.244.0.3:80"))
 		c.Set(two, list("10.244.0.3:80"), list("10.244.0.3:80"))

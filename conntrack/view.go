@@ -33,46 +33,33 @@ type entry struct {
 func (f *Flow) translated() bool { return f.Answerer != f.Dialled.AddrPort() }
 
 // Backends are the endpoints behind one frontend. Both lists are sorted by
-// netip.AddrPort.Compare.
+// netip.AddrPort.Compare. A View knows all endpoints of a cluster, in the memory of its caller.
 type Backends struct {
 	// Serving are the endpoints that answer, including those that terminate,
 	// whatever the traffic policy. A UDP flow or an opening connection to any
 	// other address is stale.
-	Serving []netip.AddrPort
+	Serving inet.AddrPorts
 	// Existing are all endpoints, whatever their conditions. They matter only to
 	// established TCP connections, and only if those are to be ended.
-	Existing []netip.AddrPort
-}
-
-// held are the Backends of a frontend, packed, because a View knows all endpoints of a
-// cluster.
-type held struct{ serving, existing inet.AddrPorts }
-
-func hold(b *Backends) held {
-	return held{packed(b.Serving), packed(b.Existing)}
-}
-
-func packed(list []netip.AddrPort) inet.AddrPorts {
-	list = sorted(list)
-	return inet.PackAddrPorts(len(list), func(i int) netip.AddrPort { return list[i] })
+	Existing inet.AddrPorts
 }
 
 // has reports whether ap exists for an established connection, and serves for any other
 // flow.
-func (h *held) has(established bool, ap netip.AddrPort) bool {
+func (b *Backends) has(established bool, ap netip.AddrPort) bool {
 	if established {
-		return h.existing.Has(ap)
+		return b.Existing.Has(ap)
 	}
-	return h.serving.Has(ap)
+	return b.Serving.Has(ap)
 }
 
 // all returns every endpoint once, sorted.
-func (h *held) all() []netip.AddrPort { return union(h.serving.List(), h.existing.List()) }
+func (b *Backends) all() []netip.AddrPort { return union(b.Serving.List(), b.Existing.List()) }
 
 // View knows the frontends that exist and those that were removed, and tells
 // which flows are stale. Its methods must not be called concurrently.
 type View struct {
-	frontends map[inet.Addr]held
+	frontends map[inet.Addr]Backends
 	// removed holds the endpoints of removed frontends, sorted, until Purge.
 	removed map[inet.Addr][]netip.AddrPort
 	// local reports whether an address is this node's, for NodePorts.
@@ -86,28 +73,28 @@ type View struct {
 // removed endpoints stale.
 func NewView(local func(netip.Addr) bool, endEstablished bool) *View {
 	return &View{
-		frontends: map[inet.Addr]held{}, removed: map[inet.Addr][]netip.AddrPort{},
+		frontends: map[inet.Addr]Backends{}, removed: map[inet.Addr][]netip.AddrPort{},
 		local: local, endEstablished: endEstablished,
 	}
 }
 
 // Set replaces the endpoints of a frontend, and reports whether flows may have
-// become stale. It takes time linear in the number of endpoints.
+// become stale. It takes time linear in the number of endpoints, a few ns for each
+// that stays.
 func (v *View) Set(frontend inet.Addr, b Backends) bool {
 	if !v.endEstablished || frontend.Proto != inet.TCP {
-		b.Existing = nil
+		b.Existing = inet.AddrPorts{}
 	}
-	now := hold(&b)
 	old, known := v.frontends[frontend]
-	v.frontends[frontend] = now
+	v.frontends[frontend] = b
 	delete(v.removed, frontend) // An existing frontend decides about its own flows.
 	if !known {
 		return true // Flows to this address were not translated, or by another program.
 	}
-	if old.serving.Len() == 0 && now.serving.Len() > 0 {
+	if old.Serving.Len() == 0 && b.Serving.Len() > 0 {
 		return true
 	}
-	return lacks(now.serving, old.serving) || lacks(now.existing, old.existing)
+	return lacks(b.Serving, old.Serving) || lacks(b.Existing, old.Existing)
 }
 
 // Delete removes a frontend and reports whether flows may have become stale.
@@ -160,29 +147,22 @@ func contains(list []netip.AddrPort, ap netip.AddrPort) bool {
 	return ok
 }
 
-// sorted returns list, or a sorted copy if it is not sorted.
-func sorted(list []netip.AddrPort) []netip.AddrPort {
-	if slices.IsSortedFunc(list, netip.AddrPort.Compare) {
-		return list
-	}
-	list = slices.Clone(list)
-	slices.SortFunc(list, netip.AddrPort.Compare)
-	return list
-}
-
 // lacks reports whether list lacks a member of old. Both are sorted.
 func lacks(list, old inet.AddrPorts) bool {
-	i := 0
-	for j := range old.Len() {
-		ap := old.At(j)
-		for i < list.Len() && list.At(i).Compare(ap) < 0 {
-			i++
+	for i, j := 0, 0; ; {
+		same := list.Common(i, old, j)
+		if i, j = i+same, j+same; j == old.Len() {
+			return false
 		}
-		if i == list.Len() || list.At(i) != ap {
+		switch {
+		case i < list.Len() && list.At(i).Compare(old.At(j)) < 0:
+			i++
+		case i < list.Len() && list.At(i) == old.At(j) || i > 0 && list.At(i-1) == old.At(j):
+			j++ // in a record of another size, or once more
+		default:
 			return true
 		}
 	}
-	return false
 }
 
 // union returns the members of two sorted lists, sorted, each once.

@@ -114,8 +114,8 @@ func TestPassRests(t *testing.T) {
 	f := newFlows(t)
 	c := NewCleaner(Config{Namespace: f.ns})
 	frontend := inet.Addr{IP: netip.MustParseAddr("10.96.0.1"), Port: 443, Proto: inet.TCP}
-	c.Set(frontend, nil, nil)
-	c.Set(frontend, []netip.AddrPort{ap("10.244.0.1:443")}, nil)
+	c.Set(frontend, inet.AddrPorts{}, inet.AddrPorts{})
+	c.Set(frontend, inet.AddrPortsOf(ap("10.244.0.1:443")), inet.AddrPorts{})
 	now := time.Now().Add(openingDelay)
 	if s, done, _ := c.pass(now); !done || s.Err != nil {
 		t.Fatalf("%+v", s)
@@ -139,7 +139,7 @@ func TestRestsEnd(t *testing.T) {
 	if wait := time.Until(c.allAt); wait > lastRestAll {
 		t.Errorf("the next search of all flows waits for %s", wait)
 	}
-	c.Set(inet.Addr{IP: ap("10.96.0.1:80").Addr(), Port: 80, Proto: inet.TCP}, []netip.AddrPort{ap("10.244.0.1:80")}, nil)
+	c.Set(inet.Addr{IP: ap("10.96.0.1:80").Addr(), Port: 80, Proto: inet.TCP}, inet.AddrPortsOf(ap("10.244.0.1:80")), inet.AddrPorts{})
 	c.inbox.Add(func(w *work) bool {
 		w.openingAt = time.Now().Add(-time.Hour)
 		return false

@@ -5,7 +5,6 @@ package proxier
 
 import (
 	"math"
-	"net/netip"
 	"reflect"
 	"slices"
 
@@ -382,17 +381,13 @@ func (d *desired) resettle() {
 
 // backends returns the backends at a that may answer flows and those that exist,
 // false if nothing is served there. A Service precedes a Pod, as in the table.
-func (d *desired) backends(a inet.Addr) (serving, existing []netip.AddrPort, ok bool) {
+func (d *desired) backends(a inet.Addr) (serving, existing inet.AddrPorts, ok bool) {
 	if c := d.claims.Owner(a); c != nil {
-		serving = c.Value.Serving.List()
-		if existing = serving; c.Value.Existing != c.Value.Serving {
-			existing = c.Value.Existing.List()
-		}
-		return serving, existing, true
+		return c.Value.Serving, c.Value.Existing, true
 	}
 	if hp := d.hostPorts.Owner(a); hp != nil {
-		pod := []netip.AddrPort{hp.Value.Pod}
+		pod := inet.AddrPortsOf(hp.Value.Pod)
 		return pod, pod, true
 	}
-	return nil, nil, false
+	return inet.AddrPorts{}, inet.AddrPorts{}, false
 }

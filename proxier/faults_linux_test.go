@@ -54,10 +54,10 @@ func (w *witness) has(b netip.AddrPort) bool {
 }
 
 // Set implements Flows.
-func (w *witness) Set(frontend inet.Addr, serving, _ []netip.AddrPort) {
+func (w *witness) Set(frontend inet.Addr, serving, _ inet.AddrPorts) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, b := range serving {
+	for _, b := range serving.List() {
 		if !w.has(b) {
 			w.t.Errorf("flows of %s are told of %s, which the kernel does not have", frontend, b)
 		}

@@ -23,8 +23,8 @@ import (
 // told is a Flows that writes down what it is told.
 type told []string
 
-func (f *told) Set(a inet.Addr, serving, _ []netip.AddrPort) {
-	*f = append(*f, fmt.Sprint("set ", a, " ", serving))
+func (f *told) Set(a inet.Addr, serving, _ inet.AddrPorts) {
+	*f = append(*f, fmt.Sprint("set ", a, " ", serving.List()))
 }
 func (f *told) Delete(a inet.Addr)                  { *f = append(*f, fmt.Sprint("delete ", a)) }
 func (f *told) SweepAll(func(_, _ netip.Addr) bool) { *f = append(*f, "all") }

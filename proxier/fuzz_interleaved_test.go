@@ -97,8 +97,8 @@ func (o *observed) begin() {
 // toldFlows knows the endpoints of each frontend as the cleaner of flows does.
 type toldFlows map[inet.Addr][2][]netip.AddrPort
 
-func (f *toldFlows) Set(a inet.Addr, serving, existing []netip.AddrPort) {
-	(*f)[a] = [2][]netip.AddrPort{serving, existing}
+func (f *toldFlows) Set(a inet.Addr, serving, existing inet.AddrPorts) {
+	(*f)[a] = [2][]netip.AddrPort{serving.List(), existing.List()}
 }
 func (f *toldFlows) Delete(a inet.Addr)                  { delete(*f, a) }
 func (f *toldFlows) SweepAll(func(_, _ netip.Addr) bool) {}

@@ -31,7 +31,7 @@ type Table interface {
 // Flows learns which backends may answer the flows of a frontend, after the commit
 // of its rules; see conntrack.Cleaner for the contract.
 type Flows interface {
-	Set(frontend inet.Addr, serving, existing []netip.AddrPort)
+	Set(frontend inet.Addr, serving, existing inet.AddrPorts)
 	Delete(frontend inet.Addr)
 	SweepAll(leaves func(from, to netip.Addr) bool)
 	Loosen()
