@@ -41,8 +41,7 @@ type desired struct {
 	flows     staleFlows
 
 	waiting turns // Services to resolve
-	// unpacked are the slices of the Service that is resolved, unless its work is suspended.
-	unpacked store.Unpacked
+	large   largeServices
 	// views are what the next ones to resolve are in the store; see viewOf.
 	views map[types.NamespacedName]store.View
 	all   bool // see drain
@@ -70,7 +69,7 @@ func newDesired(cfg *resolve.Config, st *store.Store) *desired {
 	state := plan.NewState()
 	d := &desired{
 		cfg: cfg, store: st, book: st.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
-		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: newStaleFlows(), table: resolve.NewNodeTable(cfg), progress: newProgress(), checked: map[types.NamespacedName]int{}, views: map[types.NamespacedName]store.View{},
+		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: newStaleFlows(), table: resolve.NewNodeTable(cfg), progress: newProgress(), checked: map[types.NamespacedName]int{}, large: largeServices{kept: map[types.NamespacedName]keptService{}}, views: map[types.NamespacedName]store.View{},
 	}
 	d.waiting = newTurns(func(key types.NamespacedName) bool {
 		v := d.viewOf(key)
@@ -274,6 +273,7 @@ func (d *desired) updateCluster(settings bool) (keys []types.NamespacedName, sel
 	before := d.facts.Self
 	d.facts = d.table.Facts()
 	if self = !reflect.DeepEqual(before, d.facts.Self); self {
+		d.large.forget()
 		keys = d.store.Services()
 	} else {
 		keys = d.notes.Concerned(&change)
@@ -307,35 +307,26 @@ func (d *desired) resolve(key types.NamespacedName, pause resolve.Pause) {
 	view, facts, pass := d.viewOf(key), d.facts, d.pass
 	delete(d.views, key)
 	svc := view.Service
-	var from []*objects.Slice
-	var list []resolve.Claim
-	var problems []objects.Problem
+	var r resolved
 	who := resolve.Subject{NamespacedName: key}
 	if svc != nil {
-		memory := &d.unpacked
-		if d.waiting.running(key) { // others are resolved in its pauses
-			memory = &store.Unpacked{}
-		}
-		from = memory.Slices(&view, pause)
-		allowed, addresses := resolve.CheckAddresses(svc, &facts)
-		safe, endpoints := resolve.CheckEndpoints(from, &facts)
-		var excess []objects.Problem
-		list, excess = resolve.Resolve(allowed, safe, &facts.Self, pause)
-		problems = slices.Concat(addresses, endpoints, excess)
+		r = d.large.resolve(key, &view, &facts, d.waiting.running(key), pause)
 		who.UID = svc.UID
 		for _, ip := range svc.ClusterIPs {
 			d.state.Hold(ip)
 			defer d.state.Release(ip)
 		}
+	} else {
+		delete(d.large.kept, key)
 	}
-	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, append(problems, d.notes.Set(key, svc, list, from, &facts)...))
-	d.health.Set(who, resolve.HealthWish(svc, from, &facts.Self, pass))
-	for _, addr := range d.claims.Set(key, svc, list, pass, d.holder(), pause) {
+	d.book.Set(status.ByNotes, objects.Key{Kind: objects.KindService, Name: key.String()}, append(r.problems, d.notes.Set(key, svc, r.list, r.from, &facts)...))
+	d.health.Set(who, resolve.HealthWish(svc, r.from, &facts.Self, pass))
+	for _, addr := range d.claims.Set(key, svc, r.list, pass, d.holder(), pause) {
 		pause(d.settle(addr, pause))
 	}
 	d.claims.MarkStale(key) // what it lost was not reported in the pauses
 	delete(d.checked, key)
-	d.work.resolved(from)
+	d.work.resolved(r.from)
 	if _, again := d.waiting.waits[key]; !again {
 		d.progress.services.done(key)
 	}

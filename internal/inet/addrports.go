@@ -40,25 +40,28 @@ func PackAddrPorts(n int, at func(int) netip.AddrPort) AddrPorts {
 	var out strings.Builder
 	out.Grow(1 + n*size)
 	out.WriteByte(byte(size))
-	var b [longRecord]byte
 	for i := range n {
-		item := at(i)
-		if size == shortRecord {
-			*(*[4]byte)(b[:]) = item.Addr().As4()
-		} else {
-			b = [longRecord]byte{}
-			if addr := item.Addr(); addr.Is4() {
-				b[0] = 4
-				*(*[4]byte)(b[1:]) = addr.As4()
-			} else if addr.IsValid() {
-				b[0] = 16
-				*(*[16]byte)(b[1:]) = addr.As16()
-			}
-		}
-		binary.BigEndian.PutUint16(b[size-2:], item.Port())
-		out.Write(b[:size])
+		record := encode(at(i), size)
+		out.Write(record[:size])
 	}
 	return AddrPorts{out.String()}
+}
+
+// encode returns a record of a size.
+func encode(item netip.AddrPort, size int) (b [longRecord]byte) {
+	addr := item.Addr()
+	switch {
+	case size == shortRecord:
+		*(*[4]byte)(b[:]) = addr.As4()
+	case addr.Is4():
+		b[0] = 4
+		*(*[4]byte)(b[1:]) = addr.As4()
+	case addr.IsValid():
+		b[0] = 16
+		*(*[16]byte)(b[1:]) = addr.As16()
+	}
+	binary.BigEndian.PutUint16(b[size-2:], item.Port())
+	return b
 }
 
 // AddrPortsOf returns a sorted list.

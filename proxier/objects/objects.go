@@ -5,6 +5,7 @@ package objects
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -54,6 +55,11 @@ type Slice struct {
 	// Changed is the annotation endpoints.kubernetes.io/last-change-trigger-time,
 	// or zero.
 	Changed time.Time
+}
+
+// HasHints reports whether an endpoint has topology hints.
+func (s *Slice) HasHints() bool {
+	return slices.ContainsFunc(s.Endpoints, func(e Endpoint) bool { return !e.ForZones.IsEmpty() || !e.ForNodes.IsEmpty() })
 }
 
 // SlicePort is one port of a Slice.

@@ -146,7 +146,8 @@ func TestCheckEndpoints(t *testing.T) {
 		}
 		for i, p := range ports {
 			var got []netip.AddrPort
-			for _, e := range endpointsOf(list, &objects.ServicePort{Name: p.Name, Proto: p.Proto}, false, &Self{}, nil) {
+			targets, _ := endpointsOf(list, &objects.ServicePort{Name: p.Name, Proto: p.Proto}, false, &Self{}, nil)
+			for _, e := range targets {
 				got = append(got, e.backend())
 			}
 			if i == 0 && fmt.Sprint(got) != tt.want || i > 0 && len(got) != 3 {

@@ -12,9 +12,9 @@ import (
 
 // endpointsOf merges what the slices of a Service say about a port, sorted by address and
 // port. An address that occurs twice counts once: as ready where one says so, and of two
-// that say the same as the one on this node.
-func endpointsOf(list []*objects.Slice, port *objects.ServicePort, v6 bool, self *Self, pause Pause) []target {
-	out := make([]target, 0, countEndpoints(list, port, v6))
+// that say the same as the one on this node. unique reports that none does.
+func endpointsOf(list []*objects.Slice, port *objects.ServicePort, v6 bool, self *Self, pause Pause) (out []target, unique bool) {
+	out = make([]target, 0, countEndpoints(list, port, v6))
 	eachPort(list, port, v6, func(s *objects.Slice, number uint16) {
 		for i := range s.Endpoints {
 			out = append(out, target{&s.Endpoints[i], number})
@@ -25,7 +25,9 @@ func endpointsOf(list []*objects.Slice, port *objects.ServicePort, v6 bool, self
 		pause.after(1)
 		return cmp.Or(a.compare(b), cmp.Compare(b.rank(self), a.rank(self)))
 	})
-	return slices.CompactFunc(out, func(a, b target) bool { return a.compare(b) == 0 })
+	all := len(out)
+	out = slices.CompactFunc(out, func(a, b target) bool { return a.compare(b) == 0 })
+	return out, len(out) == all
 }
 
 // eachPort calls f for each slice of the family that has the port, with its number there.
@@ -81,7 +83,7 @@ func choose(eps []target, self *Self, pause Pause) choice {
 	draining := filter(eps, target.isDraining)
 	c.existing = eps
 	c.any = len(ready)+len(draining) > 0
-	c.serving = filter(eps, func(t target) bool { return t.Serving || t.Ready })
+	c.serving = filter(eps, target.isServing)
 
 	c.cluster, c.level, c.fallback = byTopology(ready, self)
 	pause.after(2 * len(ready))

@@ -123,7 +123,8 @@ func TestEndpointsOf(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, ep := range endpointsOf(tt.slices, &objects.ServicePort{Name: "http", Proto: inet.TCP, Port: 80}, false, &Self{Name: "node-a"}, nil) {
+			targets, _ := endpointsOf(tt.slices, &objects.ServicePort{Name: "http", Proto: inet.TCP, Port: 80}, false, &Self{Name: "node-a"}, nil)
+			for _, ep := range targets {
 				s := ep.backend().String()
 				if !ep.Ready {
 					s += " draining"
@@ -148,7 +149,7 @@ func TestEndpointsOfLocalWins(t *testing.T) {
 	}
 	for range 2 {
 		self := &Self{Name: "node-a"}
-		eps := endpointsOf(slices, &objects.ServicePort{Name: "http", Proto: inet.TCP}, false, self, nil)
+		eps, _ := endpointsOf(slices, &objects.ServicePort{Name: "http", Proto: inet.TCP}, false, self, nil)
 		if c := choose(eps, self, nil); names(c.local) != "a1" || len(c.cluster) != 1 {
 			t.Errorf("local [%s] cluster [%s], want a1 in both", names(c.local), names(c.cluster))
 		}

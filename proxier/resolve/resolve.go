@@ -46,7 +46,11 @@ func Resolve(svc *objects.Service, list []*objects.Slice, self *Self, pause Paus
 	if svc == nil {
 		return nil, nil
 	}
-	var builders []*builder
+	return claimAll(svc, buildersOf(svc, list, self, pause), pause)
+}
+
+// buildersOf returns a builder for each port and family.
+func buildersOf(svc *objects.Service, list []*objects.Slice, self *Self, pause Pause) (builders []*builder) {
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
 		for _, v6 := range []bool{false, true} {
@@ -55,6 +59,11 @@ func Resolve(svc *objects.Service, list []*objects.Slice, self *Self, pause Paus
 			}
 		}
 	}
+	return builders
+}
+
+// claimAll returns the claims that builders make together.
+func claimAll(svc *objects.Service, builders []*builder, pause Pause) ([]Claim, []objects.Problem) {
 	limit := budget{frontends: objects.MaxFrontends, elements: objects.MaxElements}
 	for u := useClusterIP; u <= useExternalIP; u++ {
 		for _, b := range builders {
@@ -148,6 +157,7 @@ type builder struct {
 	self   *Self
 	pause  Pause
 	choice choice
+	unique bool // no endpoint occurs twice
 
 	clusterIP         netip.Addr
 	cluster, local    []nat.Backend // sorted
@@ -166,7 +176,9 @@ func newBuilder(svc *objects.Service, port *objects.ServicePort, v6 bool, list [
 		return nil
 	}
 	b := &builder{svc: svc, port: port, v6: v6, clusterIP: svc.ClusterIPs[i], self: self, pause: pause}
-	b.choice = choose(endpointsOf(list, port, v6, self, pause), self, pause)
+	var targets []target
+	targets, b.unique = endpointsOf(list, port, v6, self, pause)
+	b.choice = choose(targets, self, pause)
 	if b.choice.fallback != (Fallback{}) {
 		b.fallback = new(b.choice.fallback)
 	}

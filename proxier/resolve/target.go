@@ -33,6 +33,9 @@ func (t target) compare(o target) int {
 // isReady reports whether the endpoint takes connections.
 func (t target) isReady() bool { return t.Ready }
 
+// isServing reports whether the endpoint answers flows.
+func (t target) isServing() bool { return t.Serving || t.Ready }
+
 // isDraining reports whether the endpoint takes connections while no endpoint is ready.
 func (t target) isDraining() bool { return !t.Ready && t.Serving && t.Terminating }
 

@@ -6,7 +6,6 @@ package store
 import (
 	"bytes"
 	"net/netip"
-	"reflect"
 	"slices"
 	"unique"
 
@@ -113,7 +112,5 @@ func (u *Unpacked) Slices(v *View, pause func(endpoints int)) []*objects.Slice {
 
 // same reports whether two slices say the same, whenever they were changed.
 func (p *packed) same(o *packed) bool {
-	was := p.head
-	was.Changed = o.head.Changed
-	return bytes.Equal(p.addrs, o.addrs) && slices.Equal(p.places, o.places) && reflect.DeepEqual(&was, &o.head)
+	return bytes.Equal(p.addrs, o.addrs) && slices.Equal(p.places, o.places) && p.sameHead(o)
 }
