@@ -157,6 +157,7 @@ func TestCounts(t *testing.T) {
 	} {
 		got[s.name] = c.play(t, s)
 	}
+	got["endpoint replaced in a Service of 2,000 endpoints"] = changeInLarge(t, 2000)
 	const file = "testdata/counts.txt"
 	if err := counts.Compare(file, got, *updateCounts); err != nil {
 		t.Error(err)

@@ -78,17 +78,7 @@ func dimensions() []dimension {
 			}
 			return c
 		}},
-		{"endpoints of one Service", 2000, func(n int) cluster {
-			svc, all := benchObjects(0, n)
-			c := cluster{services: []*objects.Service{svc}}
-			for first := 0; first < n; first += 100 {
-				slice := *all
-				slice.Key = types.NamespacedName{Namespace: "default", Name: fmt.Sprint("slice-", first)}
-				slice.Endpoints = all.Endpoints[first : first+100]
-				c.slices = append(c.slices, &slice)
-			}
-			return c
-		}},
+		{"endpoints of one Service", 2000, largeService},
 		{"endpoints outside of the cluster's ranges", 500, func(n int) cluster {
 			return one(func(_ *objects.Service, slice *objects.Slice) {
 				slice.Endpoints = nil
@@ -149,6 +139,19 @@ func dimensions() []dimension {
 			return c
 		}},
 	}
+}
+
+// largeService has one Service of n endpoints, in slices of 100 each.
+func largeService(n int) cluster {
+	svc, all := benchObjects(0, n)
+	c := cluster{services: []*objects.Service{svc}}
+	for first := 0; first < n; first += 100 {
+		slice := *all
+		slice.Key = types.NamespacedName{Namespace: "default", Name: fmt.Sprint("slice-", first)}
+		slice.Endpoints = all.Endpoints[first : first+100]
+		c.slices = append(c.slices, &slice)
+	}
+	return c
 }
 
 // doublingTries is how often a dimension is measured. A busy kernel resizes the hash tables of sets
