@@ -22,6 +22,7 @@ func (s *State) Acked(step *Step) {
 	}
 	s.have.junk = s.have.junk[min(step.junk, len(s.have.junk)):]
 	s.program = s.program && !step.programmed
+	s.idle = s.idle || step.ahead // what is wanted may change before they are used
 	s.members.settle(&s.members.before, true)
 	s.members.settle(&s.members.after, true)
 	for i := range step.changes {

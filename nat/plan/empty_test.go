@@ -210,3 +210,22 @@ func TestEmptiedAdopted(t *testing.T) {
 		}
 	}
 }
+
+// TestChainsAheadUnused: chains that were made for the next verdict go if that is not wanted any more.
+func TestChainsAheadUnused(t *testing.T) {
+	for name, back := range map[string]nat.Frontend{
+		"fewer": served(nat.External, 1, 0), "none": withoutBackends(served(nat.External, 1, 0)),
+	} {
+		s := settled(emptyKey, served(nat.External, 1, 0))
+		had := len(s.have.chains)
+		s.Set(emptyKey, served(nat.External, 3, 0))
+		s.Acked(s.Next(0))
+		if len(s.have.chains) == had {
+			t.Fatal("no chain is made ahead of the verdict")
+		}
+		s.Set(emptyKey, back)
+		if dry(s); len(s.have.chains) != had {
+			t.Errorf("%s: %d chains are left, want %d", name, len(s.have.chains), had)
+		}
+	}
+}

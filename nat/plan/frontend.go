@@ -50,6 +50,7 @@ func (s *State) planInto(step *Step, p *planner, has portion) bool {
 	}
 	if wanted && s.chainsAhead(p, &want) {
 		step.addChains(p.chains)
+		step.ahead = true
 		return true // and again in the next step
 	}
 	var done bool
@@ -71,6 +72,7 @@ func (s *State) planInto(step *Step, p *planner, has portion) bool {
 	}
 	if s.chainsFirst(p, have) {
 		step.addChains(p.chains)
+		step.ahead = true
 		return true // and again in the next step
 	}
 	step.addChains(p.chains)

@@ -32,6 +32,7 @@ type Step struct {
 	members     map[member]struct{} // in the batch
 	slow        []inet.Addr         // turned out to be large
 	bulk        bool                // the batch has large changes
+	ahead       bool                // the batch has chains that nothing uses until the next step
 	idle        bool                // the batch deletes what has no user, and nothing else
 }
 
