@@ -65,7 +65,7 @@ func (l *largeServices) resolve(key types.NamespacedName, view *store.View, fact
 		r.from = memory.Slices(view, pause)
 		var safe []*objects.Slice
 		safe, endpoints = resolve.CheckEndpoints(r.from, facts)
-		r.list, excess, next = resolve.ResolveKept(allowed, safe, facts, pause)
+		r.list, excess, next = resolve.Keep(allowed, safe, facts, pause)
 	}
 	r.problems = slices.Concat(addresses, endpoints, excess)
 	if next != nil && whole && epoch == l.epoch {

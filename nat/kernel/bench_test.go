@@ -112,6 +112,7 @@ func BenchmarkVerdict(b *testing.B) {
 
 // benchBetween changes a Service from one endpoint to a policy without endpoints and back.
 func benchBetween(b *testing.B, policy nat.TrafficPolicy) {
+	b.Helper()
 	for _, services := range []int{1_000, 11_000, 44_000} {
 		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
 			table := open(b, nstest.New(b))

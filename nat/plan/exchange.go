@@ -45,7 +45,7 @@ func compare(a, b []nat.Backend, came, gone func(*nat.Backend), pause func(eleme
 			pause(same / costOfCommon)
 			continue
 		}
-		order := 0
+		var order int
 		switch {
 		case len(a) == 0:
 			order = +1

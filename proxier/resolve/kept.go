@@ -20,10 +20,10 @@ type Kept struct {
 // leastKept is of how many endpoints a Service is kept. One with fewer is resolved in some ten µs.
 const leastKept = 1 << 7
 
-// ResolveKept is Resolve. It also returns what Advance needs, or nil if the Service is small, or if the outcome
+// Keep is Resolve. It also returns what Advance needs, or nil if the Service is small, or if the outcome
 // for one endpoint may depend on all others: by topology hints, a policy Local, or an address that occurs
 // twice. Slices with the port of the tunnels are left to Resolve.
-func ResolveKept(svc *objects.Service, list []*objects.Slice, facts *ClusterFacts, pause Pause) ([]Claim, []objects.Problem, *Kept) {
+func Keep(svc *objects.Service, list []*objects.Slice, facts *ClusterFacts, pause Pause) ([]Claim, []objects.Problem, *Kept) {
 	builders := buildersOf(svc, list, &facts.Self, pause)
 	claims, problems := claimAll(svc, builders, pause)
 	if !mayKeep(svc, list, facts) || slices.ContainsFunc(builders, func(b *builder) bool { return !b.isPlain() }) {
@@ -109,7 +109,7 @@ type exchange[T comparable] struct{ gone, came []T }
 // exchangeOf compares two lists of targets, both sorted. It looks at those that have a property.
 func exchangeOf[T comparable](old, fresh []target, has func(target) bool, item func(target) T) (x exchange[T]) {
 	for len(old)+len(fresh) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(old) == 0:
 			order = +1

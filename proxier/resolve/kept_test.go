@@ -43,11 +43,11 @@ func TestAdvance(t *testing.T) {
 			}
 			list = append(list, s)
 		}
-		_, _, kept := ResolveKept(svc, list, facts, nil)
+		_, _, kept := Keep(svc, list, facts, nil)
 		for range 40 {
 			was, now, next := randomSlices(r, list)
 			list = next
-			want, problems, fresh := ResolveKept(svc, list, facts, nil)
+			want, problems, fresh := Keep(svc, list, facts, nil)
 			if kept != nil {
 				got, gotProblems, then, ok := kept.Advance(was, now, &facts.Self, nil)
 				if ok {
