@@ -50,8 +50,9 @@ func TestRunWatchEnds(t *testing.T) {
 			table.err.Store(&err)
 		}
 		fail("refused")
-		buffer := &ktesting.BufferTL{}
-		ctx, stop := context.WithCancel(klog.NewContext(t.Context(), ktesting.NewLogger(buffer, ktesting.NewConfig())))
+		logger := ktesting.NewLogger(ktesting.NopTL{}, ktesting.NewConfig(ktesting.BufferLogs(true)))
+		buffer := logger.GetSink().(ktesting.Underlier).GetBuffer()
+		ctx, stop := context.WithCancel(klog.NewContext(t.Context(), logger))
 		p := New(testConfig(), s, Deps{Table: table, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
 		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
@@ -67,8 +68,9 @@ func TestRunWatchEnds(t *testing.T) {
 			if got := int(table.loads.Load() - loads); got > watches || watches > 0 && got == 0 {
 				t.Errorf("%d loads for %d watches", got, watches)
 			}
-			if got := strings.Count(buffer.String(), "Watch of the table ended"); got != lines {
-				t.Errorf("%d lines, want %d:\n%s", got, lines, buffer)
+			text := buffer.String() // it locks, which a BufferTL does not
+			if got := strings.Count(text, "Watch of the table ended"); got != lines {
+				t.Errorf("%d lines, want %d:\n%s", got, lines, text)
 			}
 		}
 		synctest.Wait()
