@@ -142,7 +142,7 @@ func TestEmptiedAtRandom(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	s := settled(emptyKey, served(nat.External, 1, 0))
 	kept := 0
-	for range 5000 {
+	for range 1000 {
 		f := served([]nat.TrafficPolicy{nat.Internal, nat.External, nat.Local}[random.IntN(3)], 1+random.IntN(4), 0)
 		for _, b := range f.Backends[:random.IntN(len(f.Backends)+1)] {
 			f.LocalBackends = append(f.LocalBackends, b.AddrPort())

@@ -19,7 +19,7 @@ func TestExchangeSlots(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 9))
 	all := outsidePods(3000)
 	exchanged := 0
-	for range 12 {
+	for range 4 {
 		fast, slow := NewState(), NewState()
 		settings := nattest.Settings()
 		fast.Configure(settings)
