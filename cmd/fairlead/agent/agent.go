@@ -133,15 +133,9 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		cfg:   cfg, clients: clients, store: store.New(), metrics: metrics.NewMetrics(legacyregistry.MustRegister),
 		cleaner: conntrack.NewCleaner(conntrack.Config{EndEstablished: cfg.EndEstablished}), affinity: kernel.NewAffinityCleaner(nil),
 	}
-	if a.table, err = kernel.Open(nil); errors.Is(err, nat.ErrPermission) {
-		return nil, fmt.Errorf("open table: %w: run as root, or add the capability to the pod", nat.ErrPermission)
-	} else if err != nil {
-		return nil, fmt.Errorf("open table: %w", err)
+	if err := a.openTable(ctx); err != nil {
+		return nil, err
 	}
-	a.affinity.Beside(a.table)
-	a.table.OnRefusal(func(err error) {
-		klog.FromContext(ctx).Info("Warning: the kernel or the seccomp profile refuses a system call, watching the table at more cost without it", "err", err)
-	})
 	var pods node.Overlay // nil without an overlay, and so is peers
 	var peers proxier.Overlay
 	if cfg.Proxier.Overlay != nil {
@@ -177,6 +171,20 @@ func newAgent(ctx context.Context, cfg *options.Config) (*agent, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// openTable opens the table, beside which the cleaner of affinity maps works.
+func (a *agent) openTable(ctx context.Context) (err error) {
+	if a.table, err = kernel.Open(nil); errors.Is(err, nat.ErrPermission) {
+		return fmt.Errorf("open table: %w: run as root, or add the capability to the pod", nat.ErrPermission)
+	} else if err != nil {
+		return fmt.Errorf("open table: %w", err)
+	}
+	a.affinity.Beside(a.table)
+	a.table.OnRefusal(func(err error) {
+		klog.FromContext(ctx).Info("Warning: the kernel or the seccomp profile refuses a system call, watching the table at more cost without it", "err", err)
+	})
+	return nil
 }
 
 func (a *agent) close() {
