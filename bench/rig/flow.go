@@ -124,10 +124,10 @@ func RoundTrips(to netip.AddrPort, want string, n int, source uint16) (Times, er
 	buf := []byte("request")
 	for range n {
 		start := time.Now()
-		if _, err := unix.Write(fd, buf); err != nil {
+		if _, err := again(unix.Write, fd, buf); err != nil {
 			return nil, os.NewSyscallError("write", err)
 		}
-		if _, err := unix.Read(fd, buf); err != nil {
+		if _, err := again(unix.Read, fd, buf); err != nil {
 			return nil, os.NewSyscallError("read", err)
 		}
 		times = append(times, time.Since(start))
@@ -145,7 +145,7 @@ func Stream(to netip.AddrPort, want string, n int, source uint16) (time.Duration
 	buf := make([]byte, 1<<16)
 	start := time.Now()
 	for left := n; left > 0; {
-		n, err := unix.Write(fd, buf[:min(len(buf), left)])
+		n, err := again(unix.Write, fd, buf[:min(len(buf), left)])
 		if err != nil {
 			return 0, os.NewSyscallError("write", err)
 		}
@@ -180,17 +180,17 @@ func flow(proto inet.Proto, to netip.AddrPort, want string, source uint16) (fd i
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 2}),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
 		unix.Bind(fd, &unix.SockaddrInet4{Port: int(source)}),
-		unix.Connect(fd, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}),
+		connect(fd, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}),
 	); err != nil {
 		return -1, err
 	}
 	if proto == inet.UDP {
-		if _, err := unix.Write(fd, []byte("?")); err != nil {
+		if _, err := again(unix.Write, fd, []byte("?")); err != nil {
 			return -1, os.NewSyscallError("write", err)
 		}
 	}
 	buf := make([]byte, 64)
-	n, err := unix.Read(fd, buf)
+	n, err := again(unix.Read, fd, buf)
 	if err != nil {
 		return -1, os.NewSyscallError("read", err)
 	}
@@ -198,4 +198,23 @@ func flow(proto inet.Proto, to netip.AddrPort, want string, source uint16) (fd i
 		return -1, fmt.Errorf("%q answered, want %q", got, want)
 	}
 	return fd, nil
+}
+
+// again calls until no signal interrupts. Go's scheduler sends signals to its threads, and on a
+// socket with a timeout the kernel does not restart the call by itself, see signal(7).
+func again(call func(fd int, buf []byte) (int, error), fd int, buf []byte) (n int, err error) {
+	for {
+		if n, err = call(fd, buf); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// connect is the same for connect(2). Linux goes on with a connection that was begun.
+func connect(fd int, to unix.Sockaddr) error {
+	for {
+		if err := unix.Connect(fd, to); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
