@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -33,8 +34,25 @@ func (r *Rig) Crowd(ctx context.Context, most, perSecond int) *Churn {
 	})
 }
 
-// NoCrowd deletes all Nodes of Crowd.
-func (r *Rig) NoCrowd(ctx context.Context) error { return r.store.ClearNodes(ctx, crowd) }
+// NoCrowd deletes all Nodes of Crowd and waits until the API server lists none of them. flannel
+// stands still if it lists more than 5,000 Nodes when it starts (EVENT_QUEUE_DEPTH).
+func (r *Rig) NoCrowd(ctx context.Context) error {
+	if err := r.store.ClearNodes(ctx, crowd); err != nil {
+		return err
+	}
+	return poll(ctx, time.Minute, func() error {
+		nodes, err := r.API.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"}) // from the cache
+		if err != nil {
+			return fmt.Errorf("list Nodes: %w", err)
+		}
+		for _, n := range nodes.Items {
+			if strings.HasPrefix(n.Name, crowd) {
+				return fmt.Errorf("list of %d Nodes: %s is still in it", len(nodes.Items), n.Name)
+			}
+		}
+		return nil
+	})
+}
 
 // crowdCIDR is the pod CIDR of the i-th node.
 func crowdCIDR(i int) netip.Prefix {
