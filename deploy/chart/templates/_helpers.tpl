@@ -58,8 +58,8 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- $sizes := dict
   "small" (dict "requests" (dict "cpu" "50m" "memory" "64Mi") "limits" (dict "memory" "256Mi"))
   "medium" (dict "requests" (dict "cpu" "100m" "memory" "64Mi") "limits" (dict "memory" "512Mi"))
-  "large" (dict "requests" (dict "cpu" "250m" "memory" "128Mi") "limits" (dict "memory" "768Mi"))
-  "xlarge" (dict "requests" (dict "cpu" "500m" "memory" "256Mi") "limits" (dict "memory" "1Gi")) -}}
+  "large" (dict "requests" (dict "cpu" "250m" "memory" "128Mi") "limits" (dict "memory" "512Mi"))
+  "xlarge" (dict "requests" (dict "cpu" "500m" "memory" "128Mi") "limits" (dict "memory" "768Mi")) -}}
 {{- .Values.resources | default (get $sizes .Values.size) | toYaml -}}
 {{- end }}
 

@@ -102,7 +102,7 @@ func older(c *Chart) *Chart {
 // version: the image is the new one, values that are new have their defaults, and the user's
 // own values stay.
 func TestUpgradePage(t *testing.T) {
-	r := &installed{older(version(t, "v0.1.0", "a")), with(map[string]any{"size": "large", "network": vxlan})}
+	r := &installed{older(version(t, "v0.1.0", "a")), with(map[string]any{"size": "xlarge", "network": vxlan})}
 	steps := commands(t, "upgrade.md", "upgrade")
 	if len(steps) != 3 {
 		t.Fatalf("the page has %d commands: %q", len(steps), steps)
