@@ -6,7 +6,6 @@ package healthcheck
 import (
 	"context"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -18,13 +17,14 @@ import (
 // want returns the sockets that should be open, in a fixed order.
 func (s *Server) want() []socket {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if len(s.owners) == 0 {
+	ports, on := slices.Sorted(maps.Keys(s.owners)), s.on
+	s.mu.RUnlock() // the kernel takes long to list many addresses
+	if len(ports) == 0 {
 		return nil
 	}
-	places := s.places()
-	want := make([]socket, 0, len(s.owners)*len(places))
-	for _, port := range slices.Sorted(maps.Keys(s.owners)) {
+	places := s.places(on)
+	want := make([]socket, 0, len(ports)*len(places))
+	for _, port := range ports {
 		for _, k := range places {
 			k.port = port
 			want = append(want, k)
@@ -34,10 +34,10 @@ func (s *Server) want() []socket {
 }
 
 // places returns the addresses for each port.
-func (s *Server) places() []socket {
+func (s *Server) places(on []netip.Prefix) []socket {
 	var out []socket
-	all4, all6 := coversAll(s.on, true), coversAll(s.on, false)
-	if all4 && all6 || len(s.on) == 0 {
+	all4, all6 := coversAll(on, true), coversAll(on, false)
+	if all4 && all6 || len(on) == 0 {
 		return []socket{{network: "tcp"}}
 	}
 	if all4 {
@@ -48,7 +48,7 @@ func (s *Server) places() []socket {
 	}
 	for _, ip := range s.addrs() {
 		of4 := ip.Is4()
-		in := slices.ContainsFunc(s.on, func(p netip.Prefix) bool { return p.Contains(ip) })
+		in := slices.ContainsFunc(on, func(p netip.Prefix) bool { return p.Contains(ip) })
 		if !in || of4 && all4 || !of4 && all6 {
 			continue
 		}
@@ -73,7 +73,7 @@ func coversAll(on []netip.Prefix, v4 bool) bool {
 func (s *Server) addrs() []netip.Addr {
 	var out []netip.Addr
 	_ = s.inside(func() error {
-		list, err := net.InterfaceAddrs()
+		list, err := s.interfaceAddrs()
 		for _, a := range list {
 			if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() {
 				out = append(out, p.Addr().Unmap())

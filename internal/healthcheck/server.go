@@ -4,6 +4,7 @@
 package healthcheck
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -43,10 +44,12 @@ type Server struct {
 	mu       sync.RWMutex
 	services map[Name]service
 	owners   map[uint16]Name
-	on       []netip.Prefix
+	on       []netip.Prefix // replaced, never changed
 
 	sockets  map[socket]*listener // used by Run alone
 	reported map[Name]string      // used by Run alone: the last report
+
+	interfaceAddrs func() ([]net.Addr, error) // net.InterfaceAddrs outside of tests
 }
 
 // service is one Service.
@@ -64,6 +67,7 @@ func New(opts Options) *Server {
 		opts: opts, pool: httpd.NewPool(), inbox: worker.NewInbox[struct{}](),
 		services: map[Name]service{}, owners: map[uint16]Name{},
 		sockets: map[socket]*listener{}, reported: map[Name]string{},
+		interfaceAddrs: net.InterfaceAddrs,
 	}
 }
 
