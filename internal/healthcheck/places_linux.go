@@ -87,21 +87,30 @@ func (s *Server) addrs() []netip.Addr {
 // watch wakes Run when addresses change, until ctx is done.
 func (s *Server) watch(ctx context.Context) {
 	for ctx.Err() == nil {
-		updates := make(chan netlink.AddrUpdate)
-		opts := netlink.AddrSubscribeOptions{}
-		if s.opts.NS != nil {
-			h := vishnetns.NsHandle(s.opts.NS.Fd())
-			opts.Namespace = &h
-		}
-		if err := netlink.AddrSubscribeWithOptions(updates, ctx.Done(), opts); err == nil {
-			s.inbox.Wake() // addresses may have changed before
-			for range updates {
-				s.inbox.Wake()
-			}
-		}
+		s.watchOnce(ctx)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
+	}
+}
+
+// watchOnce is watch until the subscription ends, for example because the kernel had no room for
+// a notification.
+func (s *Server) watchOnce(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // the library keeps the socket, and a goroutine, until then
+	updates := make(chan netlink.AddrUpdate)
+	opts := netlink.AddrSubscribeOptions{}
+	if s.opts.NS != nil {
+		h := vishnetns.NsHandle(s.opts.NS.Fd())
+		opts.Namespace = &h
+	}
+	if s.subscribe(updates, ctx.Done(), opts) != nil {
+		return
+	}
+	s.inbox.Wake() // addresses may have changed before
+	for range updates {
+		s.inbox.Wake()
 	}
 }

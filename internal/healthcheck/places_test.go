@@ -4,10 +4,14 @@
 package healthcheck
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/vishvananda/netlink"
 )
 
 // TestSlowAddresses lists addresses that the kernel takes long to return. Meanwhile callers do
@@ -40,4 +44,29 @@ func TestSlowAddresses(t *testing.T) {
 	if got := <-listed; len(got) != 1 || got[0].port != 30000 {
 		t.Errorf("got %v, want one socket for port 30000", got)
 	}
+}
+
+// TestSubscriptionsEnd has the kernel end subscriptions to addresses. The library closes the
+// socket of one when the channel that it was given is closed, and not before.
+func TestSubscriptionsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := New(Options{})
+		var open []<-chan struct{}
+		s.subscribe = func(updates chan<- netlink.AddrUpdate, done <-chan struct{}, _ netlink.AddrSubscribeOptions) error {
+			for _, d := range open {
+				select {
+				case <-d:
+				default:
+					t.Error("a subscription that has ended keeps its socket")
+				}
+			}
+			if open = append(open, done); len(open) == 3 {
+				cancel()
+			}
+			close(updates)
+			return nil
+		}
+		s.watch(ctx)
+	})
 }

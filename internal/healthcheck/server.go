@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/vishvananda/netlink"
+
 	"fairlead/internal/httpd"
 	"fairlead/internal/netns"
 	"fairlead/internal/worker"
@@ -49,7 +51,9 @@ type Server struct {
 	sockets  map[socket]*listener // used by Run alone
 	reported map[Name]string      // used by Run alone: the last report
 
-	interfaceAddrs func() ([]net.Addr, error) // net.InterfaceAddrs outside of tests
+	// Outside of tests these are net.InterfaceAddrs and netlink.AddrSubscribeWithOptions.
+	interfaceAddrs func() ([]net.Addr, error)
+	subscribe      func(chan<- netlink.AddrUpdate, <-chan struct{}, netlink.AddrSubscribeOptions) error
 }
 
 // service is one Service.
@@ -67,7 +71,7 @@ func New(opts Options) *Server {
 		opts: opts, pool: httpd.NewPool(), inbox: worker.NewInbox[struct{}](),
 		services: map[Name]service{}, owners: map[uint16]Name{},
 		sockets: map[socket]*listener{}, reported: map[Name]string{},
-		interfaceAddrs: net.InterfaceAddrs,
+		interfaceAddrs: net.InterfaceAddrs, subscribe: netlink.AddrSubscribeWithOptions,
 	}
 }
 
