@@ -69,20 +69,20 @@ func TestBypassed(t *testing.T) {
 	f.addState(t, inet.TCP, 1, 0, "10.0.0.1:2", "10.96.0.10:53", "10.244.0.1:53")
 	c.SweepAll(nil)
 	start := time.Now()
-	if s, _, next := c.pass(start); s.Err != nil || s.Deleted != 0 || next.IsZero() {
+	if s, _, next := c.pass(t.Context(), start); s.Err != nil || s.Deleted != 0 || next.IsZero() {
 		t.Fatalf("%+v, next %v", s, next)
 	}
 	if len(c.bypassed.of) != 2 {
 		t.Fatalf("%d flows are to be looked at again", len(c.bypassed.of))
 	}
 	c.bypassed.next = time.Now() // or the flow of UDP would have to become older
-	if s, _, _ := c.pass(time.Now()); s.Err != nil || s.Deleted != 1 {
+	if s, _, _ := c.pass(t.Context(), time.Now()); s.Err != nil || s.Deleted != 1 {
 		t.Errorf("%+v, want one deleted flow", s)
 	}
 	if got := f.list(t); len(got) != 1 || got[0] != "10.0.0.1:1" {
 		t.Errorf("left are %v, want the flow of UDP", got)
 	}
-	if s, _, _ := c.pass(start.Add(bypassFor + time.Minute)); s.Err != nil {
+	if s, _, _ := c.pass(t.Context(), start.Add(bypassFor+time.Minute)); s.Err != nil {
 		t.Error(s.Err)
 	}
 	if len(c.bypassed.of) != 0 {

@@ -127,7 +127,10 @@ func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
 	backoff := worker.Backoff{First: 50 * time.Millisecond, Last: 10 * time.Second}
 	return worker.Run(ctx, c.inbox.Woken(), backoff, func(ctx context.Context) error {
 		began := time.Now()
-		s, done, next := c.pass(began)
+		s, done, next := c.pass(ctx, began)
+		if ctx.Err() != nil {
+			return nil
+		}
 		if done {
 			report(s)
 		}
@@ -141,15 +144,15 @@ func (c *Cleaner) Run(ctx context.Context, report func(Sweep)) error {
 
 // pass does all work that is due. done is false if there was nothing to report. next is
 // when other work becomes due, or zero.
-func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
-	s, done, next = c.passDue(now)
+func (c *Cleaner) pass(ctx context.Context, now time.Time) (s Sweep, done bool, next time.Time) {
+	s, done, next = c.passDue(ctx, now)
 	for _, again := range []struct {
 		at    func() (time.Time, bool)
-		check func(time.Time) Sweep
+		check func(context.Context, time.Time) Sweep
 	}{{c.late.next, c.checkLate}, {c.bypassed.due, c.checkBypassed}} {
 		at, ok := again.at()
 		if ok && !at.After(now) {
-			done = s.add(again.check(now)) || done
+			done = s.add(again.check(ctx, now)) || done
 			at, ok = again.at()
 		}
 		if ok && (next.IsZero() || at.Before(next)) {
@@ -161,14 +164,14 @@ func (c *Cleaner) pass(now time.Time) (s Sweep, done bool, next time.Time) {
 
 // passDue does the work that is due. It says whether there was any, and when more is due, which is zero for
 // never.
-func (c *Cleaner) passDue(now time.Time) (s Sweep, done bool, next time.Time) {
+func (c *Cleaner) passDue(ctx context.Context, now time.Time) (s Sweep, done bool, next time.Time) {
 	var w work
 	c.inbox.Add(func(all *work) bool {
 		w, next = all.due(now, c.allAt)
 		return false
 	})
 	if !w.none() {
-		s, done = c.sweep(w), true
+		s, done = c.sweep(ctx, w), true
 	}
 	end := time.Now()
 	if w.opens {
@@ -189,7 +192,7 @@ func (c *Cleaner) passDue(now time.Time) (s Sweep, done bool, next time.Time) {
 const targeted = 3
 
 // sweep does the work. Work that fails becomes due again.
-func (c *Cleaner) sweep(w work) (s Sweep) {
+func (c *Cleaner) sweep(ctx context.Context, w work) (s Sweep) {
 	defer func() {
 		s.Err = c.kept.dropAfter(s.Err)
 		c.finish(w, s.Err)
@@ -205,12 +208,17 @@ func (c *Cleaner) sweep(w work) (s Sweep) {
 	c.mu.Lock()
 	c.local = local
 	c.mu.Unlock()
+	var errs failures
 	for _, q := range c.queries(w) {
-		s.Err = errors.Join(s.Err, c.sweepWhere(t, q, w.all, &s))
+		if errs.end(ctx) {
+			break
+		}
+		errs.add(c.sweepWhere(ctx, t, q, w.all, &s))
 	}
-	if w.loose {
-		s.Err = errors.Join(s.Err, t.loosen())
+	if w.loose && !errs.end(ctx) {
+		errs.add(t.loosen())
 	}
+	s.Err = errs.err()
 	return s
 }
 
@@ -261,7 +269,7 @@ func (c *Cleaner) queries(w work) []query {
 	return out
 }
 
-func (c *Cleaner) sweepWhere(t *table, q query, all bool, s *Sweep) error {
+func (c *Cleaner) sweepWhere(ctx context.Context, t *table, q query, all bool, s *Sweep) error {
 	var stale []Flow
 	now := time.Now()
 	err := t.dump(q, func(e entry) {
@@ -277,11 +285,15 @@ func (c *Cleaner) sweepWhere(t *table, q query, all bool, s *Sweep) error {
 			c.bypassed.note(&e, now)
 		}
 	})
-	errs := []error{err}
+	var errs failures
+	errs.add(err)
 	for _, f := range stale {
-		errs = append(errs, c.remove(t, f, all, s))
+		if errs.end(ctx) {
+			break
+		}
+		errs.add(c.remove(t, f, all, s))
 	}
-	return errors.Join(errs...)
+	return errs.err()
 }
 
 // wrong reports whether a flow is stale, or in a search of all flows missed masquerade.
@@ -328,20 +340,20 @@ func (c *Cleaner) remove(t *table, f Flow, all bool, s *Sweep) error {
 
 // checkLate checks all clients that are due: see lateReplies. A check that fails
 // is made again.
-func (c *Cleaner) checkLate(now time.Time) (s Sweep) {
-	defer func() { s.Err = c.kept.dropAfter(s.Err) }()
+func (c *Cleaner) checkLate(ctx context.Context, now time.Time) (s Sweep) {
+	var errs failures
+	defer func() { s.Err = c.kept.dropAfter(errs.err()) }()
 	t, err := c.kept.get(c.cfg.Namespace, c.calls)
-	if err != nil {
-		s.Err = err
-	}
+	errs.add(err)
 	for r := c.late.due(now); r != nil; r = c.late.due(now) {
-		if t == nil {
+		if t == nil || errs.end(ctx) {
 			c.late.again(r, false, now)
 			continue
 		}
 		s.Scanned++
 		seen, right, err := c.checkClient(t, r.Flow, &s)
-		if s.Err = errors.Join(s.Err, err); right {
+		errs.add(err)
+		if right {
 			c.late.done(r)
 		} else {
 			c.late.again(r, seen, now)
@@ -368,18 +380,22 @@ func (c *Cleaner) checkClient(t *table, f Flow, s *Sweep) (seen, right bool, err
 }
 
 // checkBypassed looks again at flows that perhaps missed masquerade.
-func (c *Cleaner) checkBypassed(now time.Time) (s Sweep) {
-	defer func() { s.Err = c.kept.dropAfter(s.Err) }()
+func (c *Cleaner) checkBypassed(ctx context.Context, now time.Time) (s Sweep) {
+	var errs failures
+	defer func() { s.Err = c.kept.dropAfter(errs.err()) }()
 	c.bypassed.next = now.Add(bypassEvery)
 	t, err := c.kept.get(c.cfg.Namespace, c.calls)
+	errs.add(err)
 	if err != nil {
-		return Sweep{Err: err}
+		return s
 	}
-	var errs []error
 	for f, was := range c.bypassed.of {
+		if errs.end(ctx) {
+			break
+		}
 		s.Scanned++
 		e, ok, err := t.get(f)
-		if errs = append(errs, err); err != nil {
+		if errs.add(err); err != nil {
 			continue
 		}
 		_, perhaps := c.missed(&e)
@@ -389,12 +405,11 @@ func (c *Cleaner) checkBypassed(now time.Time) (s Sweep) {
 		case f.Dialled.Proto != inet.UDP || was.refreshed(e.left, now):
 			delete(c.bypassed.of, f)
 			if err := t.delete(f); err != nil {
-				errs = append(errs, err)
+				errs.add(err)
 			} else {
 				s.Deleted++
 			}
 		}
 	}
-	s.Err = errors.Join(errs...)
 	return s
 }

@@ -208,11 +208,11 @@ func TestRetry(t *testing.T) {
 	defer func() { _ = none.Close() }()
 	c := NewCleaner(Config{Namespace: none})
 	c.Set(udp("10.96.0.10:53"), inet.AddrPorts{}, inet.AddrPorts{})
-	if c.sweep(takeAll(c)).Err == nil {
+	if c.sweep(t.Context(), takeAll(c)).Err == nil {
 		t.Fatal("a sweep in no namespace succeeded")
 	}
 	c.cfg.Namespace = f.ns
-	if err := c.sweep(takeAll(c)).Err; err != nil {
+	if err := c.sweep(t.Context(), takeAll(c)).Err; err != nil {
 		t.Fatal(err)
 	}
 	if left := f.list(t); len(left) != 0 {
@@ -245,7 +245,7 @@ func BenchmarkSweep(b *testing.B) {
 					c.Set(key, inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPorts{})
 					c.Set(key, inet.AddrPorts{}, inet.AddrPorts{})
 				}
-				if err := c.sweep(takeAll(c)).Err; err != nil {
+				if err := c.sweep(b.Context(), takeAll(c)).Err; err != nil {
 					b.Fatal(err)
 				}
 			}

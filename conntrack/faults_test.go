@@ -67,7 +67,7 @@ func (f *flows) fails(t *testing.T, fault nltest.Fault, n int) bool {
 		if passes == 4 {
 			t.Fatalf("call %d: the search does not end", n)
 		}
-		s, _, _ := c.pass(time.Now().Add(openingDelay))
+		s, _, _ := c.pass(t.Context(), time.Now().Add(openingDelay))
 		deleted += s.Deleted
 		again = s.Err != nil
 	}

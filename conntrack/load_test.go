@@ -31,7 +31,7 @@ func TestSweepMemory(t *testing.T) {
 	c.Set(udp("10.96.0.10:53"), inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPorts{})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	s := c.sweep(takeAll(c))
+	s := c.sweep(t.Context(), takeAll(c))
 	runtime.ReadMemStats(&after)
 	if s.Err != nil || s.Scanned != n || s.Deleted != 0 {
 		t.Errorf("%+v", s)
@@ -72,7 +72,7 @@ func TestSetDuringSweep(t *testing.T) {
 	c.calls = kernel
 	c.Set(udp("10.96.0.10:53"), inet.AddrPortsOf(ap("10.244.0.2:53")), inet.AddrPorts{})
 	done := make(chan Sweep, 1)
-	go func() { done <- c.sweep(takeAll(c)) }()
+	go func() { done <- c.sweep(t.Context(), takeAll(c)) }()
 	<-kernel.began
 	told := make(chan struct{})
 	go func() {

@@ -65,7 +65,7 @@ func TestLoosen(t *testing.T) {
 			faults.Arm(fault, n, 1)
 			passes, failed := 0, true
 			for ; failed && passes < 4; passes++ {
-				s, _, _ := c.pass(time.Now().Add(lastRestAll))
+				s, _, _ := c.pass(t.Context(), time.Now().Add(lastRestAll))
 				failed = s.Err != nil
 			}
 			struck := faults.Disarm()
@@ -97,7 +97,7 @@ func TestZones(t *testing.T) {
 	c.Set(udp("203.0.113.1:53"), inet.AddrPortsOf(ap("10.244.0.1:53")), inet.AddrPorts{})
 	c.SweepAll(nil)
 	c.Loosen()
-	if s, _, _ := c.pass(time.Now()); s.Err != nil || s.Deleted != 0 {
+	if s, _, _ := c.pass(t.Context(), time.Now()); s.Err != nil || s.Deleted != 0 {
 		t.Errorf("%+v", s)
 	}
 	if strict, all := f.strict(t); strict != 0 || all != 3 {

@@ -51,7 +51,7 @@ func TestOpening(t *testing.T) {
 			if all {
 				c.SweepAll(nil)
 			}
-			s := c.sweep(takeAll(c))
+			s := c.sweep(t.Context(), takeAll(c))
 			want := []string{"10.0.0.1:3", "10.0.0.1:4"}
 			if tt.want {
 				want = []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4", "[fd01::1]:1"}
@@ -83,12 +83,12 @@ func TestEndEstablished(t *testing.T) {
 		c.Set(one, list("10.244.0.1:80"), list("10.244.0.1:80", "10.244.0.2:80", "10.244.0.3:80"))
 		c.Set(two, list("10.244.0.3:80"), list("10.244.0.3:80"))
 		c.Set(sctp, list("10.244.0.1:80"), list("10.244.0.1:80"))
-		if s := c.sweep(takeAll(c)); s.Err != nil || s.Deleted > 0 {
+		if s := c.sweep(t.Context(), takeAll(c)); s.Err != nil || s.Deleted > 0 {
 			t.Fatalf("%+v", s)
 		}
 		c.Set(one, list("10.244.0.1:80"), list("10.244.0.1:80", "10.244.0.2:80"))
 		c.Delete(two)
-		if s := c.sweep(takeAll(c)); s.Err != nil {
+		if s := c.sweep(t.Context(), takeAll(c)); s.Err != nil {
 			t.Fatal(s.Err)
 		}
 		want := []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4", "10.0.0.1:5", "10.0.0.1:6"}

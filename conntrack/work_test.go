@@ -117,7 +117,7 @@ func TestPassRests(t *testing.T) {
 	c.Set(frontend, inet.AddrPorts{}, inet.AddrPorts{})
 	c.Set(frontend, inet.AddrPortsOf(ap("10.244.0.1:443")), inet.AddrPorts{})
 	now := time.Now().Add(openingDelay)
-	if s, done, _ := c.pass(now); !done || s.Err != nil {
+	if s, done, _ := c.pass(t.Context(), now); !done || s.Err != nil {
 		t.Fatalf("%+v", s)
 	}
 	c.inbox.Add(func(w *work) bool {
@@ -133,7 +133,7 @@ func TestRestsEnd(t *testing.T) {
 	f := newFlows(t)
 	c := NewCleaner(Config{Namespace: f.ns})
 	c.SweepAll(nil)
-	if _, done, _ := c.pass(time.Now().Add(-time.Minute)); !done {
+	if _, done, _ := c.pass(t.Context(), time.Now().Add(-time.Minute)); !done {
 		t.Fatal("no search of all flows")
 	}
 	if wait := time.Until(c.allAt); wait > lastRestAll {
@@ -144,7 +144,7 @@ func TestRestsEnd(t *testing.T) {
 		w.openingAt = time.Now().Add(-time.Hour)
 		return false
 	})
-	if _, done, _ := c.pass(time.Now().Add(-time.Minute)); !done {
+	if _, done, _ := c.pass(t.Context(), time.Now().Add(-time.Minute)); !done {
 		t.Fatal("no search for opening flows")
 	}
 	c.inbox.Add(func(w *work) bool {
