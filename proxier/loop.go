@@ -6,6 +6,7 @@ package proxier
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -22,14 +23,17 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
-// Run reconciles until ctx ends and returns nil then: the data path is left as
-// it is, so that an upgrade does not drop traffic. It is the only writer.
+// Run reconciles until ctx is done, then returns nil. It leaves the data path in place, so that
+// an upgrade drops no traffic. No other goroutine writes to the kernel. The watch of the table has
+// ended when Run returns, so the caller may close the table.
 func (p *Proxier) Run(ctx context.Context) error {
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer p.desired.waiting.stop()
 	p.syncs = klog.FromContext(ctx).V(2)
-	go p.watch(ctx)
+	watching.Go(func() { p.watch(ctx) })
 
 	var retry <-chan time.Time // nil, so never ready, while all is well
 	wait := firstRetry

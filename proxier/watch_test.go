@@ -90,3 +90,32 @@ func TestRunWatchEnds(t *testing.T) {
 		}
 	})
 }
+
+// slowWatch is a table whose watch takes a while to end.
+type slowWatch struct {
+	fakeTable
+	ended atomic.Bool
+}
+
+func (s *slowWatch) Watch(ctx context.Context, _ func(nat.Writer)) error {
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	s.ended.Store(true)
+	return nil
+}
+
+// TestRunWaitsForWatch: the caller of Run closes the table, which Watch must not use then.
+func TestRunWaitsForWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := &slowWatch{}
+		ctx, stop := context.WithCancel(t.Context())
+		p := New(testConfig(), store.New(), Deps{Table: table, Metrics: metrics.NewMetrics(func(...kmetrics.Registerable) {})})
+		time.AfterFunc(time.Minute, stop)
+		if err := p.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if !table.ended.Load() {
+			t.Error("Run has returned, and the watch goes on")
+		}
+	})
+}
