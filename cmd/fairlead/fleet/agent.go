@@ -55,7 +55,7 @@ func (f *Fleet) ask(ctx context.Context, pod *corev1.Pod) (*state.State, error) 
 	s.Problems = s.Problems[:min(len(s.Problems), kept)]
 	s.Syncs, s.Programming, s.Repairs = nil, nil, nil
 	if s.Overlay != nil {
-		s.Overlay.Peers = s.Overlay.Peers[:min(len(s.Overlay.Peers), s.Overlay.LostCount, kept)]
+		s.Overlay.Peers = s.Overlay.Peers[:max(min(len(s.Overlay.Peers), s.Overlay.LostCount, kept), 0)]
 	}
 	return &s, nil
 }

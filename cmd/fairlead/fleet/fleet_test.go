@@ -119,6 +119,9 @@ func TestAsk(t *testing.T) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = w.Write([]byte(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"no"}`))
 	})
+	c.add("liar", same, agent("liar", func(s *state.State) {
+		s.Overlay = &state.Overlay{PeerCount: 1, LostCount: -1, Peers: make([]state.Peer, 1)}
+	}))
 	c.add("new", same, agent("new", func(s *state.State) { s.Protocol = "fairlead/v2" }))
 	c.add("none", nil, nil)
 	c.add("old", same, agent("old", func(s *state.State) { s.Version = "0.9" }))
@@ -135,7 +138,7 @@ func TestAsk(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"a": "", "b": "", "broken": "read the answer of the agent", "denied": "the verb get on pods/proxy is needed",
+		"a": "", "b": "", "broken": "read the answer of the agent", "denied": "the verb get on pods/proxy is needed", "liar": "",
 		"new": `the agent speaks "fairlead/v2"`, "none": "has no pod of the agent", "old": "", "pending": "its pod fairlead-pending is Pending",
 		"portless": "has no port metrics or https-metrics", "secure": "use --direct", "sick": "",
 	}
