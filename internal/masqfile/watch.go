@@ -39,6 +39,8 @@ const (
 	quiet = 50 * time.Millisecond
 	// longest bounds the delay by quiet.
 	longest = time.Second
+	// leastResync is how long the file is not read again without any event, whatever it says.
+	leastResync = time.Second
 )
 
 // Read reads the file once. For a file that cannot be read or does not parse it returns
@@ -62,26 +64,35 @@ func Read(path string, before State) State {
 // Watch calls changed at once and whenever the State differs from the last one,
 // until ctx ends. Absent holds until the first file that parses. The file and its
 // directory may come and go. Watch follows a ConfigMap's file, which is a link through
-// a directory that is replaced. changed must not block.
-func Watch(ctx context.Context, path string, changed func(State)) error {
+// a directory that is replaced. changed must not block. If the kernel tells of no changes,
+// because other programs of the same user watch as much as they may, refused gets the error,
+// and the resync interval remains. Watch returns nil.
+func Watch(ctx context.Context, path string, changed func(State), refused func(error)) error {
+	return watchWith(ctx, path, changed, refused, fsnotify.NewWatcher)
+}
+
+func watchWith(ctx context.Context, path string, changed func(State), refused func(error), open func() (*fsnotify.Watcher, error)) error {
 	path = filepath.Clean(path)
-	watcher, err := fsnotify.NewWatcher()
+	watcher, err := open()
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", path, err)
+		refused(fmt.Errorf("watch %s: %w", path, err))
+		watcher = nil
+	} else {
+		defer func() { _ = watcher.Close() }()
 	}
-	defer func() { _ = watcher.Close() }()
+	events, lost := channels(watcher)
+
 	watch(watcher, path) // first, so that no change falls between
 	state := Read(path, State{Config: Absent()})
 	changed(state)
-
-	timer := time.NewTimer(state.Config.ResyncInterval)
+	timer := time.NewTimer(resync(&state))
 	defer timer.Stop()
 	var first time.Time // of the events that wait to be handled
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case e := <-watcher.Events:
+		case e := <-events:
 			if !concerns(e.Name, path) {
 				continue
 			}
@@ -89,7 +100,7 @@ func Watch(ctx context.Context, path string, changed func(State)) error {
 				first = time.Now()
 			}
 			timer.Reset(max(0, min(quiet, time.Until(first.Add(longest)))))
-		case err := <-watcher.Errors: // events were lost
+		case err := <-lost: // events were lost
 			if err != nil {
 				timer.Reset(0)
 			}
@@ -101,16 +112,30 @@ func Watch(ctx context.Context, path string, changed func(State)) error {
 				changed(now)
 			}
 			state = now
-			timer.Reset(state.Config.ResyncInterval)
+			timer.Reset(resync(&state))
 		}
 	}
+}
+
+// resync returns when to read the file without any event.
+func resync(s *State) time.Duration { return max(s.Config.ResyncInterval, leastResync) }
+
+// channels returns those of a watcher. Nothing comes from those of none.
+func channels(w *fsnotify.Watcher) (<-chan fsnotify.Event, <-chan error) {
+	if w == nil {
+		return nil, nil
+	}
+	return w.Events, w.Errors
 }
 
 // watch watches the directory of the file and its parent, because files and directories
 // are replaced by renaming. If they are missing it watches the nearest ones that exist.
 // Watching a directory twice is harmless. If no directory can be watched, the resync
-// interval remains.
+// interval remains, and so it does without a watcher.
 func watch(watcher *fsnotify.Watcher, path string) {
+	if watcher == nil {
+		return
+	}
 	for dir, added := filepath.Dir(path), 0; added < 2; dir = filepath.Dir(dir) {
 		if watcher.Add(dir) == nil {
 			added++

@@ -5,12 +5,17 @@ package masqfile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // summary is a State in one line.
@@ -65,7 +70,9 @@ func TestWatch(t *testing.T) {
 	states := make(chan State, 100)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- Watch(ctx, w.path("config", "ip-masq-agent"), func(s State) { states <- s }) }()
+	go func() {
+		done <- Watch(ctx, w.path("config", "ip-masq-agent"), func(s State) { states <- s }, func(err error) { t.Error(err) })
+	}()
 	defer func() {
 		stop()
 		if err := <-done; err != nil {
@@ -139,7 +146,9 @@ func TestWatchLink(t *testing.T) {
 	states := make(chan State, 100)
 	done := make(chan error)
 	ctx, stop := context.WithCancel(t.Context())
-	go func() { done <- Watch(ctx, w.path("config/ip-masq-agent"), func(s State) { states <- s }) }()
+	go func() {
+		done <- Watch(ctx, w.path("config/ip-masq-agent"), func(s State) { states <- s }, func(err error) { t.Error(err) })
+	}()
 	if got := summary(<-states, w.dir); got != "[10.1.0.0/16]" {
 		t.Errorf("got %s", got)
 	}
@@ -168,7 +177,9 @@ func TestWatchResync(t *testing.T) {
 	states := make(chan State, 100)
 	done := make(chan error)
 	ctx, stop := context.WithCancel(t.Context())
-	go func() { done <- Watch(ctx, w.path("config/ip-masq-agent"), func(s State) { states <- s }) }()
+	go func() {
+		done <- Watch(ctx, w.path("config/ip-masq-agent"), func(s State) { states <- s }, func(err error) { t.Error(err) })
+	}()
 	if got := summary(<-states, w.dir); got != "[10.1.0.0/16]" {
 		t.Errorf("got %s", got)
 	}
@@ -181,4 +192,36 @@ func TestWatchResync(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestUnwatched: the kernel has no room for one more watch. The file is read at its interval, and
+// no more often than each second, however short that is.
+func TestUnwatched(t *testing.T) {
+	w := world{t, t.TempDir()}
+	w.write("file", "nonMasqueradeCIDRs: [10.1.0.0/16]\nresyncInterval: 1ns\n")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var states []string
+		var refused error
+		done := make(chan error, 1)
+		go func() {
+			done <- watchWith(ctx, w.path("file"), func(s State) { states = append(states, summary(s, w.dir)) }, func(err error) { refused = err },
+				func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE })
+		}()
+		time.Sleep(leastResync - time.Nanosecond)
+		synctest.Wait()
+		w.write("file", "nonMasqueradeCIDRs: [10.2.0.0/16]\n")
+		if len(states) != 1 {
+			t.Errorf("before the first second: %q", states)
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if len(states) != 2 || states[1] != "[10.2.0.0/16]" || !errors.Is(refused, syscall.EMFILE) {
+			t.Errorf("got %q and the error %v", states, refused)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

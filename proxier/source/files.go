@@ -24,7 +24,10 @@ type files struct {
 	path, dir string // the same where the path is a directory
 	// once is set if the files are read once: what cannot be read is an error then, and no
 	// problem in the store.
-	once    bool
+	once bool
+	// unwatched is set if there is no watcher.
+	unwatched bool
+
 	store   *store.Store
 	byName  map[string]*file
 	holders map[objects.Key][]string // the files that have an object, sorted

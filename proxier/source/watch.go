@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -46,15 +47,28 @@ func (f *files) readAll() error {
 // RunFiles reads like ReadFiles, then follows every change until ctx ends. A file is
 // applied as a whole or not at all. A file that does not parse is reported and keeps
 // its last valid content. Call Store.Expect(SourceFiles) before.
+//
+// If the kernel tells of no changes, because other programs of the same user watch as much as
+// they may, RunFiles reads the files at an interval.
 func RunFiles(ctx context.Context, path string, store *store.Store) error {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", path, err)
-	}
-	defer func() { _ = watcher.Close() }()
+	return runFiles(ctx, path, store, fsnotify.NewWatcher)
+}
+
+func runFiles(ctx context.Context, path string, store *store.Store, open func() (*fsnotify.Watcher, error)) error {
 	f := newFiles(path, store)
-	if err := f.watch(watcher); err != nil {
-		return err
+	watcher, full := open()
+	if full != nil {
+		watcher, f.unwatched = &fsnotify.Watcher{}, true // nothing comes from it
+	} else {
+		defer func() { _ = watcher.Close() }()
+		if err := f.watch(watcher); isFull(err) {
+			full = err
+		} else if err != nil {
+			return err
+		}
+	}
+	if full != nil {
+		klog.FromContext(ctx).Error(full, "Failed to watch manifests, reading them at an interval: raise fs.inotify.max_user_instances or max_user_watches", "path", path, "interval", again)
 	}
 	if err := f.scan(); err != nil {
 		return err
@@ -62,6 +76,9 @@ func RunFiles(ctx context.Context, path string, store *store.Store) error {
 	store.Delivered(SourceFiles)
 	return f.follow(ctx, watcher)
 }
+
+// isFull reports whether the kernel takes no more watches.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOMEM) }
 
 const (
 	// renamed is how long RunFiles waits for further changes after a file appeared
@@ -158,8 +175,11 @@ func above(path, dir string) bool {
 // because it is probably being moved. It reports whether all files could be read.
 func (f *files) look(watcher *fsnotify.Watcher) bool {
 	var problems []objects.Problem
-	err := f.watch(watcher)
-	if err == nil {
+	var err error
+	if !f.unwatched {
+		err = f.watch(watcher)
+	}
+	if err == nil || isFull(err) {
 		err = f.scan()
 	}
 	if err != nil {

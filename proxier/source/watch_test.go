@@ -9,9 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/proxier/proxiertest"
@@ -105,6 +108,45 @@ func TestReadFilesMissing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("ReadFiles of a missing path: %v, want an error that names it", err)
 	}
+}
+
+// TestRunFilesUnwatched: the kernel has no room for one more watch.
+func TestRunFilesUnwatched(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.yaml")
+	write := func(ip string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(manifest(ip)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("10.96.0.10")
+	synctest.Test(t, func(t *testing.T) {
+		st := store.New()
+		st.Expect(SourceFiles)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- runFiles(ctx, path, st, func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE })
+		}()
+		synctest.Wait()
+		has := func(ip string) bool {
+			svc := st.Service(types.NamespacedName{Namespace: "default", Name: "web"})
+			return svc != nil && svc.ClusterIPs[0].String() == ip
+		}
+		if !st.Synced() || !has("10.96.0.10") {
+			t.Error("the first read is missing")
+		}
+		write("10.96.0.100")
+		time.Sleep(again)
+		synctest.Wait()
+		if !has("10.96.0.100") || len(st.Book().Problems()) > 0 {
+			t.Errorf("the change is missing, problems %v", st.Book().Problems())
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestRunFilesWays changes a file in the ways that editors, shells and kubelets

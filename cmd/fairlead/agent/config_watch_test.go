@@ -7,8 +7,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // TestConfigWatch: a change ends the agent, however the file is replaced.
@@ -43,6 +47,27 @@ func TestConfigWatch(t *testing.T) {
 	if err := watchConfig(t.Context(), map[string][]byte{path: []byte("a")}); !errors.Is(err, errConfigChanged) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// TestConfigUnwatched: the kernel has no room for one more watch.
+func TestConfigUnwatched(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.conf")
+	if err := os.WriteFile(path, []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		done := make(chan error, 1)
+		go func() {
+			done <- watchConfigWith(t.Context(), map[string][]byte{path: []byte("a")}, func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE })
+		}()
+		synctest.Wait()
+		if err := os.WriteFile(path, []byte("b"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; !errors.Is(err, errConfigChanged) {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 // overwrite writes to a file without a moment in which it is empty, as os.WriteFile has.

@@ -153,6 +153,8 @@ func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 func (n *Network) followMasqFile(ctx context.Context) error {
 	return masqfile.Watch(ctx, n.cfg.MasqFile, func(s masqfile.State) {
 		source.MasqFile(n.store, n.cfg.MasqFile, s.Config.NonMasquerade(), s.Err)
+	}, func(err error) {
+		klog.FromContext(ctx).Error(err, "Failed to watch the file of ip-masq-agent, reading it at its resync interval: raise fs.inotify.max_user_instances")
 	})
 }
 
