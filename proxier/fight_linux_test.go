@@ -183,6 +183,7 @@ func fightBenchmark(b *testing.B, what string, services int) {
 	}
 	w.table.quiet = true
 	w.run(b)
+	proxiertest.Eventually(b, "all is written", func() bool { return w.p.changed.Load() == 0 && w.p.Behind() == 0 })
 	if what == "clients" {
 		w.remember(b, 20000)
 	}

@@ -163,7 +163,7 @@ func BenchService(n int) *corev1.Service {
 }
 
 // Eventually waits until ok, or fails the test.
-func Eventually(t *testing.T, what string, ok func() bool) {
+func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of a loaded machine, with the race detector
 	defer cancel()
