@@ -82,6 +82,9 @@ func (t *Table) DeleteElements(ctx context.Context, ops ruleset.Batch) (int, err
 // UnheardFrom is the size of a batch that no Watch hears of.
 const UnheardFrom = unheardFrom
 
+// Crowd is how many transactions of others let large batches be heard.
+const Crowd = crowd
+
 // WatchWith is Watch with another interval between checks. A deaf one gets no
 // notifications.
 func (t *Table) WatchWith(ctx context.Context, every time.Duration, deaf bool, poke func(nat.Writer)) error {

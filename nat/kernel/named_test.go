@@ -257,7 +257,7 @@ func randomDamage(random *rand.Rand, found *ruleset.Snapshot) []string {
 func TestNamedTooMany(t *testing.T) {
 	ns := nstest.New(t)
 	table := open(t, ns)
-	s := fillState(500, 10)
+	s := fillState(1700, 10)
 	settle(t, s, table)
 	changed := watch(t, table)
 	nftCommand(t, ns, "flush map inet fairlead backends4")
@@ -269,8 +269,8 @@ func TestNamedTooMany(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if drift := s.Adopt(found); len(drift) != 1 || drift[0].Count != 500 {
-		t.Errorf("found %s, want 500 elements", drift)
+	if drift := s.Adopt(found); len(drift) != 1 || drift[0].Count != 1700 {
+		t.Errorf("found %s, want 1700 elements", drift)
 	}
 	settle(t, s, table)
 	if found, err := table.LoadNamed(t.Context()); err != nil || len(found.Asked) > 0 {

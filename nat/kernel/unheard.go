@@ -16,6 +16,11 @@ import (
 // that pause and resume make.
 const unheardFrom = 256
 
+// crowd is how many transactions of others between two checks let large batches be heard. Whoever makes
+// so many is about to make the next one, and to miss that means to read the whole table. A program that
+// flushes the table and writes its own makes fewer.
+const crowd = 8
+
 // listener is what one Watch listens with. Between pause and resume it is deaf.
 type listener struct {
 	socket *nl.Socket
@@ -23,20 +28,25 @@ type listener struct {
 	// silent returns how many transactions of others were not announced to the Watch, which may come
 	// a moment later.
 	silent func() (uint32, error)
-	missed func()      // takes note of transactions that were not heard
-	end    func(error) // ends the Watch
+	// crowded says whether a crowd of transactions was announced since the last check.
+	crowded func() bool
+	missed  func()      // takes note of transactions that were not heard
+	end     func(error) // ends the Watch
 	// refused is told what the kernel, or a filter of system calls, refuses.
 	refused func(error)
 
 	paused bool
-	// disturbed is set after a transaction of others during a pause, until a check finds that
-	// there was none since the check before.
+	// disturbed is set after a transaction of others during a pause, and after a crowd of them, until
+	// a check finds that there was none since the check before.
 	disturbed atomic.Bool
 }
 
 // pause begins a pause, unless other programs make transactions all the time. The kernel announces a
 // transaction some time after it has counted it, so a pause does not begin before all are announced.
 func (l *listener) pause() {
+	if l.crowded() {
+		l.disturbed.Store(true)
+	}
 	if !l.group || l.disturbed.Load() {
 		return
 	}

@@ -36,6 +36,55 @@ func (d *duringCommit) Send(fd int, b []byte) error {
 	return d.Counter.Send(fd, b)
 }
 
+// TestUnheardCrowd: while another program makes many transactions, large batches are heard, so each of
+// its changes is named and nothing has to be read whole.
+func TestUnheardCrowd(t *testing.T) {
+	ns := nstest.New(t)
+	calls := &duringCommit{}
+	table, err := kernel.OpenWith(ns, calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	other, err := kernel.Open(ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	set, strange := ruleset.Set{Kind: ruleset.Backends}, ruleset.Set{Kind: ruleset.Backends, Family: inet.IPv6}
+	commit(t, table, ruleset.Batch{{Verb: ruleset.AddTable}, {Verb: ruleset.AddSet, Set: set}, {Verb: ruleset.AddSet, Set: strange}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	pokes, done := make(chan nat.Writer, 1000), make(chan error, 1)
+	go func() { done <- table.WatchWith(ctx, time.Hour, false, func(w nat.Writer) { pokes <- w }) }()
+	<-pokes // for all that was before
+
+	var next uint32
+	change := func() {
+		commit(t, other, ruleset.Batch{{Verb: ruleset.AddElement, Element: element(strange, next, "")}})
+		next++
+	}
+	for range kernel.Crowd {
+		change()
+	}
+	var b ruleset.Batch
+	for i := range kernel.UnheardFrom {
+		b = append(b, ruleset.Op{Verb: ruleset.AddElement, Element: element(set, uint32(i), "")})
+	}
+	calls.do.Store(&change)
+	commit(t, table, b)
+	// Commit pokes before it returns for what was not heard, and the notifications of the rest may come later.
+	for len(pokes) > 0 {
+		if w := <-pokes; w.PID == 0 {
+			t.Errorf("a poke about %+v beside %d changes by another program", w, next)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestUnheard: while a large batch is committed no Watch listens, so the kernel makes no
 // notifications. A change by another program meanwhile is found nevertheless, without its name, and
 // then large batches are heard again until the others have paused. Small batches are always heard.

@@ -50,7 +50,7 @@ func (t *Table) watch(parent context.Context, poke func(nat.Writer), every time.
 	w := &watcher{table: t, poke: poke, requests: requests}
 	w.listener = listener{
 		socket: socket, group: slices.Contains(groups, unix.NFNLGRP_NFTABLES),
-		silent: w.silent, missed: w.missed, end: cancel, refused: t.refusals.add,
+		silent: w.silent, crowded: w.crowded, missed: w.missed, end: cancel, refused: t.refusals.add,
 	}
 	t.watchers.add(&w.listener)
 	defer t.watchers.remove(&w.listener)
@@ -91,6 +91,8 @@ type watcher struct {
 	// as its own, and those of other sockets of this process as others'.
 	announced atomic.Uint32
 	began     atomic.Uint32
+	// checked is what announced was at the last check.
+	checked atomic.Uint32
 	// overrun is set if notifications may be missing since the last check.
 	overrun atomic.Bool
 	// listens is set when Listen has begun.
@@ -136,6 +138,9 @@ func (w *watcher) silent() (uint32, error) {
 	return made - w.began.Load() - w.announced.Load(), err
 }
 
+// crowded is listener.crowded.
+func (w *watcher) crowded() bool { return w.announced.Load()-w.checked.Load() >= crowd }
+
 // missed pokes for transactions of others that were not heard.
 func (w *watcher) missed() {
 	w.overrun.Store(true)
@@ -157,6 +162,7 @@ func (w *watcher) check(ctx context.Context, every time.Duration) {
 		}
 		known := w.overrun.Swap(false) // and poked for
 		announced := w.announced.Load()
+		w.checked.Store(announced)
 		missing := int32(made - announced)
 		n, err := w.table.madeByOthers(w.requests)
 		began := w.began.Load()
