@@ -80,7 +80,8 @@ func ask(ctx context.Context, own []netip.Addr, peers []Peer, within time.Durati
 			return context.Cause(ctx)
 		})
 	}
-	return silent, g.Wait()
+	err := g.Wait() // in a line of its own: Go may read silent before it calls a function in the same one
+	return silent, err
 }
 
 // answers sends one packet and reports whether the peer says that its port is
