@@ -111,7 +111,7 @@ func rules() []rule {
 	}, {
 		from:  []string{"proxier/resolve"},
 		deny:  []string{"fairlead/...", "k8s.io/client-go/...", "k8s.io/api/...", "k8s.io/klog/...", "os", "net", "sync", "context"},
-		allow: []string{"fairlead/proxier/objects", "fairlead/nat", "fairlead/overlay", "fairlead/internal/flannel", "fairlead/internal/inet"},
+		allow: []string{"fairlead/proxier/objects", "fairlead/nat", "fairlead/overlay", "fairlead/internal/flannel", "fairlead/internal/inet", "fairlead/internal/merge"},
 		why:   "proxier/resolve is pure: objects in, frontends out",
 	}, {
 		from:  []string{"proxier/metrics"},

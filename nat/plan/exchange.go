@@ -4,9 +4,10 @@
 package plan
 
 import (
-	"cmp"
+	"iter"
 	"net/netip"
 
+	"fairlead/internal/merge"
 	"fairlead/nat"
 )
 
@@ -32,36 +33,22 @@ func isSame[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// compare calls came and gone for the backends that only the second or only the first of two
-// sorted lists has. It costs a comparison of the lists: most changes leave most backends in
-// place.
-func compare(a, b []nat.Backend, came, gone func(*nat.Backend), pause func(elements int)) {
-	for n := 1; len(a)+len(b) > 0; n++ {
-		if n%mostAtOnce == 0 {
+// exchanged yields what differs between two sorted lists: a backend that only the first has, or only the
+// second, or both for one that is now on another node. It costs a comparison of the lists: most changes
+// leave most backends in place.
+func exchanged(a, b []nat.Backend, pause func(elements int)) iter.Seq2[*nat.Backend, *nat.Backend] {
+	n := 0
+	common := func(a, b []nat.Backend) int {
+		if n++; n%mostAtOnce == 0 {
 			pause(mostAtOnce)
 		}
-		if same := nat.CommonBackends(a[:min(len(a), mostAtOnce)], b); same > 0 {
-			a, b = a[same:], b[same:]
+		same := nat.CommonBackends(a[:min(len(a), mostAtOnce)], b)
+		if same > 0 {
 			pause(same / costOfCommon)
-			continue
 		}
-		var order int
-		switch {
-		case len(a) == 0:
-			order = +1
-		case len(b) == 0:
-			order = -1
-		default:
-			order = cmp.Or(a[0].CompareAddr(b[0]), +1) // or the same on another node
-		}
-		if order > 0 {
-			came(&b[0])
-			b = b[1:]
-			continue
-		}
-		gone(&a[0])
-		a = a[1:]
+		return same
 	}
+	return merge.Sorted(a, b, nat.Backend.CompareAddr, common)
 }
 
 // leaving are backends that no longer need elements of shared sets, but are still counted.

@@ -25,8 +25,8 @@ func (p *planner) exchangeSlots(exact *[]nat.Backend, want []nat.Backend) bool {
 	if exact == nil || len(want) < leastExchanged || len(*exact) != len(slots) {
 		return false
 	}
-	var came, gone []nat.Backend
-	if !differs(*exact, want, &came, &gone) {
+	came, gone, few := differs(*exact, want)
+	if !few {
 		return false
 	}
 	holes := find(slots, gone)
@@ -67,31 +67,21 @@ func (p *planner) exchangeSlots(exact *[]nat.Backend, want []nat.Backend) bool {
 	return true
 }
 
-// differs appends to came what only the second list has and to gone what only the first one has, of two
-// sorted lists. It reports false if either is more than mostExchanged.
-func differs(a, b []nat.Backend, came, gone *[]nat.Backend) bool {
-	for len(*came) <= mostExchanged && len(*gone) <= mostExchanged {
-		same := nat.CommonBackends(a, b)
-		a, b = a[same:], b[same:]
+// differs returns what only the second and what only the first of two sorted lists has. It reports
+// false if either is more than mostExchanged.
+func differs(a, b []nat.Backend) (came, gone []nat.Backend, few bool) {
+	for was, is := range exchanged(a, b, func(int) {}) {
 		switch {
-		case len(a)+len(b) == 0:
-			return true
-		case len(a) == 0:
-			*came, b = append(*came, b[0]), b[1:]
-		case len(b) == 0:
-			*gone, a = append(*gone, a[0]), a[1:]
-		default:
-			switch order := a[0].CompareAddr(b[0]); {
-			case order < 0:
-				*gone, a = append(*gone, a[0]), a[1:]
-			case order > 0:
-				*came, b = append(*came, b[0]), b[1:]
-			default: // the same on another node, which is nothing to its slot
-				a, b = a[1:], b[1:]
-			}
+		case is == nil:
+			gone = append(gone, *was)
+		case was == nil:
+			came = append(came, *is)
+		} // both are the same on another node, which is nothing to its slot
+		if max(len(came), len(gone)) > mostExchanged {
+			return nil, nil, false
 		}
 	}
-	return false
+	return came, gone, true
 }
 
 // find returns the places of backends in slots, in order.

@@ -28,9 +28,14 @@ func (s *State) Prepare(key inet.Addr, f nat.Frontend, pause func(elements int))
 	if more := len(x.now) - len(x.old); more > 0 {
 		x.came = make([]*nat.Backend, 0, more)
 	}
-	came := func(b *nat.Backend) { x.came = append(x.came, b) }
-	gone := func(b *nat.Backend) { x.gone = append(x.gone, b) }
-	compare(x.old, x.now, came, gone, pause)
+	for was, is := range exchanged(x.old, x.now, pause) {
+		if is != nil {
+			x.came = append(x.came, is)
+		}
+		if was != nil {
+			x.gone = append(x.gone, was)
+		}
+	}
 	for x.counted < len(x.came) && s.prepared[key] == x {
 		s.countNext(x)
 		pause(mostAtOnce)
@@ -54,9 +59,14 @@ func (s *State) exchange(key inet.Addr, old, f *nat.Frontend) (gone []*nat.Backe
 		return x.gone
 	}
 	s.abandon(key)
-	came := func(b *nat.Backend) { s.countBackend(b, s.cluster, +1) }
-	left := func(b *nat.Backend) { gone = append(gone, b) }
-	compare(old.Backends, f.Backends, came, left, func(int) {})
+	for was, is := range exchanged(old.Backends, f.Backends, func(int) {}) {
+		if is != nil {
+			s.countBackend(is, s.cluster, +1)
+		}
+		if was != nil {
+			gone = append(gone, was)
+		}
+	}
 	return gone
 }
 

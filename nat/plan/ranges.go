@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/merge"
 )
 
 // group holds ranges to delete and to add that overlap each other. They have to be in
@@ -102,16 +103,12 @@ func inOne(a, b []netip.Prefix) []netip.Prefix {
 			out = append(out, p)
 		}
 	}
-	for len(a)+len(b) > 0 {
+	for ofA, ofB := range merge.Sorted(a, b, netip.Prefix.Compare, nil) {
 		switch {
-		case len(b) == 0 || len(a) > 0 && a[0].Compare(b[0]) < 0:
-			take(a[0])
-			a = a[1:]
-		case len(a) == 0 || b[0].Compare(a[0]) < 0:
-			take(b[0])
-			b = b[1:]
-		default:
-			a, b = a[1:], b[1:]
+		case ofB == nil:
+			take(*ofA)
+		case ofA == nil:
+			take(*ofB)
 		}
 	}
 	return out

@@ -6,6 +6,7 @@ package resolve
 import (
 	"slices"
 
+	"fairlead/internal/merge"
 	"fairlead/nat"
 	"fairlead/proxier/objects"
 )
@@ -108,30 +109,16 @@ type exchange[T comparable] struct{ gone, came []T }
 
 // exchangeOf compares two lists of targets, both sorted. It looks at those that have a property.
 func exchangeOf[T comparable](old, fresh []target, has func(target) bool, item func(target) T) (x exchange[T]) {
-	for len(old)+len(fresh) > 0 {
-		var order int
-		switch {
-		case len(old) == 0:
-			order = +1
-		case len(fresh) == 0:
-			order = -1
-		default:
-			order = old[0].compare(fresh[0])
+	for was, is := range merge.Sorted(old, fresh, target.compare, nil) {
+		leaves, enters := was != nil && has(*was), is != nil && has(*is)
+		if leaves && enters && item(*was) == item(*is) {
+			continue
 		}
-		was, is := order <= 0 && has(old[0]), order >= 0 && has(fresh[0])
-		if !was || !is || item(old[0]) != item(fresh[0]) {
-			if was {
-				x.gone = append(x.gone, item(old[0]))
-			}
-			if is {
-				x.came = append(x.came, item(fresh[0]))
-			}
+		if leaves {
+			x.gone = append(x.gone, item(*was))
 		}
-		if order <= 0 {
-			old = old[1:]
-		}
-		if order >= 0 {
-			fresh = fresh[1:]
+		if enters {
+			x.came = append(x.came, item(*is))
 		}
 	}
 	return x
