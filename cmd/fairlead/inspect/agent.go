@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"fairlead/internal/leftovers"
@@ -39,14 +40,24 @@ func AgentArgs() []string {
 	return found
 }
 
-// agentArgs returns the arguments of a process if it is an agent. A process that ended,
-// or whose program this process may not see, is none.
+// agentArgs returns the arguments of a process if it is an agent. A process that ended, that
+// belongs to another user than root and that of this process, or whose program this process may
+// not see, is none. The arguments name files, such as a kubeconfig with a program to start.
 func agentArgs(proc, self string) []string {
-	exe, err := os.Readlink(filepath.Join(proc, "exe"))
+	dir, err := os.OpenRoot(proc) // stays that of one process
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = dir.Close() }()
+	exe, err := dir.Readlink("exe")
 	if err != nil || exe != self && filepath.Base(strings.TrimSuffix(exe, " (deleted)")) != "fairlead" {
 		return nil
 	}
-	b, err := os.ReadFile(filepath.Join(proc, "cmdline"))
+	status, err := dir.ReadFile("status")
+	if err != nil || !trusted(string(status)) {
+		return nil
+	}
+	b, err := dir.ReadFile("cmdline")
 	if err != nil {
 		return nil
 	}
@@ -55,4 +66,17 @@ func agentArgs(proc, self string) []string {
 		return nil
 	}
 	return append([]string{}, args[2:]...)
+}
+
+// trusted reports whether /proc/PID/status is that of a process of root or of the user of this
+// process. The owner of the directory says less: it is root for each process that may not be dumped.
+func trusted(status string) bool {
+	for line := range strings.Lines(status) {
+		ids := strings.Fields(line)
+		if len(ids) != 5 || ids[0] != "Uid:" { // real, effective, saved, of files
+			continue
+		}
+		return !slices.ContainsFunc(ids[1:], func(id string) bool { return id != "0" && id != strconv.Itoa(os.Geteuid()) })
+	}
+	return false
 }
