@@ -54,7 +54,7 @@ func (c *Conntrack) limits(cpus int) []kernelLimit {
 		{"nf_conntrack_udp_timeout_stream", c.UDPAssured},
 	} {
 		if t.d > 0 {
-			out = append(out, kernelLimit{t.name, int((t.d + time.Second - 1) / time.Second), false})
+			out = append(out, kernelLimit{t.name, int((t.d-1)/time.Second) + 1, false})
 		}
 	}
 	if c.BeLiberal {

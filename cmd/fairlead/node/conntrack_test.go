@@ -4,6 +4,7 @@
 package node
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,11 @@ func TestConntrackSysctls(t *testing.T) {
 		want := append([]kernelLimit{{"nf_conntrack_buckets", limit / 4, true}, {"nf_conntrack_max", limit, true}}, timeouts...)
 		if diff := cmp.Diff(want, c.limits(cpus), cmp.AllowUnexported(kernelLimit{})); diff != "" {
 			t.Errorf("%d CPUs (-want +got):\n%s", cpus, diff)
+		}
+	}
+	for d, want := range map[time.Duration]int{1: 1, time.Second: 1, time.Second + 1: 2, math.MaxInt64: 9223372037} {
+		if got := (&Conntrack{UDPTimeout: d}).limits(2); len(got) != 1 || got[0].value != want {
+			t.Errorf("%d ns: %v, want %d s", d, got, want)
 		}
 	}
 	if got := (&Conntrack{Min: 5}).limits(2); len(got) > 0 {

@@ -130,11 +130,18 @@ func (r *Replacer) once(ctx context.Context) (again bool) {
 	return again
 }
 
-// log logs a message that was not logged before.
+// mostLogged bounds the messages that log remembers. A program that is started again and again has
+// another process ID each time.
+const mostLogged = 200
+
+// log logs a message that was not logged before, as far as it remembers.
 func (r *Replacer) log(ctx context.Context, err error, msg string, kv ...any) {
 	key := fmt.Sprint(append([]any{err, msg}, kv...)...)
 	if r.logged[key] {
 		return
+	}
+	if len(r.logged) >= mostLogged {
+		clear(r.logged)
 	}
 	r.logged[key] = true
 	if err != nil {
