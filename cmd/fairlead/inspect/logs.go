@@ -25,8 +25,8 @@ import (
 
 // Where logs of agents are, and how many are read.
 const (
-	containerLogs  = "/var/log/containers" // of the kubelet, named POD_NAMESPACE_CONTAINER-ID.log
-	logPattern     = "*fairlead*.log"
+	containerLogs  = "/var/log/containers"            // of the kubelet, named POD_NAMESPACE_CONTAINER-ID.log
+	logPattern     = "*_" + agentContainer + "-*.log" // Pods of others may have the name in theirs
 	maxLogs        = 8
 	agentSelector  = "app.kubernetes.io/name=fairlead" // as the chart labels the pods
 	agentContainer = "fairlead"

@@ -41,8 +41,9 @@ func TestLogFiles(t *testing.T) {
 	check(t, os.Symlink(filepath.Join(pods, "0.log"), filepath.Join(dir, "fairlead-a_kube-system_fairlead-0.log")))
 	check(t, os.Symlink(filepath.Join(pods, "1.log"), filepath.Join(dir, "fairlead-a_kube-system_fairlead-1.log")))
 	check(t, os.Symlink("/nonexistent", filepath.Join(dir, "fairlead-b_kube-system_fairlead-2.log")))
-	check(t, syscall.Mkfifo(filepath.Join(dir, "fairlead-c.log"), 0o600))
+	check(t, syscall.Mkfifo(filepath.Join(dir, "fairlead-c_kube-system_fairlead-3.log"), 0o600))
 	check(t, os.WriteFile(filepath.Join(dir, "other.log"), []byte("other\n"), 0o600))
+	check(t, os.WriteFile(filepath.Join(dir, "fairlead-client_tenant_app-4.log"), []byte("of a tenant\n"), 0o600))
 	logs, err := (&inspect.Live{LogDir: dir}).Node().Logs(t.Context())
 	check(t, err)
 	byName := map[string]view.Log{}
@@ -58,7 +59,7 @@ func TestLogFiles(t *testing.T) {
 	if l := byName["fairlead-a_kube-system_fairlead-0.log"]; fmt.Sprint(l.Lines) != "[old]" || l.Cut {
 		t.Errorf("the old log: %+v", l)
 	}
-	for name, want := range map[string]string{"fairlead-b_kube-system_fairlead-2.log": "no such file", "fairlead-c.log": "not a regular file"} {
+	for name, want := range map[string]string{"fairlead-b_kube-system_fairlead-2.log": "no such file", "fairlead-c_kube-system_fairlead-3.log": "not a regular file"} {
 		if l := byName[name]; !strings.Contains(l.Error, want) || len(l.Lines) > 0 {
 			t.Errorf("%s: %+v, want %s", name, l, want)
 		}
@@ -168,7 +169,7 @@ Pod kube-system/long:  ["xxx" "end"]
 			}
 			got += fmt.Sprintf("%s: %s %q\n", strings.TrimPrefix(log.From, l.LogDir), strings.ReplaceAll(log.Error, l.LogDir, ""), slices.Compact(log.Lines))
 		}
-		if want = "agent: no agent answers at x []\n: /*fairlead*.log: file does not exist []\n" + want; got != want {
+		if want = "agent: no agent answers at x []\n: /*_fairlead-*.log: file does not exist []\n" + want; got != want {
 			t.Errorf("the logs of %s are\n%swant\n%s", node, got, want)
 		}
 	}
