@@ -201,23 +201,25 @@ func TestUnwatched(t *testing.T) {
 	w.write("file", "nonMasqueradeCIDRs: [10.1.0.0/16]\nresyncInterval: 1ns\n")
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		var states []string
-		var refused error
+		states, refused := make(chan string, 10), make(chan error, 10)
 		done := make(chan error, 1)
 		go func() {
-			done <- watchWith(ctx, w.path("file"), func(s State) { states = append(states, summary(s, w.dir)) }, func(err error) { refused = err },
+			done <- watchWith(ctx, w.path("file"), func(s State) { states <- summary(s, w.dir) }, func(err error) { refused <- err },
 				func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE })
 		}()
 		time.Sleep(leastResync - time.Nanosecond)
 		synctest.Wait()
 		w.write("file", "nonMasqueradeCIDRs: [10.2.0.0/16]\n")
 		if len(states) != 1 {
-			t.Errorf("before the first second: %q", states)
+			t.Errorf("before the first second: %d states", len(states))
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		if len(states) != 2 || states[1] != "[10.2.0.0/16]" || !errors.Is(refused, syscall.EMFILE) {
-			t.Errorf("got %q and the error %v", states, refused)
+		if len(states) != 2 || len(refused) != 1 {
+			t.Fatalf("%d states and %d errors", len(states), len(refused))
+		}
+		if first, second, err := <-states, <-states, <-refused; first != "[10.1.0.0/16]" || second != "[10.2.0.0/16]" || !errors.Is(err, syscall.EMFILE) {
+			t.Errorf("got %s, %s and the error %v", first, second, err)
 		}
 		stop()
 		if err := <-done; err != nil {
