@@ -46,6 +46,10 @@ func (p *Proxier) Run(ctx context.Context) error {
 		case <-p.book.Changed():
 		case <-p.recheck:
 			p.recheck = nil
+		case <-p.checking:
+			if p.check(ctx) {
+				continue
+			}
 		case <-p.drifted:
 			if pause := p.fight.wait(time.Now()); pause > 0 {
 				if repair == nil {
@@ -156,6 +160,7 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.store.Programmed()
 	p.pendingSince.clear()
 	p.outage.done(time.Now())
+	p.checkLater()
 	return nil
 }
 

@@ -101,6 +101,9 @@ type Proxier struct {
 	// searched is when that was, and recheck is ready when the next check is due that waits.
 	searched time.Time
 	recheck  <-chan time.Time
+	// checking is ready when the next part of what the first load left out is to be compared with the
+	// kernel.
+	checking <-chan time.Time
 
 	syncs   klog.Logger            // of a line for each sync; it is here because V allocates
 	refused map[inet.Addr]struct{} // what the kernel would not take

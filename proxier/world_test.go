@@ -54,6 +54,12 @@ func (r *recorder) Load(ctx context.Context) (*ruleset.Snapshot, error) {
 	return r.Table.Load(ctx)
 }
 
+// LoadMost is what the first load calls.
+func (r *recorder) LoadMost(ctx context.Context) (*ruleset.Snapshot, error) {
+	r.loads.Add(1)
+	return r.Table.LoadMost(ctx)
+}
+
 func (r *recorder) Watch(ctx context.Context, poke func(nat.Writer)) error {
 	return r.Table.Watch(ctx, func(w nat.Writer) {
 		poke(w)

@@ -41,6 +41,9 @@ func (a *Applier) Round(ctx context.Context) (Result, error) {
 			return r, err
 		}
 	}
+	if err := a.assume(ctx, &r); err != nil {
+		return r, err
+	}
 	if err := a.replace(ctx, &r); err != nil {
 		return r, err
 	}

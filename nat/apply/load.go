@@ -22,6 +22,22 @@ type partsTable interface {
 	Name(b ruleset.Batch)
 }
 
+// mostTable is a Table that need not be read whole at first; see kernel.Table for the contract.
+type mostTable interface {
+	partsTable
+	LoadMost(ctx context.Context) (*ruleset.Snapshot, error)
+	Holds(ctx context.Context, elements []ruleset.Element) (bool, error)
+	Count(ctx context.Context, s ruleset.Set) (n int, counts bool, err error)
+}
+
+// read reads the table. The first time it leaves out what the rest of the table tells.
+func (a *Applier) read(ctx context.Context) (*ruleset.Snapshot, error) {
+	if table, can := a.table.(mostTable); can && !a.loaded {
+		return table.LoadMost(ctx)
+	}
+	return a.table.Load(ctx)
+}
+
 // load makes the state know what the kernel has; the next steps mend exactly the
 // difference. It reads no more than what is distrusted, if that is possible.
 func (a *Applier) load(ctx context.Context, r *Result) error {
@@ -35,7 +51,7 @@ func (a *Applier) load(ctx context.Context, r *Result) error {
 
 // loadWhole is load for the whole table. It returns what it found.
 func (a *Applier) loadWhole(ctx context.Context, r *Result) (*ruleset.Snapshot, error) {
-	found, err := a.table.Load(ctx)
+	found, err := a.read(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read what the kernel has: %w", err)
 	}

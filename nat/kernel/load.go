@@ -22,10 +22,18 @@ import (
 
 // Load reads what the kernel has. A table that does not exist is an empty Snapshot
 // and no error. It costs one pass over all elements but those of affinity maps.
-func (t *Table) Load(ctx context.Context) (*ruleset.Snapshot, error) { return t.load(ctx, true) }
+func (t *Table) Load(ctx context.Context) (*ruleset.Snapshot, error) { return t.load(ctx, allElements) }
+
+// LoadMost is Load without the elements of large sets that follow from backends, which are in
+// Snapshot.Unread. A kernel that does not count elements has all of them read.
+func (t *Table) LoadMost(ctx context.Context) (*ruleset.Snapshot, error) {
+	return t.load(ctx, mostElements)
+}
 
 // LoadRules is Load without elements, which costs little however many there are.
-func (t *Table) LoadRules(ctx context.Context) (*ruleset.Snapshot, error) { return t.load(ctx, false) }
+func (t *Table) LoadRules(ctx context.Context) (*ruleset.Snapshot, error) {
+	return t.load(ctx, noElements)
+}
 
 // Exists reports whether the table is there. It costs one question.
 func (t *Table) Exists(ctx context.Context) (bool, error) {
@@ -42,8 +50,17 @@ func (t *Table) Exists(ctx context.Context) (bool, error) {
 	return l.found.Exists, nil
 }
 
-func (t *Table) load(ctx context.Context, elements bool) (*ruleset.Snapshot, error) {
-	if elements {
+// extent is how many of the elements are read.
+type extent int
+
+const (
+	noElements extent = iota
+	mostElements
+	allElements
+)
+
+func (t *Table) load(ctx context.Context, elements extent) (*ruleset.Snapshot, error) {
+	if elements != noElements {
 		t.names.take() // those that are named from now on may be read too early
 	}
 	if err := t.renew(); err != nil {
@@ -56,6 +73,7 @@ func (t *Table) load(ctx context.Context, elements bool) (*ruleset.Snapshot, err
 		}
 		l := loader{socket: t.socket, few: t.few, counts: map[ruleset.Set]uint32{}, found: &ruleset.Snapshot{
 			Sets: map[ruleset.Set]bool{}, Chains: map[string]*ruleset.Chain{}, Ranges: map[ruleset.Set][]netip.Prefix{},
+			Unread: map[ruleset.Set]int{},
 		}}
 		err := l.load(elements)
 		found = l.found
@@ -67,13 +85,13 @@ func (t *Table) load(ctx context.Context, elements bool) (*ruleset.Snapshot, err
 	return found, nil
 }
 
-func (l *loader) load(elements bool) error {
+func (l *loader) load(elements extent) error {
 	if err := l.loadTable(); err != nil || !l.found.Exists {
 		return err
 	}
 	parts := []func() error{l.loadSets, l.loadObjects, l.loadProgram}
-	if elements {
-		parts = append(parts, l.loadElements)
+	if elements != noElements {
+		parts = append(parts, func() error { return l.loadElements(elements == mostElements) })
 	}
 	for _, part := range parts {
 		if err := part(); err != nil {
@@ -205,9 +223,13 @@ func (l *loader) loadRules() error {
 	})
 }
 
-func (l *loader) loadElements() error {
+func (l *loader) loadElements(most bool) error {
 	var failed error
 	load := func(s ruleset.Set) {
+		if most && l.found.Sets[s] && s.FollowsBackends() && l.counts[s] > l.few {
+			l.found.Unread[s] = int(l.counts[s])
+			return
+		}
 		if failed == nil && l.found.Sets[s] && !s.Spec().Learnt {
 			if failed = l.loadSet(s); failed != nil {
 				failed = fmt.Errorf("list elements of %s: %w", s, failed)

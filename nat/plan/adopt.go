@@ -211,6 +211,9 @@ func (s *State) adoptMembers(found *ruleset.Snapshot) Drift {
 		e := s.members.element(&m)
 		d.note(KindElement, e.Set.String()+" "+e.String())
 	})
+	if !isForeign(found.Flags) {
+		s.members.unread.counts = maps.Clone(found.Unread)
+	}
 	return d
 }
 

@@ -17,7 +17,7 @@ import (
 // among the elements. It reports false, and changes nothing, if the State knows too little;
 // then Adopt must follow.
 func (s *State) AdoptNamed(found *ruleset.Named) (drift Drift, ok bool) {
-	if !s.have.exists || isForeign(s.have.flags) || len(s.have.oddSets) > 0 || s.late {
+	if !s.have.exists || isForeign(s.have.flags) || len(s.have.oddSets) > 0 || s.late || len(s.members.unread.counts) > 0 {
 		return nil, false
 	}
 	p, ok := newPatch(&s.have, found)

@@ -31,6 +31,32 @@ type members struct {
 	// refused are set aside, in order, and aside has the same ones.
 	refused []member
 	aside   map[member]struct{}
+
+	unread unread
+}
+
+// unread are sets whose elements were not read, because the backends in the kernel tell which they
+// should be; see ruleset.Snapshot.Unread.
+type unread struct {
+	// counts is how many elements each has in the kernel, until Assume.
+	counts map[ruleset.Set]int
+	// assumed are the sets of which Assume took for granted what is in them.
+	assumed []ruleset.Set
+	// left4 and left are the elements of these that are still to be compared, once listed says so:
+	// IPv4 addresses, and others. Both are as long as the cluster has endpoints, and live for a few
+	// seconds.
+	left4  [][4]byte
+	left   []member
+	listed bool
+	buffer []ruleset.Element
+}
+
+func (ms *members) isUnread(set ruleset.Set) bool {
+	if len(ms.unread.counts) == 0 {
+		return false
+	}
+	_, is := ms.unread.counts[set]
+	return is
 }
 
 func newMembers() members {
@@ -117,9 +143,10 @@ func (ms *members) count(m member, n int32) {
 	ms.put(&m, st)
 }
 
-// push puts a member into its queue, unless it is there.
+// push puts a member into its queue, unless it is there, or it is not known yet whether the kernel
+// has it.
 func (ms *members) push(m *member, st *memberState) {
-	if st.queued != 0 {
+	if st.queued != 0 || ms.isUnread(m.set) {
 		return
 	}
 	ms.pushed++
@@ -194,6 +221,7 @@ func (ms *members) find(e *ruleset.Element) {
 func (ms *members) adopt(note func(member)) {
 	ms.before, ms.after, ms.pushed, ms.refused = memberQueue{}, memberQueue{}, 0, nil
 	clear(ms.aside)
+	ms.unread = unread{}
 	for m, st := range ms.all.each() {
 		was := st
 		if st.found != st.have && note != nil {

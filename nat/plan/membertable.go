@@ -123,6 +123,9 @@ func (t *memberTable) len() int {
 	return n
 }
 
+// len4 returns the number of members of a set that are IPv4 addresses.
+func (t *memberTable) len4(k ruleset.Kind) int { return len(t.v4[k]) }
+
 // each returns all members. The loop may store their states.
 func (t *memberTable) each() iter.Seq2[member, memberState] {
 	return func(yield func(member, memberState) bool) {

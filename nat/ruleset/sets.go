@@ -183,6 +183,10 @@ func (r *SetSpec) IsMap() bool { return r.Verdict || r.Data != nil }
 // The kernel keeps such a range as two elements.
 func (r *SetSpec) IsInterval() bool { return r.Ranges && len(r.Key) == 1 }
 
+// FollowsBackends reports whether the set has the addresses of backends that lie in no range of the
+// cluster, and nothing else. So the maps of backends and the settings tell what is in it.
+func (s Set) FollowsBackends() bool { return s.Kind == Outside }
+
 // IsSlots reports whether the set is a map of backends by slot.
 func (s Set) IsSlots() bool {
 	switch s.Kind {

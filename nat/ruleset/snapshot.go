@@ -26,6 +26,9 @@ type Snapshot struct {
 	// Elements are the elements that a Batch could have written. They exclude those of
 	// affinity maps, which packets write, and those of the sets in Ranges.
 	Elements Elements
+	// Unread is the number of elements of sets whose elements were not read, because they follow
+	// from those of other sets; see Set.FollowsBackends. Only kernel.Table.LoadMost leaves any out.
+	Unread map[Set]int
 	// Ranges is the content of the sets that settings fill, sorted.
 	Ranges map[Set][]netip.Prefix
 
