@@ -59,6 +59,7 @@ func (p *Proxier) passed(start time.Time) {
 	p.publishClients()
 	p.synced.set(time.Now())
 	p.sweepFlows()
+	p.checkLater()
 }
 
 // sweepFlows has all flows looked at if it is not known which became stale: before this

@@ -78,7 +78,8 @@ func TestCheckAfterStart(t *testing.T) {
 			return strings.Contains(log.String(), `changed it" found="1 element (outside-backends4 `+found+`)"`)
 		})
 	}
-	proxiertest.Eventually(t, "the end of the check", func() bool {
+	proxiertest.Eventually(t, "the end of the check", w.p.Checked)
+	proxiertest.Eventually(t, "the element", func() bool {
 		for i := range damage {
 			other.Name(damage[i : i+1])
 		}

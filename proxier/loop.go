@@ -160,7 +160,6 @@ func (p *Proxier) sync(ctx context.Context) error {
 	p.store.Programmed()
 	p.pendingSince.clear()
 	p.outage.done(time.Now())
-	p.checkLater()
 	return nil
 }
 

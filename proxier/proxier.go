@@ -109,6 +109,7 @@ type Proxier struct {
 	refused map[inet.Addr]struct{} // what the kernel would not take
 
 	ready        atomic.Bool
+	checked      atomic.Bool
 	synced       instant // of the last good sync, none before it
 	pendingSince instant // since when a sync is due, none when none is
 }
@@ -129,6 +130,10 @@ func New(cfg resolve.Config, store *store.Store, deps Deps) *Proxier {
 // Ready reports whether the table was once brought up to date. Safe for
 // concurrent use.
 func (p *Proxier) Ready() bool { return p.ready.Load() }
+
+// Checked reports whether the proxier is Ready and has compared with the kernel what it had not read
+// before, so that its start is over. Safe for concurrent use.
+func (p *Proxier) Checked() bool { return p.checked.Load() }
 
 // LastSync returns when a sync last left nothing to do; zero before the first.
 // Safe for concurrent use.

@@ -36,6 +36,7 @@ func (p *Proxier) commitAll(ctx context.Context) error {
 			return err
 		}
 		p.publishSome(ctx, &r)
+		p.checkBetween(ctx)
 		p.desired.update()
 	}
 }
@@ -121,4 +122,30 @@ func (p *Proxier) refuse(key inet.Addr, err error) {
 	p.refused[key] = struct{}{}
 	p.book.Set(status.ByKernel, objects.Key{Kind: objects.KindService, Name: key.String()}, []objects.Problem{problem})
 	p.metrics.Refusals.Inc()
+}
+
+// checkBetween compares the next part, if it is due, between two rounds of a sync: changes may come
+// all the time, so that no sync ends. The next round mends what differs.
+func (p *Proxier) checkBetween(ctx context.Context) {
+	select {
+	case <-p.checking: // never while it is nil
+		p.check(ctx)
+	default:
+	}
+}
+
+// check compares a part with the kernel. It returns false if a sync is due, because something differs
+// or cannot be read.
+func (p *Proxier) check(ctx context.Context) bool {
+	p.checking = nil
+	differs, r, err := p.apply.Check(ctx)
+	p.applied(ctx, &r)
+	if err != nil && ctx.Err() == nil {
+		klog.FromContext(ctx).Error(err, "Failed to check elements that were not read at the start, reading the table")
+	}
+	if differs {
+		return false
+	}
+	p.checkLater()
+	return true
 }

@@ -342,6 +342,6 @@ func (a *agent) serve(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return serve(ctx, a.owned, s.Health, s.HardFail, health) })
 	group.Go(func() error { return serve(ctx, a.owned, s.Probe, s.HardFail, probes) })
 	group.Go(func() error { return a.serveSocket(ctx) })
-	group.Go(func() error { return saveMemory(ctx, a.proxier.Ready) })
+	group.Go(func() error { return saveMemory(ctx, a.proxier.Checked) })
 	group.Go(func() error { return watchConfig(ctx, a.cfg.Files) })
 }
