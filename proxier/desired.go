@@ -33,8 +33,9 @@ type desired struct {
 	hostPorts *resolve.Contest[inet.Addr, resolve.PodPort] // of this node's Pods
 	facts     resolve.ClusterFacts
 	started   bool
-	pass      uint64                 // number of updates: the age of claims
-	inKernel  func(inet.Addr) string // who has an address in the kernel
+	pass      uint64                      // number of updates: the age of claims
+	inKernel  func(inet.Addr) string      // who has an address in the kernel
+	podsThere func() map[inet.Addr]string // which Pods have host ports there
 	table     *resolve.NodeTable
 	news      nodeNews
 	triggers  []store.Trigger // of changes that the kernel does not have yet
@@ -68,7 +69,7 @@ const (
 func newDesired(cfg *resolve.Config, st *store.Store) *desired {
 	state := plan.NewState()
 	d := &desired{
-		cfg: cfg, store: st, book: st.Book(), state: state, inKernel: state.Owner, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
+		cfg: cfg, store: st, book: st.Book(), state: state, inKernel: state.Owner, podsThere: state.HostPortOwners, claims: resolve.NewClaims(), notes: resolve.NewNotes(),
 		health: newHealthPorts(), hostPorts: resolve.NewContest[inet.Addr, resolve.PodPort](nil), flows: newStaleFlows(), table: resolve.NewNodeTable(cfg), progress: newProgress(), checked: map[types.NamespacedName]int{}, large: largeServices{kept: map[types.NamespacedName]keptService{}}, views: map[types.NamespacedName]store.View{},
 	}
 	d.waiting = newTurns(func(key types.NamespacedName) bool {
@@ -335,13 +336,17 @@ func (d *desired) resolve(key types.NamespacedName, pause resolve.Pause) {
 // updateHostPorts brings the state up to date with the node's Pods.
 func (d *desired) updateHostPorts(keys []types.NamespacedName) {
 	changed := false
+	var had map[inet.Addr]string
+	if d.pass == 1 && len(keys) > 0 { // later the contest knows
+		had = d.podsThere()
+	}
 	for _, key := range keys {
 		who := resolve.Subject{NamespacedName: key}
 		var wishes []resolve.Wish[inet.Addr, resolve.PodPort]
 		var problems []objects.Problem
 		if pod := d.store.Pod(key); pod != nil && pod.Node == d.cfg.NodeName {
 			who.UID = pod.UID
-			wishes, problems = resolve.HostPortWishes(pod, &d.facts.Self, d.cfg.Loopback, d.pass)
+			wishes, problems = resolve.HostPortWishes(pod, &d.facts.Self, d.cfg.Loopback, d.pass, had)
 		}
 		d.book.Set(status.ByPod, objects.Key{Kind: objects.KindPod, Name: key.String()}, problems)
 		for _, addr := range d.hostPorts.Set(who, wishes) {

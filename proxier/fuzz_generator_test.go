@@ -139,8 +139,8 @@ func (s *interleaved) node(which int) *objects.Node {
 	return n
 }
 
-// pod makes or deletes a Pod with a host port that another one may have. It keeps its port,
-// and its age says who asked first: only so does a table from scratch have the same owner.
+// pod makes or deletes a Pod with a host port that another one may have. Its age does not say who
+// asked first.
 func (s *interleaved) pod(tx *store.Tx, i int) {
 	b := s.next()
 	key := types.NamespacedName{Namespace: "default", Name: fmt.Sprint("p", i)}
@@ -153,8 +153,7 @@ func (s *interleaved) pod(tx *store.Tx, i int) {
 	if old := s.pods[i]; old != nil {
 		pod.UID, pod.Created = old.UID, old.Created
 	} else {
-		pod.UID, _ = s.age()
-		pod.Created = time.Unix(s.born, 0)
+		pod.UID, pod.Created = s.age()
 	}
 	pod.IPs = []netip.Addr{netip.AddrFrom4([4]byte{10, 244, 0, byte(b % 8)}), netip.MustParseAddr("fd00:10:244::1")}[:1+b>>3%2]
 	s.pods[i] = pod

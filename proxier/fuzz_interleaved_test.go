@@ -73,7 +73,8 @@ func runInterleaved(t *testing.T, script []byte) {
 	defer scratch.close()
 	scratch.store = s.store
 	scratch.begin()
-	scratch.p.desired.inKernel = s.p.desired.state.Owner // an owner keeps its address
+	scratch.p.desired.inKernel = s.p.desired.state.Owner           // an owner keeps its address
+	scratch.p.desired.podsThere = s.p.desired.state.HostPortOwners // and so does a Pod
 	s.putPods(scratch.store)
 	if _, err := scratch.sync(); err != nil {
 		t.Fatal(err)

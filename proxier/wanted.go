@@ -23,7 +23,7 @@ import (
 type Wanted struct{ d *desired }
 
 // NewWanted resolves the objects in a store. The addresses of this node's tunnels, which
-// no object names, and the owners of addresses that several Services claim are taken from
+// no object names, and the owners of addresses that several Services or Pods claim are taken from
 // a table that was read from the kernel; found may be nil.
 func NewWanted(cfg resolve.Config, s *store.Store, found *ruleset.Snapshot) *Wanted {
 	d := newDesired(&cfg, s)
@@ -35,13 +35,17 @@ func NewWanted(cfg resolve.Config, s *store.Store, found *ruleset.Snapshot) *Wan
 			}
 		}
 		s.Update(func(tx *store.Tx) { tx.SetTunnelAddrs(own) })
-		owners := map[inet.Addr]string{}
+		owners, pods := map[inet.Addr]string{}, map[inet.Addr]string{}
 		for e := range found.Elements.All() {
-			if e.Set.Spec().Verdict {
+			switch {
+			case e.Set.Spec().Verdict:
 				owners[e.Key] = e.Comment
+			case e.Set.IsHostPorts():
+				pods[e.Key] = e.Comment
 			}
 		}
 		d.inKernel = func(a inet.Addr) string { return owners[a] }
+		d.podsThere = func() map[inet.Addr]string { return pods }
 	}
 	d.update()
 	return &Wanted{d}

@@ -150,7 +150,7 @@ func dialled(a inet.Addr) string {
 func (t *Table) HostPorts() []HostPort {
 	out := []HostPort{}
 	for e := range t.Found.Elements.All() {
-		if e.Set.Kind == ruleset.HostPorts || e.Set.Kind == ruleset.HostIPPorts {
+		if e.Set.IsHostPorts() {
 			out = append(out, HostPort{Pod: e.Comment, Address: dialled(e.Key), Proto: e.Key.Proto.String(), Endpoint: e.Data.String()})
 		}
 	}

@@ -228,6 +228,17 @@ func (s *State) Owner(key inet.Addr) string {
 	return ""
 }
 
+// HostPortOwners returns the comments on the host ports that the kernel has.
+func (s *State) HostPortOwners() map[inet.Addr]string {
+	out := map[inet.Addr]string{}
+	for n, e := range s.members.others {
+		if m := (member{set: e.Set, other: n}); e.Set.IsHostPorts() && s.members.all.get(&m).have {
+			out[e.Key] = e.Comment
+		}
+	}
+	return out
+}
+
 // ownerOf returns who a frontend belongs to, or belonged to.
 func (s *State) ownerOf(key inet.Addr) string {
 	if f, wanted := s.want[key]; wanted {

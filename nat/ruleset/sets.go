@@ -257,6 +257,9 @@ func AffinityOf(key inet.Addr, local bool, share uint8) Set {
 // confines.
 func (s Set) IsLocalAffinity() bool { return s.Kind == LocalAffinity || s.Kind == NodeLocalAffinity }
 
+// IsHostPorts reports whether the set leads from ports of this node to pods.
+func (s Set) IsHostPorts() bool { return s.Kind == HostPorts || s.Kind == HostIPPorts }
+
 // StickyOf returns the map that leads from a sticky frontend to the chain that
 // remembers its clients.
 func StickyOf(key inet.Addr) Set { return pickSet(key, Sticky, NodeSticky) }

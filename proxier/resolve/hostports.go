@@ -15,8 +15,9 @@ import (
 )
 
 // HostPortWishes returns the ports of the node that a Pod asks for, each once,
-// and what is wrong with them: a pure function of the Pod.
-func HostPortWishes(p *objects.Pod, self *Self, loopback bool, seen uint64) ([]Wish[inet.Addr, PodPort], []objects.Problem) {
+// and what is wrong with them: a pure function of the Pod. seen is the number of the pass, from 1;
+// had holds the comments on the host ports that the kernel has, and may be nil.
+func HostPortWishes(p *objects.Pod, self *Self, loopback bool, seen uint64, had map[inet.Addr]string) ([]Wish[inet.Addr, PodPort], []objects.Problem) {
 	var out []Wish[inet.Addr, PodPort]
 	var problems []objects.Problem
 	asked := map[inet.Addr]struct{}{}
@@ -36,7 +37,11 @@ func HostPortWishes(p *objects.Pod, self *Self, loopback bool, seen uint64) ([]W
 				continue
 			}
 			asked[hp.Addr] = struct{}{}
-			out = append(out, Wish[inet.Addr, PodPort]{rank{seen: seen, created: p.Created.UnixMilli()}, hp.Addr, PodPort{hp, port.Field}})
+			r := rank{seen: seen, created: p.Created.UnixMilli()}
+			if had[hp.Addr] == nat.Comment(hp.Owner) {
+				r.seen = Incumbent
+			}
+			out = append(out, Wish[inet.Addr, PodPort]{r, hp.Addr, PodPort{hp, port.Field}})
 		}
 		if len(served) == 0 {
 			problems = append(problems, podProblem(p, port.Field, "the Pod has no address of the family of %s", port.HostIP))

@@ -100,7 +100,7 @@ func TestHostPorts(t *testing.T) {
 			pods, told := manifestPods(t, tt.pods)
 			contest := NewContest[inet.Addr, PodPort](nil)
 			for _, p := range pods {
-				wishes, problems := HostPortWishes(p, &Self{Addrs: proxiertest.MustAddrs("192.0.2.1", "2001:db8::1")}, tt.loopback, 1)
+				wishes, problems := HostPortWishes(p, &Self{Addrs: proxiertest.MustAddrs("192.0.2.1", "2001:db8::1")}, tt.loopback, 1, nil)
 				told = append(told, proxiertest.ProblemTexts(problems)...)
 				contest.Set(Subject{p.Key, p.UID}, wishes)
 			}
