@@ -218,21 +218,21 @@ func (s *interleaved) config() resolve.Config {
 // step is one thing that happens to a node, and perhaps a sync in which others happen.
 func (s *interleaved) step(t *testing.T) {
 	t.Helper()
-	switch what := s.next(); what % 24 {
-	case 20:
+	switch what := s.next() % (changes + 4); what {
+	case changes:
 		s.table.fault = s.next() % 3
-	case 21:
+	case changes + 1:
 		s.begin()
 		s.putPods(s.store)
-	case 22:
+	case changes + 2:
 		if err := s.table.Delete(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		s.p.apply.Distrust()
-	case 23:
+	case changes + 3:
 		s.p.apply.Distrust()
 	default:
-		s.store.Update(func(tx *store.Tx) { s.change(tx, what%24) })
+		s.update(what)
 	}
 	how := s.next()
 	if how%3 == 0 {
@@ -240,10 +240,25 @@ func (s *interleaved) step(t *testing.T) {
 	}
 	s.table.before = func() {
 		if how%3 == 2 && len(s.script) > 0 {
-			s.store.Update(func(tx *store.Tx) { s.change(tx, s.next()%20) })
+			s.update(s.next() % changes)
 		}
 	}
 	_, _ = s.sync() // may fail; a later one has to make up for it
+}
+
+// changes is how many cases change and adjust have.
+const (
+	changes     = 29
+	firstAdjust = 20
+)
+
+// update is one update of the store.
+func (s *interleaved) update(what int) {
+	if what >= firstAdjust {
+		s.adjust(what)
+		return
+	}
+	s.store.Update(func(tx *store.Tx) { s.change(tx, what) })
 }
 
 // change changes objects, those of one kind mostly.
