@@ -4,6 +4,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,10 +61,7 @@ func (t *Table) holds(elements []ruleset.Element) (held int, err error) {
 			failed = err
 		}
 	})
-	if err == nil {
-		err = failed
-	}
-	return held, err
+	return held, cmp.Or(err, failed)
 }
 
 // Count returns how many elements a set has, without the one for all other keys. It reports false if

@@ -36,23 +36,33 @@ func (d *duringCommit) Send(fd int, b []byte) error {
 	return d.Counter.Send(fd, b)
 }
 
-// TestUnheardCrowd: while another program makes many transactions, large batches are heard, so each of
-// its changes is named and nothing has to be read whole.
-func TestUnheardCrowd(t *testing.T) {
+// ourSet is one that the agent changes, and theirSet is one that another program changes.
+func ourSet() ruleset.Set   { return ruleset.Set{Kind: ruleset.Backends} }
+func theirSet() ruleset.Set { return ruleset.Set{Kind: ruleset.Backends, Family: inet.IPv6} }
+
+// twoPrograms opens a table with these sets for the agent, and for another program.
+func twoPrograms(t *testing.T) (table, other *kernel.Table, calls *duringCommit) {
+	t.Helper()
 	ns := nstest.New(t)
-	calls := &duringCommit{}
+	calls = &duringCommit{}
 	table, err := kernel.OpenWith(ns, calls)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = table.Close() }()
-	other, err := kernel.Open(ns)
-	if err != nil {
+	t.Cleanup(func() { _ = table.Close() })
+	if other, err = kernel.Open(ns); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = other.Close() }()
-	set, strange := ruleset.Set{Kind: ruleset.Backends}, ruleset.Set{Kind: ruleset.Backends, Family: inet.IPv6}
-	commit(t, table, ruleset.Batch{{Verb: ruleset.AddTable}, {Verb: ruleset.AddSet, Set: set}, {Verb: ruleset.AddSet, Set: strange}})
+	t.Cleanup(func() { _ = other.Close() })
+	commit(t, table, ruleset.Batch{{Verb: ruleset.AddTable}, {Verb: ruleset.AddSet, Set: ourSet()}, {Verb: ruleset.AddSet, Set: theirSet()}})
+	return table, other, calls
+}
+
+// TestUnheardCrowd: while another program makes many transactions, large batches are heard, so each of
+// its changes is named and nothing has to be read whole.
+func TestUnheardCrowd(t *testing.T) {
+	table, other, calls := twoPrograms(t)
+	set, strange := ourSet(), theirSet()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	pokes, done := make(chan nat.Writer, 1000), make(chan error, 1)
@@ -89,20 +99,8 @@ func TestUnheardCrowd(t *testing.T) {
 // notifications. A change by another program meanwhile is found nevertheless, without its name, and
 // then large batches are heard again until the others have paused. Small batches are always heard.
 func TestUnheard(t *testing.T) {
-	ns := nstest.New(t)
-	calls := &duringCommit{}
-	table, err := kernel.OpenWith(ns, calls)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = table.Close() }()
-	other, err := kernel.Open(ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = other.Close() }()
-	set, strange := ruleset.Set{Kind: ruleset.Backends}, ruleset.Set{Kind: ruleset.Backends, Family: inet.IPv6}
-	commit(t, table, ruleset.Batch{{Verb: ruleset.AddTable}, {Verb: ruleset.AddSet, Set: set}, {Verb: ruleset.AddSet, Set: strange}})
+	table, other, calls := twoPrograms(t)
+	set, strange := ourSet(), theirSet()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	pokes, done := make(chan nat.Writer, 100), make(chan error, 1)
