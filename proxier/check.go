@@ -13,6 +13,7 @@ const checkPause = 2 * time.Millisecond
 func (p *Proxier) checkLater() {
 	switch {
 	case !p.apply.Unchecked():
+		p.checking = nil
 		p.checked.Store(true)
 	case p.checking == nil:
 		p.checking = time.After(checkPause)

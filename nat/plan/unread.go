@@ -5,6 +5,7 @@ package plan
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	"fairlead/internal/inet"
@@ -22,27 +23,26 @@ func (s *State) Assume() bool {
 	counts := ms.unread.counts
 	ms.unread = unread{}
 	found := map[ruleset.Set]int{}
+	assume := func(ip netip.Addr) {
+		m := addressMember(ruleset.Outside, ip)
+		if _, is := counts[m.set]; !is || contains(s.cluster, ip) {
+			return
+		}
+		if st := ms.all.get(&m); !st.have {
+			st.have = true
+			ms.put(&m, st)
+			found[m.set]++
+		}
+	}
 	for _, f := range s.have.frontends {
 		for i := range f.slots {
-			if f.slots[i].isEmpty() {
-				continue
-			}
-			ip := f.slots[i].addr()
-			m := addressMember(ruleset.Outside, ip)
-			if _, is := counts[m.set]; !is || contains(s.cluster, ip) {
-				continue
-			}
-			if st := ms.all.get(&m); !st.have {
-				st.have = true
-				ms.put(&m, st)
-				found[m.set]++
+			if !f.slots[i].isEmpty() {
+				assume(f.slots[i].addr())
 			}
 		}
 	}
-	for set, n := range counts {
-		if found[set] != n {
-			return false
-		}
+	if !maps.Equal(found, counts) {
+		return false
 	}
 	ms.unread.assumed = slices.SortedFunc(maps.Keys(counts), ruleset.CompareSets)
 	ms.touchAll()
