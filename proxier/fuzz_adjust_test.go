@@ -16,13 +16,16 @@ import (
 	"fairlead/proxier/store"
 )
 
+// largeKey is the Service with many endpoints.
+func largeKey() types.NamespacedName { return types.NamespacedName{Namespace: "large", Name: "s0"} }
+
 // adjust changes one property of objects that are there, so that most of a Service stays as it is:
 // endpoints that go and come, a policy that changes while there are none, some endpoints of many.
 func (s *interleaved) adjust(what int) {
 	which := s.next()
 	key := s.key(which)
 	if which&64 > 0 {
-		key = types.NamespacedName{Namespace: "large", Name: "s0"}
+		key = largeKey()
 	}
 	svc, list := s.store.Service(key), s.store.Slices(key)
 	if svc != nil {
@@ -36,13 +39,13 @@ func (s *interleaved) adjust(what int) {
 		list[i] = &copied
 	}
 	s.store.Update(func(tx *store.Tx) {
-		switch {
-		case what <= 22 && svc != nil:
-			s.adjustService(tx, svc, what-20)
-		case what == 23: // a cluster with many endpoints in several slices
+		switch what -= firstAdjust; {
+		case what < 3 && svc != nil:
+			s.adjustService(tx, svc, what)
+		case what == 3: // a cluster with many endpoints in several slices
 			s.manySlices(tx)
-		case what > 23 && len(list) > 0:
-			s.adjustSlices(tx, list, what-24)
+		case what > 3 && len(list) > 0:
+			s.adjustSlices(tx, list, what-4)
 		}
 	})
 }
@@ -116,7 +119,7 @@ func (s *interleaved) adjustSlices(tx *store.Tx, list []*objects.Slice, what int
 
 // manySlices gives the large Service some more slices of up to 100 endpoints, so that it becomes one that is kept.
 func (s *interleaved) manySlices(tx *store.Tx) {
-	key := types.NamespacedName{Namespace: "large", Name: "s0"}
+	key := largeKey()
 	b := s.next()
 	for i := range 1 + b%4 {
 		slice := &objects.Slice{

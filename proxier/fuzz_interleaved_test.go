@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/types"
 
 	"fairlead/internal/healthcheck"
 	"fairlead/internal/inet"
@@ -296,11 +295,11 @@ func (s *interleaved) change(tx *store.Tx, what int) {
 			tx.SetService(s.service(key))
 		}
 	case 13:
-		key = types.NamespacedName{Namespace: "large", Name: "s0"}
+		key = largeKey()
 		tx.SetService(s.large(key))
 		tx.SetSlice(s.largeSlice(key))
 	case 14:
-		tx.DeleteService(types.NamespacedName{Namespace: "large", Name: "s0"})
+		tx.DeleteService(largeKey())
 	case 15, 16:
 		tx.SetNode(s.node(which))
 	case 17:
