@@ -5,6 +5,7 @@ package proxier
 
 import (
 	"net/netip"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -70,6 +71,18 @@ func (w *Wanted) Frontend(a inet.Addr) (nat.Frontend, bool) {
 		return nat.Frontend{}, false
 	}
 	return c.Value.Frontend, true
+}
+
+// FrontendsOf returns the addresses that a Service gets, sorted.
+func (w *Wanted) FrontendsOf(key types.NamespacedName) []inet.Addr {
+	var out []inet.Addr
+	for _, c := range w.d.claims.Of(key) {
+		if w.d.claims.Owner(c.Key) == c {
+			out = append(out, c.Key)
+		}
+	}
+	slices.SortFunc(out, inet.Addr.Compare)
+	return out
 }
 
 // Mismatches compares the table in the kernel with the wanted one. Wanted must not be

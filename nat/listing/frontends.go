@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/nftables/expr"
+
 	"fairlead/internal/inet"
 	"fairlead/nat/ruleset"
 )
@@ -21,12 +23,13 @@ type Frontend struct {
 	Address string `json:"address"` // "*" stands for the node's own addresses
 	Proto   string `json:"protocol"`
 	// Policy is "cluster", "external", "local", "reject" or "drop"; "unknown" for a
-	// verdict that another program wrote.
+	// verdict that another program wrote, and where the rule is missing that would reject.
 	Policy    string     `json:"policy"`
 	Chain     string     `json:"chain"` // that its packets go to, or "drop"
 	Sticky    bool       `json:"sticky"`
 	Sources   []string   `json:"sources,omitempty"` // nil if any client may connect
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
+	Key       inet.Addr  `json:"-"`
 }
 
 // Endpoint is one backend of a Frontend.
@@ -35,6 +38,8 @@ type Endpoint struct {
 	// Local says that policy Local keeps connections of clients outside of the cluster
 	// on this node and may give them to this endpoint.
 	Local bool `json:"local,omitempty"`
+	// ForAll says that clients get the endpoint whom policy Local does not confine.
+	ForAll bool `json:"-"`
 	// Connections is how many the kernel counted, nil without counters.
 	Connections *uint64 `json:"connections,omitempty"`
 }
@@ -98,14 +103,45 @@ func (t *Table) Frontends(service string) []Frontend {
 		if keeps[key] && len(out[i].Endpoints) == 0 {
 			out[i].Policy = "reject"
 		}
+		if out[i].Policy == "reject" && !t.refuses(&out[i]) {
+			out[i].Policy = "unknown"
+		}
 	}
 	return out
+}
+
+// refuses reports whether the rules are there that reject the clients of a frontend without
+// endpoints.
+func (t *Table) refuses(f *Frontend) bool {
+	shape, ok := ruleset.ShapeOfVerdict(f.Chain, inet.FamilyOf(f.Key.IP), f.Key.IsNodePort())
+	return ok && !slices.ContainsFunc(shape.Refusing(), func(chain string) bool { return !t.rejects(chain) })
+}
+
+// rejects reports whether a chain has a rule that rejects every packet.
+func (t *Table) rejects(chain string) bool {
+	c := t.Found.Chains[chain]
+	if c == nil {
+		return false
+	}
+	for i := range c.Rules {
+		if exprs := c.Rules[i].Exprs; len(exprs) == 1 {
+			if _, ok := exprs[0].(*expr.Reject); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// NewFrontend returns an address of a Service that the table does not have.
+func NewFrontend(a inet.Addr, service string) Frontend {
+	return Frontend{Service: service, Address: dialled(a), Proto: a.Proto.String(), Key: a}
 }
 
 // newFrontend returns the frontend of a verdict, and whether its chain refuses clients while it has
 // no endpoint.
 func newFrontend(e *ruleset.Element) (f *Frontend, keepsEmpty bool) {
-	f = &Frontend{Service: e.Comment, Address: dialled(e.Key), Proto: e.Key.Proto.String(), Chain: e.Verdict, Policy: "unknown"}
+	f = &Frontend{Service: e.Comment, Address: dialled(e.Key), Proto: e.Key.Proto.String(), Chain: e.Verdict, Policy: "unknown", Key: e.Key}
 	shape, ok := ruleset.ShapeOfVerdict(e.Verdict, e.Set.Family, e.Key.IsNodePort())
 	if ok {
 		f.Policy, f.Sticky = shape.PolicyWord(), shape.IsSticky()
@@ -125,7 +161,7 @@ func (f *Frontend) addEndpoint(e *ruleset.Entry) {
 		f.Endpoints = append(f.Endpoints, Endpoint{Address: e.Data.String()})
 	}
 	ep := &f.Endpoints[i]
-	ep.Local = ep.Local || local
+	ep.Local, ep.ForAll = ep.Local || local, ep.ForAll || !local
 	if e.Counter {
 		n := e.Packets
 		if ep.Connections != nil {

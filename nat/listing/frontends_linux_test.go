@@ -5,6 +5,7 @@ package listing_test
 
 import (
 	"fmt"
+	"regexp"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,6 +14,16 @@ import (
 	"fairlead/nat"
 	"fairlead/nat/nattest"
 )
+
+// deleteReject deletes the rule of a chain that rejects.
+func (w *world) deleteReject(chain string) {
+	w.t.Helper()
+	m := regexp.MustCompile(`\treject # handle (\d+)\n`).FindStringSubmatch(w.nft("-a", "list", "chain", "inet", "fairlead", chain))
+	if m == nil {
+		w.t.Fatalf("chain %s does not reject", chain)
+	}
+	w.nft("delete", "rule", "inet", "fairlead", chain, "handle", m[1])
+}
 
 // TestFrontends reads frontends, host ports and clients back from the kernel.
 func TestFrontends(t *testing.T) {
@@ -46,6 +57,12 @@ func TestFrontends(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("frontends (-want +got):\n%s", diff)
+	}
+	w.deleteReject("draw6-1")
+	for _, f := range w.read().Frontends("default/web") {
+		if want := f.Address == "[2001:db8::6]:443"; want != (f.Policy == "unknown") {
+			t.Errorf("without the rule that rejects, the policy of %s is %s", f.Address, f.Policy)
+		}
 	}
 	if all := table.Frontends(""); len(all) != 11 {
 		t.Errorf("%d frontends, want 11", len(all))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead/internal/inet"
 	"fairlead/nat/listing"
 	"fairlead/nat/nattest"
 )
@@ -43,7 +44,7 @@ func TestRecord(t *testing.T) {
 			t.Errorf("chain %s differs", name)
 		}
 	}
-	if diff := cmp.Diff(table.Frontends(""), back.Frontends("")); diff != "" {
+	if diff := cmp.Diff(table.Frontends(""), back.Frontends(""), cmp.Comparer(func(a, b inet.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("frontends (-want +got):\n%s", diff)
 	}
 	again, err := json.Marshal(&back)

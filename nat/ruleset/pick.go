@@ -168,6 +168,23 @@ func (p Pick) drawChain() Chain {
 	return c
 }
 
+// Refusing returns the chains whose last rule refuses the clients of a frontend of the shape that has
+// no backend.
+func (s Shape) Refusing() []string {
+	switch {
+	case s.policy == nat.Reject:
+		return []string{chainReject}
+	case !s.policy.Picks():
+		return nil
+	}
+	all, locals := s.picksOf()
+	all.class, locals.class = 0, 0
+	if s.policy == nat.Local && s.locals != noLocals {
+		return []string{all.drawName(), locals.drawName()}
+	}
+	return []string{all.drawName()}
+}
+
 // PickSets returns the maps that pick chains draw from.
 func PickSets() []Set {
 	var sets []Set

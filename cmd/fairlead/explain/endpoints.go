@@ -59,6 +59,7 @@ func (p *Picture) Endpoints(service string) []Endpoint {
 					Pod: r.pod, Node: r.node, Zone: r.zone, Slice: r.slice,
 				})
 			}
+			out = append(out, p.unlisted(&f)...)
 		}
 	}
 	if p.Objects == nil {

@@ -68,7 +68,7 @@ func Explain(ctx context.Context, p *Picture, subject, from string) (*Report, er
 	}
 	p.explainTable(r, s, c)
 	for _, e := range p.Endpoints(s.Service.String()) {
-		if e.Unused != nil {
+		if e.Unused != nil && e.Unused.Code != codeNotInTable { // which some clients get
 			r.Unused = append(r.Unused, e)
 		}
 	}
@@ -85,8 +85,8 @@ func (p *Picture) explainAddr(ctx context.Context, s *Subject, from string) (*Re
 	if err != nil {
 		return nil, err
 	}
-	owner := p.ownerAt(s.Addr)
-	path := p.path(c, s.Addr, owner)
+	path := p.path(c, s.Addr, p.ownerAt(s.Addr))
+	owner := path.Owner
 	r := &Report{Subject: s.Addr.String(), Paths: []Path{path}, Findings: []Finding{}, Missing: p.Missing}
 	if service, _, ok := strings.Cut(owner, ":"); ok || owner != "" {
 		key := nameOf(service)
@@ -106,10 +106,9 @@ func (p *Picture) ownerAt(a inet.Addr) string {
 	if p.Table == nil {
 		return ""
 	}
-	nodePort := inet.Addr{IP: inet.FamilyOf(a.IP).Unspecified(), Port: a.Port, Proto: a.Proto}
 	local := p.Network != nil && p.Network.IsLocal(a.IP)
 	for e := range p.Table.Found.Elements.All() {
-		if e.Set.Kind == ruleset.VIPs && e.Key == a || local && e.Set.Kind == ruleset.NodePorts && e.Key == nodePort {
+		if e.Set.Kind == ruleset.VIPs && e.Key == a || local && e.Set.Kind == ruleset.NodePorts && e.Key == nodePort(a) {
 			return e.Comment
 		}
 	}
@@ -220,7 +219,7 @@ type dialled struct {
 	cluster bool // a ClusterIP
 }
 
-// frontends returns the addresses of a Service in the table, ClusterIPs first.
+// frontends returns the addresses of a Service that the table or the objects give it, ClusterIPs first.
 func (p *Picture) frontends(s *Subject) []dialled {
 	var svc *corev1.Service
 	if p.Objects != nil {
@@ -230,16 +229,16 @@ func (p *Picture) frontends(s *Subject) []dialled {
 		return svc != nil && (svc.Spec.ClusterIP == a.IP.String() || slices.Contains(svc.Spec.ClusterIPs, a.IP.String()))
 	}
 	var out []dialled
-	for e := range p.Table.Found.Elements.All() {
-		if e.Set.Kind != ruleset.VIPs && e.Set.Kind != ruleset.NodePorts || !listing.IsOwner(e.Comment, s.Service.String()) {
+	list := p.Table.Frontends(s.Service.String())
+	list = append(list, p.absent(s.Service, list)...)
+	for i := range list {
+		f := &list[i]
+		if s.Port != 0 && f.Key.Port != s.Port || s.Proto != 0 && f.Key.Proto != s.Proto {
 			continue
 		}
-		if s.Port != 0 && e.Key.Port != s.Port || s.Proto != 0 && e.Key.Proto != s.Proto {
-			continue
-		}
-		d := dialled{dial: e.Key, owner: e.Comment, cluster: isCluster(e.Key) || svc == nil && e.Set.Kind == ruleset.VIPs}
-		if e.Set.Kind == ruleset.NodePorts {
-			if d.dial.IP = p.nodeAddr(inet.FamilyOf(e.Key.IP)); !d.dial.IP.IsValid() {
+		d := dialled{dial: f.Key, owner: f.Service, cluster: isCluster(f.Key) || svc == nil && !f.Key.IsNodePort()}
+		if f.Key.IsNodePort() {
+			if d.dial.IP = p.nodeAddr(inet.FamilyOf(f.Key.IP)); !d.dial.IP.IsValid() {
 				continue
 			}
 		}

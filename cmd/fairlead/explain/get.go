@@ -57,24 +57,7 @@ type ServiceRow struct {
 }
 
 func (p *Picture) getServices(name string) (*output.Result, error) {
-	list := []ServiceRow{}
-	served := map[string]bool{}
-	if p.Table != nil {
-		for _, f := range p.Table.Frontends(name) {
-			service, _, _ := strings.Cut(f.Service, ":")
-			served[service] = true
-			list = append(list, ServiceRow{f, p.noteOf(&f)})
-		}
-	}
-	if p.Objects != nil {
-		for _, svc := range p.Objects.Services {
-			key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
-			if name != "" && name != key.String() || served[key.String()] {
-				continue
-			}
-			list = append(list, ServiceRow{Frontend: listing.Frontend{Service: key.String()}, Note: p.notServed(svc)})
-		}
-	}
+	list := p.serviceRows(name)
 	if len(list) == 0 && name != "" {
 		return nil, p.unknownService(name)
 	}
@@ -103,9 +86,42 @@ func (p *Picture) getServices(name string) (*output.Result, error) {
 	return &output.Result{Text: t, Value: list}, nil
 }
 
+// serviceRows returns the addresses of a Service, or of all for "": those of the table first.
+func (p *Picture) serviceRows(name string) []ServiceRow {
+	list := []ServiceRow{}
+	served := map[string][]listing.Frontend{}
+	if p.Table != nil {
+		for _, f := range p.Table.Frontends(name) {
+			service, _, _ := strings.Cut(f.Service, ":")
+			served[service] = append(served[service], f)
+			list = append(list, ServiceRow{f, p.noteOf(&f)})
+		}
+	}
+	if p.Objects == nil {
+		return list
+	}
+	for _, svc := range p.Objects.Services {
+		key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
+		if name != "" && name != key.String() {
+			continue
+		}
+		absent := p.absent(key, served[key.String()])
+		for _, f := range absent {
+			list = append(list, ServiceRow{f, "the table lacks the address" + seeExplain})
+		}
+		if len(served[key.String()])+len(absent) == 0 {
+			list = append(list, ServiceRow{Frontend: listing.Frontend{Service: key.String()}, Note: p.notServed(svc)})
+		}
+	}
+	return list
+}
+
 // noteOf says why connections to a frontend fail.
 func (p *Picture) noteOf(f *listing.Frontend) string {
 	service, _, _ := strings.Cut(f.Service, ":")
+	if text := p.damageOf(f); text != "" {
+		return text
+	}
 	switch f.Policy {
 	case "reject", "drop":
 		if findings := p.endpointFindings(nameOf(service)); len(findings) > 0 {

@@ -6,6 +6,7 @@ package explain
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"fairlead/cmd/fairlead/view"
@@ -61,6 +62,10 @@ const maxBackends = 200
 
 // path evaluates the table for one connection.
 func (p *Picture) path(c *client, to inet.Addr, owner string) Path {
+	wanted, known := p.wantedAt(to)
+	if owner == "" {
+		owner = wanted.Owner
+	}
 	out := Path{To: to.String(), Owner: owner, From: c.words}
 	if p.rules == nil || p.Network == nil {
 		out.Result, out.Summary = Unreachable, "The table or the routes of this node could not be read."
@@ -74,11 +79,12 @@ func (p *Picture) path(c *client, to inet.Addr, owner string) Path {
 	out.Source = pk.Src.Addr().String()
 	outcomes := p.rules.Evaluate(pk, kernel{p.Network})
 	common := evaluate.Common(outcomes)
-	out.Steps = p.stepsOf(common)
+	what := frontendFacts{owner: owner, known: known, backends: len(wanted.Backends)}
+	out.Steps = what.stepsOf(common)
 	for i := range outcomes {
-		p.add(&out, &outcomes[i], pk, len(common))
+		p.add(&out, &outcomes[i], pk, len(common), &what)
 	}
-	p.summarise(&out, outcomes)
+	p.summarise(&out, outcomes, known)
 	if c.node != "" {
 		out.Findings = append(out.Findings, Finding{"other-node", fmt.Sprintf("The client runs on %s, whose own table decides; this is what the table of this node would do.", c.node), "Run the command on " + c.node + "."})
 	}
@@ -87,7 +93,7 @@ func (p *Picture) path(c *client, to inet.Addr, owner string) Path {
 }
 
 // add adds one outcome.
-func (p *Picture) add(out *Path, o *evaluate.Outcome, pk evaluate.Packet, common int) {
+func (p *Picture) add(out *Path, o *evaluate.Outcome, pk evaluate.Packet, common int, what *frontendFacts) {
 	for _, u := range o.Uncertain {
 		out.Findings = append(out.Findings, Finding{"uncertain", "A rule could not be evaluated, and counts as not matching: " + u + ".", "See fairlead table: the rule is of another program."})
 	}
@@ -103,7 +109,7 @@ func (p *Picture) add(out *Path, o *evaluate.Outcome, pk evaluate.Packet, common
 		forwarding = p.Sysctls
 	}
 	b := Backend{
-		Address: o.To.String(), Share: o.Probability, Steps: p.stepsOf(o.Steps[common:]),
+		Address: o.To.String(), Share: o.Probability, Steps: what.stepsOf(o.Steps[common:]),
 		Hop: p.hopTo(view.Way{Src: pk.Src.Addr(), Dst: o.To.Addr(), IIF: pk.IIF, Mark: o.Mark}, forwarding),
 	}
 	b.Pod, b.Node = p.podAt(o.To.Addr())
@@ -136,8 +142,9 @@ func (p *Picture) podAt(ip netip.Addr) (pod, node string) {
 	return r.pod, r.node
 }
 
-// summarise says what becomes of connections.
-func (p *Picture) summarise(out *Path, outcomes []evaluate.Outcome) {
+// summarise says what becomes of connections. wanted is set if the objects give the address to a
+// Service.
+func (p *Picture) summarise(out *Path, outcomes []evaluate.Outcome, wanted bool) {
 	var lost float64
 	for i := range outcomes {
 		o := &outcomes[i]
@@ -158,17 +165,30 @@ func (p *Picture) summarise(out *Path, outcomes []evaluate.Outcome) {
 		out.Result, out.Summary = Unreachable, "This node has no route for the packets."
 	case outcomes[0].Translated:
 		out.Result = Translated
-		out.Summary = fmt.Sprintf("Connections reach %s.", count(len(out.Backends), "endpoint"))
+		out.Summary = fmt.Sprintf("Connections reach %s.", endpoints(len(out.Backends)))
 		if broken := brokenOf(out.Backends); broken > 0 {
-			out.Summary = fmt.Sprintf("Connections go to %s, %d of which cannot be reached.", count(len(out.Backends), "endpoint"), broken)
+			out.Summary = fmt.Sprintf("Connections go to %s, %d of which cannot be reached.", endpoints(len(out.Backends)), broken)
 		}
-	case outcomes[0].Masquerade:
-		out.Result, out.Summary = Unchanged, "No Service has the address. Packets go there with an address of this node."
-	case outcomes[0].Local:
-		out.Result, out.Summary = Unchanged, "No Service has the address. Packets go to this node itself."
 	default:
-		out.Result, out.Summary = Unchanged, "No Service has the address. Packets go there unchanged."
+		whose := "No Service has the address."
+		if wanted || slices.ContainsFunc(outcomes[0].Steps, isFrontend) {
+			whose = fmt.Sprintf("The address belongs to %s, and the table in the kernel lacks what would translate or reject the packets.", ownerWords(out.Owner))
+			out.Findings = append(out.Findings, Finding{"not-translated", fmt.Sprintf("Connections to %s are neither translated nor rejected: the table in the kernel lacks an element or a rule for %s.", out.To, ownerWords(out.Owner)),
+				"A running agent repairs this at once: check that it runs and read its log."})
+		}
+		out.Result, out.Summary = Unchanged, whose+" "+unchangedWords(&outcomes[0])
 	}
+}
+
+// unchangedWords says where packets go that are not translated.
+func unchangedWords(o *evaluate.Outcome) string {
+	switch {
+	case o.Masquerade:
+		return "Packets go there with an address of this node."
+	case o.Local:
+		return "Packets go to this node itself."
+	}
+	return "Packets go there unchanged."
 }
 
 func brokenOf(list []Backend) int {
@@ -181,11 +201,11 @@ func brokenOf(list []Backend) int {
 	return n
 }
 
-func count(n int, noun string) string {
+func endpoints(n int) string {
 	if n == 1 {
-		return "1 " + noun
+		return "1 endpoint"
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return fmt.Sprintf("%d endpoints", n)
 }
 
 func percent(p float64) string {

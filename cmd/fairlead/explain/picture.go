@@ -41,8 +41,10 @@ type Picture struct {
 	node     view.Node
 	pods     []*corev1.Pod // of the namespace that is explained, if hasPods is set
 	hasPods  bool
-	byName   map[string]ref // see refs
-	byIP     map[string]ref // see podAt
+	byName   map[string]ref      // see refs
+	byIP     map[string]ref      // see podAt
+	damaged  map[string]bool     // see damagedChains
+	leads    map[string][]string // see chainsFrom
 }
 
 // Read reads what get and explain need. It fails only if there is neither a table nor an

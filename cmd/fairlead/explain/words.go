@@ -12,12 +12,27 @@ import (
 	"fairlead/nat/ruleset"
 )
 
+// frontendFacts is what the objects say about an address.
+type frontendFacts struct {
+	owner    string
+	known    bool // a Service has the address
+	backends int  // that it should have
+}
+
+// empty says why a packet gets no endpoint.
+func (f *frontendFacts) empty() string {
+	if f.backends > 0 {
+		return fmt.Sprintf("which has %s, but the table in the kernel leads the packet to none", endpoints(f.backends))
+	}
+	return "which has no endpoint"
+}
+
 // stepsOf puts steps into words. It leaves out rules that only lead to another chain.
-func (p *Picture) stepsOf(list []evaluate.Step) []Step {
+func (f *frontendFacts) stepsOf(list []evaluate.Step) []Step {
 	var out []Step
 	empty := slices.ContainsFunc(list, isEmptyDraw)
 	for _, s := range list {
-		if text := words(&s, empty); text != "" {
+		if text := f.words(&s, empty); text != "" {
 			out = append(out, Step{text, s})
 		}
 	}
@@ -27,6 +42,20 @@ func (p *Picture) stepsOf(list []evaluate.Step) []Step {
 // isEmptyDraw reports whether a step refuses a packet because the Service has no endpoint in slot 0.
 func isEmptyDraw(s evaluate.Step) bool {
 	return strings.HasPrefix(strings.TrimPrefix(s.Chain, "node-"), "draw") && s.Rule == "reject"
+}
+
+// isFrontend reports whether a step found the address of a Service.
+func isFrontend(s evaluate.Step) bool {
+	set, ok := ruleset.SetNamed(s.Set)
+	return ok && (set.Kind == ruleset.VIPs || set.Kind == ruleset.NodePorts) && s.Owner != ""
+}
+
+// ownerWords names the Service of an address.
+func ownerWords(owner string) string {
+	if owner == "" {
+		return "no known Service"
+	}
+	return owner
 }
 
 // phrase says what a rule does, by a part of its text.
@@ -77,13 +106,16 @@ func phrases() []phrase {
 	}
 }
 
-// words describes a step of a packet. Empty says that the Service has no endpoint.
-func words(s *evaluate.Step, empty bool) string {
+// words describes a step of a packet. Empty says that the packet gets no endpoint.
+func (f *frontendFacts) words(s *evaluate.Step, empty bool) string {
 	if set, ok := ruleset.SetNamed(s.Set); ok && (set.Kind == ruleset.VIPs || set.Kind == ruleset.NodePorts) {
-		return frontendWords(s, set, empty)
+		return f.frontendWords(s, set, empty)
 	}
 	if empty && ruleset.Serves(s.Chain) {
 		return "" // how an endpoint would have been chosen
+	}
+	if f.known && s.Chain == "services" && (strings.Contains(s.Rule, "@cluster-ips") || strings.Contains(s.Rule, "@service-cidrs")) {
+		return fmt.Sprintf("The address belongs to %s, and the table in the kernel does not have it among those of Services.", ownerWords(f.owner))
 	}
 	for _, ph := range phrases() {
 		chain := strings.TrimPrefix(strings.TrimPrefix(s.Chain, "node-"), "guarded-")
@@ -105,11 +137,8 @@ func words(s *evaluate.Step, empty bool) string {
 }
 
 // frontendWords describes what the address leads to.
-func frontendWords(s *evaluate.Step, set ruleset.Set, empty bool) string {
-	owner := s.Owner
-	if owner == "" {
-		owner = "no known Service"
-	}
+func (f *frontendFacts) frontendWords(s *evaluate.Step, set ruleset.Set, empty bool) string {
+	owner := ownerWords(s.Owner)
 	_, verdict, _ := strings.Cut(s.Element, " : ")
 	verdict = strings.TrimPrefix(verdict, "goto ")
 	what := "address"
@@ -123,7 +152,7 @@ func frontendWords(s *evaluate.Step, set ruleset.Set, empty bool) string {
 	case shape.PolicyWord() == "drop":
 		return fmt.Sprintf("The %s belongs to %s, which has no endpoint on this node and policy Local.", what, owner)
 	case empty, shape.PolicyWord() == "reject":
-		return fmt.Sprintf("The %s belongs to %s, which has no endpoint.", what, owner)
+		return fmt.Sprintf("The %s belongs to %s, %s.", what, owner, f.empty())
 	}
 	text := fmt.Sprintf("The %s belongs to %s, and chain %s serves it", what, owner, verdict)
 	if shape.IsGuarded() {
