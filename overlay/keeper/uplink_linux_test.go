@@ -146,3 +146,42 @@ func TestUplinkComes(t *testing.T) {
 		return nil
 	})
 }
+
+// TestDefaultRoute gives the node an address that is on no interface, so that it sends by
+// its default route, and writes that as other programs do. Of several default routes the
+// kernel takes the one with the lowest metric.
+func TestDefaultRoute(t *testing.T) {
+	for _, tt := range []struct{ name, routes, want string }{
+		{"of systemd-networkd", "ip route add default via 10.0.0.2 dev eth0 proto dhcp src 10.0.0.1 metric 1024", "10.0.0.1"},
+		{"with an option", "ip route add default via 10.0.0.2 dev eth0 advmss 1360", "10.0.0.1"},
+		{"of a router", "ip -6 route add default via fe80::2 dev eth0 proto ra metric 1024 hoplimit 64", "fd01::1"},
+		{"with two ways", "ip route add default nexthop via 10.0.0.2 dev eth0 nexthop via 10.0.0.3 dev eth0", "10.0.0.1"},
+		{"the better one", "ip route add default via 10.7.0.2 dev second metric 100\nip route add default via 10.0.0.2 dev eth0 metric 600", "10.7.0.1"},
+		{"the better one of IPv6", "ip -6 route add default via fe80::2 dev second metric 100\nip -6 route add default via fe80::2 dev eth0 metric 600", "fd07::1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHost(t)
+			run := func(script string) {
+				for line := range strings.Lines(script) {
+					h.run(t, strings.Fields(line)...)
+				}
+			}
+			run("ip link add second mtu 1400 type bridge\nip link set second up\nip addr add 10.7.0.1/24 dev second\nip addr add fd07::1/64 dev second nodad\n" +
+				"ip addr flush dev eth0 scope global\nip link set eth0 mtu 1400\nip addr add 10.0.0.1/24 dev eth0\nip addr add fd01::1/64 dev eth0 nodad")
+			want := netip.MustParseAddr(tt.want)
+			family := inet.FamilyOf(want)
+			self := node(1)
+			self.Underlay = self.Underlay[family : family+1]
+			k := start(t, h.ns, Options{Resync: time.Hour})
+			k.Set(self, nodes(2, 4))
+			run(tt.routes)
+			eventually(t, "the node sends by its default route", func() error {
+				r, _, _, _ := k.last()
+				if r.Err != nil || len(r.Problems) > 0 || len(r.Tunnel.Own) != 1 || r.Tunnel.Own[0] != want || r.MTU != 1400-overlay.Overhead(family) {
+					return fmt.Errorf("%+v", r)
+				}
+				return nil
+			})
+		})
+	}
+}

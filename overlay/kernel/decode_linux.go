@@ -139,6 +139,30 @@ func decodeRoute(b []byte, protocol uint8) (f Found, ok bool) {
 	return f, ok && proto == protocol
 }
 
+// decodeDefault returns the links by which a default route leads, and its metric. It returns
+// no links for another route. Whoever wrote the route may have given it a source address,
+// an MTU or a hop limit, as DHCP clients and router advertisements do.
+func decodeDefault(b []byte) (links []int32, metric uint32) {
+	if len(b) < unix.SizeofRtMsg || b[1] != 0 || b[3] != 0 || b[7] != unix.RTN_UNICAST { // of a range, for a TOS, unreachable
+		return nil, 0
+	}
+	for kind, v := range nl.Attrs(b[unix.SizeofRtMsg:]) {
+		switch kind {
+		case unix.RTA_OIF:
+			links = append(links, int32(nl.U32(v)))
+		case unix.RTA_PRIORITY:
+			metric = nl.U32(v)
+		case unix.RTA_MULTIPATH:
+			for len(v) >= unix.SizeofRtNexthop { // struct rtnexthop: length, flags, weight, index
+				links = append(links, int32(nl.U32(v[4:])))
+				size := max(int(binary.NativeEndian.Uint16(v)+3)&^3, unix.SizeofRtNexthop)
+				v = v[min(size, len(v)):]
+			}
+		}
+	}
+	return links, metric
+}
+
 // decodeRule reads a routing rule. Ours have our protocol (FRA_PROTOCOL, 4.17).
 func decodeRule(b []byte, protocol uint8) (f Found, ok bool) {
 	if len(b) < unix.SizeofRtMsg { // struct fib_rule_hdr has the same size

@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
+	"slices"
 
 	"fairlead/internal/inet"
 	"fairlead/internal/nl"
@@ -120,18 +122,27 @@ func (v *View) readAddresses(s *Conn, at map[int32]int) error {
 	})
 }
 
+// readDefaults marks the links of each family's default route with the lowest metric, which is
+// the one that the kernel takes.
 func (v *View) readDefaults(s *Conn, at map[int32]int) error {
 	for _, family := range inet.Families() {
+		var links []int32
 		err := s.repeat("routes", func() error {
+			links = nil
+			best := uint32(math.MaxUint32)
 			return dumpRoutes(s, family, unix.RT_TABLE_MAIN, 0, func(m nl.Reply) {
-				f, _ := decodeRoute(m.Body, 0)
-				if i, known := at[f.Index]; known && f.Dst.Bits() == 0 && !f.Odd {
-					v.Net.Links[i].Default[family] = true
+				found, metric := decodeDefault(m.Body)
+				found = slices.DeleteFunc(found, func(index int32) bool { _, known := at[index]; return !known })
+				if len(found) > 0 && (links == nil || metric < best) {
+					links, best = found, metric
 				}
 			})
 		})
 		if err != nil {
 			return err
+		}
+		for _, index := range links {
+			v.Net.Links[at[index]].Default[family] = true
 		}
 	}
 	return nil
