@@ -184,6 +184,12 @@ func TestConvertNodeUnderlay(t *testing.T) {
 		if diff := cmp.Diff(tt.problems, texts(problems)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", tt.annotation, diff)
 		}
+		for by, written := range map[string]bool{"": false, "10.9.9.9": false, tt.annotation: tt.annotation != ""} {
+			node.Annotations[objects.AnnotationUnderlayWritten] = by
+			if got, _ := convertNode(node); got.UnderlayWritten != written {
+				t.Errorf("%q, written %q by the agent: UnderlayWritten is %v", tt.annotation, by, got.UnderlayWritten)
+			}
+		}
 	}
 }
 

@@ -51,7 +51,9 @@ func convertNode(in *corev1.Node) (*objects.Node, []objects.Problem) {
 	} else if in.Spec.PodCIDR != "" {
 		out.PodCIDRs = r.prefixes("spec.podCIDR", []string{in.Spec.PodCIDR})
 	}
-	out.Underlay = r.underlay(in.Annotations[objects.AnnotationUnderlay], out.Underlay)
+	underlay := in.Annotations[objects.AnnotationUnderlay]
+	out.Underlay = r.underlay(underlay, out.Underlay)
+	out.UnderlayWritten = underlay != "" && underlay == in.Annotations[objects.AnnotationUnderlayWritten]
 	var err error
 	if out.Flannel, err = flannel.ParseLease(in.Annotations); err != nil {
 		r.Add("metadata.annotations", "%v", err)

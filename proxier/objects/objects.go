@@ -89,8 +89,10 @@ type Node struct {
 	// Underlay are the InternalIPs, or the ExternalIPs of a node without any: by
 	// them nodes reach each other.
 	Underlay []netip.Addr
-	PodCIDRs []netip.Prefix
-	Zone     string // label topology.kubernetes.io/zone
+	// UnderlayWritten is set if the agent of the node wrote AnnotationUnderlay as it is.
+	UnderlayWritten bool
+	PodCIDRs        []netip.Prefix
+	Zone            string // label topology.kubernetes.io/zone
 	// Flannel is what flannel says of the node in annotations, nil for nothing.
 	// It counts with Config.FlannelCompat only.
 	Flannel *flannel.Lease
@@ -103,6 +105,10 @@ type Node struct {
 // those of its status and separated by commas. Peers send to the first of each family
 // and accept tunnel packets from all.
 const AnnotationUnderlay = "fairlead/underlay-addresses"
+
+// AnnotationUnderlayWritten repeats the value of AnnotationUnderlay if an agent wrote that.
+// The agent removes what it wrote itself, and leaves what people wrote.
+const AnnotationUnderlayWritten = "fairlead/underlay-addresses-written"
 
 // ServiceCIDR is the slim form of a networking.k8s.io/v1 ServiceCIDR.
 type ServiceCIDR struct {

@@ -63,7 +63,7 @@ func slice() Message {
 
 func node() Message {
 	return Message{
-		1: meta([]string{corev1.LabelTopologyZone}, []string{flannel.Prefix, objects.AnnotationUnderlay}),
+		1: meta([]string{corev1.LabelTopologyZone}, []string{flannel.Prefix, objects.AnnotationUnderlay, objects.AnnotationUnderlayWritten}),
 		2: {of: Message{1: {}, 5: {of: Message{1: {}}}, 7: {}}}, // podCIDR, the keys of taints, podCIDRs
 		3: {of: Message{5: {}}},                                 // addresses
 	}

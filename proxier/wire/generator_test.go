@@ -123,7 +123,7 @@ func (g *generator) text() string {
 func (g *generator) texts() map[string]string {
 	out := map[string]string{"other": "x"}
 	for _, key := range []string{
-		convert.LabelServiceProxyName, corev1.IsHeadlessService, corev1.LabelTopologyZone, objects.AnnotationUnderlay,
+		convert.LabelServiceProxyName, corev1.IsHeadlessService, corev1.LabelTopologyZone, objects.AnnotationUnderlay, objects.AnnotationUnderlayWritten,
 		flannel.Prefix + "kube-subnet-manager", flannel.Prefix + "backend-type", flannel.Prefix + "backend-data", flannel.Prefix + "public-ip", flannel.Prefix + "public-ip-overwrite",
 		flannel.Prefix + "backend-v6-data", flannel.Prefix + "public-ipv6", corev1.EndpointsLastChangeTriggerTime, metav1.InitialEventsAnnotationKey,
 	} {

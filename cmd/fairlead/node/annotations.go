@@ -54,8 +54,15 @@ func (n *Network) keepAnnotations(ctx context.Context, client kubernetes.Interfa
 	}
 }
 
+// patchAnnotations writes annotations of a Node. It removes those without a value.
 func patchAnnotations(ctx context.Context, client kubernetes.Interface, node string, annotations map[string]string) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	values := make(map[string]any, len(annotations))
+	for name, value := range annotations {
+		if values[name] = value; value == "" {
+			values[name] = nil
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": values}})
 	if err != nil {
 		return fmt.Errorf("encode annotations of Node: %w", err)
 	}

@@ -70,7 +70,7 @@ func TestLease(t *testing.T) {
 }
 
 func TestPatchLease(t *testing.T) {
-	client := fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a", Annotations: map[string]string{"mine": "1"}}})
+	client := fake.NewClientset(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a", Annotations: map[string]string{"mine": "1", "stale": "1"}}})
 	client.PrependReactor("patch", "nodes", func(a k8stesting.Action) (bool, runtime.Object, error) {
 		if a.GetSubresource() != "status" {
 			t.Errorf("subresource %q is patched, want status", a.GetSubresource())
@@ -78,7 +78,9 @@ func TestPatchLease(t *testing.T) {
 		return false, nil, nil
 	})
 	want, _ := leaseNetwork(nil).lease()
-	if err := patchAnnotations(t.Context(), client, "node-a", want.Annotations()); err != nil {
+	patch := want.Annotations()
+	patch["stale"] = ""
+	if err := patchAnnotations(t.Context(), client, "node-a", patch); err != nil {
 		t.Fatal(err)
 	}
 	node, err := client.CoreV1().Nodes().Get(t.Context(), "node-a", metav1.GetOptions{})

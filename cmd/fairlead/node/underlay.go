@@ -13,9 +13,10 @@ import (
 	"fairlead/proxier/objects"
 )
 
-// underlayAnnotation returns the annotation by which other nodes learn the addresses
-// of this node's overlay, and whether the Node lacks it. It is nil while the addresses
-// of the Node's status suffice.
+// underlayAnnotation returns the annotations by which other nodes learn the addresses of this
+// node's overlay, and whether the Node lacks them. While the addresses of the Node's status
+// suffice, there are none, and those that an agent wrote are to be removed: peers would go on
+// to send to an address that the node no longer has.
 func (n *Network) underlayAnnotation() (want map[string]string, missing bool) {
 	self, report := n.store.Node(n.proxy.NodeName), n.report.Load()
 	if self == nil || report == nil {
@@ -23,14 +24,21 @@ func (n *Network) underlayAnnotation() (want map[string]string, missing bool) {
 	}
 	list, needed := n.underlay(self, report)
 	if !needed {
-		return nil, false
+		if !self.UnderlayWritten {
+			return nil, false
+		}
+		return underlayAnnotations(""), true
 	}
 	words := make([]string, len(list))
 	for i, a := range list {
 		words[i] = a.String()
 	}
 	have := self.Underlay[:min(len(list), len(self.Underlay))]
-	return map[string]string{objects.AnnotationUnderlay: strings.Join(words, ",")}, !slices.Equal(have, list)
+	return underlayAnnotations(strings.Join(words, ",")), !slices.Equal(have, list)
+}
+
+func underlayAnnotations(value string) map[string]string {
+	return map[string]string{objects.AnnotationUnderlay: value, objects.AnnotationUnderlayWritten: value}
 }
 
 // underlay returns the addresses that peers send to, then those by which this node
