@@ -27,12 +27,19 @@ type cniWriter struct {
 	cfg  *CNI
 	pods func() (podNetwork, bool)
 
-	report    func(err error, rivals []string)
-	installed bool // whether the plugins were installed
+	// report takes the error that keeps pods from starting, and what else is wrong.
+	report    func(err error, others []string)
+	installed bool  // whether the plugins were installed
+	failed    error // of the last try to install them
+	retry     time.Time
+	outcomes  map[string]cni.Result // that were logged
 }
 
+// pluginRetry is the time between two tries to install plugins while all of them are there.
+const pluginRetry = 30 * time.Second
+
 func newCNIWriter(cfg *CNI, pods func() (podNetwork, bool)) *cniWriter {
-	return &cniWriter{cfg: cfg, pods: pods, report: func(error, []string) {}}
+	return &cniWriter{cfg: cfg, pods: pods, report: func(error, []string) {}, outcomes: map[string]cni.Result{}}
 }
 
 // run keeps the conflist until ctx is done.
@@ -41,9 +48,7 @@ func (w *cniWriter) run(ctx context.Context) error {
 	tick := time.NewTicker(first)
 	defer tick.Stop()
 	for {
-		if pods, ready := w.pods(); ready {
-			err := w.write(ctx, pods)
-			w.report(err, rivals(w.file()))
+		if w.once(ctx) {
 			tick.Reset(cniInterval)
 		}
 		select {
@@ -52,6 +57,21 @@ func (w *cniWriter) run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// once writes and reports once, if pods can start.
+func (w *cniWriter) once(ctx context.Context) bool {
+	pods, ready := w.pods()
+	if !ready {
+		return false
+	}
+	err := w.write(ctx, pods)
+	others := rivals(w.file())
+	if err == nil {
+		others = append(texts(w.failed), others...)
+	}
+	w.report(err, others)
+	return true
 }
 
 func (w *cniWriter) file() string { return filepath.Join(w.cfg.ConfDir, cni.DefaultFile) }
@@ -94,19 +114,24 @@ func texts(err error) []string {
 	return []string{err.Error()}
 }
 
-// installPlugins copies the plugins once. It returns an error if a plugin is
-// missing afterwards, because every pod would fail to start.
+// installPlugins copies the plugins once, and again when one is missing, as after the cleanup of
+// another network. It returns an error if a plugin is missing afterwards, because every pod would
+// fail to start. A plugin that could not be replaced still works.
 func (w *cniWriter) installPlugins(ctx context.Context, plugins []string) error {
-	var failed error
-	if w.cfg.PluginsFrom != "" && !w.installed {
+	missing := cni.Missing(w.cfg.BinDir, plugins)
+	if w.cfg.PluginsFrom != "" && (len(missing) > 0 || !w.installed && time.Now().After(w.retry)) {
 		results, err := cni.InstallPlugins(w.cfg.PluginsFrom, w.cfg.BinDir, plugins)
 		for _, r := range results {
-			klog.FromContext(ctx).Info("Checked CNI plugin", "name", r.Plugin, "outcome", r.Outcome, "ours", r.Ours, "theirs", r.Theirs)
+			if w.outcomes[r.Plugin] != r || r.Outcome == cni.Installed || r.Outcome == cni.Upgraded {
+				w.outcomes[r.Plugin] = r
+				klog.FromContext(ctx).Info("Checked CNI plugin", "name", r.Plugin, "outcome", r.Outcome, "ours", r.Ours, "theirs", r.Theirs)
+			}
 		}
-		w.installed, failed = err == nil, err
+		w.installed, w.failed, w.retry = err == nil, err, time.Now().Add(pluginRetry)
+		missing = cni.Missing(w.cfg.BinDir, plugins)
 	}
-	if missing := cni.Missing(w.cfg.BinDir, plugins); len(missing) > 0 {
-		return errors.Join(failed, fmt.Errorf("pods cannot start: %s has no CNI plugin %s", w.cfg.BinDir, strings.Join(missing, ", ")))
+	if len(missing) > 0 {
+		return errors.Join(w.failed, fmt.Errorf("pods cannot start: %s has no CNI plugin %s", w.cfg.BinDir, strings.Join(missing, ", ")))
 	}
-	return nil // a plugin that could not be upgraded still works
+	return nil
 }
