@@ -51,7 +51,7 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
 {{- define "fairlead.patchesNodes" -}}
-{{- if and .Values.network (or .Values.setNodeNetworkAvailable .Values.flannelCompat) }}true{{ end -}}
+{{- if and .Values.network (or .Values.setNodeNetworkAvailable .Values.flannelCompat .Values.announceUnderlay) }}true{{ end -}}
 {{- end }}
 
 {{- define "fairlead.resources" -}}
@@ -118,6 +118,9 @@ authorization:
 {{- end -}}
 {{- if and .Values.flannelCompat (not .Values.network) -}}
 {{- fail "flannelCompat needs network: it shares flannel's VXLAN, which the agent does not make without it" -}}
+{{- end -}}
+{{- if and .Values.announceUnderlay (not .Values.network) -}}
+{{- fail "announceUnderlay needs network: it announces addresses of the overlay, which the agent does not make without it" -}}
 {{- end -}}
 {{- if and .Values.namespace.create (hasPrefix "kube-" .Release.Namespace) -}}
 {{- fail (printf "namespace.create: Kubernetes makes the namespace %s itself" .Release.Namespace) -}}

@@ -119,7 +119,7 @@ func dryRun(t *testing.T, cfg *rest.Config) {
 		for name, more := range map[string]map[string]any{
 			"proxy":   {},
 			"network": {"network": network},
-			"more": {"network": network, "flannelCompat": true, "setNodeNetworkAvailable": true, "sysctls": "init", "seccomp": map[string]any{"type": "Localhost"},
+			"more": {"network": network, "flannelCompat": true, "announceUnderlay": true, "setNodeNetworkAvailable": true, "sysctls": "init", "seccomp": map[string]any{"type": "Localhost"},
 				"priorityClass": map[string]any{"create": true}, "appArmorProfile": map[string]any{"type": "RuntimeDefault"}, "seLinuxOptions": map[string]any{"type": "spc_t"},
 				"metrics": map[string]any{"listen": "node", "dashboard": map[string]any{"enabled": true},
 					"networkPolicy": map[string]any{"enabled": true, "from": []any{map[string]any{"podSelector": map[string]any{}}}}}},
@@ -179,6 +179,9 @@ func nodeStatus(t *testing.T, cfg *rest.Config) {
 	}{
 		{"flannel's annotations", "a", `{"metadata":{"annotations":{"flannel.alpha.coreos.com/backend-type":"vxlan","flannel.alpha.coreos.com/public-ip":"192.0.2.1"}}}`, "", agent},
 		{"and again, changed", "a", `{"metadata":{"annotations":{"flannel.alpha.coreos.com/backend-type":null,"flannel.alpha.coreos.com/public-ip":"192.0.2.2"}}}`, "", agent},
+		{"addresses of the underlay", "a", `{"metadata":{"annotations":{"fairlead/underlay-addresses":"192.0.2.1","fairlead/underlay-addresses-written":"192.0.2.1"}}}`, "", agent},
+		{"and without any", "a", `{"metadata":{"annotations":{"fairlead/underlay-addresses":null,"fairlead/underlay-addresses-written":null}}}`, "", agent},
+		{"another annotation of that prefix", "a", `{"metadata":{"annotations":{"fairlead/underlay-addresses-x":"y"}}}`, "only annotations flannel.alpha.coreos.com", agent},
 		{"condition", "a", `{"status":{"conditions":[{"type":"NetworkUnavailable","status":"False","reason":"x","message":"y"}]}}`, "", agent},
 		{"another node", "b", `{"status":{"conditions":[{"type":"NetworkUnavailable","status":"False"}]}}`, "may not change the status of node b", agent},
 		{"a token of no pod", "a", `{"status":{"conditions":[{"type":"NetworkUnavailable","status":"True"}]}}`, "may not change the status of node a", unbound},

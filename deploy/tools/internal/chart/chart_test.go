@@ -141,6 +141,7 @@ func matrix(t *testing.T) map[string]map[string]any {
 		"kubeadm new":  {"kubeProxyConfigMap": "", "apiServer": map[string]any{"host": "cp.example", "port": 443}},
 		"migration":    {"network": vxlan, "flannelCompat": true, "replace": []any{"kube-proxy", "flannel"}, "healthzPort": 10266},
 		"cloud":        {"network": vxlan, "setNodeNetworkAvailable": true},
+		"underlay":     {"network": vxlan, "announceUnderlay": true},
 		"no policy":    {"network": vxlan, "setNodeNetworkAvailable": true, "nodeStatusPolicy": false},
 		"no plugins":   {"network": vxlan, "cni": map[string]any{"installPlugins": false}},
 		"sysctls init": {"network": vxlan, "sysctls": "init"},
@@ -281,6 +282,7 @@ func TestRefused(t *testing.T) {
 		"needs metrics.tokenSecret":                   with(map[string]any{"metrics": map[string]any{"listen": "secure", "podMonitor": on}}),
 		"network.Backend.Type is needed":              with(map[string]any{"network": map[string]any{"Network": "10.244.0.0/16"}}),
 		"flannelCompat needs network":                 with(map[string]any{"flannelCompat": true}),
+		"announceUnderlay needs network":              with(map[string]any{"announceUnderlay": true}),
 		"metrics.networkPolicy.from is needed":        with(map[string]any{"metrics": map[string]any{"networkPolicy": on}}),
 		"Kubernetes makes the namespace kube-system":  with(map[string]any{"namespace": map[string]any{"create": true}}),
 		"additional properties 'netwrok' not allowed": with(map[string]any{"netwrok": vxlan}), //nolint:misspell // the misspelled value is the case
