@@ -20,7 +20,8 @@ func (a *Applier) assume(ctx context.Context, r *Result) error {
 	}
 	a.Distrust()
 	a.guessed = true
-	return a.load(ctx, r)
+	_, err := a.loadWhole(ctx, r)
+	return err
 }
 
 // checkedAtOnce is how many elements Check compares. It takes about 3 ms.

@@ -51,12 +51,25 @@ type unread struct {
 	buffer []ruleset.Element
 }
 
-func (ms *members) isUnread(set ruleset.Set) bool {
-	if len(ms.unread.counts) == 0 {
+// has reports whether it is not known what is in a set.
+func (u *unread) has(set ruleset.Set) bool {
+	if len(u.counts) == 0 {
 		return false
 	}
-	_, is := ms.unread.counts[set]
+	_, is := u.counts[set]
 	return is
+}
+
+// added makes Check return an element that was added since it listed those to compare. Where another
+// program has the same element with a comment, the kernel takes ours and keeps that one.
+func (u *unread) added(m *member, have bool) {
+	switch {
+	case !have || !u.listed || m.other != 0 || !slices.Contains(u.assumed, m.set):
+	case m.isV4():
+		u.left4 = append(u.left4, [4]byte(m.addr[:4]))
+	default:
+		u.left = append(u.left, *m)
+	}
 }
 
 func newMembers() members {
@@ -146,7 +159,7 @@ func (ms *members) count(m member, n int32) {
 // push puts a member into its queue, unless it is there, or it is not known yet whether the kernel
 // has it.
 func (ms *members) push(m *member, st *memberState) {
-	if st.queued != 0 || ms.isUnread(m.set) {
+	if st.queued != 0 || ms.unread.has(m.set) {
 		return
 	}
 	ms.pushed++
@@ -200,6 +213,7 @@ func (ms *members) acked(e *ruleset.Element, have bool) {
 	st := ms.all.get(&m)
 	st.have = have
 	ms.put(&m, st)
+	ms.unread.added(&m, have)
 }
 
 // lose records that the kernel lost all members.
@@ -217,14 +231,16 @@ func (ms *members) find(e *ruleset.Element) {
 }
 
 // adopt makes the members that find recorded those that the kernel has. It calls note for
-// each that appeared or disappeared, unless that is nil. The queues are empty until touchAll.
+// each that appeared or disappeared, unless that is nil; one of a set that was not read before did
+// neither. The queues are empty until touchAll.
 func (ms *members) adopt(note func(member)) {
+	before := ms.unread
 	ms.before, ms.after, ms.pushed, ms.refused = memberQueue{}, memberQueue{}, 0, nil
 	clear(ms.aside)
 	ms.unread = unread{}
 	for m, st := range ms.all.each() {
 		was := st
-		if st.found != st.have && note != nil {
+		if st.found != st.have && note != nil && !before.has(m.set) {
 			note(m)
 		}
 		if st.have, st.found, st.queued = st.found, false, 0; st != was {

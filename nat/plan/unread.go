@@ -13,7 +13,7 @@ import (
 )
 
 // Assume decides what is in the sets that Adopt found unread, before the first call of Next: an
-// element for each backend in the kernel that lies in no range of the cluster. It returns false if
+// element for each backend in the kernel that lies in no range of the cluster, which are those of the kernel, too. It returns false if
 // the kernel has more of them or fewer; then Adopt must follow, with all elements.
 func (s *State) Assume() bool {
 	ms := &s.members
@@ -25,7 +25,8 @@ func (s *State) Assume() bool {
 	found := map[ruleset.Set]int{}
 	assume := func(ip netip.Addr) {
 		m := addressMember(ruleset.Outside, ip)
-		if _, is := counts[m.set]; !is || contains(s.cluster, ip) {
+		ranges := s.have.ranges[ruleset.Set{Kind: ruleset.Cluster, Family: m.set.Family}]
+		if _, is := counts[m.set]; !is || contains(ranges, ip) {
 			return
 		}
 		if st := ms.all.get(&m); !st.have {
