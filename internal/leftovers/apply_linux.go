@@ -4,6 +4,7 @@
 package leftovers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,8 @@ func (x *remover) remove(r *Removal) error {
 		return x.rules(r)
 	case KindSet:
 		err = x.routes.IpsetDestroy(r.Name)
+	case KindRoutingRule:
+		err = x.routingRule(&r.Rule)
 	case KindRoute:
 		err = x.route(&r.Route)
 	case KindDevice:
@@ -97,7 +100,7 @@ func removeFile(name string) error {
 // route deletes by all properties that identify a route.
 func (x *remover) route(r *Route) error {
 	out := &rtnl.Route{
-		Dst: ipNet(r.Dst), LinkIndex: r.Device, Protocol: rtnl.RouteProtocol(r.Protocol), Priority: r.Metric, Table: unix.RT_TABLE_MAIN,
+		Dst: ipNet(r.Dst), LinkIndex: r.Device, Protocol: rtnl.RouteProtocol(r.Protocol), Priority: r.Metric, Table: cmp.Or(r.Table, unix.RT_TABLE_MAIN),
 	}
 	if r.Blackhole {
 		out.Type, out.LinkIndex = unix.RTN_BLACKHOLE, 0
@@ -106,6 +109,17 @@ func (x *remover) route(r *Route) error {
 		out.Gw = r.Via.AsSlice()
 	}
 	return x.routes.RouteDel(out)
+}
+
+// routingRule deletes by all properties that identify a rule.
+func (x *remover) routingRule(r *RoutingRule) error {
+	out := rtnl.NewRule()
+	out.Family = unix.AF_INET
+	if r.Src.Addr().Is6() {
+		out.Family = unix.AF_INET6
+	}
+	out.Src, out.Mark, out.Mask, out.Table, out.Priority, out.Protocol = ipNet(r.Src), r.Mark, &r.Mask, r.Table, r.Priority, r.Protocol
+	return x.routes.RuleDel(out)
 }
 
 func (x *remover) table(name string) error {

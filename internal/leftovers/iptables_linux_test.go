@@ -32,7 +32,7 @@ func newNode(t *testing.T) *node {
 	dir := t.TempDir()
 	n := &node{NS: nstest.New(t), opts: leftovers.Options{
 		CNIDir: filepath.Join(dir, "net.d"), SubnetFile: filepath.Join(dir, "flannel", "subnet.env"),
-		Table: "inet fairlead", Alias: "fairlead", Protocol: 102,
+		Table: "inet fairlead", Alias: "fairlead", Protocol: 102, RouteTable: 8472,
 	}}
 	for _, d := range []string{n.opts.CNIDir, filepath.Dir(n.opts.SubnetFile)} {
 		if err := os.Mkdir(d, 0o755); err != nil {

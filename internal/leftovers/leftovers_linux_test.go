@@ -117,14 +117,23 @@ ip route add 10.244.2.0/24 via 10.244.2.0 dev fairlead.1 onlink proto 102
 ip route add 10.244.3.0/24 via 192.168.50.3 proto 102
 ip -6 route add fd00:10:244:3::/64 via fd00:50::3 proto 102
 ip route add 10.7.0.0/24 via 192.168.50.3 proto 103
+ip route add 192.168.50.2/32 via 10.244.2.0 dev fairlead.1 onlink proto 102 table 8472
+ip route add 192.168.50.4/32 via 192.168.50.3 proto 103 table 8472
+ip route add 10.7.1.0/24 via 192.168.50.3 proto 102 table 7
+ip rule add from 10.244.1.0/24 fwmark 0x2000/0x2000 lookup 8472 priority 8472 protocol 102
+ip -6 rule add from fd00:10:244:1::/64 fwmark 0x2000/0x2000 lookup 8472 priority 8472 protocol 102
+ip rule add from 10.244.9.0/24 fwmark 0x2000/0x2000 lookup 8472 priority 8472
 `)
 	n.run(t, "table inet fairlead {\nchain x { }\n}\ntable ip fairlead { }\n", "nft", "-f", "-")
 	n.file(t, filepath.Join(n.opts.CNIDir, "10-fairlead.conflist"), "{}")
 	want := []string{
 		"fairlead: file " + filepath.Join(n.opts.CNIDir, "10-fairlead.conflist"), // first: no pod may start any more
 		"fairlead: table inet fairlead",
+		"fairlead: routing rule from 10.244.1.0/24 fwmark 0x2000/0x2000 lookup 8472",
+		"fairlead: routing rule from fd00:10:244:1::/64 fwmark 0x2000/0x2000 lookup 8472",
 		"fairlead: route 10.244.2.0/24 via 10.244.2.0 proto 102",
 		"fairlead: route 10.244.3.0/24 via 192.168.50.3 proto 102",
+		"fairlead: route 192.168.50.2/32 via 10.244.2.0 table 8472 proto 102",
 		"fairlead: route fd00:10:244:3::/64 via fd00:50::3 proto 102 metric 1024",
 		"fairlead: device fairlead.1",
 	}
@@ -132,8 +141,14 @@ ip route add 10.7.0.0/24 via 192.168.50.3 proto 103
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 	n.clean(t, leftovers.Fairlead)
-	if got := n.run(t, "ip route show proto 103; nft list tables", "sh"); !strings.Contains(got, "10.7.0.0/24") || !strings.Contains(got, "table ip fairlead") {
-		t.Errorf("what is not ours is gone: %s", got)
+	left := n.run(t, "ip route show proto 103; ip route show table 8472; ip route show table 7; nft list tables; ip rule; ip -6 rule", "sh")
+	for text, want := range map[string]bool{
+		"10.7.0.0/24 ": true, "192.168.50.4 ": true, "10.7.1.0/24 ": true, "table ip fairlead": true, "from 10.244.9.0/24 ": true,
+		"192.168.50.2 ": false, "from 10.244.1.0/24 ": false, "from fd00:10:244:1::/64 ": false,
+	} {
+		if strings.Contains(left, text) != want {
+			t.Errorf("%q is there: %v, want %v:\n%s", text, !want, want, left)
+		}
 	}
 }
 

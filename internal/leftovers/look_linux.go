@@ -35,7 +35,7 @@ func Look(ns *netns.NS, o Options) (*State, error) {
 		return s, errors.Join(append(errs, err)...)
 	}
 	defer h.Close()
-	errs = append(errs, s.lookLinks(h), s.lookRoutes(h), s.lookSets(h), inside(ns, s.lookProc), s.lookFiles(o), s.lookBridges(o))
+	errs = append(errs, s.lookLinks(h), s.lookRoutes(h, o.RouteTable), s.lookRules(h), s.lookSets(h), inside(ns, s.lookProc), s.lookFiles(o), s.lookBridges(o))
 	return s, errors.Join(errs...)
 }
 
@@ -92,25 +92,65 @@ func (s *State) lookLinks(h *rtnl.Handle) error {
 	})
 }
 
-func (s *State) lookRoutes(h *rtnl.Handle) error {
+// lookRoutes lists the routes of the main table, and of another one unless that is 0.
+func (s *State) lookRoutes(h *rtnl.Handle, table int) error {
 	return insist("routes", func() error {
 		s.Routes = nil
 		for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-			routes, err := h.RouteListFiltered(family, &rtnl.Route{Table: unix.RT_TABLE_MAIN}, rtnl.RT_FILTER_TABLE)
+			for _, table := range []int{unix.RT_TABLE_MAIN, table} {
+				if table == 0 {
+					continue
+				}
+				routes, err := h.RouteListFiltered(family, &rtnl.Route{Table: table}, rtnl.RT_FILTER_TABLE)
+				if err != nil {
+					return err
+				}
+				s.addRoutes(routes)
+			}
+		}
+		return nil
+	})
+}
+
+func (s *State) addRoutes(routes []rtnl.Route) {
+	for _, r := range routes {
+		if r.Dst == nil {
+			continue
+		}
+		out := Route{
+			Dst: prefix(r.Dst), Device: r.LinkIndex, Protocol: uint8(r.Protocol), Metric: r.Priority,
+			Blackhole: r.Type == unix.RTN_BLACKHOLE,
+		}
+		if r.Table != unix.RT_TABLE_MAIN {
+			out.Table = r.Table
+		}
+		via, _ := netip.AddrFromSlice(r.Gw)
+		out.Via = via.Unmap()
+		s.Routes = append(s.Routes, out)
+	}
+}
+
+// lookRules lists the routing rules with a source. A kernel without policy routing has none.
+func (s *State) lookRules(h *rtnl.Handle) error {
+	return insist("routing rules", func() error {
+		s.Rules = nil
+		for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+			rules, err := h.RuleList(family)
+			if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
-			for _, r := range routes {
-				if r.Dst == nil {
+			for _, r := range rules {
+				if r.Src == nil {
 					continue
 				}
-				out := Route{
-					Dst: prefix(r.Dst), Device: r.LinkIndex, Protocol: uint8(r.Protocol), Metric: r.Priority,
-					Blackhole: r.Type == unix.RTN_BLACKHOLE,
+				out := RoutingRule{Src: prefix(r.Src), Mark: r.Mark, Table: r.Table, Priority: r.Priority, Protocol: r.Protocol}
+				if r.Mask != nil {
+					out.Mask = *r.Mask
 				}
-				via, _ := netip.AddrFromSlice(r.Gw)
-				out.Via = via.Unmap()
-				s.Routes = append(s.Routes, out)
+				s.Rules = append(s.Rules, out)
 			}
 		}
 		return nil

@@ -20,6 +20,7 @@ const (
 	KindTable         // of nftables, with everything in it
 	KindRules         // jumps and chains of one table of iptables-nft
 	KindSet           // of ipset
+	KindRoutingRule
 	KindRoute
 	KindDevice
 	KindFile
@@ -36,6 +37,7 @@ type Removal struct {
 	Rules  []JumpRule
 	Chains []string
 	Route  Route
+	Rule   RoutingRule
 	index  int // of a device
 }
 
@@ -55,6 +57,8 @@ func (r *Removal) String() string {
 		return fmt.Sprintf("table %s: %s", r.Name, strings.Join(r.parts(), "; "))
 	case KindSet:
 		return "ipset " + r.Name
+	case KindRoutingRule:
+		return "routing rule " + r.Rule.String()
 	case KindRoute:
 		return "route " + r.Route.String()
 	case KindDevice:
@@ -93,6 +97,11 @@ func (r *Removal) parts() []string {
 	return out
 }
 
+// String returns the rule as ip shows it.
+func (r RoutingRule) String() string {
+	return fmt.Sprintf("from %s fwmark %#x/%#x lookup %d", r.Src, r.Mark, r.Mask, r.Table)
+}
+
 // String returns the route as ip shows it.
 func (r Route) String() string {
 	var b strings.Builder
@@ -102,6 +111,9 @@ func (r Route) String() string {
 	b.WriteString(r.Dst.String())
 	if r.Via.IsValid() {
 		b.WriteString(" via " + r.Via.String())
+	}
+	if r.Table != 0 {
+		fmt.Fprintf(&b, " table %d", r.Table)
 	}
 	if r.Protocol != 0 {
 		fmt.Fprintf(&b, " proto %d", r.Protocol)
@@ -186,6 +198,8 @@ func (p *planner) plan(kind Kind) {
 				p.remove(Removal{Kind: kind, Name: s})
 			}
 		}
+	case KindRoutingRule:
+		p.routingRules()
 	case KindRoute:
 		p.routes()
 	case KindDevice:
@@ -214,6 +228,15 @@ func (p *planner) file(kind Kind, name string) {
 	}
 }
 
+// routingRules plans the removal of routing rules. Those of fairlead bear its protocol number.
+func (p *planner) routingRules() {
+	for _, r := range p.state.Rules {
+		if p.owner == Fairlead && r.Protocol == p.Protocol && p.Protocol != 0 {
+			p.remove(Removal{Kind: KindRoutingRule, Name: r.String(), Rule: r})
+		}
+	}
+}
+
 // routes plans the removal of routes. Those of fairlead bear its protocol number, and
 // flannel's blackhole is for the pod CIDR. flannel's other routes go with its devices,
 // or look like any route that an administrator adds.
@@ -222,7 +245,7 @@ func (p *planner) routes() {
 		switch {
 		case p.owner == Fairlead && r.Protocol == p.Protocol && p.Protocol != 0:
 			p.remove(Removal{Kind: KindRoute, Name: r.Dst.String(), Route: r})
-		case p.owner != Flannel:
+		case p.owner != Flannel || r.Table != 0:
 		case r.Blackhole && contains(p.state.Subnets, r.Dst):
 			p.remove(Removal{Kind: KindRoute, Name: r.Dst.String(), Route: r})
 		case r.Via.IsValid() && r.Protocol == protocolBoot && !p.leaves(r.Device) && p.inNetwork(r.Dst):

@@ -16,11 +16,13 @@ type Options struct {
 	SubnetFile string
 	// KeepBridge leaves flannel's bridge, which is needed.
 	KeepBridge bool
-	// Table is the name of fairlead's table, Alias the alias of its devices, and
-	// Protocol the protocol number of its routes.
-	Table    string
-	Alias    string
-	Protocol uint8
+	// Table is the name of fairlead's table, Alias the alias of its devices,
+	// Protocol the protocol number of its routes and routing rules, and RouteTable the
+	// number of the routing table that it uses beside the main one.
+	Table      string
+	Alias      string
+	Protocol   uint8
+	RouteTable int
 }
 
 // Where flannel's manifest puts files.
@@ -48,7 +50,8 @@ type State struct {
 	Legacy []Table  // of legacy iptables, with those chains that could be an owner's
 	Sets   []string // of ipset
 	Links  []Link
-	Routes []Route  // of the main table
+	Routes []Route // of the main table, and of fairlead's
+	Rules  []RoutingRule
 	Files  []string // that exist, of those looked for
 	// Subnets and Networks are FLANNEL_SUBNET and FLANNEL_NETWORK of the subnet
 	// file.
@@ -96,8 +99,19 @@ type Link struct {
 	Ports int
 }
 
-// Route is a route of the main table.
+// RoutingRule is a rule that leads packets with a mark to a routing table.
+type RoutingRule struct {
+	Src      netip.Prefix
+	Mark     uint32
+	Mask     uint32
+	Table    int
+	Priority int
+	Protocol uint8
+}
+
+// Route is a route of the main table, or of the one with a number.
 type Route struct {
+	Table     int // 0 for the main table
 	Dst       netip.Prefix
 	Via       netip.Addr
 	Device    int // 0 for a blackhole

@@ -15,6 +15,6 @@ import (
 func LeftoverOptions() leftovers.Options {
 	return leftovers.Options{
 		CNIDir: cni.DefaultDir, SubnetFile: leftovers.DefaultSubnetFile,
-		Table: "inet " + ruleset.TableName, Alias: overlay.Alias, Protocol: overlay.DefaultProtocol,
+		Table: "inet " + ruleset.TableName, Alias: overlay.Alias, Protocol: overlay.DefaultProtocol, RouteTable: overlay.ReplyTable,
 	}
 }
