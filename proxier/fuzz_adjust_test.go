@@ -79,6 +79,10 @@ func (s *interleaved) adjustSlices(tx *store.Tx, list []*objects.Slice, what int
 			}
 			for i := range slice.Endpoints {
 				ep := &slice.Endpoints[i]
+				if b&32 > 0 { // publishNotReadyAddresses goes on or off
+					ep.Ready = b&1 > 0 || ep.Serving && !ep.Terminating
+					continue
+				}
 				ep.Ready, ep.Serving, ep.Terminating = b&1 > 0, b&3 > 0, b&4 > 0 && b&1 == 0
 			}
 			tx.SetSlice(slice)

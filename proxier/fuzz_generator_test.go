@@ -91,6 +91,9 @@ func (s *interleaved) slice(key, service types.NamespacedName) *objects.Slice {
 func (s *interleaved) condition(ep *objects.Endpoint) {
 	c := s.next()
 	ep.Ready, ep.Serving, ep.Terminating = c&3 < 2, c&3 < 3, c&6 == 2
+	if c&7 == 7 { // published although it is not ready
+		ep.Ready, ep.Serving, ep.Terminating = true, c&128 > 0, c&16 > 0
+	}
 	ep.ForZones, ep.ForNodes = objects.Names{}, objects.Names{}
 	if c&24 > 0 {
 		ep.ForZones = objects.NamesOf(fmt.Sprint("z", c>>3%4))

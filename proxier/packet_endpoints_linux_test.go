@@ -110,6 +110,9 @@ func TestPacketNotReadyAddresses(t *testing.T) {
 	b.endpointSteps(t, []endpointStep{
 		{"published", []member{published, starting(b.there)}, "here -", "here m"},
 		{"not published", []member{starting(b.here), starting(b.there)}, "refused", "refused"},
+		{"published while it terminates", []member{condition(b.here, true, false, true), starting(b.there)}, "here -", "here m"},
+		{"not published while it terminates", []member{condition(b.here, false, false, true), starting(b.there)}, "refused", "refused"},
+		{"and still serves", []member{draining(b.here), starting(b.there)}, "here -", "here m"},
 		{"conditions unset", []member{unset, starting(b.there)}, "here -", "here m"},
 	})
 }
