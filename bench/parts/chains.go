@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"fairlead/bench/rig"
+	"fairlead/internal/lab"
 )
 
 // Chains says how the part "packets" is done.
@@ -160,20 +162,26 @@ func (c Chains) measure(v variant) (took time.Duration, err error) {
 	if err := v.seat.FlushFlows(); err != nil {
 		return 0, err
 	}
-	before, err := rig.Received(v.seat.Left.Host)
+	return packets(v.seat.Client, v.seat.SinkAddr(), v.seat.Left.Host, c.Packets)
+}
+
+// packets sends n packets of one flow to the socket of a host that is full, and returns how
+// long one took. All have to arrive.
+func packets(from *lab.Pod, to netip.AddrPort, host *lab.Host, n int) (took time.Duration, err error) {
+	before, err := rig.Received(host)
 	if err != nil {
 		return 0, err
 	}
-	err = v.seat.Client.NS.Do(func() (err error) {
-		took, err = rig.Packets(v.seat.SinkAddr(), c.Packets, firstPort)
+	err = from.NS.Do(func() (err error) {
+		took, err = rig.Packets(to, n, firstPort)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	after, err := rig.Received(v.seat.Left.Host)
-	if err == nil && after-before < c.Packets*99/100 {
-		err = fmt.Errorf("%d of %d packets arrived", after-before, c.Packets)
+	after, err := rig.Received(host)
+	if err == nil && after-before < n*99/100 {
+		err = fmt.Errorf("%d of %d packets arrived", after-before, n)
 	}
 	return took, err
 }

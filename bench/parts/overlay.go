@@ -17,12 +17,17 @@ type Overlay struct {
 	Joins  int // per subject
 	Rounds int // of traffic
 	Amount Amount
+
+	Packets int // of one flow, in each round
 }
 
 const overlayPart = "overlay"
 
 // Join is the metric of the part that newcomers decide.
 const Join = "a node joins until its pod is reached"
+
+// overlaid is the metric of single packets.
+const overlaid = "packet of a flow that stands, to a pod of another node"
 
 // joinLimit is for a node that joins.
 const joinLimit = 20 * time.Second
@@ -146,5 +151,13 @@ func (o Overlay) traffic(r *Run, t turn, s *stack) error {
 			return err
 		}
 	}
-	return s.pair.Client.NS.Do(func() error { return m.measure(way{"to a pod of another node", s.pair.Addr()}) })
+	if err := s.pair.Client.NS.Do(func() error { return m.measure(way{"to a pod of another node", s.pair.Addr()}) }); err != nil {
+		return err
+	}
+	took, err := packets(s.pair.Client, s.pair.SinkAddr(), s.pair.Server.Host, o.Packets)
+	if err != nil {
+		return err
+	}
+	r.add(t, overlaid, "s", took.Seconds())
+	return nil
 }

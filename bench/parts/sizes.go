@@ -27,7 +27,7 @@ func Smoke() []Part {
 		Latency{Name: "latency", Shapes: shapes(30), Rounds: times(1), Updates: times(2), Repair: 2 * time.Second}.Part(2 * time.Minute),
 		Load{Shape: shapes(30)[0], Rounds: 1, Updates: 2, Others: 20, Huge: 500}.Part(2 * time.Minute),
 		Flows{Shapes: shapes(1), Rounds: 2, Amount: tiny}.Part(time.Minute),
-		Overlay{Joins: 1, Rounds: 2, Amount: tiny}.Part(2 * time.Minute),
+		Overlay{Joins: 1, Rounds: 2, Amount: tiny, Packets: 500}.Part(2 * time.Minute),
 		Chains{Shape: shapes(30)[0], Rounds: 2, Packets: 1000}.Part(time.Minute),
 		Wire{}.Part(time.Minute),
 		Storm{Shape: shapes(30)[0], Rounds: 1, PerSecond: 100, Lasts: 3 * time.Second}.Part(time.Minute),
@@ -37,14 +37,15 @@ func Smoke() []Part {
 
 // Short is what fits into a quarter of an hour on two cores.
 func Short() []Part {
-	turn := Amount{Connections: 500, Requests: 2000, Bytes: 64 << 20}
+	// Many short turns: the machine is faster and slower for seconds at a time, and a round has to see one of them.
+	turn := Amount{Connections: 250, Requests: 1000, Bytes: 24 << 20}
 	return []Part{
 		Wire{}.Part(10 * time.Second),
 		Latency{Name: "latency", Shapes: shapes(100, 1000, 10000), Rounds: times(2), Updates: large(3, 2), Repair: 4 * time.Second}.Part(8 * time.Minute),
 		Load{Shape: shapes(1000)[0], Rounds: 2, Updates: 3, Others: 100, Huge: 5000}.Part(100 * time.Second),
-		Overlay{Joins: 2, Rounds: 12, Amount: turn}.Part(50 * time.Second),
-		Chains{Shape: shapes(100)[0], Rounds: 8, Packets: 50_000}.Part(30 * time.Second),
-		Flows{Shapes: shapes(1, 10000), Rounds: 8, Amount: turn}.Part(2 * time.Minute),
+		Overlay{Joins: 2, Rounds: 60, Amount: turn, Packets: 4000}.Part(50 * time.Second),
+		Chains{Shape: shapes(100)[0], Rounds: 50, Packets: 4000}.Part(30 * time.Second),
+		Flows{Shapes: shapes(1, 1000), Rounds: 30, Amount: turn}.Part(2 * time.Minute),
 	}
 }
 
@@ -55,7 +56,7 @@ func Full() []Part {
 		Wire{}.Part(time.Minute),
 		Latency{Name: "latency", Shapes: shapes(100, 300, 1000, 3000, 10000, 30000), Rounds: large(5, 3), Updates: times(6), Repair: 40 * time.Second}.Part(90 * time.Minute),
 		Load{Shape: shapes(10000)[0], Rounds: 3, Updates: 6, Others: 100, Huge: 10000}.Part(30 * time.Minute),
-		Overlay{Joins: 10, Rounds: 50, Amount: turn}.Part(10 * time.Minute),
+		Overlay{Joins: 10, Rounds: 50, Amount: turn, Packets: 20_000}.Part(10 * time.Minute),
 		Chains{Shape: shapes(1000)[0], Rounds: 40, Packets: 200_000}.Part(10 * time.Minute),
 		Flows{Shapes: shapes(1, 1000, 10000), Rounds: 30, Amount: turn}.Part(20 * time.Minute),
 		Latency{

@@ -63,11 +63,14 @@ func (r *Rig) NewPair(subjects ...Subject) (*Pair, error) {
 	if _, err := p.Server.Serve(inet.TCP, podPort); err != nil {
 		return nil, err
 	}
-	return p, Echo(p.Server.Host, p.Server.Name, echoPort)
+	return p, errors.Join(Echo(p.Server.Host, p.Server.Name, echoPort), Sink(p.Server.Host))
 }
 
 // Addr is where the server answers.
 func (p *Pair) Addr() netip.AddrPort { return netip.AddrPortFrom(p.Server.Addr4, echoPort) }
+
+// SinkAddr is where the packets of Packets go.
+func (p *Pair) SinkAddr() netip.AddrPort { return netip.AddrPortFrom(p.Server.Addr4, sinkPort) }
 
 // Join creates the Node object of a seat and starts the subjects there.
 func (r *Rig) Join(ctx context.Context, p *Pair, s *Seat) error {
