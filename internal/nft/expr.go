@@ -57,6 +57,10 @@ func marshal(family uint8, e expr.Any) ([]byte, error) {
 		})
 	case *Foreign:
 		return e.raw, nil
+	case *expr.Payload:
+		if e.OperationType == expr.PayloadWrite {
+			return marshalWrite(e)
+		}
 	case *MasqueradePorts:
 		return item("masq", func(m *nl.Messages) {
 			m.BE32(unix.NFTA_MASQ_FLAGS, unix.NF_NAT_RANGE_PROTO_SPECIFIED|unix.NF_NAT_RANGE_PROTO_RANDOM_FULLY)
@@ -65,6 +69,20 @@ func marshal(family uint8, e expr.Any) ([]byte, error) {
 		})
 	}
 	return expr.Marshal(family, e)
+}
+
+// marshalWrite encodes a write into a header. google/nftables (v0.3.0) leaves out which checksum of
+// the transport header covers the field unless the network header has one, too, as in IPv6.
+func marshalWrite(e *expr.Payload) ([]byte, error) {
+	return item("payload", func(m *nl.Messages) {
+		m.BE32(unix.NFTA_PAYLOAD_SREG, e.SourceRegister)
+		m.BE32(unix.NFTA_PAYLOAD_BASE, uint32(e.Base))
+		m.BE32(unix.NFTA_PAYLOAD_OFFSET, e.Offset)
+		m.BE32(unix.NFTA_PAYLOAD_LEN, e.Len)
+		m.BE32(unix.NFTA_PAYLOAD_CSUM_TYPE, uint32(e.CsumType))
+		m.BE32(unix.NFTA_PAYLOAD_CSUM_OFFSET, e.CsumOffset)
+		m.BE32(unix.NFTA_PAYLOAD_CSUM_FLAGS, e.CsumFlags)
+	})
 }
 
 // item returns an expression with the data that put adds.

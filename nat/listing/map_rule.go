@@ -91,6 +91,10 @@ func (r *ruleMapper) read(i int) bool {
 	case *nft.Foreign:
 		return false
 	case *expr.Payload:
+		if e.OperationType == expr.PayloadWrite {
+			_, constant := r.values[e.SourceRegister]
+			return !constant // which may be an address
+		}
 		l, ok := addressOf(e)
 		return ok && r.load(e.DestRegister, l)
 	case *expr.Ct:

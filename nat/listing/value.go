@@ -113,10 +113,10 @@ func (v value) arithmetic() (string, bool) {
 	return "", false
 }
 
-// payload reads an address of the network header or a port.
+// payload reads an address of the network header or a port, or a write of an address.
 func (d *decoder) payload(e *expr.Payload) bool {
-	if e.OperationType != expr.PayloadLoad {
-		return false
+	if e.OperationType == expr.PayloadWrite {
+		return d.write(e)
 	}
 	switch e.Base {
 	case expr.PayloadBaseNetworkHeader:
@@ -136,20 +136,39 @@ func (d *decoder) payload(e *expr.Payload) bool {
 }
 
 func (d *decoder) network(e *expr.Payload) bool {
+	text, ok := d.addressField(e)
+	return ok && d.load(e.DestRegister, value{text: text, size: int(e.Len), kind: address, family: d.family})
+}
+
+// write reads what gives the packet another address. The checksums have to follow.
+func (d *decoder) write(e *expr.Payload) bool {
+	v := d.held(e.SourceRegister)
+	text, ok := d.addressField(e)
+	if !ok || v.text == "" || v.mask != nil || v.size != int(e.Len) || e.CsumFlags != unix.NFT_PAYLOAD_L4CSUM_PSEUDOHDR {
+		return false
+	}
+	if want := map[inet.Family]expr.PayloadCsumType{inet.IPv4: expr.CsumTypeInet}[d.family]; e.CsumType != want || want != 0 && e.CsumOffset != 10 {
+		return false
+	}
+	return d.emit("%s set %s", text, v.text)
+}
+
+// addressField returns nft's words for an address of the network header.
+func (d *decoder) addressField(e *expr.Payload) (text string, ok bool) {
 	var word, side string
 	switch {
-	case d.familyAt < 0:
-		return false
+	case d.familyAt < 0 || e.Base != expr.PayloadBaseNetworkHeader:
+		return "", false
 	case d.family == inet.IPv4:
 		word, side = "ip", map[uint32]string{12: "saddr", 16: "daddr"}[e.Offset]
 	default:
 		word, side = "ip6", map[uint32]string{8: "saddr", 24: "daddr"}[e.Offset]
 	}
 	if side == "" || int(e.Len) > d.family.AddrLen() {
-		return false
+		return "", false
 	}
 	d.out[d.familyAt] = ""
-	return d.load(e.DestRegister, value{text: word + " " + side, size: int(e.Len), kind: address, family: d.family})
+	return word + " " + side, true
 }
 
 func (d *decoder) ct(e *expr.Ct) bool {
