@@ -112,12 +112,19 @@ type Tunnels struct {
 	// their source address.
 	PodInterfaces []string
 	// ReplyMark is the bit that marks packets of pods which answer a node's own
-	// address, so that a routing rule can send them back through the tunnel. 0 turns
-	// the marking off.
+	// address, while they carry that of a Gateway. 0 leaves them to the underlay.
 	ReplyMark uint32
 	// KeepSource keeps a node's own address in front of backends on other nodes where
 	// policy Local would let it: their replies come back through the tunnel.
 	KeepSource bool
+}
+
+// Gateway leads replies of pods to another node's own address through the tunnel.
+type Gateway struct {
+	Node netip.Addr // any address of the other node
+	// Address is routed through the tunnel to that node, as its pods are. It has the family of
+	// Node. The zero value means that replies take the underlay.
+	Address netip.Addr
 }
 
 // PodMatch recognises traffic that comes from the cluster's pods. At most one

@@ -62,9 +62,9 @@ const (
 	DefaultDevice6  = "fairlead-v6.1"
 )
 
-// ReplyTable is the number of the routing table for replies to nodes, and the
-// priority of the rule that leads there. It is the port of VXLAN, so that people
-// recognise it.
+// ReplyTable is the number of a routing table, and the priority of the rule that leads
+// there. Earlier versions had routes for replies to nodes in it. No plan has any, so they are
+// removed.
 const ReplyTable = 8472
 
 // Config is what all nodes of a cluster agree on. The zero value of a field is
@@ -83,11 +83,11 @@ type Config struct {
 	// MTU is that of pods. 0 derives it from the egress interface, minus the overhead of
 	// the tunnel.
 	MTU int
-	// Protocol is the number that marks the overlay's routes and rules: 102.
+	// Protocol is the number that marks the overlay's routes: 102.
 	Protocol uint8
 	// ReplyMark is the bit that a packet filter sets in the mark of packets that answer
-	// connections which came through the tunnel from nodes' own addresses: 0x2000. They
-	// take the routes of ReplyTable.
+	// connections which came through the tunnel from nodes' own addresses, while they carry the
+	// address of a gateway: 0x2000.
 	ReplyMark uint32
 	// ClusterCIDRs contain all pod CIDRs of their families. A family without any is not
 	// checked.

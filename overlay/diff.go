@@ -38,17 +38,13 @@ func Diff(have, want Entries) []Step {
 }
 
 // differ collects steps.
-type differ struct{ stale, additions, removals []Step }
+type differ struct{ additions, removals []Step }
 
 func (d *differ) compare(k Key, have, want Entries) {
 	h, exists := have[k]
 	w, wanted := want[k]
 	switch {
 	case wanted && !exists:
-		d.additions = append(d.additions, Step{Add, w})
-	case wanted && h != w && w.Kind == Rule:
-		// The kernel has no way to replace a rule.
-		d.stale = append(d.stale, Step{Remove, h})
 		d.additions = append(d.additions, Step{Add, w})
 	case wanted && h != w:
 		d.additions = append(d.additions, Step{Replace, w})
@@ -60,5 +56,5 @@ func (d *differ) compare(k Key, have, want Entries) {
 func (d *differ) steps() []Step {
 	slices.SortFunc(d.additions, func(a, b Step) int { return a.compare(&b.Entry) })
 	slices.SortFunc(d.removals, func(a, b Step) int { return b.compare(&a.Entry) })
-	return slices.Concat(d.stale, d.additions, d.removals)
+	return slices.Concat(d.additions, d.removals)
 }

@@ -4,7 +4,7 @@
 // Package overlay carries packets between pods on different nodes.
 //
 // The overlay owns the VXLAN devices named in its Config, everything on them, and
-// routes and rules with its route protocol number. A packet to a pod on another node, a
+// routes with its route protocol number. A packet to a pod on another node, a
 // peer, meets one entry of each kind:
 //
 //	10.244.2.7                                             the pod
@@ -17,8 +17,8 @@
 //
 // All entries are permanent: the kernel learns and resolves nothing, and no packet
 // needs the agent. Peers in the same subnet can be reached without a tunnel, by one
-// route via their underlay address (ADR 0011, docs/overlay.md). A second route and a
-// rule bring replies to nodes back through the tunnel (ADR 0022).
+// route via their underlay address (ADR 0011, docs/overlay.md). Replies to a node's own address
+// take the route to its pods, by rules of package nat (ADR 0022).
 //
 // This package is pure. It makes a Plan of the nodes and of what the kernel says about
 // the underlay, and Diff compares the plan with what the kernel holds. Package kernel

@@ -19,7 +19,7 @@ const (
 	FDB                   // peer's VTEP MAC to underlay address
 	Neighbour             // peer's VTEP address to VTEP MAC
 	Route                 // peer's pod CIDR to VTEP address, or to underlay address
-	Rule                  // replies of pods to nodes, to the table of their routes
+	Rule                  // of earlier versions, to ReplyTable; no plan has any
 )
 
 // Entry is one object in the kernel. Entries are comparable: two entries are equal if

@@ -55,7 +55,6 @@ func TestPlan(t *testing.T) {
 		"ip link set fairlead.1 addrgenmode none\nip link set fairlead.1 alias fairlead up\n"
 	const device6 = "ip link add fairlead-v6.1 address 02:06:00:00:00:01 mtu 1430 type vxlan id 1 dstport 8472 local fd00:50::1 nolearning\n" +
 		"ip link set fairlead-v6.1 addrgenmode none\nip link set fairlead-v6.1 alias fairlead up\n"
-	const rule4 = "ip rule add from 10.128.1.0/24 fwmark 0x2000/0x2000 lookup 8472 priority 8472 proto 102\n"
 	for _, tt := range []struct {
 		name  string
 		cfg   Config
@@ -64,7 +63,7 @@ func TestPlan(t *testing.T) {
 		want  string
 	}{{
 		name: "alone", self: four(1),
-		want: device4 + "ip address add 10.128.1.0/32 dev fairlead.1\n" + rule4,
+		want: device4 + "ip address add 10.128.1.0/32 dev fairlead.1\n",
 	}, {
 		name: "VXLAN", self: four(1), peers: []Node{far, four(2)},
 		want: device4 + `ip address add 10.128.1.0/32 dev fairlead.1
@@ -74,9 +73,7 @@ ip neighbour add 10.128.2.0 lladdr 02:04:00:00:00:02 dev fairlead.1 nud permanen
 ip neighbour add 10.128.3.0 lladdr 02:04:00:00:00:03 dev fairlead.1 nud permanent
 ip route add 10.128.2.0/24 via 10.128.2.0 dev fairlead.1 onlink proto 102
 ip route add 10.128.3.0/24 via 10.128.3.0 dev fairlead.1 onlink proto 102
-ip route add 192.168.50.2/32 via 10.128.2.0 dev fairlead.1 onlink table 8472 proto 102
-ip route add 192.168.77.3/32 via 10.128.3.0 dev fairlead.1 onlink table 8472 proto 102
-` + rule4,
+`,
 	}, {
 		name: "direct in the subnet", cfg: Config{Mode: Direct}, self: four(1), peers: []Node{four(2), far},
 		want: device4 + `ip address add 10.128.1.0/32 dev fairlead.1
@@ -84,8 +81,7 @@ bridge fdb add 02:04:00:00:00:03 dev fairlead.1 dst 192.168.77.3 self permanent
 ip neighbour add 10.128.3.0 lladdr 02:04:00:00:00:03 dev fairlead.1 nud permanent
 ip route add 10.128.2.0/24 via 192.168.50.2 dev eth0 proto 102
 ip route add 10.128.3.0/24 via 10.128.3.0 dev fairlead.1 onlink proto 102
-ip route add 192.168.77.3/32 via 10.128.3.0 dev fairlead.1 onlink table 8472 proto 102
-` + rule4,
+`,
 	}, {
 		name: "host-gw", cfg: Config{Mode: HostGateway, Protocol: 200}, self: four(1), peers: []Node{four(2), far},
 		want: "ip route add 10.128.2.0/24 via 192.168.50.2 dev eth0 proto 200\n",
@@ -96,7 +92,7 @@ ip address add 10.128.1.0/32 dev fairlead.1
 bridge fdb add 02:06:00:00:00:02 dev fairlead-v6.1 dst fd00:50::2 self permanent
 ip neighbour add 10.128.2.0 lladdr 02:06:00:00:00:02 dev fairlead-v6.1 nud permanent
 ip route add 10.128.2.0/24 via 10.128.2.0 dev fairlead-v6.1 onlink proto 102
-` + rule4,
+`,
 	}, {
 		name: "none", cfg: Config{Mode: None}, self: four(1), peers: []Node{four(2)},
 	}} {
@@ -201,7 +197,7 @@ func TestProblems(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
-			if routes := strings.Count(p.String(), "ip route add") - strings.Count(p.String(), " table 8472"); routes != tt.routes || p.Waits != tt.waits {
+			if routes := strings.Count(p.String(), "ip route add"); routes != tt.routes || p.Waits != tt.waits {
 				t.Errorf("%d routes, waits %v; want %d, %v:\n%s", routes, p.Waits, tt.routes, tt.waits, p)
 			}
 			rand.Shuffle(2, func(i, j int) { cluster[i+1], cluster[j+1] = cluster[j+1], cluster[i+1] })
@@ -281,10 +277,8 @@ func TestDiff(t *testing.T) {
 		{"comes", plan(), plan(four(node(2))), `
 bridge fdb add 02:00:00:00:00:00 dev fairlead.1 dst 192.168.50.2 self permanent
 ip neighbour add 10.128.2.0 lladdr 02:00:00:00:00:00 dev fairlead.1 nud permanent
-ip route add 10.128.2.0/24 via 10.128.2.0 dev fairlead.1 onlink
-ip route add 192.168.50.2/32 via 10.128.2.0 dev fairlead.1 onlink table 8472`},
+ip route add 10.128.2.0/24 via 10.128.2.0 dev fairlead.1 onlink`},
 		{"goes", plan(four(node(2))), plan(), `
-ip route delete 192.168.50.2/32 via 10.128.2.0 dev fairlead.1 onlink table 8472
 ip route delete 10.128.2.0/24 via 10.128.2.0 dev fairlead.1 onlink
 ip neighbour delete 10.128.2.0 lladdr 02:00:00:00:00:00 dev fairlead.1 nud permanent
 bridge fdb delete 02:00:00:00:00:00 dev fairlead.1 dst 192.168.50.2 self permanent`},
@@ -293,13 +287,10 @@ bridge fdb add 06:00:00:00:00:00 dev fairlead.1 dst 192.168.50.2 self permanent
 ip neighbour replace 10.128.2.0 lladdr 06:00:00:00:00:00 dev fairlead.1 nud permanent
 bridge fdb delete 02:00:00:00:00:00 dev fairlead.1 dst 192.168.50.2 self permanent`},
 		{"address", plan(four(node(2))), plan(changed(func(n *Node) { n.Underlay = addrs("192.168.50.9") })), `
-bridge fdb replace 02:00:00:00:00:00 dev fairlead.1 dst 192.168.50.9 self permanent
-ip route add 192.168.50.9/32 via 10.128.2.0 dev fairlead.1 onlink table 8472
-ip route delete 192.168.50.2/32 via 10.128.2.0 dev fairlead.1 onlink table 8472`},
+bridge fdb replace 02:00:00:00:00:00 dev fairlead.1 dst 192.168.50.9 self permanent`},
 		{"pod CIDR", plan(four(node(2))), plan(changed(func(n *Node) { n.PodCIDRs = prefixes("10.128.9.0/24") })), `
 ip neighbour add 10.128.9.0 lladdr 02:00:00:00:00:00 dev fairlead.1 nud permanent
 ip route add 10.128.9.0/24 via 10.128.9.0 dev fairlead.1 onlink
-ip route replace 192.168.50.2/32 via 10.128.9.0 dev fairlead.1 onlink table 8472
 ip route delete 10.128.2.0/24 via 10.128.2.0 dev fairlead.1 onlink
 ip neighbour delete 10.128.2.0 lladdr 02:00:00:00:00:00 dev fairlead.1 nud permanent`},
 	} {

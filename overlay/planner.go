@@ -16,10 +16,9 @@ type Planner struct {
 	cfg  Config
 	net  Underlay
 	self *Node
-	own  [2]netip.Addr   // addresses by which self sends
-	mtu  [2]int          // of the devices
-	vtep [2]netip.Addr   // own VTEP addresses, by family of pods
-	pods [2]netip.Prefix // own pod CIDRs
+	own  [2]netip.Addr // addresses by which self sends
+	mtu  [2]int        // of the devices
+	vtep [2]netip.Addr // own VTEP addresses, by family of pods
 	// carries tells for each device which families of pods it carries.
 	carries [2][2]bool
 
@@ -63,7 +62,6 @@ func (p *Planner) carry(device inet.Family, pod netip.Addr) bool {
 	if !p.carries[device][pods] {
 		p.carries[device][pods] = true
 		p.put(Entry{Kind: Address, Device: p.cfg.device(device), Dst: Single(p.vtep[pods])})
-		p.put(Entry{Kind: Rule, Dst: p.pods[pods], Metric: ReplyTable, Table: ReplyTable, Mark: p.cfg.ReplyMark})
 	}
 	return true
 }

@@ -23,7 +23,7 @@ func (p *Planner) join(n *Node) {
 // which no pod gets.
 func (p *Planner) attach(cidr netip.Prefix) {
 	f := inet.FamilyOf(cidr.Addr())
-	p.vtep[f], p.pods[f] = cidr.Addr(), cidr
+	p.vtep[f] = cidr.Addr()
 	p.VTEPs = append(p.VTEPs, cidr.Addr())
 	if p.cfg.Mode == HostGateway {
 		return
@@ -81,28 +81,10 @@ func (p *Planner) tunnel(n *Node, cidr netip.Prefix) {
 		gateway := gateway(cidr, mac)
 		p.put(fdb)
 		p.put(Entry{Kind: Neighbour, Device: fdb.Device, Dst: Single(gateway), MAC: mac})
-		way := Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: gateway, OnLink: pods == inet.IPv4, Metric: metric(pods)}
-		p.put(way)
-		p.reply(n, way)
+		p.put(Entry{Kind: Route, Device: fdb.Device, Dst: cidr, Via: gateway, OnLink: pods == inet.IPv4, Metric: metric(pods)})
 		return
 	}
 	p.add(n.Name, fieldUnderlay, "%s is not reached: no address of a family that this node has, too", cidr)
-}
-
-// reply leads the replies of pods to a peer's own addresses back through the tunnel
-// by which the peer's packets came. Other packets to the peer take the underlay. An
-// address that an earlier node has belongs to that node.
-func (p *Planner) reply(n *Node, way Entry) {
-	way.Table = ReplyTable
-	for _, a := range n.Underlay {
-		if a = a.Unmap(); !a.IsValid() || inet.FamilyOf(a) != inet.FamilyOf(way.Dst.Addr()) || slices.Contains(p.own[:], a) {
-			continue
-		}
-		way.Dst = Single(a)
-		if _, taken := p.Entries[way.Key()]; !taken {
-			p.put(way)
-		}
-	}
 }
 
 // gateway returns the address by which this node's routes name a peer. In IPv4 it is

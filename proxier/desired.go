@@ -271,6 +271,7 @@ func (d *desired) updateCluster(settings bool) (keys []types.NamespacedName, sel
 		d.configure()
 	}
 	d.state.ChangeNodes(change.Gone, change.Came)
+	d.state.ChangeGateways(change.Gateways)
 	before := d.facts.Self
 	d.facts = d.table.Facts()
 	if self = !reflect.DeepEqual(before, d.facts.Self); self {

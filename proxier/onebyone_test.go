@@ -84,12 +84,12 @@ func TestOneByOne(t *testing.T) {
 			moved.Addresses, moved.Underlay, moved.Leaving = joining(60000+i).Addresses, joining(60000+i).Underlay, true
 			elsewhere := moved
 			elsewhere.Zone, elsewhere.PodCIDRs = "zone-1", joining(60000+i).PodCIDRs
-			step("joined", 1, func(tx *store.Tx) { tx.SetNode(fresh) })
+			step("joined", 2, func(tx *store.Tx) { tx.SetNode(fresh) })
 			step("heard of again", 0, func(tx *store.Tx) { tx.SetNode(&same) })
 			step("leaves", 0, func(tx *store.Tx) { tx.SetNode(&taint) })
-			step("has another address", 2, func(tx *store.Tx) { tx.SetNode(&moved) })
-			step("has other pods", 0, func(tx *store.Tx) { tx.SetNode(&elsewhere) })
-			step("left", 1, func(tx *store.Tx) { tx.DeleteNode(fresh.Name) })
+			step("has another address", 4, func(tx *store.Tx) { tx.SetNode(&moved) })
+			step("has other pods", 2, func(tx *store.Tx) { tx.SetNode(&elsewhere) })
+			step("left", 2, func(tx *store.Tx) { tx.DeleteNode(fresh.Name) })
 		}
 		if h.all != before.all || h.came != before.came+4*rounds || h.gone != before.gone+rounds {
 			t.Errorf("%d nodes: the overlay was told of %+v, before of %+v", n, *h, before)

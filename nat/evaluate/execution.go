@@ -235,7 +235,7 @@ func (e *execution) lookup(x *expr.Lookup) (move, answer) {
 	case found == nil:
 		return move{}, unknown
 	case !set.Spec().Verdict:
-		return move{}, e.store(x.DestRegister, dataOf(found.Data))
+		return move{}, e.store(x.DestRegister, dataOf(set, found.Data))
 	case found.stray != nil && found.stray.Verdict != nil:
 		return e.verdict(found.stray.Verdict)
 	case found.Verdict == ruleset.VerdictDrop:
@@ -246,9 +246,12 @@ func (e *execution) lookup(x *expr.Lookup) (move, answer) {
 	return move{kind: went, target: found.Verdict}, decides
 }
 
-// dataOf returns an address and a port as they stand in registers.
-func dataOf(a netip.AddrPort) []byte {
+// dataOf returns an address, and a port if the map has one, as they stand in registers.
+func dataOf(set ruleset.Set, a netip.AddrPort) []byte {
 	b := a.Addr().AsSlice()
+	if len(set.Spec().Data) == 1 {
+		return b
+	}
 	return append(b, byte(a.Port()>>8), byte(a.Port()), 0, 0)
 }
 

@@ -45,10 +45,13 @@ func decode(set ruleset.Set, el *nft.Element) (ruleset.Element, bool) {
 
 func decodeData(set ruleset.Set, b []byte, ok bool) (netip.AddrPort, bool) {
 	n := set.Family.AddrLen()
-	if len(b) != n+4 {
+	if len(b) != ruleset.KeyLen(set.Spec().Data, set.Family) {
 		return netip.AddrPort{}, false
 	}
 	addr, _ := netip.AddrFromSlice(b[:n])
+	if len(b) == n {
+		return netip.AddrPortFrom(addr, 0), ok
+	}
 	return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(b[n:])), ok
 }
 

@@ -121,7 +121,7 @@ func encodeElements(m *nl.Messages, kind uint16, run ruleset.Batch, room *elemen
 		case row.Verdict:
 			out.HasVerdict, out.Verdict, out.Chain = true, nft.VerdictGoto, e.Verdict
 		case row.Data != nil:
-			out.Data = appendData(room.data[:0], e.Data)
+			out.Data = appendData(room.data[:0], e.Data, row.Data)
 		}
 		return true
 	})
@@ -165,8 +165,11 @@ func appendKey(b []byte, e *ruleset.Element, end bool) []byte {
 	return b
 }
 
-// appendData encodes a backend.
-func appendData(b []byte, at netip.AddrPort) []byte {
+// appendData encodes a backend, or the address alone if the map has no more.
+func appendData(b []byte, at netip.AddrPort, parts []ruleset.Part) []byte {
+	if len(parts) == 1 {
+		return appendAddr(b, at.Addr())
+	}
 	return append(binary.BigEndian.AppendUint16(appendAddr(b, at.Addr()), at.Port()), 0, 0)
 }
 

@@ -50,7 +50,7 @@ func (t *Table) PutEntries(ctx context.Context, set ruleset.Set, list []ruleset.
 		timeout, left := e.Timeout.Milliseconds(), e.Expires.Milliseconds()
 		if timeout > 0 && left > 0 {
 			entries = append(entries, entry{
-				key: string(appendKey(nil, &e.Element, false)), data: string(appendData(nil, e.Data)),
+				key: string(appendKey(nil, &e.Element, false)), data: string(appendData(nil, e.Data, e.Set.Spec().Data)),
 				timeout: uint64(timeout), expires: uint64(min(left, timeout)),
 			})
 		}

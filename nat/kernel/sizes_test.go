@@ -229,6 +229,8 @@ func element(s ruleset.Set, i uint32, chain string) ruleset.Element {
 		e.Verdict = ruleset.VerdictDrop
 	case row.Verdict:
 		e.Verdict = chain
+	case len(row.Data) == 1:
+		e.Data = netip.AddrPortFrom(address(s.Family, ^i), 0)
 	case row.Data != nil:
 		e.Data = netip.AddrPortFrom(address(s.Family, ^i), uint16(i))
 	}

@@ -75,9 +75,14 @@ func Settings() nat.Settings {
 func Variety(s interface {
 	Set(key inet.Addr, f nat.Frontend)
 	SetNodes(ips []netip.Addr)
+	ChangeGateways(changed []nat.Gateway)
 	SetHostPorts(ports []nat.HostPort)
 }) {
 	s.SetNodes([]netip.Addr{netip.MustParseAddr("192.168.0.1"), netip.MustParseAddr("192.168.0.2"), netip.MustParseAddr("2001:db8::1")})
+	s.ChangeGateways([]nat.Gateway{
+		{Node: netip.MustParseAddr("192.168.0.2"), Address: netip.MustParseAddr("10.244.2.0")},
+		{Node: netip.MustParseAddr("2001:db8::1"), Address: netip.MustParseAddr("fd00:10:244:2::")},
+	})
 	s.SetHostPorts([]nat.HostPort{
 		{Addr: Addr("0.0.0.0:8080", inet.TCP), Pod: netip.MustParseAddrPort("10.244.0.3:80"), Owner: "default/web-0"},
 		{Addr: Addr("192.168.0.1:53", inet.UDP), Pod: netip.MustParseAddrPort("10.244.0.4:53"), Owner: "default/dns"},

@@ -46,6 +46,29 @@ func (s *State) countNode(ip netip.Addr, n int32) {
 	}
 }
 
+// ChangeGateways replaces the gateways of some nodes' addresses. Its cost does not depend on
+// the number of nodes.
+func (s *State) ChangeGateways(changed []nat.Gateway) {
+	for _, g := range changed {
+		was := s.gateways[g.Node]
+		if was == g.Address {
+			continue
+		}
+		if was.IsValid() { // first, because a replaced element has to be deleted before its successor is added
+			delete(s.gateways, g.Node)
+			s.countMember(gatewayElement(g.Node, was), -1)
+		}
+		if g.Address.IsValid() {
+			s.gateways[g.Node] = g.Address
+			s.countMember(gatewayElement(g.Node, g.Address), +1)
+		}
+	}
+}
+
+func gatewayElement(node, via netip.Addr) ruleset.Element {
+	return ruleset.Element{Set: ruleset.Set{Kind: ruleset.Gateways, Family: inet.FamilyOf(node)}, Key: inet.Addr{IP: node}, Data: netip.AddrPortFrom(via, 0)}
+}
+
 // SetHostPorts makes ports the host ports of this node. Of two with one Addr the
 // first counts. All frontends, including NodePorts, take precedence over host ports.
 func (s *State) SetHostPorts(ports []nat.HostPort) {

@@ -14,13 +14,14 @@ import (
 )
 
 // State remembers the wanted table and the table in the kernel. Configure, Prepare,
-// Set, Delete, Leave, SetNodes, ChangeNodes and SetHostPorts change the wanted table. Acked and Adopt change
+// Set, Delete, Leave, SetNodes, ChangeNodes, ChangeGateways and SetHostPorts change the wanted table. Acked and Adopt change
 // the record of the kernel's table. No other method changes either. Only one
 // goroutine may use a State at a time.
 type State struct {
 	settings nat.Settings
 	cluster  []netip.Prefix // settings.Cluster, sorted, without overlaps
 	nodes    map[netip.Addr]struct{}
+	gateways map[netip.Addr]netip.Addr
 	ports    []nat.HostPort
 	want     map[inet.Addr]nat.Frontend
 	members  members
@@ -69,6 +70,7 @@ type State struct {
 func NewState() *State {
 	return &State{
 		nodes:         map[netip.Addr]struct{}{},
+		gateways:      map[netip.Addr]netip.Addr{},
 		want:          map[inet.Addr]nat.Frontend{},
 		members:       newMembers(),
 		prepared:      map[inet.Addr]*exchange{},

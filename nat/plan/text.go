@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"fairlead/internal/inet"
+	"fairlead/nat"
 	"fairlead/nat/ruleset"
 )
 
@@ -17,6 +18,9 @@ func (s *State) Text() string {
 	scratch := NewState()
 	scratch.Configure(s.settings)
 	scratch.SetNodes(slices.Collect(maps.Keys(s.nodes)))
+	for node, via := range s.gateways {
+		scratch.ChangeGateways([]nat.Gateway{{Node: node, Address: via}})
+	}
 	scratch.SetHostPorts(s.ports)
 	for _, key := range slices.SortedFunc(maps.Keys(s.want), inet.Addr.Compare) {
 		scratch.Set(key, s.want[key])

@@ -58,6 +58,7 @@ const (
 	chainTunnels     = "tunnels"
 	chainTunnelGuard = "tunnel-guard"
 	chainTunnelsOut  = "tunnels-output"
+	chainReplies     = "tunnel-replies"
 	chainMasquerade  = "masq"   // "masquerade" is a word of nft's
 	chainReject      = "refuse" // "reject" is a word of nft's
 
@@ -67,6 +68,7 @@ const (
 	chainTunnelIn      = "tunnel-in"
 	chainTunnelDrop    = "tunnel-drop"
 	chainTunnelOut     = "tunnel-out"
+	chainReplyOut      = "tunnel-reply"
 )
 
 // Chain is a chain with its rules.
@@ -135,6 +137,11 @@ var Hooks = map[string]*Hook{
 	chainTunnelGuard: {
 		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookPrerouting, Priority: *nftables.ChainPriorityMangle,
 		Text: "type filter hook prerouting priority mangle; policy accept;",
+	},
+	// Behind the route, and before the rules of firewalls.
+	chainReplies: {
+		Type: nftables.ChainTypeFilter, Number: *nftables.ChainHookForward, Priority: *nftables.ChainPriorityMangle,
+		Text: "type filter hook forward priority mangle; policy accept;",
 	},
 	// In front of connection tracking, so that a forged packet makes no entry there.
 	SourceCheck: {

@@ -51,6 +51,8 @@ func (e *Element) text(verdict string) string {
 	switch {
 	case row.Verdict:
 		b.WriteString(" : " + verdict)
+	case len(row.Data) == 1:
+		fmt.Fprintf(&b, " : %s", e.Data.Addr())
 	case row.Data != nil:
 		fmt.Fprintf(&b, " : %s . %d", e.Data.Addr(), e.Data.Port())
 	}
@@ -93,7 +95,7 @@ const VerdictDrop = "drop"
 // IsMember reports whether the element belongs to no frontend, or to several.
 func (e *Element) IsMember() bool {
 	switch e.Set.Kind {
-	case Hairpin, ClusterIPs, Outside, Nodes, HostPorts, HostIPPorts:
+	case Hairpin, ClusterIPs, Outside, Nodes, Gateways, HostPorts, HostIPPorts:
 		return true
 	}
 	return false

@@ -178,6 +178,19 @@ func address(f inet.Family, offset4, offset6, reg uint32) []expr.Any {
 	return one(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: AddrLen(f)})
 }
 
+// setDaddr writes the destination of the packet, and corrects the checksums of the network
+// header and of the transport header, which covers the address.
+func setDaddr(f inet.Family, reg uint32) []expr.Any {
+	write := &expr.Payload{
+		OperationType: expr.PayloadWrite, SourceRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: AddrLen(f),
+		CsumFlags: unix.NFT_PAYLOAD_L4CSUM_PSEUDOHDR,
+	}
+	if f == inet.IPv4 {
+		write.Offset, write.CsumType, write.CsumOffset = 16, expr.CsumTypeInet, 10
+	}
+	return one(write)
+}
+
 // l4proto loads the protocol; dport loads what TCP, UDP and SCTP all have at
 // offset 2 of the transport header.
 func l4proto(reg uint32) []expr.Any {
@@ -236,6 +249,11 @@ func inSet(s Set) []expr.Any {
 
 func notInSet(s Set) []expr.Any {
 	return one(&expr.Lookup{SourceRegister: reg1, SetName: s.String(), Invert: true})
+}
+
+// mapped replaces the loaded key by what the map has for it. A lookup without result ends the rule.
+func mapped(s Set) []expr.Any {
+	return one(&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: s.String()})
 }
 
 func vmap(s Set) []expr.Any {

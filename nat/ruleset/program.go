@@ -26,7 +26,7 @@ func ChainsOf(verdict string, set *nat.Settings) []Chain {
 // IsChainName reports whether a chain of this name may be part of the table.
 func IsChainName(name string) bool {
 	switch name {
-	case chainRememberNew, chainServices, chainInvalidSource, chainTunnelIn, chainTunnelDrop, chainTunnelOut, chainMasquerade, chainReject:
+	case chainRememberNew, chainServices, chainInvalidSource, chainTunnelIn, chainTunnelDrop, chainTunnelOut, chainReplyOut, chainMasquerade, chainReject:
 		return true
 	case allowedChain(inet.IPv4), allowedChain(inet.IPv6):
 		return true
@@ -114,6 +114,11 @@ func Program(s *nat.Settings, sticky bool, sources []Set) []Chain {
 			Chain{Name: chainTunnelGuard, Hook: Hooks[chainTunnelGuard], Rules: append([]rule{tunnelJump(&s.Tunnels, chainTunnelDrop)}, replyRules(&s.Tunnels)...)},
 			Chain{Name: chainTunnelOut, Rules: outgoingRules()},
 			Chain{Name: chainTunnelsOut, Hook: Hooks[chainTunnelsOut], Rules: []rule{tunnelJump(&s.Tunnels, chainTunnelOut)}})
+		if s.Tunnels.ReplyMark != 0 {
+			chains = append(chains,
+				Chain{Name: chainReplyOut, Rules: restoreRules(&s.Tunnels)},
+				Chain{Name: chainReplies, Hook: Hooks[chainReplies], Rules: []rule{gotoRestore(&s.Tunnels)}})
+		}
 	}
 	return chains
 }

@@ -66,6 +66,7 @@ const (
 	Egress
 	NoMasquerade
 	Nodes
+	Gateways
 	VTEPs
 	HostPorts
 	HostIPPorts
@@ -126,7 +127,9 @@ var layout = [numKinds]SetSpec{
 	NoMasquerade: {name: "no-masquerade", Key: []Part{PartVIP}, Ranges: true},
 	// The ends of the overlay's tunnels: on all nodes, and on this one.
 	Nodes: {name: "nodes", Key: []Part{PartClient}},
-	VTEPs: {name: "vteps", Key: []Part{PartVIP}, Ranges: true},
+	// Address of another node -> the gateway to its pods, through the tunnel.
+	Gateways: {name: "node-gateways", Key: []Part{PartVIP}, Data: []Part{PartBackend}},
+	VTEPs:    {name: "vteps", Key: []Part{PartVIP}, Ranges: true},
 	// Ports of this node that belong to one pod, on all addresses or on one.
 	HostPorts:   {name: "hostports", Key: []Part{PartProto, PartPort}, Data: []Part{PartBackend, PartTarget}},
 	HostIPPorts: {name: "hostip-ports", Key: []Part{PartVIP, PartProto, PartPort}, Data: []Part{PartBackend, PartTarget}},
@@ -199,7 +202,7 @@ func (s Set) IsSlots() bool {
 // typeof reports whether the declaration must use typeof: integers such as a
 // slot have no type of fixed length in nft's language, and nft fills a map of
 // two-part data by NAT only when it knows the expressions.
-func (r *SetSpec) typeof() bool { return r.Data != nil }
+func (r *SetSpec) typeof() bool { return len(r.Data) > 1 }
 
 // AllSets calls f for every set that always exists, in the order of declaration.
 func AllSets(f func(Set)) {

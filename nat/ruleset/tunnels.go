@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
+	"fairlead/internal/nft"
 	"fairlead/nat"
 )
 
@@ -60,19 +61,46 @@ func guardRules(o *nat.Tunnels) []rule {
 	return rules
 }
 
-// replyRules mark the replies of pods to connections from nodes' own addresses, so
-// that the replies take the tunnel by which the connection came. A connection that
-// was translated here came by the underlay, and its replies return that way.
+// replyRules lead the replies of pods to connections from nodes' own addresses back through
+// the tunnel by which these came: the route to such an address is that of the underlay. The
+// packet gets the address of the gateway to that node's pods until it has its route, and
+// a mark, by which restoreRules recognise it. A connection that was translated here came by the
+// underlay, and its replies return that way.
 func replyRules(o *nat.Tunnels) []rule {
 	if o.ReplyMark == 0 {
 		return nil
 	}
 	var rules []rule
 	for _, f := range inet.Families() {
-		cluster, nodes := Set{Kind: Cluster, Family: f}, Set{Kind: Nodes, Family: f}
+		cluster, gateways := Set{Kind: Cluster, Family: f}, Set{Kind: Gateways, Family: f}
 		rules = append(rules, newRule(
-			fmt.Sprintf("ct direction reply ct status ! dnat %s saddr @%s %s daddr @%s meta mark set meta mark | 0x%08x", ipWord(f), cluster, ipWord(f), nodes, o.ReplyMark),
-			isReply(), notTranslated(), onlyFamily(f), saddr(f, reg1), inSet(cluster), daddr(f, reg1), inSet(nodes), setMarkBit(o.ReplyMark)))
+			fmt.Sprintf("ct direction reply ct status ! dnat %[1]s saddr @%[2]s %[1]s daddr set %[1]s daddr map @%[3]s meta mark set meta mark | 0x%08[4]x", ipWord(f), cluster, gateways, o.ReplyMark),
+			isReply(), notTranslated(), onlyFamily(f), saddr(f, reg1), inSet(cluster),
+			daddr(f, reg1), mapped(gateways), setDaddr(f, reg1), setMarkBit(o.ReplyMark)))
+	}
+	return rules
+}
+
+// gotoRestore sends what replyRules marked to the chain of restoreRules, so that all other
+// packets cost one rule.
+func gotoRestore(o *nat.Tunnels) rule {
+	return newRule(fmt.Sprintf("meta mark & 0x%08[1]x == 0x%08[1]x ct direction reply goto %[2]s", o.ReplyMark, chainReplyOut),
+		hasMarkBit(o.ReplyMark), isReply(), gotoChain(chainReplyOut))
+}
+
+// restoreRules give a reply its destination back once it has its route: the address that
+// the connection came from. In this hook each reply has that destination, so the rules change no
+// packet that another program marked.
+func restoreRules(o *nat.Tunnels) []rule {
+	var rules []rule
+	for _, f := range inet.Families() {
+		key := nft.CtKeySrcIP
+		if f == inet.IPv6 {
+			key = nft.CtKeySrcIP6
+		}
+		rules = append(rules, newRule(
+			fmt.Sprintf("%[1]s daddr set ct original %[1]s saddr meta mark set meta mark & 0x%08[2]x", ipWord(f), ^o.ReplyMark),
+			onlyFamily(f), ctOriginal(key, reg1), setDaddr(f, reg1), clearMarkBit(o.ReplyMark)))
 	}
 	return rules
 }

@@ -46,7 +46,12 @@ func setUserdata(s Set) []byte {
 	var ud []byte
 	if len(row.Key) == 1 {
 		const bigEndian = 2
-		return appendNumber(ud, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, bigEndian)
+		ud = appendNumber(ud, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, bigEndian)
+		if row.IsMap() {
+			ud = appendNumber(ud, userdata.NFTNL_UDATA_SET_DATABYTEORDER, bigEndian)
+			ud = appendNumber(ud, userdata.NFTNL_UDATA_SET_DATA_INTERVAL, 0)
+		}
+		return ud
 	}
 	ud = appendNumber(ud, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, 0)
 	if row.IsMap() {

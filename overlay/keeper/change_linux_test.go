@@ -34,14 +34,14 @@ func TestChange(t *testing.T) {
 		mtu     int
 		written int // -1: not counted
 	}{
-		{"first", func() {}, 1430, 4 + 2 + 4*8},
+		{"first", func() {}, 1430, 4 + 4*6},
 		{"nothing", func() {}, 1430, 0},
-		{"a peer leaves", func() { peers = peers[:3] }, 1430, 8},
-		{"two join", func() { peers = append(peers, node(8), node(9)) }, 1430, 16},
-		{"a peer moves", func() { peers = changed(0, func(n *overlay.Node) { n.Underlay = node(70).Underlay }) }, 1430, 6},
-		{"a peer has IPv6 only", func() { peers = changed(0, func(n *overlay.Node) { n.Underlay = n.Underlay[1:] }) }, 1430, 6},
+		{"a peer leaves", func() { peers = peers[:3] }, 1430, 6},
+		{"two join", func() { peers = append(peers, node(8), node(9)) }, 1430, 12},
+		{"a peer moves", func() { peers = changed(0, func(n *overlay.Node) { n.Underlay = node(70).Underlay }) }, 1430, 2},
+		{"a peer has IPv6 only", func() { peers = changed(0, func(n *overlay.Node) { n.Underlay = n.Underlay[1:] }) }, 1430, 5},
 		{"a peer has another MAC", func() { peers = changed(0, func(n *overlay.Node) { n.VTEPs[inet.IPv6] = overlay.MAC{2, 9} }) }, 1430, -1},
-		{"a peer has other pods", func() { peers = changed(1, func(n *overlay.Node) { n.PodCIDRs = node(71).PodCIDRs }) }, 1430, 7},
+		{"a peer has other pods", func() { peers = changed(1, func(n *overlay.Node) { n.PodCIDRs = node(71).PodCIDRs }) }, 1430, 6},
 		{"a newer peer takes them over", func() { peers = append(peers, node(72)); peers[len(peers)-1].PodCIDRs = node(71).PodCIDRs }, 1430, -1},
 		{"this node has other pods", func() { self.PodCIDRs = node(73).PodCIDRs }, 1430, -1},
 		{"this node moves", func() {

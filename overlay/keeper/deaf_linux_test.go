@@ -21,7 +21,7 @@ func TestDeaf(t *testing.T) {
 	for name, command := range map[string]string{
 		"route": "ip route del 10.128.2.0/24", "neighbour": "ip neigh del 10.128.2.0 dev fairlead.1",
 		"FDB entry": "bridge fdb del " + mac("node-2", inet.IPv4).String() + " dev fairlead.1",
-		"address":   "ip addr del 10.128.1.0/32 dev fairlead.1", "rule": "ip -6 rule del priority 8472",
+		"address":   "ip addr del 10.128.1.0/32 dev fairlead.1", "rule": "ip -6 rule add from fd00:99::/64 lookup 8472 priority 8472 protocol 102",
 		"device": "ip link del fairlead-v6.1", "device MTU": "ip link set fairlead.1 mtu 1200", "added route": "ip route add 10.128.77.0/24 via 192.168.50.77 dev eth0 proto 102 onlink",
 	} {
 		t.Run(name, func(t *testing.T) {

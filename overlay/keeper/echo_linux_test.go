@@ -28,16 +28,16 @@ func TestEcho(t *testing.T) {
 	k.sync(t, node(1), peers...)
 	k.heard(t, h, &m, node(1), peers)
 	first := k.all()
-	if w, repaired, read := total(first); w != 6+999*8 || repaired != 0 || read > 4 {
+	if w, repaired, read := total(first); w != 4+999*6 || repaired != 0 || read > 4 {
 		t.Errorf("wrote %d, repaired %d, read the kernel %d times", w, repaired, read)
 	}
 	moved := slices.Clone(peers)
 	moved[500].Underlay = node(2000).Underlay
-	if r := k.sync(t, node(1), moved...); r.Written != 6 || r.Resynced {
+	if r := k.sync(t, node(1), moved...); r.Written != 2 || r.Resynced {
 		t.Errorf("one node moved: wrote %d, read the kernel: %v", r.Written, r.Resynced)
 	}
 	k.heard(t, h, &m, node(1), moved)
-	if w, repaired, read := total(k.all()[len(first):]); w != 6 || repaired != 0 || read != 0 {
+	if w, repaired, read := total(k.all()[len(first):]); w != 2 || repaired != 0 || read != 0 {
 		t.Errorf("one node moved: wrote %d, repaired %d, read the kernel %d times", w, repaired, read)
 	}
 	h.becomes(t, overlay.Config{}, k.want())

@@ -19,7 +19,7 @@ func TestProgram(t *testing.T) {
 	h := newHost(t)
 	k := start(t, h.ns, Options{})
 	r := k.sync(t, node(1), nodes(2, 4)...)
-	if !r.Ready || r.Written != 2+2+2+3*8 || r.Repaired != 0 || r.MTU != 1430 || len(r.Problems) > 0 {
+	if !r.Ready || r.Written != 2+2+3*6 || r.Repaired != 0 || r.MTU != 1430 || len(r.Problems) > 0 {
 		t.Errorf("report: %+v", r)
 	}
 	if diff := cmp.Diff(text(k.want()), h.kernel(t, overlay.Config{})); diff != "" {
@@ -79,7 +79,7 @@ func TestRestart(t *testing.T) {
 	peers[3].Underlay = node(77).Underlay
 	third := start(t, h.ns, Options{})
 	r := third.sync(t, node(1), peers...)
-	if r.Written != 8+8+6 || r.Repaired != 0 {
+	if r.Written != 6+6+2 || r.Repaired != 0 {
 		t.Errorf("wrote %d, repaired %d", r.Written, r.Repaired)
 	}
 	if diff := cmp.Diff(text(third.want()), h.kernel(t, overlay.Config{})); diff != "" {

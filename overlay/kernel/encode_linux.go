@@ -109,24 +109,14 @@ func encodeRoute(r *nl.Messages, s *overlay.Step, index int32, protocol uint8) {
 	}
 }
 
-// encodeRule adds or removes a rule. The kernel cannot replace one: a rule with
-// another content is another rule.
+// encodeRule removes a rule of an earlier version. Any mark matches.
 func encodeRule(r *nl.Messages, s *overlay.Step, protocol uint8) {
-	kind, flags := uint16(unix.RTM_NEWRULE), unix.NLM_F_CREATE|unix.NLM_F_EXCL
-	if s.Op == overlay.Remove {
-		kind, flags = unix.RTM_DELRULE, 0
-	}
 	// struct fib_rule_hdr: family, lengths, TOS, table, reserved, action, flags
-	r.Begin(kind, flags, osFamily(s.Dst.Addr()), 0, byte(s.Dst.Bits()), 0, 0, 0, 0, unix.FR_ACT_TO_TBL, 0, 0, 0, 0)
+	r.Begin(unix.RTM_DELRULE, 0, osFamily(s.Dst.Addr()), 0, byte(s.Dst.Bits()), 0, 0, 0, 0, unix.FR_ACT_TO_TBL, 0, 0, 0, 0)
 	r.Attr(unix.FRA_SRC, s.Dst.Addr().AsSlice()...)
 	r.U32(unix.FRA_TABLE, s.Table)
 	r.U32(unix.FRA_PRIORITY, s.Metric)
 	r.U8(unix.FRA_PROTOCOL, protocol)
-	if s.Op == overlay.Remove && s.Odd {
-		return // any mark matches
-	}
-	r.U32(unix.FRA_FWMARK, s.Mark)
-	r.U32(unix.FRA_FWMASK, s.Mark)
 }
 
 func osFamily(a netip.Addr) byte {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"fairlead/nat"
 	"fairlead/proxier/objects"
 )
 
@@ -21,6 +22,7 @@ type NodeTable struct {
 	addrs map[netip.Addr]int
 	// rivals are the names of the other nodes with an address, sorted, where it has several.
 	rivals map[netip.Addr][]string
+	ways   gateways
 	facts  ClusterFacts
 	change NodeChange
 }
@@ -32,6 +34,8 @@ type NodeChange struct {
 	Pods bool // where pods are, as far as nodes say so
 	// Gone and Came are for State.ChangeNodes. They are sorted.
 	Gone, Came []netip.Addr
+	// Gateways is for State.ChangeGateways.
+	Gateways []nat.Gateway
 
 	addrs   map[netip.Addr]struct{}   // that the table of the kernel knows
 	others  map[netip.Addr]struct{}   // that another node has now
@@ -47,13 +51,13 @@ func newNodeChange() NodeChange {
 // IsEmpty reports whether nothing changed that Services, settings or the table of the
 // kernel depend on.
 func (c *NodeChange) IsEmpty() bool {
-	return !c.Self && !c.anyZone && len(c.addrs)+len(c.others)+len(c.pods)+len(c.zones) == 0
+	return !c.Self && !c.anyZone && len(c.addrs)+len(c.others)+len(c.Gateways)+len(c.pods)+len(c.zones) == 0
 }
 
 // NewNodeTable returns a table without nodes.
 func NewNodeTable(cfg *Config) *NodeTable {
 	t := &NodeTable{
-		cfg: cfg, nodes: map[string]*objects.Node{}, addrs: map[netip.Addr]int{}, rivals: map[netip.Addr][]string{}, change: newNodeChange(),
+		cfg: cfg, nodes: map[string]*objects.Node{}, addrs: map[netip.Addr]int{}, rivals: map[netip.Addr][]string{}, ways: newGateways(), change: newNodeChange(),
 		facts: ClusterFacts{
 			Self: SelfOf(cfg, nil), Zones: map[string]int{}, Others: map[netip.Addr]string{},
 			Pods: newPrefixSet(cfg.ClusterCIDRs), ExternalIPs: cfg.ExternalIPs,
@@ -86,6 +90,9 @@ func (t *NodeTable) Set(name string, n *objects.Node) bool {
 	if old != nil {
 		t.count(old, -1)
 	}
+	if t.cfg.tunnels() {
+		t.replaceWays(name, old, n)
+	}
 	if name == t.cfg.NodeName {
 		t.facts.Self = SelfOf(t.cfg, n)
 		t.change.Self = true
@@ -95,11 +102,27 @@ func (t *NodeTable) Set(name string, n *objects.Node) bool {
 	return true
 }
 
+// replaceWays follows a node's addresses, and where its pods are.
+func (t *NodeTable) replaceWays(name string, old, n *objects.Node) {
+	if name != t.cfg.NodeName {
+		t.ways.replace(old, n)
+		return
+	}
+	addrs := func(n *objects.Node) []netip.Addr {
+		if n == nil {
+			return nil
+		}
+		return slices.Concat(n.Addresses, n.Underlay)
+	}
+	t.ways.replaceOwn(addrs(old), addrs(n))
+}
+
 // SetOwn says by which addresses of its own this node sends tunnel packets.
 func (t *NodeTable) SetOwn(own []netip.Addr) {
 	if !t.cfg.tunnels() || slices.Equal(t.own, own) {
 		return
 	}
+	t.ways.replaceOwn(t.own, own)
 	for _, a := range own {
 		t.countAddr(a, +1)
 	}
@@ -122,6 +145,7 @@ func (t *NodeTable) Take() NodeChange {
 	}
 	slices.SortFunc(out.Came, netip.Addr.Compare)
 	slices.SortFunc(out.Gone, netip.Addr.Compare)
+	out.Gateways = t.ways.take()
 	out.Pods = len(out.pods) > 0
 	return out
 }

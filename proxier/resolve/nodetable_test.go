@@ -6,11 +6,13 @@ package resolve
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -84,9 +86,35 @@ func keysOf[K comparable, V any](m map[K]V) []string {
 	return out
 }
 
+// wholeGateways is what a table has to say of gateways, read from all nodes.
+func wholeGateways(cfg *Config, nodes map[string]*objects.Node, own []netip.Addr) map[netip.Addr]netip.Addr {
+	out, since := map[netip.Addr]netip.Addr{}, map[netip.Addr]*objects.Node{}
+	if !cfg.tunnels() {
+		return out
+	}
+	for _, name := range slices.Sorted(maps.Keys(nodes)) {
+		n := nodes[name]
+		if len(n.PodCIDRs) == 0 || name == cfg.NodeName {
+			continue
+		}
+		for _, a := range n.Underlay {
+			if other := since[a]; other == nil || n.Created.After(other.Created) {
+				out[a], since[a] = n.PodCIDRs[0].Masked().Addr(), n
+			}
+		}
+	}
+	if self := nodes[cfg.NodeName]; self != nil {
+		own = slices.Concat(own, self.Addresses, self.Underlay)
+	}
+	for _, a := range own {
+		delete(out, a)
+	}
+	return out
+}
+
 func randomNode(r *rand.Rand, name string) *objects.Node {
 	addr := func() netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(6))}) }
-	n := &objects.Node{Name: name, Zone: []string{"", "z1", "z2", "z3"}[r.IntN(4)], Leaving: r.IntN(2) == 0}
+	n := &objects.Node{Name: name, Created: time.Unix(int64(r.IntN(3)), 0), Zone: []string{"", "z1", "z2", "z3"}[r.IntN(4)], Leaving: r.IntN(2) == 0}
 	for range r.IntN(3) {
 		n.Addresses = append(n.Addresses, addr()) // now and then the same twice
 	}
@@ -118,6 +146,7 @@ func TestNodeTable(t *testing.T) {
 			cfg.ClusterCIDRs = ranges
 		}
 		table, nodes, kernel := NewNodeTable(cfg), map[string]*objects.Node{}, map[netip.Addr]bool{}
+		gateways := map[netip.Addr]netip.Addr{}
 		var own []netip.Addr
 		before := table.Facts()
 		for range 60 {
@@ -142,6 +171,14 @@ func TestNodeTable(t *testing.T) {
 			for _, a := range change.Came {
 				kernel[a] = true
 			}
+			for _, g := range change.Gateways {
+				if gateways[g.Node] = g.Address; !g.Address.IsValid() {
+					delete(gateways, g.Node)
+				}
+			}
+			if diff := gocmp.Diff(wholeGateways(cfg, nodes, own), gateways, gocmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+				t.Fatalf("seed %d: gateways (-whole +table):\n%s", seed, diff)
+			}
 			f := table.Facts()
 			got := describeTable(f.Self, f.Zones, f.Others, f.Pods.all, kernel)
 			if diff := gocmp.Diff(wholeTable(cfg, nodes, own), got); diff != "" {
@@ -157,7 +194,8 @@ func TestNodeTable(t *testing.T) {
 			table.Set(name, nil)
 		}
 		table.SetOwn(nil)
-		if n := len(table.nodes) + len(table.addrs) + len(table.rivals) + len(table.facts.Zones) + len(table.facts.Others); n > 0 {
+		table.Take()
+		if n := len(table.nodes) + len(table.ways.claims) + len(table.ways.own) + len(table.ways.changed) + len(table.addrs) + len(table.rivals) + len(table.facts.Zones) + len(table.facts.Others); n > 0 {
 			t.Fatalf("seed %d: %d entries of nodes that are gone", seed, n)
 		}
 	}
