@@ -13,6 +13,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"fairlead/internal/inet"
+	"fairlead/nat"
 	"fairlead/nat/apply"
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
@@ -59,6 +60,7 @@ func (p *Proxier) passed(start time.Time) {
 	p.publishClients()
 	p.synced.set(time.Now())
 	p.sweepFlows()
+	p.by = nat.Writer{} // or a later repair would be said to follow a change that was taken back
 	p.checkLater()
 }
 

@@ -10,9 +10,11 @@ import (
 	"testing"
 
 	"fairlead/internal/inet"
+	"fairlead/nat"
 	"fairlead/nat/kernel"
 	"fairlead/nat/ruleset"
 	"fairlead/proxier/proxiertest"
+	"fairlead/proxier/status"
 )
 
 // outsiders applies Services whose endpoints lie outside of the cluster's ranges, more than are read
@@ -41,6 +43,32 @@ endpoints:
 		if err := w.apply(b.String()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestWriterOfNothing: another program takes its change back, so that nothing is repaired. Of what is
+// found later, for example by a check, it is not named as the writer.
+func TestWriterOfNothing(t *testing.T) {
+	w := newTestWorld(t)
+	w.p.history = status.NewHistory()
+	sync := func() {
+		t.Helper()
+		if _, err := w.sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sync()
+	w.p.writer.Store(&nat.Writer{Name: "nft", PID: 4711})
+	w.p.distrust(t.Context())
+	sync()
+	if err := w.table.Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.p.apply.Distrust()
+	sync()
+	repairs := w.p.history.Past().Repairs
+	if len(repairs) != 1 || repairs[0].By != (nat.Writer{}).String() {
+		t.Errorf("repairs %v, want one by %s", repairs, nat.Writer{})
 	}
 }
 
