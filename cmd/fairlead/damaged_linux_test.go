@@ -116,7 +116,11 @@ func (b *damagedBed) check(s world.Service, at place, want damage) {
 		b.Errorf("%s of %s: explain says that packets are %s, want %s", at.dial, s.Name, r.Paths[0].Result, want.result)
 	}
 	b.checkLists(s, at, want)
-	ctx, cancel := context.WithTimeout(b.Context(), 20*time.Second)
+	patience := 20 * time.Second
+	if strings.Contains(want.meets, "timeout") {
+		patience = time.Second
+	}
+	ctx, cancel := context.WithTimeout(b.Context(), patience)
 	defer cancel()
 	if got := at.from.Try(ctx, at.dial); !regexp.MustCompile(want.meets).MatchString(got) {
 		b.Errorf("%s of %s: a packet meets %q, want %q", at.dial, s.Name, got, want.meets)
@@ -203,8 +207,35 @@ func TestDamaged(t *testing.T) {
 	if out := b.run("get", "services", "-o", "json"); strings.Count(out, `"note"`) != 4 || strings.Count(out, "have no endpoint") != 4 {
 		t.Errorf("notes about an intact table:\n%s", out)
 	}
+	b.damageAll(one)
 	b.damageElements(one, lost, local, sticky, all)
 	b.damageRules(gone)
+}
+
+// damageAll damages what packets to all Services pass, and takes it back.
+func (b *damagedBed) damageAll(one world.Service) {
+	b.Helper()
+	rules := nftOn(b.T, b.w, "list chain inet fairlead prerouting")
+	if strings.Count(rules, "jump services") != 1 {
+		b.Fatalf("chain prerouting is not known:\n%s", rules)
+	}
+	for _, d := range []struct{ damage, mend, note string }{
+		{"flush chain inet fairlead prerouting", "add rule inet fairlead prerouting jump services", "chain prerouting differs from the wanted one"},
+		{"add table inet fairlead { flags dormant; }", "add table inet fairlead", "the table is dormant"},
+	} {
+		nftOn(b.T, b.w, d.damage)
+		for _, at := range b.places(one) {
+			policy, meets := "cluster", "^(unreachable|timeout)$"
+			if at.prefix != "" {
+				policy, meets = "external", "^refused$" // by this node, where nothing listens
+			}
+			b.check(one, at, damage{"unchanged", "[not-translated]", policy, d.note, 0, meets})
+		}
+		nftOn(b.T, b.w, d.mend)
+	}
+	if out := b.run("get", "services", "default/one", "-o", "json"); strings.Contains(out, `"note"`) {
+		b.Errorf("the table is not mended:\n%s", out)
+	}
 }
 
 // damageElements deletes elements of Services.

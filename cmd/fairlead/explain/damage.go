@@ -113,6 +113,9 @@ func (p *Picture) damageOf(f *listing.Frontend) string {
 	if lacks, want := p.lacking(f); len(lacks) > 0 {
 		return fmt.Sprintf("the table lacks %d of %s", len(lacks), endpoints(want)) + seeExplain
 	}
+	if p.Table.Found.Flags != 0 {
+		return "the table is dormant or belongs to another program" + seeExplain
+	}
 	damaged := p.damagedChains()
 	for _, chain := range p.chainsFrom(f.Chain) {
 		if damaged[chain] {
@@ -138,16 +141,16 @@ func (p *Picture) damagedChains() map[string]bool {
 	return p.damaged
 }
 
-// chainsFrom returns a chain of a frontend and those that it leads to, behind the one that all
+// chainsFrom returns a chain of a frontend and those that it leads to, behind those that all
 // packets to Services pass.
 func (p *Picture) chainsFrom(chain string) []string {
 	if list, ok := p.leads[chain]; ok {
 		return list
 	}
-	out := []string{"services", chain}
-	for i := 0; i < len(out); i++ {
+	out := []string{"prerouting", "output", "services", chain}
+	for i := len(out) - 1; i < len(out); i++ {
 		c := p.Table.Found.Chains[out[i]]
-		if i == 0 || c == nil {
+		if c == nil {
 			continue
 		}
 		for j := range c.Rules {
