@@ -18,6 +18,11 @@ type Report struct {
 	Problems []Problem
 	// Err is the error after which the Keeper retries.
 	Err error
+	// WatchEnds is how often the watch of the kernel's changes ended with an error since the
+	// last report, and WatchErr is the last of these errors. The Keeper watches again and reads
+	// the kernel.
+	WatchEnds int
+	WatchErr  error
 	// Ready means that pods can start: the devices are in place, and the whole plan was
 	// written once, except for what the kernel refused. It stays true.
 	Ready bool

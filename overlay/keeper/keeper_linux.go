@@ -52,6 +52,13 @@ type Keeper struct {
 type news struct {
 	events []kernel.Event
 	load   bool // events were lost, or it is time: the kernel has to be read
+	deaf   deaf
+}
+
+// deaf says how often the watch of events ended since the last report, and with which error last.
+type deaf struct {
+	ends int
+	err  error
 }
 
 // input is what the last Set said, and the calls of Change after it.
@@ -171,12 +178,23 @@ func (k *Keeper) Run(ctx context.Context, report func(overlay.Report)) error {
 }
 
 // watch collects events. It subscribes again after an error; the next read finds what
-// happened meanwhile.
+// happened meanwhile. The report of the next pass has the error, and a new error asks for a pass.
 func (k *Keeper) watch(ctx context.Context) error {
+	said := ""
 	for {
-		if err := k.events(ctx, k.ns, k.interest.Load, k.note, k.requestLoad); err == nil {
+		err := k.events(ctx, k.ns, k.interest.Load, k.note, k.requestLoad)
+		if err == nil || ctx.Err() != nil {
 			return nil
 		}
+		isNew := err.Error() != said
+		said = err.Error()
+		k.inbox.Add(func(n *news) bool {
+			n.deaf = deaf{n.deaf.ends + 1, err}
+			if isNew {
+				n.events, n.load = nil, true
+			}
+			return isNew
+		})
 		select {
 		case <-ctx.Done():
 			return nil
@@ -203,6 +221,9 @@ func (k *Keeper) tick(ctx context.Context) error {
 // repeats it, and worker.ErrNotTried where a failed pass still waits for its repetition.
 func (k *Keeper) round(ctx context.Context, report func(overlay.Report)) error {
 	n := k.inbox.Take()
+	if n.deaf.ends > 0 {
+		k.deaf = deaf{k.deaf.ends + n.deaf.ends, n.deaf.err}
+	}
 	k.mu.Lock()
 	version := k.nodes.version
 	k.mu.Unlock()
@@ -228,6 +249,7 @@ func (k *Keeper) round(ctx context.Context, report func(overlay.Report)) error {
 		return nil
 	}
 	k.failed = r.Err
+	r.WatchEnds, r.WatchErr, k.deaf = k.deaf.ends, k.deaf.err, deaf{}
 	report(r)
 	return r.Err
 }

@@ -20,6 +20,7 @@ type state struct {
 	mustLoad bool      // have may be wrong
 	loaded   time.Time // when the kernel was read last
 	failed   error     // of the last pass
+	deaf     deaf      // what no report has said yet
 
 	seen     *kernel.View
 	underlay [2]netip.Addr // of the node when the kernel was read

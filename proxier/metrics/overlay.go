@@ -11,8 +11,8 @@ import (
 
 // overlayMetrics are the series about the overlay.
 type overlayMetrics struct {
-	written, repaired, failures *metrics.Counter
-	ready, mtu, peers           *metrics.Gauge
+	written, repaired, failures, watchEnds *metrics.Counter
+	ready, mtu, peers                      *metrics.Gauge
 }
 
 func newOverlayMetrics(register func(...metrics.Registerable)) *overlayMetrics {
@@ -23,14 +23,15 @@ func newOverlayMetrics(register func(...metrics.Registerable)) *overlayMetrics {
 		return metrics.NewGauge(&metrics.GaugeOpts{Subsystem: "fairlead", Name: name, Help: help, StabilityLevel: metrics.ALPHA})
 	}
 	m := &overlayMetrics{
-		written:  counter("overlay_written_total", "Devices and entries of the overlay that were added, changed or removed."),
-		repaired: counter("overlay_repairs_total", "Devices and entries of the overlay that were restored after another program changed them."),
-		failures: counter("overlay_failures_total", "Passes over the overlay that had to be repeated."),
-		ready:    gauge("overlay_ready", "1 once packets to pods on all other nodes found their way."),
-		mtu:      gauge("overlay_mtu_bytes", "MTU of pods."),
-		peers:    gauge("overlay_node_addresses", "Addresses that tunnels may come from: those of all nodes."),
+		written:   counter("overlay_written_total", "Devices and entries of the overlay that were added, changed or removed."),
+		repaired:  counter("overlay_repairs_total", "Devices and entries of the overlay that were restored after another program changed them."),
+		failures:  counter("overlay_failures_total", "Passes over the overlay that had to be repeated."),
+		watchEnds: counter("overlay_watch_failures_total", "Times that the watch of the kernel's routes, neighbours and devices ended and began again."),
+		ready:     gauge("overlay_ready", "1 once packets to pods on all other nodes found their way."),
+		mtu:       gauge("overlay_mtu_bytes", "MTU of pods."),
+		peers:     gauge("overlay_node_addresses", "Addresses that tunnels may come from: those of all nodes."),
 	}
-	register(m.written, m.repaired, m.failures, m.ready, m.mtu, m.peers)
+	register(m.written, m.repaired, m.failures, m.watchEnds, m.ready, m.mtu, m.peers)
 	return m
 }
 
@@ -42,6 +43,7 @@ func (m *Metrics) Overlay(r *overlay.Report) {
 	if r.Err != nil {
 		o.failures.Inc()
 	}
+	o.watchEnds.Add(float64(r.WatchEnds))
 	if r.Ready {
 		o.ready.Set(1)
 	}

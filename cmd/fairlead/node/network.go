@@ -49,6 +49,8 @@ type Network struct {
 	peers    worker.Wake                    // poked after each pass of the overlay
 	broken   atomic.Pointer[time.Time]      // since when a device of the tunnels is missing
 	failures complaints                     // of the overlay; its goroutine alone uses them
+	// watchEnds are complaints about the watch of the overlay, of the same goroutine.
+	watchEnds complaints
 }
 
 // NewNetwork returns a Network that does nothing before Start. The overlay is nil
@@ -58,7 +60,7 @@ func NewNetwork(cfg Config, proxy *resolve.Config, store *store.Store, metrics *
 	return &Network{
 		cfg: cfg, proxy: proxy, store: store, metrics: metrics, overlay: overlay, table: table,
 		settings: worker.NewInbox[struct{}](), devices: worker.NewInbox[struct{}](), tunnels: worker.NewInbox[struct{}](),
-		peers: worker.NewWake(), failures: complaints{},
+		peers: worker.NewWake(), failures: complaints{}, watchEnds: complaints{},
 	}
 }
 
@@ -127,6 +129,9 @@ func (n *Network) publish(ctx context.Context, r *overlay.Report) {
 	log := klog.FromContext(ctx)
 	for _, err := range n.failures.fresh(r.Err) {
 		log.Error(err, "Failed to complete the overlay, retrying")
+	}
+	for _, err := range n.watchEnds.fresh(r.WatchErr) {
+		log.Error(err, "Watch of the overlay ended, beginning again", "times", r.WatchEnds)
 	}
 	if last != nil && last.Err != nil && r.Err == nil {
 		log.Info("Completed the overlay after errors")
