@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"fairlead/internal/leftovers"
@@ -54,7 +53,7 @@ func agentArgs(proc, self string) []string {
 		return nil
 	}
 	status, err := dir.ReadFile("status")
-	if err != nil || !trusted(string(status)) {
+	if err != nil || !leftovers.Trusted(string(status)) {
 		return nil
 	}
 	b, err := dir.ReadFile("cmdline")
@@ -66,17 +65,4 @@ func agentArgs(proc, self string) []string {
 		return nil
 	}
 	return append([]string{}, args[2:]...)
-}
-
-// trusted reports whether /proc/PID/status is that of a process of root or of the user of this
-// process. The owner of the directory says less: it is root for each process that may not be dumped.
-func trusted(status string) bool {
-	for line := range strings.Lines(status) {
-		ids := strings.Fields(line)
-		if len(ids) != 5 || ids[0] != "Uid:" { // real, effective, saved, of files
-			continue
-		}
-		return !slices.ContainsFunc(ids[1:], func(id string) bool { return id != "0" && id != strconv.Itoa(os.Geteuid()) })
-	}
-	return false
 }
