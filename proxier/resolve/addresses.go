@@ -20,6 +20,9 @@ type ClusterFacts struct {
 	Pods   PrefixSet             // where pods are
 	// TunnelPort is the UDP port of the overlay's tunnels, 0 for none.
 	TunnelPort uint16
+	// TunnelAddrs are the addresses at which nodes may take tunnel packets, and by how many
+	// nodes. Some are not in the status of a Node.
+	TunnelAddrs map[netip.Addr]int
 	// ExternalIPs are the external IPs that Services may have; see Config.
 	ExternalIPs []netip.Prefix
 }
@@ -81,6 +84,17 @@ func (f *ClusterFacts) node(ip netip.Addr) (string, bool) {
 	}
 	name, ok := f.Others[ip]
 	return name, ok
+}
+
+// tunnelEnd says of which node an address is at which it takes tunnel packets, or "".
+func (f *ClusterFacts) tunnelEnd(ip netip.Addr) string {
+	if name, ok := f.node(ip); ok {
+		return "an address of Node " + name
+	}
+	if f.TunnelAddrs[ip] > 0 {
+		return "an address by which a Node takes tunnel packets"
+	}
+	return ""
 }
 
 // refuses returns why a Service may not have an address at all, or "".
@@ -160,8 +174,8 @@ func CheckEndpoints(list []*objects.Slice, f *ClusterFacts) ([]*objects.Slice, [
 			}
 		}
 		for i := range s.Endpoints {
-			if name, ok := f.node(s.Endpoints[i].Addr); ok {
-				r.Add("endpoints.addresses", "%s is an address of Node %s and %d/udp the port of its tunnels; it is not served", s.Endpoints[i].Addr, name, f.TunnelPort)
+			if what := f.tunnelEnd(s.Endpoints[i].Addr); what != "" {
+				r.Add("endpoints.addresses", "%s is %s and %d/udp the port of its tunnels; it is not served", s.Endpoints[i].Addr, what, f.TunnelPort)
 				continue
 			}
 			tunnel.Endpoints = append(tunnel.Endpoints, s.Endpoints[i])

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead/internal/flannel"
 	"fairlead/internal/inet"
 	"fairlead/overlay"
 	"fairlead/proxier/objects"
@@ -157,5 +158,48 @@ func TestCheckEndpoints(t *testing.T) {
 		if len(slice.Endpoints) != 3 || len(slice.Ports) != 3 {
 			t.Errorf("%s: the slice of the store was changed", tt.name)
 		}
+	}
+}
+
+// TestCheckEndpointsUnderlay has slices name addresses at which nodes take tunnel packets and
+// which are not in their status: of the annotation, of flannel's, and of this node's own. The
+// Services that name them are concerned when such an address comes or goes.
+func TestCheckEndpointsUnderlay(t *testing.T) {
+	lease := &flannel.Lease{}
+	lease.Public[0] = netip.MustParseAddr("203.0.113.3")
+	table := tableOf(&Config{NodeName: "node-a", FlannelCompat: true, Overlay: &overlay.Config{}},
+		&objects.Node{Name: "node-a", Addresses: proxiertest.MustAddrs("192.0.2.1"), Underlay: proxiertest.MustAddrs("192.0.2.1")},
+		&objects.Node{Name: "node-b", Addresses: proxiertest.MustAddrs("192.0.2.2"), Underlay: proxiertest.MustAddrs("10.9.0.2", "192.0.2.2")},
+		&objects.Node{Name: "node-c", Addresses: proxiertest.MustAddrs("192.0.2.3"), Underlay: proxiertest.MustAddrs("192.0.2.3"), Flannel: lease},
+	)
+	table.SetOwn(proxiertest.MustAddrs("10.9.0.1"))
+	table.Take()
+	slice := &objects.Slice{Key: proxiertest.NameOf("web-1"), Service: proxiertest.NameOf("web"), Ports: []objects.SlicePort{{Proto: inet.UDP, Port: 8472}}}
+	for _, ip := range proxiertest.MustAddrs("10.9.0.1", "10.9.0.2", "10.9.0.3", "203.0.113.3") {
+		slice.Endpoints = append(slice.Endpoints, objects.Endpoint{Addr: ip, Ready: true})
+	}
+	served := func() string {
+		f := table.Facts()
+		list, _ := CheckEndpoints([]*objects.Slice{slice}, &f)
+		targets, _ := endpointsOf(list, &objects.ServicePort{Proto: inet.UDP}, false, &Self{}, nil)
+		var out []netip.AddrPort
+		for _, e := range targets {
+			out = append(out, e.backend())
+		}
+		return fmt.Sprint(out)
+	}
+	if got, want := served(), "[10.9.0.3:8472]"; got != want {
+		t.Errorf("endpoints %s, want %s", got, want)
+	}
+	notes := NewNotes()
+	f := table.Facts()
+	notes.Set(slice.Service, &objects.Service{Key: slice.Service}, nil, []*objects.Slice{slice}, &f)
+	table.Set("node-b", &objects.Node{Name: "node-b", Addresses: proxiertest.MustAddrs("192.0.2.2"), Underlay: proxiertest.MustAddrs("10.9.0.3", "192.0.2.2")})
+	change := table.Take()
+	if got := notes.Concerned(&change); !slices.Contains(got, slice.Service) {
+		t.Errorf("a change of the underlay concerns %v, want %s", got, slice.Service)
+	}
+	if got, want := served(), "[10.9.0.2:8472]"; got != want {
+		t.Errorf("after the change: endpoints %s, want %s", got, want)
 	}
 }

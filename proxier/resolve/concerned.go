@@ -20,6 +20,11 @@ func (r *Notes) Concerned(c *NodeChange) []types.NamespacedName {
 		add(r.users[ip])
 		add(r.tunnels[ip])
 	}
+	for ip := range c.addrs {
+		if _, listed := c.others[ip]; !listed {
+			add(r.tunnels[ip])
+		}
+	}
 	if len(c.pods) > 0 {
 		ranges := newPrefixSet(slices.Collect(maps.Keys(c.pods)))
 		for ip, users := range r.users {

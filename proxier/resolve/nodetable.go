@@ -64,7 +64,7 @@ func NewNodeTable(cfg *Config) *NodeTable {
 		},
 	}
 	if cfg.tunnels() {
-		t.facts.TunnelPort = cfg.Overlay.WithDefaults().Port
+		t.facts.TunnelPort, t.facts.TunnelAddrs = cfg.Overlay.WithDefaults().Port, t.addrs
 	}
 	return t
 }
