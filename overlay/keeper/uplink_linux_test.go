@@ -158,6 +158,7 @@ func TestDefaultRoute(t *testing.T) {
 		{"with two ways", "ip route add default nexthop via 10.0.0.2 dev eth0 nexthop via 10.0.0.3 dev eth0", "10.0.0.1"},
 		{"the better one", "ip route add default via 10.7.0.2 dev second metric 100\nip route add default via 10.0.0.2 dev eth0 metric 600", "10.7.0.1"},
 		{"the better one of IPv6", "ip -6 route add default via fe80::2 dev second metric 100\nip -6 route add default via fe80::2 dev eth0 metric 600", "fd07::1"},
+		{"beside a deprecated address", "ip addr add fd01::9/64 dev eth0 nodad preferred_lft 0\nip -6 route add default via fe80::2 dev eth0", "fd01::1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHost(t)

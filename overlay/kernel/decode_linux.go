@@ -23,6 +23,8 @@ type Found struct {
 	Transient bool
 	// protocol is that of a route or rule of another program, else 0.
 	protocol uint8
+	// passing means that an IPv6 address goes soon, or must not be used.
+	passing bool
 }
 
 // decodeEntry reads a message about an entry. It returns false for messages that
@@ -46,15 +48,19 @@ func decodeAddress(b []byte) (f Found, ok bool) {
 		return f, false
 	}
 	f.Kind, f.Index = overlay.Address, int32(nl.U32(b[4:]))
-	bits := int(b[1])
+	bits, flags := int(b[1]), uint32(b[2])
 	var addr netip.Addr
 	for kind, v := range nl.Attrs(b[unix.SizeofIfAddrmsg:]) {
 		// IFA_LOCAL is the local end of a point-to-point link; else both are equal.
 		if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !addr.IsValid() {
 			addr, _ = netip.AddrFromSlice(v)
 		}
+		if kind == unix.IFA_FLAGS {
+			flags = nl.U32(v)
+		}
 	}
 	f.Dst = netip.PrefixFrom(addr, bits)
+	f.passing = b[0] == unix.AF_INET6 && flags&(unix.IFA_F_TEMPORARY|unix.IFA_F_DEPRECATED|unix.IFA_F_DADFAILED) != 0
 	return f, f.Dst.IsValid()
 }
 

@@ -108,18 +108,32 @@ func (v *View) readToward(s *Conn, at map[int32]int, to netip.Addr) error {
 	return nil
 }
 
+// readAddresses reads the addresses of links. The kernel lists the newest one of IPv6 first, which
+// is often one for privacy. Such an address and a deprecated one come last, so that tunnels
+// begin there only without another one.
 func (v *View) readAddresses(s *Conn, at map[int32]int) error {
-	return s.repeat("addresses", func() error {
+	passing := map[int32][]netip.Prefix{}
+	err := s.repeat("addresses", func() error {
+		clear(passing)
 		for i := range v.Net.Links {
 			v.Net.Links[i].Addrs = nil
 		}
 		return s.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), nil, func(m nl.Reply) {
 			f, ok := decodeAddress(m.Body)
-			if i, known := at[f.Index]; ok && known {
+			if i, known := at[f.Index]; !ok || !known {
+				return
+			} else if f.passing {
+				passing[f.Index] = append(passing[f.Index], f.Dst)
+			} else {
 				v.Net.Links[i].Addrs = append(v.Net.Links[i].Addrs, f.Dst)
 			}
 		})
 	})
+	for index, list := range passing {
+		l := &v.Net.Links[at[index]]
+		l.Addrs = append(l.Addrs, list...)
+	}
+	return err
 }
 
 // readDefaults marks the links of each family's default route with the lowest metric, which is
