@@ -13,6 +13,7 @@ import (
 
 	"fairlead/internal/netns"
 	"fairlead/internal/nft"
+	"fairlead/internal/nl"
 	"fairlead/internal/worker"
 	"fairlead/nat"
 	"fairlead/nat/ruleset"
@@ -22,11 +23,21 @@ import (
 // namespace ns, nil for that of the process. It costs one pass over all entries, and a
 // count may be a few off while the map changes.
 func AffinityMaps(ns *netns.NS) ([]nat.AffinityMap, error) {
-	t, err := Open(ns)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = t.Close() }()
+	r := newReaders(ns)
+	defer r.close()
+	return affinityMaps(r)
+}
+
+func affinityMaps(r *readers) (out []nat.AffinityMap, err error) {
+	err = r.read(func(socket *nl.Socket) error {
+		out, err = listAffinityMaps(socket)
+		return err
+	})
+	return out, classify(err)
+}
+
+func listAffinityMaps(socket *nl.Socket) ([]nat.AffinityMap, error) {
+	var err error
 	var out []nat.AffinityMap
 	ruleset.AllSets(func(s ruleset.Set) {
 		if !s.Spec().Learnt {
@@ -34,7 +45,7 @@ func AffinityMaps(ns *netns.NS) ([]nat.AffinityMap, error) {
 		}
 		for s.Number = 0; s.Number <= ruleset.MaxShares && err == nil; s.Number++ {
 			m := nat.AffinityMap{Name: s.String(), Size: int(s.Declaration().Size)}
-			failed := eachElement(t.socket, s, func(*nft.Element) { m.Clients++ })
+			failed := eachElement(socket, s, func(*nft.Element) { m.Clients++ })
 			switch {
 			case errors.Is(failed, unix.ENOENT):
 			case failed != nil && !isTorn(failed):
@@ -53,5 +64,7 @@ const fillInterval = time.Minute
 // WatchAffinityMaps calls report with the clients of each affinity map, once a minute
 // until ctx is done. Then it returns nil.
 func WatchAffinityMaps(ctx context.Context, ns *netns.NS, report func([]nat.AffinityMap, error)) error {
-	return worker.Repeat(ctx, fillInterval, nil, func() { report(AffinityMaps(ns)) })
+	r := newReaders(ns)
+	defer r.close()
+	return worker.Repeat(ctx, fillInterval, nil, func() { report(affinityMaps(r)) })
 }

@@ -24,23 +24,21 @@ import (
 // BackendCounters reads all counters, in the order of frontends and backends. There
 // are none without Settings.BackendCounters. It costs one pass over the backends,
 // and up to three while the table changes; then it misses a backend now and then,
-// hardly ever the same one twice in succession. It has a socket of its own and may
-// run beside all other methods.
+// hardly ever the same one twice in succession. It has a socket of its own, which stays
+// open for the next call, and may run beside all other methods.
 //
 // The packet that opens a connection is counted when its backend is drawn. A
 // connection that session affinity sends to its backend is not drawn, so a sticky
 // frontend counts clients.
 func (t *Table) BackendCounters(ctx context.Context) ([]nat.BackendCounter, error) {
-	socket, err := t.dial()
-	if err != nil {
-		return nil, fmt.Errorf("read counters: %w", err)
-	}
-	defer func() { _ = socket.Close() }()
 	found := map[counterKey]nat.BackendCounter{}
-	ruleset.AllSets(func(s ruleset.Set) {
-		if err == nil && s.IsSlots() {
-			err = readCounters(ctx, socket, s, found)
-		}
+	err := t.counters.read(func(socket *nl.Socket) (err error) {
+		ruleset.AllSets(func(s ruleset.Set) {
+			if err == nil && s.IsSlots() {
+				err = readCounters(ctx, socket, s, found)
+			}
+		})
+		return err
 	})
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil // there is no table

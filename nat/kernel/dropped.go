@@ -23,17 +23,26 @@ import (
 // they were written, in the network namespace ns, nil for that of the process. It is 0
 // without these rules. It reads one chain.
 func ForgedPackets(ns *netns.NS) (packets uint64, err error) {
-	t, err := Open(ns)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, t.Close()) }()
+	r := newReaders(ns)
+	defer r.close()
+	return forgedPackets(r)
+}
+
+func forgedPackets(r *readers) (packets uint64, err error) {
+	err = r.read(func(socket *nl.Socket) error {
+		packets, err = countForged(socket)
+		return err
+	})
+	return packets, err
+}
+
+func countForged(socket *nl.Socket) (packets uint64, err error) {
 	err = nl.Repeat("chain "+ruleset.SourceCheck, func() error {
 		packets = 0
 		var m nl.Messages
 		self.Get(&m, unix.NFT_MSG_GETRULE)
 		m.String(unix.NFTA_RULE_CHAIN, ruleset.SourceCheck)
-		return t.socket.Dump(&m, func(r nl.Reply) {
+		return socket.Dump(&m, func(r nl.Reply) {
 			chain, exprs := nft.ReadRule(r)
 			if nft.TableOf(r) != self || chain != ruleset.SourceCheck { // an old kernel may list more
 				return
@@ -60,5 +69,7 @@ const forgedInterval = 10 * time.Second
 // WatchForgedPackets calls report with what ForgedPackets returns, every 10 s until ctx is
 // done. Then it returns nil.
 func WatchForgedPackets(ctx context.Context, ns *netns.NS, report func(packets uint64, err error)) error {
-	return worker.Repeat(ctx, forgedInterval, nil, func() { report(ForgedPackets(ns)) })
+	r := newReaders(ns)
+	defer r.close()
+	return worker.Repeat(ctx, forgedInterval, nil, func() { report(forgedPackets(r)) })
 }

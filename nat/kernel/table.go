@@ -26,6 +26,7 @@ type Table struct {
 	calls    nl.Calls // nil outside of tests
 	socket   *nl.Socket
 	watchers watchers
+	counters readers // of BackendCounters
 	commits  *commits
 	out      nl.Messages             // reused by each batch
 	room     elementRoom             // reused by each element
@@ -70,6 +71,7 @@ func openBeside(ns *netns.NS, calls nl.Calls, first *Table) (*Table, error) {
 	if first != nil {
 		t.commits, t.watchers.beside = first.commits, &first.watchers
 	}
+	t.counters.dial = func() (*nl.Socket, error) { return t.dial() }
 	socket, err := t.dial()
 	if err != nil {
 		return nil, fmt.Errorf("open nftables socket: %w", err)
@@ -85,6 +87,11 @@ func openBeside(ns *netns.NS, calls nl.Calls, first *Table) (*Table, error) {
 
 func dial(ns *netns.NS, groups ...uint32) (*nl.Socket, error) {
 	return (&Table{ns: ns}).dial(groups...)
+}
+
+// newReaders returns readers in a network namespace, nil for that of the process.
+func newReaders(ns *netns.NS) *readers {
+	return &readers{dial: func() (*nl.Socket, error) { return dial(ns) }}
 }
 
 func (t *Table) dial(groups ...uint32) (*nl.Socket, error) {
@@ -127,6 +134,7 @@ func (t *Table) renew() error {
 // Close closes the socket and leaves the table in place.
 func (t *Table) Close() error {
 	t.watchers.leave()
+	t.counters.close()
 	return t.socket.Close()
 }
 
