@@ -128,6 +128,16 @@ func TestProblems(t *testing.T) {
 			"node node-2: underlay: 10.128.2.0/24 is not reached: no address of a family that this node has, too",
 			"node node-2: underlay: fd00:10:244:2::/64 is not reached: no address of a family that this node has, too",
 		}, routes: 2},
+		{name: "another address of this node", cfg: Config{Mode: Direct}, change: func(n []Node) {
+			n[0].Underlay, n[1].Underlay = addrs("192.168.50.1", "192.168.50.7", "fd00:50::1"), addrs("192.168.50.7", "fd00:50::2")
+		}, want: []string{
+			"node node-2: underlay: 192.168.50.7 is this node's own address",
+		}, routes: 3},
+		{name: "another address of this node, without a tunnel", cfg: Config{Mode: HostGateway}, change: func(n []Node) {
+			n[0].Underlay, n[1].Underlay = addrs("192.168.50.1", "192.168.50.7", "fd00:50::1"), addrs("192.168.50.7", "fd00:50::2")
+		}, want: []string{
+			"node node-2: underlay: 192.168.50.7 is this node's own address",
+		}, routes: 3},
 		{name: "no address here", change: func(n []Node) { n[0].Underlay = nil }, want: []string{
 			"node node-1: underlay: this node has no address yet, so its overlay waits",
 		}, waits: true},

@@ -39,7 +39,10 @@ func (p *Planner) reach(n *Node, cidr netip.Prefix) {
 	if p.cfg.Mode != VXLAN {
 		f := inet.FamilyOf(cidr.Addr())
 		via := n.Address(f)
-		if link := p.net.onLink(p.own[f], via); via.IsValid() && via != p.own[f] && link != nil {
+		if via.IsValid() && p.isOwn(f, n, via) {
+			return
+		}
+		if link := p.net.onLink(p.own[f], via); via.IsValid() && link != nil {
 			p.put(Entry{Kind: Route, Device: link.Name, Dst: cidr, Via: via, Metric: metric(f)})
 			return
 		}
@@ -51,6 +54,16 @@ func (p *Planner) reach(n *Node, cidr netip.Prefix) {
 	p.tunnel(n, cidr)
 }
 
+// isOwn reports whether the address of a peer is one of this node, as after a node got another
+// name. The kernel takes no route by way of it.
+func (p *Planner) isOwn(f inet.Family, n *Node, a netip.Addr) bool {
+	if a != p.own[f] && !slices.Contains(p.self.Underlay, a) {
+		return false
+	}
+	p.add(n.Name, fieldUnderlay, "%s is this node's own address", a)
+	return true
+}
+
 // tunnel plans a way through a tunnel. It prefers the underlay of the pods' own family,
 // as flannel does.
 func (p *Planner) tunnel(n *Node, cidr netip.Prefix) {
@@ -60,8 +73,7 @@ func (p *Planner) tunnel(n *Node, cidr netip.Prefix) {
 		if !local.IsValid() || !remote.IsValid() {
 			continue
 		}
-		if local == remote || slices.Contains(p.self.Underlay, remote) {
-			p.add(n.Name, fieldUnderlay, "%s is this node's own address", remote)
+		if p.isOwn(f, n, remote) {
 			return
 		}
 		mac := n.mac(f)
