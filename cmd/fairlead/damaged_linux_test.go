@@ -208,6 +208,7 @@ func TestDamaged(t *testing.T) {
 		t.Errorf("notes about an intact table:\n%s", out)
 	}
 	b.damageAll(one)
+	b.damageVerdicts(one)
 	b.damageElements(one, lost, local, sticky, all)
 	b.damageRules(gone)
 }
@@ -232,6 +233,27 @@ func (b *damagedBed) damageAll(one world.Service) {
 			b.check(one, at, damage{"unchanged", "[not-translated]", policy, d.note, 0, meets})
 		}
 		nftOn(b.T, b.w, d.mend)
+	}
+	if out := b.run("get", "services", "default/one", "-o", "json"); strings.Contains(out, `"note"`) {
+		b.Errorf("the table is not mended:\n%s", out)
+	}
+}
+
+// damageVerdicts gives the addresses of a Service another chain, and takes it back.
+func (b *damagedBed) damageVerdicts(one world.Service) {
+	b.Helper()
+	for _, at := range b.places(one) {
+		verdicts, chain := "vips", "cluster"
+		if at.prefix != "" {
+			verdicts, chain = "nodeports", "node-external"
+		}
+		replace := func(verdict string) {
+			nftOn(b.T, b.w, fmt.Sprintf("delete element inet fairlead %s%s { %s }", verdicts, at.digit, at.key))
+			nftOn(b.T, b.w, fmt.Sprintf("add element inet fairlead %s%s { %s comment \"default/one:hello\" : goto %s }", verdicts, at.digit, at.key, verdict))
+		}
+		replace("refuse")
+		b.check(one, at, damage{"rejected", ", which has 1 endpoint, but the table in the kernel leads the packet to none.", "reject", "the chain of the address differs", 0, "^refused$"})
+		replace(chain + at.digit + "-1")
 	}
 	if out := b.run("get", "services", "default/one", "-o", "json"); strings.Contains(out, `"note"`) {
 		b.Errorf("the table is not mended:\n%s", out)

@@ -116,9 +116,12 @@ func (p *Picture) damageOf(f *listing.Frontend) string {
 	if p.Table.Found.Flags != 0 {
 		return "the table is dormant or belongs to another program" + seeExplain
 	}
-	damaged := p.damagedChains()
+	damaged := p.damagedObjects()
+	if damaged[verdictName(f.Key)] {
+		return "the chain of the address differs from the wanted one" + seeExplain
+	}
 	for _, chain := range p.chainsFrom(f.Chain) {
-		if damaged[chain] {
+		if damaged["chain "+chain] {
 			return fmt.Sprintf("chain %s differs from the wanted one", chain) + seeExplain
 		}
 	}
@@ -128,17 +131,25 @@ func (p *Picture) damageOf(f *listing.Frontend) string {
 	return ""
 }
 
-// damagedChains returns the chains that differ from the wanted ones.
-func (p *Picture) damagedChains() map[string]bool {
+// damagedObjects returns what differs from the wanted table, by plan.Mismatch.Object.
+func (p *Picture) damagedObjects() map[string]bool {
 	if p.damaged == nil {
 		p.damaged = map[string]bool{}
 		for _, d := range p.differences() {
-			if name, ok := strings.CutPrefix(d.Object, "chain "); ok {
-				p.damaged[name] = true
-			}
+			p.damaged[d.Object] = true
 		}
 	}
 	return p.damaged
+}
+
+// verdictName returns the element that gives an address its chain, as plan.Mismatch.Object.
+func verdictName(a inet.Addr) string {
+	e := ruleset.Element{Set: ruleset.Set{Kind: ruleset.VIPs, Family: inet.FamilyOf(a.IP)}, Key: a}
+	if a.IsNodePort() {
+		e.Set.Kind = ruleset.NodePorts
+	}
+	key, _, _ := strings.Cut(e.String(), " : ")
+	return fmt.Sprintf("element of %s { %s }", e.Set, key)
 }
 
 // chainsFrom returns a chain of a frontend and those that it leads to, behind those that all

@@ -43,7 +43,7 @@ type Picture struct {
 	hasPods  bool
 	byName   map[string]ref      // see refs
 	byIP     map[string]ref      // see podAt
-	damaged  map[string]bool     // see damagedChains
+	damaged  map[string]bool     // see damagedObjects
 	leads    map[string][]string // see chainsFrom
 }
 
