@@ -103,6 +103,8 @@ func (s *Seat) await(ctx context.Context, to inet.Addr, server string, patience 
 			return fmt.Errorf("%s at %s: %w: %s", server, to, ErrLate, lab.Outcome(reply, err))
 		case err != nil:
 			pause(ctx, 2*time.Millisecond) // whoever is not served yet leaves the processor to the agent
+		default:
+			pause(ctx, 250*time.Microsecond) // and so does who is served by another server
 		}
 	}
 }
