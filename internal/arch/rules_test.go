@@ -106,7 +106,7 @@ func rules() []rule {
 	}, {
 		from:  []string{"proxier/source"},
 		deny:  []string{"fairlead/..."},
-		allow: []string{"fairlead/internal/jsonerr", "fairlead/proxier/objects", "fairlead/proxier/convert", "fairlead/proxier/status", "fairlead/proxier/store", "fairlead/proxier/wire"},
+		allow: []string{"fairlead/internal/filewatch", "fairlead/internal/jsonerr", "fairlead/proxier/objects", "fairlead/proxier/convert", "fairlead/proxier/status", "fairlead/proxier/store", "fairlead/proxier/wire"},
 		why:   "sources fill the store and know nothing of its use",
 	}, {
 		from:  []string{"proxier/resolve"},

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
+	"fairlead/internal/filewatch"
 )
 
 // State holds the settings in force, and the error of the file.
@@ -32,16 +32,6 @@ func text(err error) string {
 	}
 	return err.Error()
 }
-
-const (
-	// quiet is how long the file must be unchanged before it is read, because it
-	// may be written in part only, or be on its way to another name.
-	quiet = 50 * time.Millisecond
-	// longest bounds the delay by quiet.
-	longest = time.Second
-	// leastResync is how long the file is not read again without any event, whatever it says.
-	leastResync = time.Second
-)
 
 // Read reads the file once. For a file that cannot be read or does not parse it returns
 // the State before with a new Err.
@@ -65,97 +55,21 @@ func Read(path string, before State) State {
 // until ctx ends. Absent holds until the first file that parses. The file and its
 // directory may come and go. Watch follows a ConfigMap's file, which is a link through
 // a directory that is replaced. changed must not block. If the kernel tells of no changes,
-// because other programs of the same user watch as much as they may, refused gets the error,
-// and the resync interval remains. Watch returns nil.
+// refused gets the error. The file is read at its resync interval as well, which counts as
+// between filewatch.Soonest and filewatch.Interval. Watch returns nil.
 func Watch(ctx context.Context, path string, changed func(State), refused func(error)) error {
-	return watchWith(ctx, path, changed, refused, fsnotify.NewWatcher)
+	return watchWith(ctx, filewatch.Options{Paths: []string{path}, Refused: refused}, changed)
 }
 
-func watchWith(ctx context.Context, path string, changed func(State), refused func(error), open func() (*fsnotify.Watcher, error)) error {
-	path = filepath.Clean(path)
-	watcher, err := open()
-	if err != nil {
-		refused(fmt.Errorf("watch %s: %w", path, err))
-		watcher = nil
-	} else {
-		defer func() { _ = watcher.Close() }()
-	}
-	events, lost := channels(watcher)
-
-	watch(watcher, path) // first, so that no change falls between
-	state := Read(path, State{Config: Absent()})
-	changed(state)
-	timer := time.NewTimer(resync(&state))
-	defer timer.Stop()
-	var first time.Time // of the events that wait to be handled
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e := <-events:
-			if !concerns(e.Name, path) {
-				continue
-			}
-			if first.IsZero() {
-				first = time.Now()
-			}
-			timer.Reset(max(0, min(quiet, time.Until(first.Add(longest)))))
-		case err := <-lost: // events were lost
-			if err != nil {
-				timer.Reset(0)
-			}
-		case <-timer.C:
-			first = time.Time{}
-			watch(watcher, path)
-			now := Read(path, state)
-			if !now.equal(state) {
-				changed(now)
-			}
-			state = now
-			timer.Reset(resync(&state))
+func watchWith(ctx context.Context, o filewatch.Options, changed func(State)) error {
+	path := filepath.Clean(o.Paths[0])
+	state, read := State{Config: Absent()}, false
+	return filewatch.Run(ctx, o, func() (time.Duration, error) {
+		now := Read(path, state)
+		if !read || !now.equal(state) {
+			changed(now)
 		}
-	}
-}
-
-// resync returns when to read the file without any event.
-func resync(s *State) time.Duration { return max(s.Config.ResyncInterval, leastResync) }
-
-// channels returns those of a watcher. Nothing comes from those of none.
-func channels(w *fsnotify.Watcher) (<-chan fsnotify.Event, <-chan error) {
-	if w == nil {
-		return nil, nil
-	}
-	return w.Events, w.Errors
-}
-
-// watch watches the directory of the file and its parent, because files and directories
-// are replaced by renaming. If they are missing it watches the nearest ones that exist.
-// Watching a directory twice is harmless. If no directory can be watched, the resync
-// interval remains, and so it does without a watcher.
-func watch(watcher *fsnotify.Watcher, path string) {
-	if watcher == nil {
-		return
-	}
-	for dir, added := filepath.Dir(path), 0; added < 2; dir = filepath.Dir(dir) {
-		if watcher.Add(dir) == nil {
-			added++
-		}
-		if dir == filepath.Dir(dir) {
-			return
-		}
-	}
-}
-
-// concerns reports whether an event may be about the file: it happened in its
-// directory, or to a directory above it.
-func concerns(event, path string) bool {
-	event = filepath.Clean(event)
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if event == dir {
-			return true
-		}
-		if dir == filepath.Dir(dir) {
-			return filepath.Dir(event) == filepath.Dir(path)
-		}
-	}
+		state, read = now, true
+		return max(state.Config.ResyncInterval, filewatch.Soonest), nil
+	})
 }

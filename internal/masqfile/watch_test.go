@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"fairlead/internal/filewatch"
 )
 
 // summary is a State in one line.
@@ -204,10 +206,12 @@ func TestUnwatched(t *testing.T) {
 		states, refused := make(chan string, 10), make(chan error, 10)
 		done := make(chan error, 1)
 		go func() {
-			done <- watchWith(ctx, w.path("file"), func(s State) { states <- summary(s, w.dir) }, func(err error) { refused <- err },
-				func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE })
+			done <- watchWith(ctx, filewatch.Options{
+				Paths: []string{w.path("file")}, Refused: func(err error) { refused <- err },
+				Open: func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE },
+			}, func(s State) { states <- summary(s, w.dir) })
 		}()
-		time.Sleep(leastResync - time.Nanosecond)
+		time.Sleep(filewatch.Soonest - time.Nanosecond)
 		synctest.Wait()
 		w.write("file", "nonMasqueradeCIDRs: [10.2.0.0/16]\n")
 		if len(states) != 1 {

@@ -25,8 +25,6 @@ type files struct {
 	// once is set if the files are read once: what cannot be read is an error then, and no
 	// problem in the store.
 	once bool
-	// unwatched is set if there is no watcher.
-	unwatched bool
 
 	store   *store.Store
 	byName  map[string]*file

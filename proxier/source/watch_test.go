@@ -17,6 +17,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"k8s.io/apimachinery/pkg/types"
 
+	"fairlead/internal/filewatch"
 	"fairlead/proxier/proxiertest"
 	"fairlead/proxier/store"
 )
@@ -137,7 +138,7 @@ func TestRunFilesUnwatched(t *testing.T) {
 			t.Error("the first read is missing")
 		}
 		write("10.96.0.100")
-		time.Sleep(again)
+		time.Sleep(filewatch.Interval)
 		synctest.Wait()
 		if !has("10.96.0.100") || len(st.Book().Problems()) > 0 {
 			t.Errorf("the change is missing, problems %v", st.Book().Problems())
@@ -328,9 +329,9 @@ func TestRunFilesWays(t *testing.T) {
 // event.
 func soon(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(again * 9 / 10); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(filewatch.Interval * 9 / 10); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", again*9/10, what)
+			t.Fatalf("not within %v: %s", filewatch.Interval*9/10, what)
 		}
 	}
 }

@@ -49,6 +49,31 @@ func TestConfigWatch(t *testing.T) {
 	}
 }
 
+// TestConfigDirectory: the directory of the file is a link that leads elsewhere.
+func TestConfigDirectory(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(
+		os.Mkdir(in("a"), 0o700), os.WriteFile(in("a/file"), []byte("a"), 0o600),
+		os.Mkdir(in("b"), 0o700), os.WriteFile(in("b/file"), []byte("b"), 0o600), os.Symlink("a", in("config")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- watchConfig(t.Context(), map[string][]byte{in("config/file"): []byte("a")}) }()
+	if err := errors.Join(os.Symlink("b", in("link")), os.Rename(in("link"), in("config"))); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if !errors.Is(err, errConfigChanged) {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("nothing was noticed")
+	}
+}
+
 // TestConfigUnwatched: the kernel has no room for one more watch.
 func TestConfigUnwatched(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.conf")

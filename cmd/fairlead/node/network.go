@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
 
+	"fairlead/internal/filewatch"
 	"fairlead/internal/masqfile"
 	"fairlead/internal/sysctl"
 	"fairlead/internal/worker"
@@ -159,7 +160,7 @@ func (n *Network) followMasqFile(ctx context.Context) error {
 	return masqfile.Watch(ctx, n.cfg.MasqFile, func(s masqfile.State) {
 		source.MasqFile(n.store, n.cfg.MasqFile, s.Config.NonMasquerade(), s.Err)
 	}, func(err error) {
-		klog.FromContext(ctx).Error(err, "Failed to watch the file of ip-masq-agent, reading it at its resync interval: raise fs.inotify.max_user_instances")
+		klog.FromContext(ctx).Error(err, "Failed to watch the file of ip-masq-agent, reading it at an interval: raise fs.inotify.max_user_instances or max_user_watches", "path", n.cfg.MasqFile, "interval", filewatch.Interval)
 	})
 }
 
