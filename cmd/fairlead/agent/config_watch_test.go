@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -60,7 +61,20 @@ func TestConfigDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- watchConfig(t.Context(), map[string][]byte{in("config/file"): []byte("a")}) }()
+	opened := make(chan *fsnotify.Watcher, 1)
+	go func() {
+		done <- watchConfigWith(t.Context(), map[string][]byte{in("config/file"): []byte("a")}, func() (*fsnotify.Watcher, error) {
+			w, err := fsnotify.NewWatcher()
+			opened <- w
+			return w, err
+		})
+	}()
+	w := <-opened
+	for end := time.Now().Add(30 * time.Second); !slices.Contains(w.WatchList(), in("config")); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the directory is not watched")
+		}
+	}
 	if err := errors.Join(os.Symlink("b", in("link")), os.Rename(in("link"), in("config"))); err != nil {
 		t.Fatal(err)
 	}
