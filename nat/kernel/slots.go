@@ -19,8 +19,8 @@ import (
 // number of elements. A question for an element by its key takes the same time in each set.
 //
 // The keys of a map of backends follow from the verdicts of its frontends. The kernel says how
-// many elements a set has (NFTA_SET_COUNT, seen with 6.18). If it has as many as answered, and no
-// transaction came between, these are all.
+// many elements a set has (NFTA_SET_COUNT, seen with 6.18). If it has as many as answered, these are
+// all.
 
 const (
 	// slotsAtOnce is how many slots are asked for with one write. Their answers fit into a
@@ -92,7 +92,9 @@ func (l *loader) slotsIn(s ruleset.Set, out []slots) []slots {
 }
 
 // askSlots adds the elements of a map that frontends have. It returns errIncomplete if the
-// map has others, and nl.ErrInterrupted if there was a transaction meanwhile.
+// map has others, and nl.ErrInterrupted if there was a transaction meanwhile and the map had another
+// number of elements before or after it. A question by a key cannot miss an element, unlike a dump, and
+// a change of this map that comes too late for it is announced to the Watch.
 func (l *loader) askSlots(s ruleset.Set, frontends []slots) error {
 	a := asking{loader: l, set: s}
 	before, err := l.count(s)
@@ -115,7 +117,7 @@ func (l *loader) askSlots(s ruleset.Set, frontends []slots) error {
 	switch {
 	case err != nil:
 		return err
-	case a.changed || after.generation != before.generation:
+	case (a.changed || after.generation != before.generation) && (a.found != before.elements || a.found != after.elements):
 		return nl.ErrInterrupted
 	case a.found != after.elements:
 		return errIncomplete
