@@ -119,7 +119,8 @@ const (
 	attrCPUDrop       = 10 // CTA_STATS_DROP
 )
 
-// ReadFill reads the fill once. nil is the namespace of the process.
+// ReadFill reads the fill once. nil is the namespace of the process. ti-mo/conntrack (v0.6.0) asks for the first of these as
+// a dump, whose end never comes.
 func ReadFill(ns *netns.NS) (f Fill, err error) {
 	s, err := dialFill(ns)
 	if err != nil {

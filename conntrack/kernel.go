@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/mdlayher/netlink"
+	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
 	"fairlead/internal/inet"
@@ -18,25 +20,39 @@ import (
 
 // table is the kernel's table of flows in one network namespace.
 type table struct {
+	// conn deletes flows.
+	conn *conntrack.Conn
+	// socket looks up and dumps flows. ti-mo/conntrack (v0.6.0) cannot filter by tuple
+	// and keeps a whole dump in memory.
 	socket *nl.Socket
 	ns     *netns.NS
 	calls  nl.Calls // nil outside of tests
 }
 
 func openTable(ns *netns.NS, calls nl.Calls) (*table, error) {
-	socket, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns, Calls: calls})
+	cfg := &netlink.Config{}
+	if ns != nil {
+		cfg.NetNS = ns.Fd()
+	}
+	if err := nl.Enter(calls); err != nil {
+		return nil, fmt.Errorf("open conntrack socket: %w", err)
+	}
+	conn, err := conntrack.Dial(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open conntrack socket: %w", err)
 	}
-	return &table{socket, ns, calls}, nil
+	socket, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns, Calls: calls})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open conntrack socket: %w", err), conn.Close())
+	}
+	return &table{conn, socket, ns, calls}, nil
 }
 
-func (t *table) close() error { return t.socket.Close() }
+func (t *table) close() error { return errors.Join(t.conn.Close(), t.socket.Close()) }
 
 // Attributes and flags of ctnetlink that x/sys lacks (nfnetlink_conntrack.h).
 const (
-	msgGet    = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
-	msgDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
+	msgGet = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
 
 	attrTupleOrig  = 1
 	attrTupleReply = 2
@@ -207,27 +223,15 @@ func decodeTuple(b []byte) tuple {
 }
 
 // get returns the flow that a packet from f.Client to f.Dialled belongs to, in
-// either direction; false without one.
+// either direction; false without one. ti-mo/conntrack (v0.6.0) cannot do this: its
+// Get waits without a deadline for an answer that was read already (seen on 6.18).
 func (t *table) get(f Flow) (found entry, ok bool, err error) {
-	var m nl.Messages
-	f.encode(&m, msgGet)
-	err = t.socket.Get(&m, func(r nl.Reply) { found, ok = decode(r.Body) })
-	if errors.Is(err, unix.ENOENT) {
-		return entry{}, false, nil
-	}
-	if err != nil {
-		return entry{}, false, fmt.Errorf("look up flow %s -> %s: %w", f.Client, f.Dialled, err)
-	}
-	return found, ok, nil
-}
-
-// encode begins a message about the flow that a packet from f.Client to f.Dialled belongs to.
-func (f *Flow) encode(m *nl.Messages, kind uint16) {
 	family, src, dst := byte(unix.AF_INET), uint16(attrIP4Src), uint16(attrIP4Dst)
 	if f.Dialled.IP.Is6() {
 		family, src, dst = unix.AF_INET6, attrIP6Src, attrIP6Dst
 	}
-	m.Begin(kind, 0, family, unix.NFNETLINK_V0, 0, 0)
+	var m nl.Messages
+	m.Begin(msgGet, 0, family, unix.NFNETLINK_V0, 0, 0)
 	m.Nest(attrTupleOrig, func() {
 		m.Nest(attrTupleIP, func() {
 			m.Attr(src, f.Client.Addr().AsSlice()...)
@@ -239,13 +243,24 @@ func (f *Flow) encode(m *nl.Messages, kind uint16) {
 			m.BE16(attrProtoDst, f.Dialled.Port)
 		})
 	})
+	err = t.socket.Get(&m, func(r nl.Reply) { found, ok = decode(r.Body) })
+	if errors.Is(err, unix.ENOENT) {
+		return entry{}, false, nil
+	}
+	if err != nil {
+		return entry{}, false, fmt.Errorf("look up flow %s -> %s: %w", f.Client, f.Dialled, err)
+	}
+	return found, ok, nil
 }
 
 // delete removes a flow. A flow that ended meanwhile is no error.
 func (t *table) delete(f Flow) error {
-	var m nl.Messages
-	f.encode(&m, msgDelete)
-	if err := t.socket.Do(&m); err != nil && !errors.Is(err, unix.ENOENT) {
+	flow := conntrack.NewFlow(uint8(f.Dialled.Proto), 0, f.Client.Addr(), f.Dialled.IP, f.Client.Port(), f.Dialled.Port, 0, 0)
+	err := nl.Enter(t.calls)
+	if err == nil {
+		err = t.conn.Delete(flow)
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("delete flow %s -> %s: %w", f.Client, f.Dialled, err)
 	}
 	return nil

@@ -49,13 +49,13 @@ type stuck struct {
 	goOn     chan struct{}
 }
 
-func (s *stuck) Send(fd int, b []byte) error {
+func (s *stuck) Enter() error {
 	if s.deleting() {
 		s.deleting = func() bool { return false }
 		close(s.began)
 		<-s.goOn
 	}
-	return s.Counter.Send(fd, b)
+	return s.Counter.Enter()
 }
 
 // TestSetDuringSweep tells about other frontends while flows are being deleted by a kernel that
