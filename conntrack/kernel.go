@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
@@ -20,8 +19,8 @@ import (
 
 // table is the kernel's table of flows in one network namespace.
 type table struct {
-	// conn deletes flows.
-	conn *conntrack.Conn
+	// deleter deletes flows.
+	deleter *deleter
 	// socket looks up and dumps flows. ti-mo/conntrack (v0.6.0) cannot filter by tuple
 	// and keeps a whole dump in memory.
 	socket *nl.Socket
@@ -30,25 +29,18 @@ type table struct {
 }
 
 func openTable(ns *netns.NS, calls nl.Calls) (*table, error) {
-	cfg := &netlink.Config{}
-	if ns != nil {
-		cfg.NetNS = ns.Fd()
-	}
-	if err := nl.Enter(calls); err != nil {
-		return nil, fmt.Errorf("open conntrack socket: %w", err)
-	}
-	conn, err := conntrack.Dial(cfg)
+	d, err := openDeleter(ns, calls)
 	if err != nil {
-		return nil, fmt.Errorf("open conntrack socket: %w", err)
+		return nil, err
 	}
 	socket, err := nl.Dial(nl.Config{Protocol: unix.NETLINK_NETFILTER, Namespace: ns, Calls: calls})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open conntrack socket: %w", err), conn.Close())
+		return nil, errors.Join(fmt.Errorf("open conntrack socket: %w", err), d.close())
 	}
-	return &table{conn, socket, ns, calls}, nil
+	return &table{d, socket, ns, calls}, nil
 }
 
-func (t *table) close() error { return errors.Join(t.conn.Close(), t.socket.Close()) }
+func (t *table) close() error { return errors.Join(t.deleter.close(), t.socket.Close()) }
 
 // Attributes and flags of ctnetlink that x/sys lacks (nfnetlink_conntrack.h).
 const (
@@ -258,7 +250,7 @@ func (t *table) delete(f Flow) error {
 	flow := conntrack.NewFlow(uint8(f.Dialled.Proto), 0, f.Client.Addr(), f.Dialled.IP, f.Client.Port(), f.Dialled.Port, 0, 0)
 	err := nl.Enter(t.calls)
 	if err == nil {
-		err = t.conn.Delete(flow)
+		err = t.deleter.delete(flow)
 	}
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("delete flow %s -> %s: %w", f.Client, f.Dialled, err)
