@@ -57,6 +57,9 @@ func (g *gateways) replaceOwn(old, now []netip.Addr) {
 
 // take returns the gateways of the addresses that changed, sorted.
 func (g *gateways) take() []nat.Gateway {
+	if len(g.changed) == 0 {
+		return nil
+	}
 	var out []nat.Gateway
 	for _, a := range slices.SortedFunc(maps.Keys(g.changed), netip.Addr.Compare) {
 		out = append(out, nat.Gateway{Node: a, Address: g.of(a)})
