@@ -92,8 +92,8 @@ func (l *loader) slotsIn(s ruleset.Set, out []slots) []slots {
 }
 
 // askSlots adds the elements of a map that frontends have. It returns errIncomplete if the
-// map has others, and nl.ErrInterrupted if there was a transaction meanwhile and the number of answers is not
-// between those of the elements before and after it. A question by a key cannot miss an element, unlike a dump, and
+// map has others, and nl.ErrInterrupted if there was a transaction meanwhile and the map had another
+// number of elements before or after it. A question by a key cannot miss an element, unlike a dump, and
 // a change of this map that comes too late for it is announced to the Watch.
 func (l *loader) askSlots(s ruleset.Set, frontends []slots) error {
 	a := asking{loader: l, set: s}
@@ -114,13 +114,10 @@ func (l *loader) askSlots(s ruleset.Set, frontends []slots) error {
 		return err
 	}
 	after, err := l.count(s)
-	disturbed := a.changed || after.generation != before.generation
 	switch {
 	case err != nil:
 		return err
-	case disturbed && min(before.elements, after.elements) <= a.found && a.found <= max(before.elements, after.elements):
-		return nil
-	case disturbed:
+	case (a.changed || after.generation != before.generation) && (a.found != before.elements || a.found != after.elements):
 		return nl.ErrInterrupted
 	case a.found != after.elements:
 		return errIncomplete

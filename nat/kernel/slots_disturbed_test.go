@@ -53,27 +53,3 @@ func TestSlotsDisturbed(t *testing.T) {
 		t.Errorf("%s was not read by its keys, beside %d transactions", backends4, next)
 	}
 }
-
-// TestSlotsDeleted is TestSlotsDisturbed for a program that deletes elements of the same map.
-func TestSlotsDeleted(t *testing.T) {
-	ns := nstest.New(t)
-	var calls disturbed
-	table, err := kernel.OpenWith(ns, &calls)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = table.Close() })
-	other := open(t, ns)
-	settle(t, fillState(300, 10), table)
-	table.AlwaysAsk()
-	needCounts(t, table, backends4)
-	deleted := 0
-	calls.do = func() {
-		key, _ := clusterService(7*deleted%300, 10)
-		commit(t, other, ruleset.Batch{{Verb: ruleset.DeleteElement, Element: ruleset.Element{Set: backends4, Key: key, Slot: 9}}})
-		deleted++
-	}
-	if !table.Asked(t, backends4) || deleted == 0 {
-		t.Errorf("%s was not read by its keys, beside %d deletions", backends4, deleted)
-	}
-}
