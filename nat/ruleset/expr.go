@@ -267,8 +267,7 @@ func dnatTo(s Set) []expr.Any {
 	if s.Family == inet.IPv6 {
 		nfproto = unix.NFPROTO_IPV6
 	}
-	return one(
-		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: s.String()},
+	return append(mapped(s),
 		&expr.NAT{Type: expr.NATTypeDestNAT, Family: nfproto, RegAddrMin: reg1, RegProtoMin: next(reg1, AddrLen(s.Family))},
 	)
 }
