@@ -145,7 +145,7 @@ func (p *Planner) leave(n *Node) bool {
 	}
 	for _, a := range n.Underlay {
 		if p.book.count(a.Unmap()) > 1 {
-			return false // and the same route for replies
+			return false // their owners are planned together, see fits
 		}
 	}
 	alone := *p

@@ -13,8 +13,9 @@ import (
 )
 
 // Assume decides what is in the sets that Adopt found unread, before the first call of Next: an
-// element for each backend in the kernel that lies in no range of the cluster, which are those of the kernel, too. It returns false if
-// the kernel has more of them or fewer; then Adopt must follow, with all elements.
+// element for each backend in the kernel that lies in none of the ranges of the cluster that the kernel
+// has. It returns false if the kernel has more of them or fewer; then Adopt must follow, with all
+// elements.
 func (s *State) Assume() bool {
 	ms := &s.members
 	if len(ms.unread.counts) == 0 {
